@@ -1,0 +1,146 @@
+package pgserver
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"go.uber.org/zap"
+)
+
+// minMajor is the oldest Postgres that the schema is tested with.
+const minMajor = 15
+
+// installDirs are where packages put server programs that are not on PATH: Debian and Ubuntu, the PostgreSQL
+// yum repository, Alpine, Homebrew on Apple silicon and on Intel, Postgres.app.
+var installDirs = []string{
+	"/usr/lib/postgresql/*/bin",
+	"/usr/pgsql-*/bin",
+	"/usr/libexec/postgresql*",
+	"/opt/homebrew/opt/postgresql@*/bin",
+	"/usr/local/opt/postgresql@*/bin",
+	"/Applications/Postgres.app/Contents/Versions/*/bin",
+}
+
+// binaries is one installation: the directory of initdb and postgres, and their major version.
+type binaries struct {
+	dir   string
+	major int
+}
+
+func (b binaries) path(program string) string { return filepath.Join(b.dir, program) }
+
+// locate finds the programs to run: those of the data directory's major version if it has one, else the newest
+// that are installed, else those that were or can be fetched.
+func locate(ctx context.Context, opts Options) (binaries, error) {
+	found := installed(ctx, append([]string{pathDir()}, expand(installDirs)...))
+	want := dataMajor(opts.DataDir)
+	if best, ok := choose(found, want); ok {
+		return best, nil
+	}
+	if len(found) > 0 {
+		return binaries{}, fmt.Errorf("postgres data directory %s was made by version %d, but version %d is installed: "+
+			"install postgresql-%d, or move the directory away to start with an empty database", opts.DataDir, want, found[0].major, want)
+	}
+	opts.Log.Info("no postgres programs installed; looking in the cache, else fetching them", zap.String("cache", opts.CacheDir))
+	dir, err := fetch(opts.CacheDir)
+	if err != nil {
+		return binaries{}, fmt.Errorf("no PostgreSQL %d or newer found, and fetching it did not work: install it "+
+			"(apt-get install postgresql, brew install postgresql) or set THROUGHLINE_POSTGRES_URL to a running one (%w)", minMajor, err)
+	}
+	fetched := installed(ctx, []string{dir})
+	if len(fetched) == 0 {
+		return binaries{}, fmt.Errorf("the PostgreSQL programs fetched to %s do not run here: install PostgreSQL %d or newer "+
+			"(apt-get install postgresql)", dir, minMajor)
+	}
+	if best, ok := choose(fetched, want); ok {
+		return best, nil
+	}
+	return binaries{}, fmt.Errorf("postgres data directory %s was made by version %d, but version %d was fetched: "+
+		"install postgresql-%d, or move the directory away to start with an empty database", opts.DataDir, want, fetched[0].major, want)
+}
+
+// choose returns the installation of the wanted major version, or the newest when want is 0.
+func choose(found []binaries, want int) (binaries, bool) {
+	var best binaries
+	for _, b := range found {
+		if (want == 0 || b.major == want) && b.major > best.major {
+			best = b
+		}
+	}
+	return best, best.dir != ""
+}
+
+// installed keeps of dirs those that hold an initdb and a postgres recent enough, in the given order.
+func installed(ctx context.Context, dirs []string) []binaries {
+	var found []binaries
+	for _, dir := range dirs {
+		if dir == "" || !executable(filepath.Join(dir, "initdb")) || !executable(filepath.Join(dir, "postgres")) {
+			continue
+		}
+		out, err := exec.CommandContext(ctx, filepath.Join(dir, "postgres"), "--version").Output()
+		if major := versionMajor(string(out)); err == nil && major >= minMajor {
+			found = append(found, binaries{dir: dir, major: major})
+		}
+	}
+	return found
+}
+
+// pathDir is the directory of the initdb on PATH, links resolved: initdb looks for postgres beside itself.
+func pathDir() string {
+	initdb, err := exec.LookPath("initdb")
+	if err != nil {
+		return ""
+	}
+	if real, err := filepath.EvalSymlinks(initdb); err == nil {
+		initdb = real
+	}
+	return filepath.Dir(initdb)
+}
+
+func expand(patterns []string) []string {
+	var dirs []string
+	for _, pattern := range patterns {
+		matches, err := filepath.Glob(pattern)
+		if err == nil {
+			dirs = append(dirs, matches...)
+		}
+	}
+	return dirs
+}
+
+func executable(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && !info.IsDir() && info.Mode()&0o111 != 0
+}
+
+// versionMajor reads "postgres (PostgreSQL) 15.18 (Debian …)"; 0 when it is something else. Betas read "18beta1".
+func versionMajor(version string) int {
+	match := regexp.MustCompile(`\(PostgreSQL\) (\d+)`).FindStringSubmatch(version)
+	if match == nil {
+		return 0
+	}
+	major, err := strconv.Atoi(match[1])
+	if err != nil {
+		return 0
+	}
+	return major
+}
+
+// dataMajor is the major version that a data directory belongs to; 0 when there is none yet.
+func dataMajor(dataDir string) int {
+	text, err := os.ReadFile(filepath.Join(dataDir, "PG_VERSION"))
+	if err != nil {
+		return 0
+	}
+	major, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil {
+		return 0
+	}
+	return major
+}
