@@ -1,0 +1,217 @@
+package source
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"strconv"
+	"sync"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/throughline-dev/throughline/pkg/fault"
+)
+
+// lenient takes what has JSON's grammar, whatever its strings hold: a receiver
+// must not refuse what its vendor signed and would only send again.
+var lenient = []jsontext.Options{jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)}
+
+// CheckJSON holds one record against what the timeline can store: JSON without
+// duplicate names, at most MaxDepth deep, whose top is an object, and which
+// JSONB takes. A failure is Permanent: Malformed for the JSON, Unstorable for
+// JSON that Postgres refuses (NUL, lone surrogates, numbers beyond numeric).
+// The normalizer calls it before Describe.
+func CheckJSON(raw []byte) error {
+	if len(raw) > MaxRecordBytes {
+		return fault.Permanent(fault.Oversized, fmt.Errorf("the event has %d bytes, the bound is %d", len(raw), MaxRecordBytes))
+	}
+	err := walk(raw, true)
+	var syntax *jsontext.SyntacticError
+	if errors.As(err, &syntax) {
+		// What is grammatical otherwise fails only for its strings: that is
+		// JSON, but not text that Postgres holds.
+		if walk(raw, true, jsontext.AllowInvalidUTF8(true)) == nil {
+			return fault.Permanent(fault.Unstorable, describeSyntax(syntax))
+		}
+		return fault.Permanent(fault.Malformed, describeSyntax(syntax))
+	}
+	return err
+}
+
+// ValidateBody holds a delivery's body against JSON's grammar and MaxDepth. The
+// receiver calls it before Split; a failure is Permanent(Malformed).
+func ValidateBody(body []byte) error {
+	switch {
+	case len(body) == 0:
+		return fault.Permanent(fault.Malformed, errors.New("the body is empty"))
+	case bytes.HasPrefix(body, []byte("\xef\xbb\xbf")):
+		return fault.Permanent(fault.Malformed, errors.New("the body starts with a byte order mark, which JSON does not have"))
+	}
+	err := walk(body, false, lenient...)
+	var syntax *jsontext.SyntacticError
+	if errors.As(err, &syntax) {
+		return fault.Permanent(fault.Malformed, describeSyntax(syntax))
+	}
+	return err
+}
+
+// Elements yields the exact bytes of each element of a JSON array, aliasing
+// body; a body that is one object is yielded whole. More than limit elements
+// end the sequence with Permanent(Oversized), any other top with
+// Permanent(Malformed).
+func Elements(body []byte, limit int) iter.Seq2[[]byte, error] {
+	return func(yield func([]byte, error) bool) {
+		dec := jsontext.NewDecoder(bytes.NewBuffer(body), lenient...)
+		switch dec.PeekKind() {
+		case '{':
+			value, err := dec.ReadValue()
+			if err != nil {
+				yield(nil, fault.Permanent(fault.Malformed, err))
+				return
+			}
+			yield(at(body, dec, value), nil)
+			return
+		case '[':
+		default:
+			yield(nil, fault.Permanent(fault.Malformed, errors.New("the body is neither a JSON object nor an array of them")))
+			return
+		}
+		_, err := dec.ReadToken()
+		for n := 1; err == nil && dec.PeekKind() != ']'; n++ {
+			if n > limit {
+				yield(nil, fault.Permanent(fault.Oversized, fmt.Errorf("the delivery has more than %d events", limit)))
+				return
+			}
+			var value jsontext.Value
+			if value, err = dec.ReadValue(); err == nil && !yield(at(body, dec, value), nil) {
+				return
+			}
+		}
+		if err != nil {
+			yield(nil, fault.Permanent(fault.Malformed, err))
+		}
+	}
+}
+
+// at gives the place in body of the value that dec has just read.
+func at(body []byte, dec *jsontext.Decoder, value jsontext.Value) []byte {
+	end := dec.InputOffset()
+	return body[end-int64(len(value)) : end : end]
+}
+
+// decoders are kept because one costs more to make than a small event to read.
+var decoders = sync.Pool{New: func() any { return new(reader) }}
+
+type reader struct {
+	buf bytes.Buffer
+	dec jsontext.Decoder
+}
+
+// walk reads every token of one JSON document. With storable it also demands
+// an object at the top and refuses what JSONB cannot hold.
+func walk(raw []byte, storable bool, opts ...jsontext.Options) error {
+	r := decoders.Get().(*reader)
+	defer decoders.Put(r)
+	r.buf = *bytes.NewBuffer(raw)
+	dec := &r.dec
+	dec.Reset(&r.buf, opts...)
+	if kind := dec.PeekKind(); storable && kind != '{' && kind != 0 {
+		return fault.Permanent(fault.Malformed, fmt.Errorf("the event is a JSON %s, not an object", kindName(kind)))
+	}
+	for {
+		token, err := dec.ReadToken()
+		if err == io.EOF {
+			return fault.Permanent(fault.Malformed, errors.New("not valid JSON: the event is empty"))
+		}
+		if err != nil {
+			return err
+		}
+		switch token.Kind() {
+		case '{', '[':
+			if dec.StackDepth() > MaxDepth {
+				return fault.Permanent(fault.Malformed, fmt.Errorf("the JSON is nested more than %d deep", MaxDepth))
+			}
+		case '"', '0':
+			if storable {
+				if err := checkScalar(token, dec); err != nil {
+					return err
+				}
+			}
+		}
+		if dec.StackDepth() == 0 {
+			break
+		}
+	}
+	if rest := bytes.TrimLeft(raw[dec.InputOffset():], " \t\r\n"); len(rest) > 0 {
+		return fault.Permanent(fault.Malformed, fmt.Errorf("more data follows the JSON value at byte %d", dec.InputOffset()))
+	}
+	return nil
+}
+
+// checkScalar refuses the strings and numbers that JSONB refuses.
+// Source: PostgreSQL 15 documentation, 8.14 "JSON Types" (\u0000, surrogates)
+// and 8.1.2 (numeric: 131,072 digits before the point, 16,383 after).
+func checkScalar(token jsontext.Token, dec *jsontext.Decoder) error {
+	if token.Kind() == '"' {
+		// A NUL can only be written as an escape; the token's text has it resolved.
+		if s := token.String(); bytes.IndexByte([]byte(s), 0) >= 0 {
+			return fault.Permanent(fault.Unstorable, fmt.Errorf("a text at %s holds NUL, which Postgres refuses", place(dec)))
+		}
+		return nil
+	}
+	return checkNumber(token.String(), dec)
+}
+
+func checkNumber(text string, dec *jsontext.Decoder) error {
+	const digits = 16_000 // below both of numeric's bounds, whatever the exponent adds
+	mantissa, exponent := len(text), 0
+	for i := range len(text) {
+		if text[i] == 'e' || text[i] == 'E' {
+			n, err := strconv.Atoi(text[i+1:])
+			if err != nil || n > digits || n < -digits {
+				mantissa = digits + 1
+				break
+			}
+			mantissa, exponent = i, n
+			break
+		}
+	}
+	if mantissa > digits || mantissa+max(exponent, -exponent) > digits {
+		return fault.Permanent(fault.Unstorable, fmt.Errorf("the number at %s is beyond what Postgres stores", place(dec)))
+	}
+	return nil
+}
+
+// place names where dec stands, cut so that a hostile name cannot fill a log.
+func place(dec *jsontext.Decoder) string { return clip(string(dec.StackPointer()), 120) }
+
+func describeSyntax(err *jsontext.SyntacticError) error {
+	if err.ByteOffset > 0 {
+		return fmt.Errorf("not valid JSON at byte %d: %w", err.ByteOffset, err.Err)
+	}
+	return fmt.Errorf("not valid JSON: %w", err.Err)
+}
+
+func kindName(k jsontext.Kind) string {
+	switch k {
+	case '[':
+		return "array"
+	case '"':
+		return "string"
+	case '0':
+		return "number"
+	case 'n':
+		return "null"
+	default:
+		return "boolean"
+	}
+}
+
+func clip(s string, most int) string {
+	if len(s) <= most {
+		return s
+	}
+	return s[:most] + "…"
+}

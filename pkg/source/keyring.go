@@ -1,0 +1,47 @@
+package source
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// Keyring holds a source's secrets, newest first. Two or more are a rotation:
+// each is tried. It prints as a count, so that no log can hold a secret.
+type Keyring struct{ secrets []string }
+
+// NewKeyring refuses an empty list, and an empty or blank secret, because
+// several vendors' own libraries accept what was signed with "".
+func NewKeyring(secrets ...string) (Keyring, error) {
+	if len(secrets) == 0 {
+		return Keyring{}, errors.New("no secret is set")
+	}
+	for i, s := range secrets {
+		if strings.TrimSpace(s) == "" {
+			return Keyring{}, fmt.Errorf("secret %d of %d is empty", i+1, len(secrets))
+		}
+	}
+	return Keyring{secrets: append([]string(nil), secrets...)}, nil
+}
+
+// Match calls ok with each secret until one matches, and gives its position.
+func (k Keyring) Match(ok func(secret string) bool) (key int, matched bool) {
+	for i, s := range k.secrets {
+		if ok(s) {
+			return i, true
+		}
+	}
+	return 0, false
+}
+
+// Len is how many secrets the ring holds.
+func (k Keyring) Len() int { return len(k.secrets) }
+
+// String says how many secrets there are and nothing of them.
+func (k Keyring) String() string { return fmt.Sprintf("keyring of %d", len(k.secrets)) }
+
+// GoString is String, so that %#v is as silent as %v.
+func (k Keyring) GoString() string { return k.String() }
+
+// MarshalJSON is String as JSON, for the same reason.
+func (k Keyring) MarshalJSON() ([]byte, error) { return []byte(`"` + k.String() + `"`), nil }

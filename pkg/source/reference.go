@@ -1,0 +1,113 @@
+package source
+
+import (
+	"strings"
+)
+
+// The kinds of reference that need no link, because they name an account by
+// what every account has.
+const (
+	// KindAccountUUID is an account id that the vendor's object carries.
+	KindAccountUUID = "account_uuid"
+	// KindEmail is an e-mail address; its domain may be an account's.
+	KindEmail = "email"
+	// KindDomain is a company's domain.
+	KindDomain = "domain"
+)
+
+// Reference is something in an event that points at an account.
+type Reference struct {
+	Source string `json:"source"`
+	Tenant string `json:"tenant,omitempty"` // "" = any, or unknown
+	Kind   string `json:"kind"`
+	ID     string `json:"id"`
+}
+
+// Key is the one text form of a reference, in Kafka keys, in quarantine and in
+// the command line: "stripe:customer:cus_1", "hubspot/62515:contact:901".
+func (r Reference) Key() string {
+	if r.Tenant == "" {
+		return r.Source + ":" + r.Kind + ":" + r.ID
+	}
+	return r.Source + "/" + r.Tenant + ":" + r.Kind + ":" + r.ID
+}
+
+// RecordKey is the Kafka key for an event with these references and this id:
+// the first reference's Key, else the id.
+func RecordKey(refs []Reference, id string) []byte {
+	if len(refs) > 0 {
+		return []byte(refs[0].Key())
+	}
+	return []byte(id)
+}
+
+// MaxReferences bounds how many references one event may try.
+const MaxReferences = 32
+
+// MaxReferenceBytes bounds one reference's id; a longer one points at nothing
+// that anybody would link.
+const MaxReferenceBytes = 512
+
+// References collects an event's references in order, leaving out empty,
+// oversized and repeated ones. The zero value needs Source set.
+type References struct {
+	Source string
+	Tenant string
+	list   []Reference
+}
+
+// Add appends a reference of this kind, unless id says nothing ("", "0", "null").
+func (c *References) Add(kind, id string) {
+	id = strings.TrimSpace(id)
+	if id == "" || id == "0" || id == "null" || len(id) > MaxReferenceBytes || len(c.list) >= MaxReferences {
+		return
+	}
+	if strings.ContainsRune(id, 0) {
+		return
+	}
+	tenant := c.Tenant
+	switch kind {
+	case KindEmail:
+		id, tenant = strings.ToLower(id), ""
+		if !strings.Contains(id, "@") {
+			return
+		}
+	case KindDomain:
+		id, tenant = strings.TrimPrefix(strings.ToLower(id), "www."), ""
+	case KindAccountUUID:
+		id, tenant = strings.ToLower(id), ""
+		if !isUUID(id) {
+			return
+		}
+	}
+	r := Reference{Source: c.Source, Tenant: tenant, Kind: kind, ID: id}
+	for _, have := range c.list {
+		if have == r {
+			return
+		}
+	}
+	c.list = append(c.list, r)
+}
+
+// List gives what was added, in order.
+func (c *References) List() []Reference { return c.list }
+
+// isUUID reports whether s is the 36-character text form, lower case.
+func isUUID(s string) bool {
+	if len(s) != 36 {
+		return false
+	}
+	for i := range len(s) {
+		switch i {
+		case 8, 13, 18, 23:
+			if s[i] != '-' {
+				return false
+			}
+		default:
+			if !strings.ContainsRune("0123456789abcdef", rune(s[i])) {
+				return false
+			}
+		}
+	}
+	return true
+}

@@ -1,0 +1,3 @@
+module github.com/throughline-dev/throughline/schemas
+
+go 1.26.0
