@@ -1,0 +1,35 @@
+package event
+
+import (
+	"io/fs"
+	"path"
+	"testing"
+
+	"github.com/hamba/avro/v2"
+	"github.com/stretchr/testify/require"
+
+	"github.com/throughline-dev/throughline/schemas"
+)
+
+// BACKWARD_TRANSITIVE: today's reader reads what every released schema wrote,
+// and the newest released schema is today's (a change must be added to history).
+func TestSchemasReadAllTheirHistory(t *testing.T) {
+	t.Parallel()
+	for topic, current := range map[string]string{"account-events": schemas.AccountEvent, "account-events.dlq": schemas.DeadLetter} {
+		reader, err := parse(current)
+		require.NoError(t, err)
+		files, err := fs.Glob(schemas.History, path.Join("history", topic, "*.avsc"))
+		require.NoError(t, err)
+		require.NotEmpty(t, files)
+		released := map[[32]byte]bool{}
+		for _, file := range files {
+			text, err := fs.ReadFile(schemas.History, file)
+			require.NoError(t, err)
+			writer, err := parse(string(text))
+			require.NoError(t, err, file)
+			require.NoError(t, avro.NewSchemaCompatibility().Compatible(reader, writer), file)
+			released[writer.Fingerprint()] = true
+		}
+		require.True(t, released[reader.Fingerprint()], "%s: the current schema is not in schemas/history", topic)
+	}
+}

@@ -1,0 +1,89 @@
+package event
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/sr"
+
+	"github.com/throughline-dev/throughline/pkg/fault"
+)
+
+// RegistryConfig says where the schema registry is. The zero value is invalid.
+type RegistryConfig struct {
+	URL      string        `name:"schema-registry-url" env:"THROUGHLINE_SCHEMA_REGISTRY_URL" help:"Schema registry (Confluent API) that holds the Avro schemas." placeholder:"URL"`
+	User     string        `name:"schema-registry-user" env:"THROUGHLINE_SCHEMA_REGISTRY_USER" help:"User for basic authentication at the registry."`
+	Password string        `name:"schema-registry-password" env:"THROUGHLINE_SCHEMA_REGISTRY_PASSWORD" help:"Password for basic authentication at the registry."`
+	Timeout  time.Duration `name:"schema-registry-timeout" env:"THROUGHLINE_SCHEMA_REGISTRY_TIMEOUT" default:"5s" help:"Longest wait for one answer of the registry."`
+}
+
+// Validate reports every problem, naming the variable to change.
+func (c RegistryConfig) Validate() error {
+	u, err := url.Parse(c.URL)
+	switch {
+	case c.URL == "":
+		return errors.New("THROUGHLINE_SCHEMA_REGISTRY_URL (--schema-registry-url) is not set; example: http://registry:8081")
+	case err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https":
+		return errors.New("THROUGHLINE_SCHEMA_REGISTRY_URL (--schema-registry-url) is not an http or https URL")
+	case u.User != nil:
+		return errors.New("THROUGHLINE_SCHEMA_REGISTRY_URL (--schema-registry-url) holds a password; use THROUGHLINE_SCHEMA_REGISTRY_USER and _PASSWORD")
+	}
+	return nil
+}
+
+// Registry is a client of the schema registry.
+type Registry struct{ client *sr.Client }
+
+// NewRegistry makes a client; it does not connect.
+func NewRegistry(c RegistryConfig) (*Registry, error) {
+	timeout := c.Timeout
+	if timeout <= 0 {
+		timeout = 5 * time.Second
+	}
+	opts := []sr.ClientOpt{sr.URLs(c.URL), sr.HTTPClient(&http.Client{Timeout: timeout}), sr.UserAgent("throughline")}
+	if c.User != "" {
+		opts = append(opts, sr.BasicAuth(c.User, c.Password))
+	}
+	client, err := sr.NewClient(opts...)
+	if err != nil {
+		return nil, fmt.Errorf("making the schema registry client: %w", err)
+	}
+	return &Registry{client: client}, nil
+}
+
+// register makes sure that the subject holds the schema, and gives its id.
+// Registering what is there already changes nothing.
+func (r *Registry) register(ctx context.Context, topic, schema string) (int, error) {
+	subject := topic + "-value" // the Confluent TopicNameStrategy
+	s, err := r.client.CreateSchema(ctx, subject, sr.Schema{Schema: schema, Type: sr.TypeAvro})
+	if err != nil {
+		return 0, classify(fmt.Errorf("registering the schema of %s: %w", subject, err))
+	}
+	return s.ID, nil
+}
+
+// schema gives the text of the schema with this id.
+func (r *Registry) schema(ctx context.Context, id int) (string, error) {
+	s, err := r.client.SchemaByID(ctx, id)
+	if err != nil {
+		return "", classify(fmt.Errorf("fetching schema %d: %w", id, err))
+	}
+	return s.Schema, nil
+}
+
+// classify: the registry's own no (4xx but for "too many" and authentication,
+// which people mend) is final, all else may pass.
+func classify(err error) error {
+	var answer *sr.ResponseError
+	if errors.As(err, &answer) {
+		switch answer.StatusCode {
+		case http.StatusNotFound, http.StatusConflict, http.StatusUnprocessableEntity, http.StatusBadRequest:
+			return fault.Permanent(fault.Malformed, err)
+		}
+	}
+	return fault.Transient(fault.Unavailable, err)
+}
