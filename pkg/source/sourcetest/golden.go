@@ -1,0 +1,93 @@
+package sourcetest
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/throughline-dev/throughline/pkg/fault"
+	"github.com/throughline-dev/throughline/pkg/source"
+)
+
+// goldenFile is all that a source makes of one delivery.
+type goldenFile struct {
+	Records []goldenRecord `json:"records"`
+	Error   string         `json:"error,omitempty"`
+	Reason  fault.Reason   `json:"reason,omitempty"`
+}
+
+type goldenRecord struct {
+	Offset      *int            `json:"offset,omitempty"` // where in the body it starts, when it is a part of it
+	SHA256      string          `json:"value_sha256"`
+	Key         string          `json:"key,omitempty"`
+	Tenant      string          `json:"tenant,omitempty"` // the event's
+	ID          string          `json:"id,omitempty"`
+	Type        string          `json:"type,omitempty"`
+	OccurredAt  string          `json:"occurred_at,omitempty"`
+	References  []string        `json:"references,omitempty"`
+	Subject     string          `json:"subject,omitempty"`
+	Payload     json.RawMessage `json:"payload,omitempty"` // when it differs from the value
+	Error       string          `json:"error,omitempty"`
+	ErrorReason fault.Reason    `json:"reason,omitempty"`
+}
+
+// readDelivery verifies, splits and describes as the receiver and the
+// normalizer would.
+func (s *suite) readDelivery(c file) goldenFile {
+	if err := source.ValidateBody(c.body); err != nil {
+		return goldenFile{Error: err.Error(), Reason: fault.ReasonOf(err)}
+	}
+	records, err := s.split(c.body)
+	out := goldenFile{Records: []goldenRecord{}}
+	for _, r := range records {
+		out.Records = append(out.Records, s.readRecord(r, c.body))
+	}
+	if err != nil {
+		out.Error, out.Reason = err.Error(), fault.ReasonOf(err)
+	}
+	return out
+}
+
+func (s *suite) readRecord(r source.Record, body []byte) goldenRecord {
+	sum := sha256.Sum256(r.Value)
+	out := goldenRecord{SHA256: hex.EncodeToString(sum[:]), Key: string(r.Key), Tenant: r.Tenant}
+	if at := bytes.Index(body, r.Value); at >= 0 {
+		out.Offset = &at
+	}
+	event, err := s.describe(r)
+	if err != nil {
+		out.Error, out.ErrorReason = err.Error(), fault.ReasonOf(err)
+		return out
+	}
+	out.Tenant, out.ID, out.Type, out.Subject = event.Tenant, event.ID, event.Type, event.Subject
+	out.OccurredAt = event.OccurredAt.UTC().Format(time.RFC3339Nano)
+	for _, ref := range event.References {
+		out.References = append(out.References, ref.Key())
+	}
+	if payload := source.Payload(r.Value, event.Subject); !bytes.Equal(payload, r.Value) {
+		out.Payload = payload
+	}
+	return out
+}
+
+func (s *suite) golden(t *testing.T, c file, got goldenFile) {
+	t.Helper()
+	var text bytes.Buffer
+	enc := json.NewEncoder(&text)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	require.NoError(t, enc.Encode(got))
+	if *update {
+		require.NoError(t, os.WriteFile(c.golden, text.Bytes(), 0o644))
+		return
+	}
+	want, err := os.ReadFile(c.golden)
+	require.NoError(t, err, "write it with go test -update, then read it")
+	require.Equal(t, string(want), text.String())
+}

@@ -1,0 +1,176 @@
+package sourcetest
+
+import (
+	"bytes"
+	"encoding/json"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/throughline-dev/throughline/pkg/fault"
+	"github.com/throughline-dev/throughline/pkg/source"
+)
+
+// otherSecret is any secret but the configured one.
+const otherSecret = "another-secret-of-nobody-0123456789"
+
+func verifyChecks() []check {
+	return []check{
+		{"verify/round trip", (*suite).checkRoundTrip},
+		{"verify/rotation", (*suite).checkRotation},
+		{"verify/headers", (*suite).checkHeaders},
+		{"verify/other secret", (*suite).checkOtherSecret},
+		{"verify/body", (*suite).checkBody},
+		{"verify/url", (*suite).checkURL},
+		{"verify/window", (*suite).checkWindow},
+	}
+}
+
+func (s *suite) ring(t require.TestingT, secrets ...string) source.Keyring {
+	ring, err := source.NewKeyring(secrets...)
+	require.NoError(t, err)
+	return ring
+}
+
+func (s *suite) signed(body []byte, secret string, at time.Time) *source.Delivery {
+	d := s.delivery(body)
+	s.src.Sign(d, secret, at)
+	return d
+}
+
+func (s *suite) checkRoundTrip(t require.TestingT) {
+	for _, c := range s.deliveries {
+		d := s.signed(c.body, s.cfg.Secret, s.cfg.Now)
+		require.Equal(t, c.body, d.Body, "%s: Sign changed the body", c.name)
+		key, err := s.src.Verify(d, s.ring(t, s.cfg.Secret), s.cfg.Now)
+		require.NoError(t, err, c.name)
+		require.Zero(t, key, c.name)
+		require.Equal(t, c.body, d.Body, "%s: Verify changed the body", c.name)
+	}
+}
+
+func (s *suite) checkRotation(t require.TestingT) {
+	d := s.signed(s.deliveries[0].body, s.cfg.Secret, s.cfg.Now)
+	for want, ring := range []source.Keyring{s.ring(t, s.cfg.Secret, otherSecret), s.ring(t, otherSecret, s.cfg.Secret)} {
+		key, err := s.src.Verify(d, ring, s.cfg.Now)
+		require.NoError(t, err)
+		require.Equal(t, want, key, "which key of the ring matched")
+	}
+}
+
+// checkHeaders takes away, empties and spoils each header that Sign sets.
+func (s *suite) checkHeaders(t require.TestingT) {
+	body := s.deliveries[0].body
+	bare := s.delivery(body)
+	s.requireRefused(t, bare, "no signature at all")
+	signedHeaders := 0
+	for name := range s.signed(body, s.cfg.Secret, s.cfg.Now).Header {
+		unsigned := slices.ContainsFunc(s.cfg.Unsigned, func(u string) bool { return strings.EqualFold(u, name) })
+		if bare.Header.Get(name) != "" || unsigned {
+			continue
+		}
+		signedHeaders++
+		d := s.signed(body, s.cfg.Secret, s.cfg.Now)
+		d.Header.Del(name)
+		s.requireRefused(t, d, "no "+name)
+		for _, value := range []string{
+			"", " ", "garbage", "=", ",", "t=,v1=", "sha1=", "0", "-1", "99999999999999999999", "\x00\xff",
+			strings.Repeat("a", 100_000), strings.Repeat("=,", 1_000),
+		} {
+			d := s.signed(body, s.cfg.Secret, s.cfg.Now)
+			d.Header[name] = []string{value}
+			s.requireRefused(t, d, name+" is garbage")
+		}
+	}
+	require.Positive(t, signedHeaders, "Sign sets no header")
+}
+
+func (s *suite) checkOtherSecret(t require.TestingT) {
+	d := s.signed(s.deliveries[0].body, otherSecret, s.cfg.Now)
+	s.requireRefused(t, d, "signed with another secret")
+	_, err := s.src.Verify(s.signed(s.deliveries[0].body, s.cfg.Secret, s.cfg.Now), source.Keyring{}, s.cfg.Now)
+	requireUnauthenticated(t, err, "a ring without keys")
+}
+
+// checkBody: one byte, one more byte or other white space, and it is not what
+// the vendor signed.
+func (s *suite) checkBody(t require.TestingT) {
+	if s.cfg.BareToken {
+		return
+	}
+	for _, c := range s.deliveries {
+		flipped := bytes.Clone(c.body)
+		flipped[len(flipped)/2] ^= 1
+		bodies := map[string][]byte{
+			"one bit":         flipped,
+			"one byte more":   append(bytes.Clone(c.body), ' '),
+			"one byte less":   c.body[:len(c.body)-1],
+			"an empty body":   {},
+			"a second object": append(bytes.Clone(c.body), c.body...),
+		}
+		var indented bytes.Buffer
+		if json.Indent(&indented, c.body, "", "\t") == nil && !bytes.Equal(indented.Bytes(), c.body) {
+			bodies["indented anew"] = indented.Bytes()
+		}
+		for what, body := range bodies {
+			d := s.signed(c.body, s.cfg.Secret, s.cfg.Now)
+			d.Body = body
+			s.requireRefused(t, d, c.name+": "+what)
+		}
+	}
+}
+
+func (s *suite) checkURL(t require.TestingT) {
+	if !s.src.Profile().NeedsPublicURL {
+		return
+	}
+	d := s.signed(s.deliveries[0].body, s.cfg.Secret, s.cfg.Now)
+	d.URL += "/elsewhere"
+	s.requireRefused(t, d, "another URL")
+}
+
+func (s *suite) checkWindow(t require.TestingT) {
+	window := s.src.Profile().SignatureWindow
+	if window == 0 {
+		return
+	}
+	body := s.deliveries[0].body
+	for _, skew := range []time.Duration{-window, window} {
+		_, err := s.src.Verify(s.signed(body, s.cfg.Secret, s.cfg.Now.Add(skew)), s.ring(t, s.cfg.Secret), s.cfg.Now)
+		require.NoError(t, err, "signed %s from now, on the bound", skew)
+		beyond := skew + time.Second
+		if skew < 0 {
+			beyond = skew - time.Second
+		}
+		s.requireRefused(t, s.signed(body, s.cfg.Secret, s.cfg.Now.Add(beyond)), "signed "+beyond.String()+" from now")
+	}
+}
+
+// requireRefused: Permanent(Unauthenticated), and silent about what is secret.
+func (s *suite) requireRefused(t require.TestingT, d *source.Delivery, what string) {
+	key, err := s.src.Verify(d, s.ring(t, s.cfg.Secret), s.cfg.Now)
+	requireUnauthenticated(t, err, what)
+	require.Zero(t, key, what)
+	require.NotContains(t, err.Error(), s.cfg.Secret, what)
+	for _, values := range d.Header {
+		for _, part := range strings.FieldsFunc(strings.Join(values, ","), func(r rune) bool { return strings.ContainsRune(",= ;", r) }) {
+			const shortest = 32 // any digest is longer, any time and scheme name shorter
+			if len(part) >= shortest {
+				require.NotContains(t, err.Error(), part, what)
+			}
+		}
+	}
+	require.Less(t, len(err.Error()), 400, "%s: the text is as long as the header", what)
+}
+
+func requireUnauthenticated(t require.TestingT, err error, what string) {
+	require.Error(t, err, what)
+	require.True(t, fault.IsPermanent(err), "%s: %v is not Permanent", what, err)
+	require.Equal(t, fault.Unauthenticated, fault.ReasonOf(err), what)
+}
+
+func requirePermanent(t require.TestingT, err error) {
+	require.True(t, fault.IsPermanent(err), "%v is not Permanent", err)
+}
