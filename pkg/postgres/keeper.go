@@ -1,0 +1,168 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgconn/ctxwatch"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"go.uber.org/zap"
+)
+
+const (
+	// cleanEvery is the pause between merges. It bounds how much a search of the payload reads unmerged.
+	cleanEvery = 200 * time.Millisecond
+	// candidateEvery is how often a keeper that is not the one asks to become it.
+	candidateEvery = time.Second
+	// keeperMaxBackoff bounds the pause after an error.
+	keeperMaxBackoff = 15 * time.Second
+	// cancelGrace is how long a cancelled merge may take to answer before its connection is cut.
+	cancelGrace = 3 * time.Second
+)
+
+// Keeper merges the GIN index's pending list, so that writers need not stop for it. Run one beside every sink: an
+// advisory lock lets one of them work, and when that one ends, however it ends, another takes over within a
+// second. The role must own account_events (gin_clean_pending_list asks for that). It needs a session of its own,
+// so connect to Postgres itself, not through a pooler in transaction mode.
+type Keeper struct {
+	config *pgx.ConnConfig
+	log    *zap.Logger
+
+	mu    sync.Mutex
+	stats KeeperStats
+}
+
+// KeeperStats is what a keeper has done since it was made.
+type KeeperStats struct {
+	Holds       bool          // this keeper is the one that works
+	Cleans      int64         // merges that found something
+	Pages       int64         // 8 KB pages merged
+	LastPages   int64         // pages of the last merge that found something
+	LongestTook time.Duration // the longest merge
+}
+
+// NewKeeper makes a keeper that connects as the pool does, on a connection outside it. log may be nil.
+func NewKeeper(pool *pgxpool.Pool, log *zap.Logger) *Keeper {
+	if log == nil {
+		log = zap.NewNop()
+	}
+	config := pool.Config().ConnConfig
+	keepAlive(config.RuntimeParams)
+	// Cancelling a merge keeps the connection, by which we give back the lock in good order.
+	config.BuildContextWatcherHandler = func(conn *pgconn.PgConn) ctxwatch.Handler {
+		return &pgconn.CancelRequestContextWatcherHandler{Conn: conn, DeadlineDelay: cancelGrace}
+	}
+	return &Keeper{config: config, log: log}
+}
+
+// Stats is a snapshot for metrics.
+func (k *Keeper) Stats() KeeperStats {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.stats
+}
+
+// Run works until ctx ends and then returns nil. It survives every database error: it logs it, lets go of the lock
+// (so that writers merge for themselves again, or another keeper does it) and tries again.
+func (k *Keeper) Run(ctx context.Context) error {
+	wait := backoff.NewExponentialBackOff()
+	wait.MaxInterval = keeperMaxBackoff
+	for {
+		err := k.session(ctx, wait.Reset)
+		if ctx.Err() != nil {
+			return nil
+		}
+		pause := wait.NextBackOff()
+		k.log.Warn("the keeper of the GIN index lost its session", zap.Error(err), zap.Duration("retry_in", pause))
+		if !sleep(ctx, pause) {
+			return nil
+		}
+	}
+}
+
+// session is one connection's life: become the keeper, then clean until ctx ends or an error.
+func (k *Keeper) session(ctx context.Context, worked func()) error {
+	conn, err := pgx.ConnectConfig(ctx, k.config)
+	if err != nil {
+		return fmt.Errorf("connecting the keeper: %w", err)
+	}
+	// Closing the connection is what gives back the lock.
+	defer func() {
+		k.hold(false)
+		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), cancelGrace)
+		defer cancel()
+		_ = conn.Close(closing)
+	}()
+	if err := awaitLock(ctx, conn); err != nil {
+		return err
+	}
+	k.hold(true)
+	k.log.Info("this process keeps the GIN index now")
+	for {
+		if err := k.clean(ctx, conn); err != nil {
+			return err
+		}
+		worked()
+		if !sleep(ctx, cleanEvery) {
+			return ctx.Err()
+		}
+	}
+}
+
+func awaitLock(ctx context.Context, conn *pgx.Conn) error {
+	for {
+		var got bool
+		if err := conn.QueryRow(ctx, "SELECT pg_try_advisory_lock($1)", keeperLock).Scan(&got); err != nil {
+			return fmt.Errorf("asking for the keeper's lock: %w", err)
+		}
+		if got {
+			return nil
+		}
+		if !sleep(ctx, candidateEvery) {
+			return ctx.Err()
+		}
+	}
+}
+
+// clean merges what is pending. With nothing pending it reads one page.
+func (k *Keeper) clean(ctx context.Context, conn *pgx.Conn) error {
+	start := time.Now()
+	var pages int64
+	err := conn.QueryRow(ctx, "SELECT gin_clean_pending_list('"+payloadIndex+"'::regclass)").Scan(&pages)
+	if err != nil {
+		return fmt.Errorf("merging the pending list: %w", err)
+	}
+	if pages == 0 {
+		return nil
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.stats.Cleans++
+	k.stats.Pages += pages
+	k.stats.LastPages = pages
+	k.stats.LongestTook = max(k.stats.LongestTook, time.Since(start))
+	return nil
+}
+
+func (k *Keeper) hold(holds bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.stats.Holds = holds
+}
+
+// sleep reports whether the pause ended before ctx did.
+func sleep(ctx context.Context, pause time.Duration) bool {
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

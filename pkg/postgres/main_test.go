@@ -1,0 +1,44 @@
+package postgres_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/throughline-dev/throughline/pkg/postgres"
+	"github.com/throughline-dev/throughline/pkg/postgres/postgrestest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(postgrestest.Main(m)) }
+
+// start is when the first of eventRows occurred.
+var start = time.Date(2026, 11, 2, 9, 0, 0, 0, time.UTC)
+
+// eventRows makes rows from to to-1, each a second after the one before, of one account.
+func eventRows(from, to int) []postgres.Row {
+	rows := make([]postgres.Row, 0, to-from)
+	for i := from; i < to; i++ {
+		rows = append(rows, postgres.Row{
+			AccountID:     account(1),
+			EventType:     "invoice.paid",
+			Source:        "stripe",
+			SourceEventID: fmt.Sprintf("evt_%06d", i),
+			Payload:       fmt.Appendf(nil, `{"id": "evt_%06d", "amount": %d, "text": "payload of some length %d"}`, i, i, i*7919),
+			OccurredAt:    start.Add(time.Duration(i) * time.Second),
+			IngestedAt:    start.Add(time.Duration(i)*time.Second + 300*time.Millisecond),
+		})
+	}
+	return rows
+}
+
+func account(n byte) [16]byte { return [16]byte{15: n, 6: 0x40, 8: 0x80} }
+
+func upsert(t *testing.T, w *postgres.Writer, rows []postgres.Row) postgres.Result {
+	t.Helper()
+	result, err := w.Upsert(t.Context(), rows)
+	require.NoError(t, err)
+	return result
+}

@@ -1,0 +1,86 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// The GIN index on the payload is what a write costs. New entries first go to its pending list, and the writer
+// that finds the list longer than gin_pending_list_limit (4 MB unless set) stops to merge it into the index. While
+// a Keeper merges on a connection of its own, writers allow the list 1 GB and so never stop: 1.7 times the rate
+// and half the longest stall.
+//
+// The limit is set in the writer's session and nowhere else. Nothing is left behind when a keeper or a writer is
+// killed: writers look every second whether somebody holds the keeper's lock, and go back to the default when not.
+// A limit that an operator gave the index itself (ALTER INDEX … SET) wins over both.
+const (
+	payloadIndex     = "account_events_payload_idx"
+	keeperLock       = int64(0x7468726f75676b70) // any number that no other advisory lock uses
+	keeperCheckEvery = time.Second
+)
+
+// keeperRuns: pg_locks splits the 64-bit key of an advisory lock in two, and marks such a key with objsubid 1.
+const keeperRuns = `
+EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1
+  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+  AND classid::bigint = $1::bigint >> 32 AND objid::bigint = $1::bigint & 4294967295)`
+
+const followKeeperSQL = `
+SELECT set_config('gin_pending_list_limit', CASE WHEN ` + keeperRuns + ` THEN '1GB'
+  ELSE (SELECT reset_val || 'kB' FROM pg_settings WHERE name = 'gin_pending_list_limit') END, false)`
+
+// followKeeper sets the session's pending list limit by whether a keeper runs.
+func followKeeper(ctx context.Context, conn *pgx.Conn) error {
+	if _, err := conn.Exec(ctx, followKeeperSQL, keeperLock); err != nil {
+		return fmt.Errorf("setting the pending list limit: %w", err)
+	}
+	return nil
+}
+
+// KeeperRuns reports whether any process is this database's keeper now.
+func KeeperRuns(ctx context.Context, pool *pgxpool.Pool) (bool, error) {
+	var runs bool
+	if err := pool.QueryRow(ctx, "SELECT "+keeperRuns, keeperLock).Scan(&runs); err != nil {
+		return false, Classify(fmt.Errorf("looking for the keeper: %w", err))
+	}
+	return runs, nil
+}
+
+// ErrNotMeasured says that pending pages cannot be seen: the extension pgstattuple is not installed in the
+// database, or the role may not call it (it needs pg_stat_scan_tables).
+var ErrNotMeasured = errors.New("pending pages are not measured: the extension pgstattuple is missing or not permitted")
+
+// PendingPages is how many 8 KB pages of the GIN index wait to be merged: what every search of the payload has to
+// read besides the index. It is ErrNotMeasured where Postgres has no way to tell.
+func PendingPages(ctx context.Context, pool *pgxpool.Pool) (int64, error) {
+	var pages int64
+	err := pool.QueryRow(ctx, "SELECT pending_pages FROM pgstatginindex('"+payloadIndex+"')").Scan(&pages)
+	var pgErr *pgconn.PgError
+	if errors.As(err, &pgErr) && (pgErr.Code == undefinedFunction || pgErr.Code == insufficientPrivilege) {
+		return 0, ErrNotMeasured
+	}
+	if err != nil {
+		return 0, Classify(fmt.Errorf("measuring the pending list: %w", err))
+	}
+	return pages, nil
+}
+
+const (
+	undefinedFunction     = "42883"
+	insufficientPrivilege = "42501"
+)
+
+// keepAlive makes the server notice within seconds that a client's machine is gone, so that its lock is free for
+// the next keeper.
+func keepAlive(params map[string]string) {
+	params["tcp_keepalives_idle"] = strconv.Itoa(5)
+	params["tcp_keepalives_interval"] = strconv.Itoa(2)
+	params["tcp_keepalives_count"] = strconv.Itoa(3)
+}

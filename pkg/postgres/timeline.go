@@ -1,0 +1,114 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// maxTimelineLimit is the largest page, and the size of the page when none is asked for.
+const maxTimelineLimit = 10_000
+
+// TimelineEvent is one row of account_events. Times are UTC, to the microsecond.
+type TimelineEvent struct {
+	ID            int64
+	AccountID     [16]byte
+	EventType     string
+	Source        string
+	SourceEventID string
+	Subject       string // the payload's subject; "" when it has none
+	Payload       []byte // JSON as Postgres prints it: key order and spacing are not the vendor's
+	OccurredAt    time.Time
+	IngestedAt    time.Time
+}
+
+// Cursor is the event's place in the timeline, for the next page.
+func (e TimelineEvent) Cursor() Cursor {
+	return Cursor{OccurredAt: e.OccurredAt, IngestedAt: e.IngestedAt, ID: e.ID}
+}
+
+// Cursor is a place in a timeline: occurred_at, then ingested_at, then id.
+type Cursor struct {
+	OccurredAt time.Time
+	IngestedAt time.Time
+	ID         int64
+}
+
+// TimelineQuery says which events of one account to read.
+type TimelineQuery struct {
+	AccountID [16]byte
+	Since     time.Time // only events that occurred after it; zero for all
+	Source    string    // "" for all
+	Type      string    // an event_type; "" for all
+	Limit     int       // 1 to 10,000 events; 0 for 10,000
+	After     *Cursor   // only events behind it: the last event of the page before
+}
+
+const eventColumns = `id, account_id, event_type, source, source_event_id, coalesce(payload->>'subject', ''),
+  payload::text, occurred_at, ingested_at`
+
+// Timeline reads one page of an account's events in timeline order. Fewer events than the limit means the end.
+// Errors are marked by Classify.
+func Timeline(ctx context.Context, pool *pgxpool.Pool, q TimelineQuery) ([]TimelineEvent, error) {
+	if q.Limit < 1 || q.Limit > maxTimelineLimit {
+		q.Limit = maxTimelineLimit
+	}
+	c := newConditions(q)
+	if q.After != nil {
+		c.add("(occurred_at, ingested_at, id) > (?, ?, ?)", q.After.OccurredAt, q.After.IngestedAt, q.After.ID)
+	}
+	rows, err := pool.Query(ctx, fmt.Sprintf("SELECT %s FROM account_events WHERE %s ORDER BY occurred_at, ingested_at, id LIMIT %d",
+		eventColumns, c.text(), q.Limit), c.values...)
+	if err != nil {
+		return nil, Classify(fmt.Errorf("reading the timeline: %w", err))
+	}
+	events, err := pgx.CollectRows(rows, scanEvent)
+	if err != nil {
+		return nil, Classify(fmt.Errorf("reading the timeline: %w", err))
+	}
+	return events, nil
+}
+
+func scanEvent(row pgx.CollectableRow) (TimelineEvent, error) {
+	var e TimelineEvent
+	err := row.Scan(&e.ID, &e.AccountID, &e.EventType, &e.Source, &e.SourceEventID, &e.Subject, &e.Payload, &e.OccurredAt, &e.IngestedAt)
+	e.OccurredAt, e.IngestedAt = e.OccurredAt.UTC(), e.IngestedAt.UTC()
+	return e, err
+}
+
+// conditions collects the terms of a WHERE clause and their values.
+type conditions struct {
+	terms  []string
+	values []any
+}
+
+// newConditions has what every read of a timeline has in common.
+func newConditions(q TimelineQuery) *conditions {
+	c := &conditions{}
+	c.add("account_id = ?", q.AccountID)
+	if !q.Since.IsZero() {
+		c.add("occurred_at > ?", q.Since)
+	}
+	if q.Source != "" {
+		c.add("source = ?", q.Source)
+	}
+	if q.Type != "" {
+		c.add("event_type = ?", q.Type)
+	}
+	return c
+}
+
+// add appends a term; each ? in it stands for the next value.
+func (c *conditions) add(term string, values ...any) {
+	for _, value := range values {
+		c.values = append(c.values, value)
+		term = strings.Replace(term, "?", fmt.Sprintf("$%d", len(c.values)), 1)
+	}
+	c.terms = append(c.terms, term)
+}
+
+func (c *conditions) text() string { return strings.Join(c.terms, " AND ") }
