@@ -1,0 +1,145 @@
+package postgres_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/zap/zaptest"
+
+	"github.com/throughline-dev/throughline/pkg/postgres"
+	"github.com/throughline-dev/throughline/pkg/postgres/postgrestest"
+)
+
+const (
+	patience = 20 * time.Second
+	tick     = 20 * time.Millisecond
+)
+
+// runKeeper runs a keeper until the returned function is called.
+func runKeeper(t *testing.T, pool *pgxpool.Pool) (*postgres.Keeper, func()) {
+	t.Helper()
+	k := postgres.NewKeeper(pool, zaptest.NewLogger(t))
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- k.Run(ctx) }()
+	stop := func() {
+		cancel()
+		if done != nil {
+			require.NoError(t, <-done)
+			done = nil
+		}
+	}
+	t.Cleanup(stop)
+	return k, stop
+}
+
+func holds(k *postgres.Keeper) func() bool {
+	return func() bool { return k.Stats().Holds }
+}
+
+func pending(t *testing.T, pool *pgxpool.Pool) int64 {
+	t.Helper()
+	pages, err := postgres.PendingPages(t.Context(), pool)
+	require.NoError(t, err)
+	return pages
+}
+
+func keeperRuns(t *testing.T, pool *pgxpool.Pool) bool {
+	t.Helper()
+	runs, err := postgres.KeeperRuns(t.Context(), pool)
+	require.NoError(t, err)
+	return runs
+}
+
+func TestKeeper(t *testing.T) {
+	t.Parallel()
+	t.Run("MergesWhatIsPending", func(t *testing.T) {
+		t.Parallel()
+		w, pool := newWriter(t)
+		upsert(t, w, eventRows(0, 200))
+		require.Positive(t, pending(t, pool))
+		k, _ := runKeeper(t, pool)
+		require.Eventually(t, func() bool { return pending(t, pool) == 0 }, patience, tick)
+		require.Eventually(t, func() bool { return k.Stats().Cleans > 0 }, patience, tick)
+		stats := k.Stats()
+		require.True(t, stats.Holds)
+		require.Positive(t, stats.Pages)
+		require.Positive(t, stats.LastPages)
+		require.Positive(t, stats.LongestTook)
+	})
+	t.Run("OneAtATimeAndTheNextTakesOver", func(t *testing.T) {
+		t.Parallel()
+		pool := postgrestest.New(t)
+		first, stopFirst := runKeeper(t, pool)
+		require.Eventually(t, holds(first), patience, tick)
+		second, stopSecond := runKeeper(t, pool)
+		require.False(t, second.Stats().Holds)
+		stopFirst()
+		require.False(t, first.Stats().Holds)
+		require.Eventually(t, holds(second), patience, tick)
+		require.True(t, keeperRuns(t, pool))
+		stopSecond()
+		require.Eventually(t, func() bool { return !keeperRuns(t, pool) }, patience, tick)
+	})
+	t.Run("AKilledSessionIsReplaced", func(t *testing.T) {
+		t.Parallel()
+		w, pool := newWriter(t)
+		k, _ := runKeeper(t, pool)
+		require.Eventually(t, holds(k), patience, tick)
+		killed := count(t, pool, `SELECT count(pg_terminate_backend(pid)) FROM pg_locks
+			WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`)
+		require.Equal(t, 1, killed)
+		before := k.Stats().Cleans
+		upsert(t, w, eventRows(0, 200))
+		require.Eventually(t, func() bool { return k.Stats().Cleans > before && k.Stats().Holds }, patience, tick)
+	})
+	t.Run("AMissingTableDoesNotEndIt", func(t *testing.T) {
+		t.Parallel()
+		pool, err := pgxpool.New(t.Context(), postgrestest.EmptyURL(t))
+		require.NoError(t, err)
+		t.Cleanup(pool.Close)
+		k, _ := runKeeper(t, pool)
+		require.NoError(t, postgres.Migrate(t.Context(), pool, nil))
+		w := postgres.NewWriter(pool)
+		defer w.Close()
+		upsert(t, w, eventRows(0, 200))
+		require.Eventually(t, func() bool { return k.Stats().Cleans > 0 }, patience, tick)
+	})
+}
+
+// A writer lets the pending list grow while somebody keeps the index, and no longer.
+func TestWriterFollowsTheKeeper(t *testing.T) {
+	t.Parallel()
+	pool := postgrestest.New(t)
+	_, stop := runKeeper(t, pool)
+	limit := func(w *postgres.Writer) string {
+		// The batch table's INSERT runs a trigger in the writer's session, which tells its setting.
+		upsert(t, w, eventRows(0, 1))
+		var value string
+		require.NoError(t, pool.QueryRow(t.Context(), "SELECT value FROM seen_limit").Scan(&value))
+		return value
+	}
+	_, err := pool.Exec(t.Context(), `CREATE TABLE seen_limit (value TEXT);
+		INSERT INTO seen_limit VALUES ('');
+		CREATE FUNCTION see_limit() RETURNS trigger LANGUAGE plpgsql AS $$
+		BEGIN UPDATE seen_limit SET value = current_setting('gin_pending_list_limit'); RETURN NULL; END $$;
+		CREATE TRIGGER see_limit BEFORE INSERT ON account_events FOR EACH STATEMENT EXECUTE FUNCTION see_limit()`)
+	require.NoError(t, err)
+	w := postgres.NewWriter(pool)
+	defer w.Close()
+	require.Eventually(t, func() bool { return limit(w) == "1GB" }, patience, tick)
+	stop()
+	require.Eventually(t, func() bool { return limit(w) == "4MB" }, patience, tick)
+}
+
+func TestPendingPagesWithoutTheExtension(t *testing.T) {
+	t.Parallel()
+	pool := postgrestest.New(t)
+	_, err := pool.Exec(t.Context(), "DROP EXTENSION pgstattuple")
+	require.NoError(t, err)
+	_, err = postgres.PendingPages(t.Context(), pool)
+	require.ErrorIs(t, err, postgres.ErrNotMeasured)
+}
