@@ -50,12 +50,12 @@ func create(ctx context.Context, opts Options, bins binaries, own owner) error {
 		args = append(args, "--no-sync")
 	}
 	var out strings.Builder
-	proc, err := run(own, work, &out, bins.path("initdb"), args...)
+	proc, err := run(own, &out, bins.path("initdb"), args...)
 	if err != nil {
 		return fmt.Errorf("running initdb: %w", err)
 	}
 	if err := proc.wait(ctx); err != nil {
-		return fmt.Errorf("running initdb: %w: %s", err, lastLine(out.String()))
+		return fmt.Errorf("running initdb: %w: %s", err, reason(out.String()))
 	}
 	if err := os.Remove(opts.DataDir); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("making the postgres data directory: %w", err)
@@ -107,12 +107,13 @@ func lockPID(lock string) int {
 	return pid
 }
 
-func lastLine(text string) string {
+// reason is what a program said when it gave up: its error line if there is one, else its last words, on one line.
+func reason(text string) string {
 	lines := strings.Split(strings.TrimSpace(text), "\n")
 	for _, line := range lines {
 		if strings.Contains(line, "FATAL") || strings.Contains(line, "error:") {
 			return strings.TrimSpace(line)
 		}
 	}
-	return strings.TrimSpace(lines[len(lines)-1])
+	return strings.Join(strings.Fields(strings.Join(lines[max(0, len(lines)-3):], " ")), " ")
 }

@@ -19,13 +19,13 @@ const capDACOverride = 1
 type owner struct {
 	drop     bool
 	uid, gid uint32
-	// override keeps the one capability that lets the user reach a data directory or programs below a directory
-	// that is closed to it, as a checkout below /root is.
+	// override keeps the one capability that lets the user reach a data directory below a directory that is closed
+	// to it, as a checkout in /root is.
 	override bool
 }
 
-// ownerFor decides who runs the programs in binDir on dataDir.
-func ownerFor(dataDir, binDir string) (owner, error) {
+// ownerFor decides who runs the server on dataDir.
+func ownerFor(dataDir string) (owner, error) {
 	if os.Geteuid() != 0 {
 		return owner{}, nil
 	}
@@ -43,7 +43,7 @@ func ownerFor(dataDir, binDir string) (owner, error) {
 			continue
 		}
 		own := owner{drop: true, uid: uint32(uid), gid: uint32(gid)}
-		own.override = !own.reaches(filepath.Dir(dataDir)) || !own.reaches(binDir)
+		own.override = !own.reaches(filepath.Dir(dataDir))
 		return own, nil
 	}
 	return owner{}, errors.New("postgres does not run as root and there is no user postgres or nobody: run as an ordinary user")

@@ -11,7 +11,7 @@ import (
 // owner is who runs the server: here always ourselves.
 type owner struct{}
 
-func ownerFor(string, string) (owner, error) {
+func ownerFor(string) (owner, error) {
 	if os.Geteuid() == 0 {
 		return owner{}, errors.New("postgres does not run as root: run as an ordinary user")
 	}

@@ -17,15 +17,16 @@ type process struct {
 	err  error
 }
 
-// run starts a program as the owner's user, in directory dir, its output going to out.
+// run starts a program as the owner's user, its output going to out. It runs in the root directory, which every
+// user can enter; all its paths are absolute.
 //
 // The goroutine that starts it stays on its thread until the program has ended: Linux sends the parent-death
 // signal when the starting *thread* ends, and Go ends idle threads as it likes.
-func run(own owner, dir string, out io.Writer, program string, args ...string) (*process, error) {
+func run(own owner, out io.Writer, program string, args ...string) (*process, error) {
 	cmd := exec.Command(program, args...)
-	cmd.Dir = dir
+	cmd.Dir = "/"
 	cmd.Stdout, cmd.Stderr = out, out
-	// Messages in English for lastLine, and no PG* variable of the user's that would redirect the server.
+	// Messages in English for reason, and no PG* variable of the user's that would redirect the server.
 	cmd.Env = []string{"LC_ALL=C", "PATH=" + os.Getenv("PATH"), "TZ=UTC"}
 	cmd.SysProcAttr = own.attributes()
 	p := &process{cmd: cmd, done: make(chan struct{})}

@@ -31,7 +31,8 @@ type Options struct {
 	User string
 	// Database is created when absent; empty is "throughline".
 	Database string
-	// CacheDir is where fetched programs are kept; empty is throughline/postgres below os.UserCacheDir.
+	// CacheDir is where fetched programs are kept; empty is throughline/postgres below os.UserCacheDir, or for root
+	// below /var/cache, because the server's user cannot run programs from root's home.
 	CacheDir string
 	// Unsafe gives up durability (fsync, synchronous commit, full page writes) for speed: for tests, whose data
 	// nobody needs after a crash.
@@ -63,7 +64,7 @@ func Start(ctx context.Context, opts Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	owner, err := ownerFor(opts.DataDir, bins.dir)
+	owner, err := ownerFor(opts.DataDir)
 	if err != nil {
 		return nil, err
 	}
@@ -131,13 +132,20 @@ func (o Options) withDefaults() (Options, error) {
 		o.Log = zap.NewNop()
 	}
 	if o.CacheDir == "" {
-		base, err := os.UserCacheDir()
-		if err != nil {
-			base = os.TempDir()
-		}
-		o.CacheDir = filepath.Join(base, "throughline", "postgres")
+		o.CacheDir = filepath.Join(cacheBase(), "throughline", "postgres")
 	}
 	return o, nil
+}
+
+func cacheBase() string {
+	if os.Geteuid() == 0 {
+		return "/var/cache"
+	}
+	base, err := os.UserCacheDir()
+	if err != nil {
+		return os.TempDir() // no home directory
+	}
+	return base
 }
 
 func (s *Server) urlOf(database string) string {

@@ -47,7 +47,7 @@ func startServer(ctx context.Context, opts Options, port int, bins binaries, own
 	}
 	// The server has its own descriptor once it runs.
 	defer logFile.Close()
-	proc, err := run(own, opts.DataDir, logFile, bins.path("postgres"), serverArgs(opts, port)...)
+	proc, err := run(own, logFile, bins.path("postgres"), serverArgs(opts, port)...)
 	if err != nil {
 		return nil, fmt.Errorf("starting postgres: %w", err)
 	}
@@ -57,7 +57,7 @@ func startServer(ctx context.Context, opts Options, port int, bins binaries, own
 		stopErr := proc.wait(context.WithoutCancel(ctx))
 		text, readErr := os.ReadFile(logPath)
 		if readErr == nil && stopErr != nil {
-			return nil, fmt.Errorf("starting postgres: %w: %s (see %s)", err, lastLine(string(text)), logPath)
+			return nil, fmt.Errorf("starting postgres: %w: %s (see %s)", err, reason(string(text)), logPath)
 		}
 		return nil, fmt.Errorf("starting postgres: %w (see %s)", err, logPath)
 	}
