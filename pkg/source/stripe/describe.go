@@ -1,0 +1,117 @@
+package stripe
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/tidwall/gjson"
+
+	"github.com/throughline-dev/throughline/pkg/fault"
+	"github.com/throughline-dev/throughline/pkg/source"
+)
+
+const (
+	subscriptionPrefix = "customer.subscription."
+	thinPrefix         = "v1."
+
+	objectSnapshot = "event"
+	objectThin     = "v2.core.event"
+)
+
+// Describe implements source.Source.
+func (stripe) Describe(r source.Record) (source.Event, error) {
+	e := readEnvelope(r.Value)
+	if e.object != objectSnapshot && e.object != objectThin {
+		return source.Event{}, malformed("the top is not a Stripe event: its object is neither %q nor %q", objectSnapshot, objectThin)
+	}
+	id := e.snapshotEvent
+	if id == "" {
+		id = e.id
+	}
+	if id == "" || e.kind == "" {
+		return source.Event{}, malformed("the event has no id or no type")
+	}
+	occurred, err := source.ParseTime(e.created)
+	if err != nil {
+		return source.Event{}, fmt.Errorf("reading created: %w", err)
+	}
+	tenant := e.tenant()
+	if tenant == "" {
+		tenant = r.Tenant
+	}
+	return source.Event{
+		ID: id, Type: typeName(e.kind), OccurredAt: occurred, Tenant: tenant, References: e.references(tenant),
+	}, nil
+}
+
+// typeName keeps Stripe's own type, which reads as thing.happened, but for two
+// prefixes that say nothing on a timeline: a thin event's "v1." and
+// "customer." before "subscription.".
+func typeName(vendor string) string {
+	vendor = strings.TrimPrefix(vendor, thinPrefix)
+	if rest, ok := strings.CutPrefix(vendor, subscriptionPrefix); ok {
+		vendor = "subscription." + rest
+	}
+	return source.TypeName(vendor)
+}
+
+// envelope is what both forms of event have around their object.
+type envelope struct {
+	id, object, kind, created string
+	snapshotEvent             string       // thin: the same fact's snapshot event
+	account                   string       // snapshot, Connect: acct_…
+	context                   string       // thin, Connect: acct_…, or a path that ends in it
+	data                      gjson.Result // snapshot: {object, previous_attributes}
+	related                   gjson.Result // thin: {id, type, url}
+}
+
+func readEnvelope(raw []byte) (e envelope) {
+	gjson.ParseBytes(raw).ForEach(func(key, value gjson.Result) bool {
+		switch key.Str {
+		case "id":
+			e.id = text(value)
+		case "object":
+			e.object = text(value)
+		case "type":
+			e.kind = text(value)
+		case "created":
+			e.created = value.String()
+		case "snapshot_event":
+			e.snapshotEvent = text(value)
+		case "account":
+			e.account = text(value)
+		case "context":
+			e.context = text(value)
+		case "data":
+			e.data = value
+		case "related_object":
+			e.related = value
+		}
+		return true
+	})
+	return e
+}
+
+// tenant is the connected account that the event happened on, or "".
+func (e envelope) tenant() string {
+	if e.account != "" {
+		return e.account
+	}
+	last := e.context[strings.LastIndexByte(e.context, '/')+1:]
+	if strings.HasPrefix(last, accountPrefix) {
+		return last
+	}
+	return ""
+}
+
+// text gives a JSON string's text, and "" for anything else.
+func text(v gjson.Result) string {
+	if v.Type != gjson.String {
+		return ""
+	}
+	return v.Str
+}
+
+func malformed(format string, args ...any) error {
+	return fault.Permanent(fault.Malformed, fmt.Errorf(format, args...))
+}

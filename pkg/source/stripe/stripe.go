@@ -1,0 +1,65 @@
+package stripe
+
+import (
+	"time"
+
+	"github.com/throughline-dev/throughline/pkg/source"
+)
+
+// name is the source's name: topic raw.stripe, path /webhooks/stripe.
+const name = "stripe"
+
+// window is Stripe's own default tolerance (stripe-go webhook.DefaultTolerance).
+const window = 300 * time.Second
+
+// New gives the Stripe source. It holds no state.
+func New() source.Source { return stripe{} }
+
+type stripe struct{}
+
+// Name implements source.Source.
+func (stripe) Name() string { return name }
+
+// Profile implements source.Source.
+func (stripe) Profile() source.Profile {
+	return source.Profile{
+		Title:  "Stripe",
+		Limits: source.Limits{BodyBytes: source.MaxRecordBytes, Events: 1},
+		Kinds: []source.Kind{
+			{Name: kindCustomer, Prefix: "cus_"},
+			{Name: kindCharge, Prefix: "ch_"},
+			{Name: kindPaymentIntent, Prefix: "pi_"},
+			{Name: kindInvoice, Prefix: "in_"},
+			{Name: kindSubscription, Prefix: "sub_"},
+			{Name: kindPaymentMethod, Prefix: "pm_"},
+			{Name: kindAccount, Prefix: "acct_"},
+		},
+		Types:           types(),
+		SignatureWindow: window,
+	}
+}
+
+// Reply implements source.Source. Stripe wants any 2xx and asks again after
+// anything else, so the shared answers serve.
+func (stripe) Reply(outcome error) source.Response { return source.DefaultReply(outcome) }
+
+// types are the renamed types, and of those that keep their name the ones that
+// tell a customer's story. Stripe has some 275.
+func types() []source.EventType {
+	var out []source.EventType
+	for _, action := range []string{
+		"created", "updated", "deleted", "paused", "resumed", "pending_update_applied", "pending_update_expired", "trial_will_end",
+	} {
+		out = append(out, source.EventType{Vendor: subscriptionPrefix + action, Type: "subscription." + action})
+	}
+	for _, verbatim := range []string{
+		"customer.created", "customer.updated", "customer.deleted", "checkout.session.completed",
+		"invoice.finalized", "invoice.upcoming", "invoice.paid", "invoice.payment_failed", "invoice_payment.paid",
+		"charge.succeeded", "charge.failed", "charge.refunded", "charge.dispute.created", "payment_intent.succeeded",
+		"payment_method.attached", "payment_method.detached", "refund.created", "radar.early_fraud_warning.created",
+		"entitlements.active_entitlement_summary.updated", "payout.paid", "balance.available",
+	} {
+		out = append(out, source.EventType{Vendor: verbatim, Type: verbatim})
+	}
+	return append(out, source.EventType{Vendor: thinPrefix + "customer.created", Type: "customer.created"})
+}
