@@ -1,0 +1,156 @@
+// Package stream is Throughline's use of Kafka: clients, topics, the record
+// headers that are a contract, and the loops through which every event passes,
+// each written once: publish (Publisher), consume–transform–produce
+// (RunTransform) and consume–write (RunBatches). What a stage does with events
+// is handed to a loop as a function; whether an event can be lost is decided here.
+package stream
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/sasl/plain"
+	"github.com/twmb/franz-go/pkg/sasl/scram"
+	"github.com/twmb/franz-go/plugin/kprom"
+	"github.com/twmb/franz-go/plugin/kzap"
+	"go.uber.org/zap"
+)
+
+// Config says how to reach the brokers. It is what an operator sets.
+type Config struct {
+	Brokers       []string `name:"kafka-brokers" env:"THROUGHLINE_KAFKA_BROKERS" help:"Kafka brokers to start from, host:port, comma separated." placeholder:"HOST:PORT,…"`
+	TLS           bool     `name:"kafka-tls" env:"THROUGHLINE_KAFKA_TLS" help:"Connect with TLS."`
+	CAFile        string   `name:"kafka-ca-file" env:"THROUGHLINE_KAFKA_CA_FILE" help:"PEM file of the authority that signed the brokers' certificates; the system's otherwise." placeholder:"FILE"`
+	SASLMechanism string   `name:"kafka-sasl-mechanism" env:"THROUGHLINE_KAFKA_SASL_MECHANISM" enum:",plain,scram-sha-256,scram-sha-512" default:"" help:"plain, scram-sha-256 or scram-sha-512; empty: no SASL."`
+	User          string   `name:"kafka-user" env:"THROUGHLINE_KAFKA_USER" help:"SASL user."`
+	Password      string   `name:"kafka-password" env:"THROUGHLINE_KAFKA_PASSWORD" help:"SASL password."`
+	// InstanceID names this instance across restarts, so that a restarted one
+	// takes over its own partitions and its own open transaction at once. Two
+	// running instances must not share it: the older one would be fenced.
+	InstanceID string `name:"kafka-instance-id" env:"THROUGHLINE_KAFKA_INSTANCE_ID" help:"Stable name of this instance (a pod's name); makes a restart take over at once. Must be unique among running instances."`
+}
+
+// Validate reports every problem, naming the variable to change.
+func (c Config) Validate() error {
+	var errs []error
+	if len(c.Brokers) == 0 {
+		errs = append(errs, errors.New("THROUGHLINE_KAFKA_BROKERS (--kafka-brokers) is not set; example: kafka-0:9092,kafka-1:9092"))
+	}
+	for _, b := range c.Brokers {
+		if _, _, err := net.SplitHostPort(b); err != nil {
+			errs = append(errs, fmt.Errorf("THROUGHLINE_KAFKA_BROKERS (--kafka-brokers): %q is not host:port", b))
+		}
+	}
+	if c.SASLMechanism != "" && (c.User == "" || c.Password == "") {
+		errs = append(errs, errors.New("THROUGHLINE_KAFKA_USER and THROUGHLINE_KAFKA_PASSWORD must both be set when THROUGHLINE_KAFKA_SASL_MECHANISM is"))
+	}
+	if c.SASLMechanism == "" && c.Password != "" {
+		errs = append(errs, errors.New("THROUGHLINE_KAFKA_PASSWORD is set but THROUGHLINE_KAFKA_SASL_MECHANISM (--kafka-sasl-mechanism) is not"))
+	}
+	if c.SASLMechanism == "plain" && !c.TLS {
+		errs = append(errs, errors.New("THROUGHLINE_KAFKA_SASL_MECHANISM=plain sends the password in the clear; set THROUGHLINE_KAFKA_TLS=true (--kafka-tls)"))
+	}
+	if c.CAFile != "" {
+		if _, err := rootCAs(c.CAFile); err != nil {
+			errs = append(errs, fmt.Errorf("THROUGHLINE_KAFKA_CA_FILE (--kafka-ca-file): %w", err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Deps is what code gives a client beyond the operator's Config.
+type Deps struct {
+	Name     string                // client id and metric label: "receiver", "sink"
+	Log      *zap.Logger           // nil: silent
+	Registry prometheus.Registerer // nil: no client metrics
+}
+
+// NewClient makes a Kafka client that produces with acks=all, idempotently, in
+// batches no larger than our topics take. It does not connect. opts come last
+// and win.
+func NewClient(c Config, d Deps, opts ...kgo.Opt) (*kgo.Client, error) {
+	base, err := clientOpts(c, d)
+	if err != nil {
+		return nil, err
+	}
+	cl, err := kgo.NewClient(append(base, opts...)...)
+	if err != nil {
+		return nil, fmt.Errorf("making the Kafka client: %w", err)
+	}
+	return cl, nil
+}
+
+func clientOpts(c Config, d Deps) ([]kgo.Opt, error) {
+	opts := []kgo.Opt{
+		kgo.SeedBrokers(c.Brokers...),
+		kgo.ClientID("throughline-" + d.Name),
+		kgo.RequiredAcks(kgo.AllISRAcks()),
+		kgo.ProducerBatchMaxBytesFn(batchBytes),
+		// Whoever produces here waits for it; batches form by themselves while
+		// earlier ones are in flight.
+		kgo.ProducerLinger(0),
+		kgo.MaxBufferedBytes(64 << 20),
+		kgo.DialTimeout(5 * time.Second),
+		kgo.RetryBackoffFn(retryBackoff),
+	}
+	if d.Log != nil {
+		opts = append(opts, kgo.WithLogger(kzap.New(d.Log.Named("kafka"), kzap.Level(kgo.LogLevelWarn))))
+	}
+	if d.Registry != nil {
+		metrics := kprom.NewMetrics("throughline_kafka", kprom.Registerer(
+			prometheus.WrapRegistererWith(prometheus.Labels{"client": d.Name}, d.Registry)))
+		opts = append(opts, kgo.WithHooks(metrics))
+	}
+	if c.TLS {
+		conf := &tls.Config{MinVersion: tls.VersionTLS12}
+		if c.CAFile != "" {
+			pool, err := rootCAs(c.CAFile)
+			if err != nil {
+				return nil, err
+			}
+			conf.RootCAs = pool
+		}
+		opts = append(opts, kgo.DialTLSConfig(conf))
+	}
+	switch c.SASLMechanism {
+	case "plain":
+		opts = append(opts, kgo.SASL(plain.Auth{User: c.User, Pass: c.Password}.AsMechanism()))
+	case "scram-sha-256":
+		opts = append(opts, kgo.SASL(scram.Auth{User: c.User, Pass: c.Password}.AsSha256Mechanism()))
+	case "scram-sha-512":
+		opts = append(opts, kgo.SASL(scram.Auth{User: c.User, Pass: c.Password}.AsSha512Mechanism()))
+	}
+	return opts, nil
+}
+
+// batchBytes is the largest batch that each of our topics takes.
+func batchBytes(topic string) int32 {
+	if _, raw := SourceOfTopic(topic); raw {
+		return rawMaxMessageBytes
+	}
+	return normalizedMaxMessageBytes
+}
+
+// retryBackoff: quick at first, because a broker that restarts is back soon.
+func retryBackoff(tries int) time.Duration {
+	return min(50*time.Millisecond<<min(tries, 6), 2*time.Second)
+}
+
+func rootCAs(file string) (*x509.CertPool, error) {
+	pem, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("reading the certificate authority: %w", err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("%s holds no PEM certificate", file)
+	}
+	return pool, nil
+}

@@ -1,0 +1,108 @@
+package stream
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/throughline-dev/throughline/pkg/source"
+)
+
+// The headers of a raw record. All are optional to a reader: missing or odd
+// ones never lose an event.
+const (
+	HeaderSource      = "tl-source"
+	HeaderReceivedAt  = "tl-received-at" // RFC 3339 with nanoseconds
+	HeaderDelivery    = "tl-delivery"    // webhook, poll, backfill or replay
+	HeaderTenant      = "tl-tenant"
+	HeaderTraceparent = "traceparent" // W3C Trace Context
+	// The next three are set on a replay only.
+	HeaderQuarantineID = "tl-quarantine-id" // decimal id of the quarantine row
+	HeaderAttempts     = "tl-attempts"      // decimal, how often it was tried before
+	HeaderFirstSeen    = "tl-first-seen"    // RFC 3339 with nanoseconds
+)
+
+// RawRecord makes the Kafka record of a source's event. traceparent may be "".
+// The record aliases r's bytes.
+func RawRecord(sourceName string, r source.Record, traceparent string) *kgo.Record {
+	headers := make([]kgo.RecordHeader, 0, 5)
+	headers = append(headers,
+		kgo.RecordHeader{Key: HeaderSource, Value: []byte(sourceName)},
+		kgo.RecordHeader{Key: HeaderReceivedAt, Value: r.ReceivedAt.UTC().AppendFormat(nil, time.RFC3339Nano)},
+		kgo.RecordHeader{Key: HeaderDelivery, Value: []byte(r.Mode)})
+	if r.Tenant != "" {
+		headers = append(headers, kgo.RecordHeader{Key: HeaderTenant, Value: []byte(r.Tenant)})
+	}
+	if traceparent != "" {
+		headers = append(headers, kgo.RecordHeader{Key: HeaderTraceparent, Value: []byte(traceparent)})
+	}
+	return &kgo.Record{Topic: RawTopic(sourceName), Key: r.Key, Value: r.Value, Headers: headers}
+}
+
+// Raw is what a raw record says, headers read.
+type Raw struct {
+	source.Record
+	Source       string // the topic's; the header only repeats it
+	Traceparent  string
+	QuarantineID int64 // 0: not a replay
+	Attempts     int32
+	FirstSeen    time.Time // zero: never dead-lettered before
+}
+
+// ReadRaw reads a record of a raw topic. Where a header is missing or odd, the
+// broker's time stands in for the receipt and the mode is backfill, which is
+// what a third party that publishes only a value does.
+func ReadRaw(rec *kgo.Record) Raw {
+	name, _ := SourceOfTopic(rec.Topic)
+	raw := Raw{Source: name, Record: source.Record{
+		Value: rec.Value, Key: rec.Key, Mode: source.Backfill, ReceivedAt: rec.Timestamp.UTC(),
+	}}
+	for _, h := range rec.Headers {
+		switch h.Key {
+		case HeaderReceivedAt:
+			if t, err := time.Parse(time.RFC3339Nano, string(h.Value)); err == nil && plausible(t, rec.Timestamp) {
+				raw.ReceivedAt = t.UTC()
+			}
+		case HeaderDelivery:
+			switch m := source.Mode(h.Value); m {
+			case source.Webhook, source.Poll, source.Backfill, source.Replay:
+				raw.Mode = m
+			}
+		case HeaderTenant:
+			if len(h.Value) <= source.MaxTenantBytes {
+				raw.Tenant = string(h.Value)
+			}
+		case HeaderTraceparent:
+			raw.Traceparent = string(h.Value)
+		case HeaderQuarantineID:
+			if id, err := strconv.ParseInt(string(h.Value), 10, 64); err == nil && id > 0 {
+				raw.QuarantineID = id
+			}
+		case HeaderAttempts:
+			if n, err := strconv.ParseInt(string(h.Value), 10, 32); err == nil && n > 0 {
+				raw.Attempts = int32(n)
+			}
+		case HeaderFirstSeen:
+			if t, err := time.Parse(time.RFC3339Nano, string(h.Value)); err == nil {
+				raw.FirstSeen = t.UTC()
+			}
+		}
+	}
+	return raw
+}
+
+// Header gives the value of a record's last header of this key, or nil.
+func Header(rec *kgo.Record, key string) []byte {
+	for i := len(rec.Headers) - 1; i >= 0; i-- {
+		if rec.Headers[i].Key == key {
+			return rec.Headers[i].Value
+		}
+	}
+	return nil
+}
+
+// plausible: an event was not received after the broker had it, but for clock skew.
+func plausible(received, stored time.Time) bool {
+	return received.After(source.OldestOccurredAt) && (stored.IsZero() || received.Before(stored.Add(source.MaxClockAhead)))
+}

@@ -1,0 +1,25 @@
+package streamtest_test
+
+import (
+	"fmt"
+	"os"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/throughline-dev/throughline/pkg/stream/streamtest"
+)
+
+// shared is the Kafka of the tests that do not kill one.
+var shared streamtest.Shared
+
+func TestMain(m *testing.M) {
+	code := shared.Run(m)
+	if code == 0 {
+		if err := goleak.Find(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = 1
+		}
+	}
+	os.Exit(code)
+}

@@ -1,0 +1,145 @@
+// Package streamtest gives tests a broker to talk to, never a mock of a
+// client: the one in this process for quick tests (Embedded), real Apache
+// Kafka for what only that can prove (Kafka), and a schema registry (Registry).
+// All of them end with the test.
+//
+// A package that wants one Apache Kafka for all its tests keeps a Shared in its
+// TestMain.
+package streamtest
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"go.uber.org/zap/zaptest"
+
+	"github.com/throughline-dev/throughline/pkg/stream/broker"
+	"github.com/throughline-dev/throughline/pkg/stream/broker/apache"
+)
+
+// startTimeout bounds the start of Apache Kafka: a few seconds when Kafka has
+// been fetched, up to minutes with a fetch over a slow line.
+const startTimeout = 5 * time.Minute
+
+// Embedded starts the broker that `throughline dev` uses, in memory, on a free
+// port, and gives its address. Topics are for the test to create.
+func Embedded(t testing.TB) (brokers []string) {
+	t.Helper()
+	b, err := broker.Start(t.Context(), broker.Options{Addr: "127.0.0.1:0"})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, b.Close()) })
+	return []string{b.Addr()}
+}
+
+// Fake is Embedded for tests that make the broker misbehave: it gives the
+// library's own handle, whose ControlKey and Fault step in between a request
+// and its answer. opts come after broker.Settings, and win.
+func Fake(t testing.TB, opts ...kfake.Opt) *kfake.Cluster {
+	t.Helper()
+	opts = append(append(broker.Settings(), kfake.NumBrokers(1)), opts...)
+	cluster, err := kfake.NewCluster(opts...)
+	require.NoError(t, err)
+	t.Cleanup(cluster.Close)
+	return cluster
+}
+
+// Registry starts an empty schema registry and gives its URL.
+func Registry(t testing.TB) (url string) {
+	t.Helper()
+	r, err := broker.StartRegistry("127.0.0.1:0")
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, r.Close()) })
+	return r.URL()
+}
+
+// A Cluster is Apache Kafka that belongs to one test. What goes wrong with it
+// fails the test.
+type Cluster struct {
+	t       testing.TB
+	cluster *apache.Cluster
+}
+
+// Kafka starts Apache Kafka with n brokers (1 or 3) and kills them when the
+// test ends. Properties are added to each broker's server.properties.
+func Kafka(t testing.TB, n int, properties ...map[string]string) *Cluster {
+	t.Helper()
+	options := apache.Options{Brokers: n, Dir: t.TempDir(), Log: zaptest.NewLogger(t), Properties: map[string]string{}}
+	for _, more := range properties {
+		for key, value := range more {
+			options.Properties[key] = value
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), startTimeout)
+	defer cancel()
+	cluster, err := apache.Start(ctx, options)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, cluster.Close()) })
+	return &Cluster{t: t, cluster: cluster}
+}
+
+// Brokers gives every broker's address, killed ones too.
+func (c *Cluster) Brokers() []string { return c.cluster.Brokers() }
+
+// Kill ends broker i (from 0) with SIGKILL, and returns when it is gone.
+func (c *Cluster) Kill(i int) { c.cluster.Kill(i) }
+
+// Restart starts broker i (from 0) on its old port and data, and returns when
+// it answers.
+func (c *Cluster) Restart(i int) {
+	c.t.Helper()
+	ctx, cancel := context.WithTimeout(c.t.Context(), startTimeout)
+	defer cancel()
+	require.NoError(c.t, c.cluster.Restart(ctx, i))
+}
+
+// Stop ends all brokers in order, for a test of what clients see then.
+func (c *Cluster) Stop() {
+	c.t.Helper()
+	require.NoError(c.t, c.cluster.Stop(c.t.Context()))
+}
+
+// Shared is one single-broker Apache Kafka for all tests of a package. It
+// starts when the first test asks, so running the others alone costs nothing.
+// Tests keep apart by topic and group name, and must not kill it.
+//
+//	var kafka streamtest.Shared
+//
+//	func TestMain(m *testing.M) { os.Exit(kafka.Run(m)) }
+type Shared struct {
+	once    sync.Once
+	cluster *apache.Cluster
+	err     error
+}
+
+// Run runs the package's tests, stops what they started, and gives the code to
+// exit with.
+func (s *Shared) Run(m *testing.M) (code int) {
+	code = m.Run()
+	if s.cluster == nil {
+		return code
+	}
+	if err := s.cluster.Close(); err != nil {
+		fmt.Fprintln(os.Stderr, "stopping Kafka:", err)
+		return max(code, 1)
+	}
+	return code
+}
+
+// Brokers gives the broker's address, and starts it for the first test.
+func (s *Shared) Brokers(t testing.TB) []string {
+	t.Helper()
+	s.once.Do(func() {
+		// Not the test's context: the others go on using it.
+		ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+		defer cancel()
+		s.cluster, s.err = apache.Start(ctx, apache.Options{})
+	})
+	require.NoError(t, s.err)
+	return s.cluster.Brokers()
+}
