@@ -4,11 +4,20 @@ package catalog
 
 import (
 	"github.com/throughline-dev/throughline/pkg/source"
+	"github.com/throughline-dev/throughline/pkg/source/hubspot"
+	"github.com/throughline-dev/throughline/pkg/source/intercom"
+	"github.com/throughline-dev/throughline/pkg/source/stripe"
+	"github.com/throughline-dev/throughline/pkg/source/zendesk"
 )
 
 // Sources gives every source, in the order in which people see them.
 func Sources() []source.Source {
-	return []source.Source{}
+	return []source.Source{
+		stripe.New(),
+		hubspot.New(),
+		zendesk.New(),
+		intercom.New(),
+	}
 }
 
 // Find gives the source of this name.

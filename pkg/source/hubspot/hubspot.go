@@ -1,0 +1,47 @@
+package hubspot
+
+import (
+	"time"
+
+	"github.com/throughline-dev/throughline/pkg/source"
+)
+
+// name is the source's name: topic raw.hubspot, path /webhooks/hubspot.
+const name = "hubspot"
+
+const (
+	// window is HubSpot's bound on a signature's age.
+	window = 5 * time.Minute
+	// maxEvents is ten times the batch of 100 that HubSpot documents.
+	maxEvents = 1000
+	// maxBody holds a batch of 100 property values of HubSpot's largest (65,536 characters).
+	maxBody = 8 << 20
+)
+
+// New gives the HubSpot source. It holds no state.
+func New() source.Source { return hubspot{} }
+
+type hubspot struct{}
+
+// Name implements source.Source.
+func (hubspot) Name() string { return name }
+
+// Profile implements source.Source.
+func (hubspot) Profile() source.Profile {
+	kinds := make([]source.Kind, 0, len(referenceKinds))
+	for _, kind := range referenceKinds {
+		kinds = append(kinds, source.Kind{Name: kind})
+	}
+	return source.Profile{
+		Title:           "HubSpot",
+		Limits:          source.Limits{BodyBytes: maxBody, Events: maxEvents},
+		Kinds:           kinds,
+		Types:           types(),
+		NeedsPublicURL:  true,
+		SignatureWindow: window,
+	}
+}
+
+// Reply implements source.Source. HubSpot wants a 2xx within five seconds and
+// retries a 5xx, so the shared answers serve.
+func (hubspot) Reply(outcome error) source.Response { return source.DefaultReply(outcome) }

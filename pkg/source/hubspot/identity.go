@@ -1,0 +1,64 @@
+package hubspot
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// identity is made of what the fact is, so that it is the same by every path:
+//
+//	portal|type|objectTypeId|object|occurredAt|detail…
+//
+// type is the canonical one, objectTypeId is there for custom objects only,
+// object is an id or from>to, occurredAt is in milliseconds. The details keep
+// apart what can share all that:
+//
+//	propertyChange     property        two properties saved at once
+//	associationChange  association type (and its id), removed, primary: an
+//	                   association that becomes primary is told twice
+//	merge              the ids that went in and came out
+//	newMessage         message         two messages of one thread
+//	unknown types      eventId and all of the above that is there
+//
+// Left out: eventId elsewhere (not unique, and no other path has it),
+// attemptNumber, subscriptionId and appId (two apps tell one fact), changeFlag,
+// changeSource, sourceId, and the property's value (redacted on some paths).
+func (n *notice) identity(occurred time.Time) string {
+	parts := []string{
+		n.portal, n.thing + "." + n.action, n.objectType, n.subject(), strconv.FormatInt(occurred.UnixMilli(), 10),
+	}
+	unknown := !n.known()
+	if n.action == actionProperty || unknown {
+		parts = append(parts, n.property)
+	}
+	if n.action == actionAssociation || unknown && n.fromID != "" {
+		parts = append(parts, n.association, n.associationTypeID, flag(n.removed, "removed"), flag(n.primarySide, "primary"))
+	}
+	if n.action == actionMerge || unknown && n.mergePrimary != "" {
+		merged := slices.Clone(n.merged)
+		slices.Sort(merged)
+		parts = append(parts, strings.Join(merged, ","), n.mergeNew)
+	}
+	if n.action == actionMessage || unknown && n.messageID != "" {
+		parts = append(parts, n.messageID)
+	}
+	if unknown {
+		parts = append(parts, n.eventID)
+	}
+	for i, part := range parts {
+		parts[i] = separators.Replace(part)
+	}
+	return strings.TrimRight(strings.Join(parts, "|"), "|")
+}
+
+// separators keep a part's own text from looking like the next part.
+var separators = strings.NewReplacer("%", "%25", "|", "%7C")
+
+func flag(set bool, word string) string {
+	if set {
+		return word
+	}
+	return ""
+}

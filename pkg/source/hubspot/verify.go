@@ -1,0 +1,89 @@
+package hubspot
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/throughline-dev/throughline/pkg/fault"
+	"github.com/throughline-dev/throughline/pkg/source"
+)
+
+const (
+	signatureHeader = "X-HubSpot-Signature-v3"
+	timeHeader      = "X-HubSpot-Request-Timestamp"
+	// What HubSpot also sends, and nothing here relies on.
+	oldSignatureHeader = "X-HubSpot-Signature"
+	oldVersionHeader   = "X-HubSpot-Signature-Version"
+)
+
+// Verify implements source.Source.
+func (hubspot) Verify(d *source.Delivery, keys source.Keyring, now time.Time) (int, error) {
+	header, at := d.Header.Get(signatureHeader), d.Header.Get(timeHeader)
+	if header == "" {
+		return 0, unauthenticated("there is no %s header", signatureHeader)
+	}
+	got, err := base64.StdEncoding.DecodeString(header)
+	if err != nil || len(got) != sha256.Size {
+		return 0, unauthenticated("the %s header is not the base64 of a SHA-256", signatureHeader)
+	}
+	millis, err := strconv.ParseInt(at, 10, 64)
+	// Only the plain decimal form: the signature covers the text.
+	if err != nil || strconv.FormatInt(millis, 10) != at {
+		return 0, unauthenticated("the %s header is not a time in milliseconds", timeHeader)
+	}
+	if !source.InWindow(time.UnixMilli(millis), now, window) {
+		return 0, unauthenticated("the request's time is more than %s from now", window)
+	}
+	decoded := decodeURL(d.URL)
+	key, ok := keys.Match(func(secret string) bool {
+		matched := hmac.Equal(sign(secret, d.Method, decoded, d.Body, at), got)
+		if decoded != d.URL {
+			matched = hmac.Equal(sign(secret, d.Method, d.URL, d.Body, at), got) || matched
+		}
+		return matched
+	})
+	if !ok {
+		return 0, unauthenticated("the v3 signature does not match; it covers the public URL, so that setting must be the address HubSpot calls")
+	}
+	return key, nil
+}
+
+// Sign implements source.Source. Like HubSpot, it sends v1 beside v3.
+func (hubspot) Sign(d *source.Delivery, secret string, now time.Time) {
+	at := strconv.FormatInt(now.UnixMilli(), 10)
+	d.Header.Set(timeHeader, at)
+	d.Header.Set(signatureHeader, base64.StdEncoding.EncodeToString(sign(secret, d.Method, decodeURL(d.URL), d.Body, at)))
+	old := sha256.Sum256(append([]byte(secret), d.Body...))
+	d.Header.Set(oldSignatureHeader, hex.EncodeToString(old[:]))
+	d.Header.Set(oldVersionHeader, "v1")
+}
+
+func sign(secret, method, url string, body []byte, at string) []byte {
+	mac := hmac.New(sha256.New, []byte(secret))
+	mac.Write([]byte(method))
+	mac.Write([]byte(url))
+	mac.Write(body)
+	mac.Write([]byte(at))
+	return mac.Sum(nil)
+}
+
+// escapes are those that HubSpot's request validation page lists; all others
+// stay as they are.
+var escapes = strings.NewReplacer(
+	"%3A", ":", "%2F", "/", "%3F", "?", "%40", "@", "%21", "!", "%24", "$", "%27", "'",
+	"%28", "(", "%29", ")", "%2A", "*", "%2C", ",", "%3B", ";",
+	"%3a", ":", "%2f", "/", "%3f", "?", "%2a", "*", "%2c", ",", "%3b", ";",
+)
+
+// decodeURL gives the URL in the form that HubSpot signs.
+func decodeURL(url string) string { return escapes.Replace(url) }
+
+func unauthenticated(format string, args ...any) error {
+	return fault.Permanent(fault.Unauthenticated, fmt.Errorf(format, args...))
+}
