@@ -1,0 +1,115 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+// lastGrace is what Main waits for run beyond its stop timeout, and for the
+// admin server and the last traces.
+const lastGrace = 3 * time.Second
+
+// Main is the whole of a service's main function: it reads the configuration
+// into cfg, opens the Runtime and its admin server, calls run, and gives the
+// exit code. The first SIGINT or SIGTERM ends run's context; run should then
+// stop in order (see Group) and return. A second one kills the process, because
+// whoever repeats it does not want to wait. Main itself gives up a little after
+// the shutdown timeout.
+//
+//	func main() { os.Exit(service.Main("sink", "Writes events to Postgres.", &cfg, os.Args[1:], run)) }
+func Main(name, summary string, cfg Config, args []string, run func(context.Context, *Runtime) error, opts ...Option) int {
+	ctx, restore := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer restore()
+	// From the first signal on, the next has its default effect.
+	defer context.AfterFunc(ctx, restore)()
+	return mainWith(ctx, name, summary, cfg, args, run, opts...)
+}
+
+// mainWith is Main without signals.
+func mainWith(ctx context.Context, name, summary string, cfg Config, args []string, run func(context.Context, *Runtime) error, opts ...Option) int {
+	p := newParser(append([]Option{WithName(name, summary)}, opts...))
+	if _, err := p.parse(args, cfg); err != nil {
+		if !errors.Is(err, ErrDone) {
+			fmt.Fprintln(p.errs, err)
+		}
+		return ExitCode(err)
+	}
+	common := cfg.common()
+	rt, err := OpenRuntime(ctx, name, common, p.errs)
+	if err != nil {
+		fmt.Fprintln(p.errs, name+": "+err.Error())
+		return ExitFailure
+	}
+	err = serve(ctx, rt, common, run)
+	if err != nil {
+		rt.Log.Error("stopped by a failure", zap.Error(err))
+	} else {
+		rt.Log.Info("stopped")
+	}
+	return ExitCode(err)
+}
+
+func serve(ctx context.Context, rt *Runtime, c *Common, run func(context.Context, *Runtime) error) (err error) {
+	defer func() {
+		closing, cancel := context.WithTimeout(context.Background(), lastGrace)
+		defer cancel()
+		if closeErr := rt.Close(closing); closeErr != nil {
+			rt.Log.Warn("closing the telemetry", zap.Error(closeErr)) // lost spans are no failure of the service
+		}
+	}()
+	if c.AdminAddr != "" {
+		admin := NewAdmin(rt, c.AdminAddr, c.Pprof)
+		if err := admin.Start(ctx); err != nil {
+			return err
+		}
+		defer func() {
+			stopping, cancel := context.WithTimeout(context.Background(), lastGrace)
+			defer cancel()
+			err = errors.Join(err, admin.Stop(stopping))
+		}()
+		rt.Log.Info("started", zap.String("admin", admin.Addr()))
+	}
+	return runBounded(ctx, rt, run)
+}
+
+// runBounded calls run and, once ctx has ended, waits for it no longer than the
+// stop may take.
+func runBounded(ctx context.Context, rt *Runtime, run func(context.Context, *Runtime) error) error {
+	result := make(chan error, 1)
+	go func() { result <- run(ctx, rt) }()
+	select {
+	case err := <-result:
+		return ended(ctx, err)
+	case <-ctx.Done():
+	}
+	rt.Log.Info("stopping", zap.Duration("bound", rt.StopTimeout))
+	late := time.NewTimer(rt.StopTimeout + lastGrace)
+	defer late.Stop()
+	select {
+	case err := <-result:
+		return ended(ctx, err)
+	case <-late.C:
+		return fmt.Errorf("the service did not stop within %v", rt.StopTimeout+lastGrace)
+	}
+}
+
+// ended takes the error of a context that was told to end as what it is: the
+// end. Joined with another error it stays: errors.Unwrap does not enter a join.
+func ended(ctx context.Context, err error) error {
+	if ctx.Err() == nil {
+		return err
+	}
+	for inner := err; inner != nil; inner = errors.Unwrap(inner) {
+		if inner == context.Canceled { //nolint:errorlint // errors.Is would enter a join
+			return nil
+		}
+	}
+	return err
+}
