@@ -1,0 +1,64 @@
+package zendesk
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/throughline-dev/throughline/pkg/fault"
+	"github.com/throughline-dev/throughline/pkg/source"
+)
+
+const name = "zendesk"
+
+// The kinds of reference of Zendesk's events. An organization and a user are
+// the customer; a ticket is linked only when it has neither.
+const (
+	kindOrganization = "organization"
+	kindUser         = "user"
+	kindTicket       = "ticket"
+	// kindOrganizationExternal is the id that the customer's own system gave an
+	// organization; a trigger's placeholders know no other.
+	kindOrganizationExternal = "organization_external"
+)
+
+// signatureWindow bounds a signature's age. Zendesk documents no tolerance and
+// not whether a retry is signed anew, so it is well above the longest series of
+// retries (five timeouts and waits under a minute each). Within it a replay is
+// stopped by the event's identity, as every duplicate is.
+const signatureWindow = time.Hour
+
+// retryAfter is in seconds: Zendesk waits for it only when it is under a minute.
+const retryAfter = "30"
+
+type zendesk struct{}
+
+// New gives the source. It has no state and any number may exist.
+func New() source.Source { return zendesk{} }
+
+// Name is "zendesk".
+func (zendesk) Name() string { return name }
+
+// Profile bounds a delivery to one event of a MiB: Zendesk sends one a request.
+func (zendesk) Profile() source.Profile {
+	return source.Profile{
+		Title:  "Zendesk",
+		Limits: source.Limits{BodyBytes: source.MaxRecordBytes, Events: 1},
+		Kinds: []source.Kind{
+			{Name: kindOrganization}, {Name: kindUser}, {Name: kindTicket}, {Name: kindOrganizationExternal},
+		},
+		Types:           types(),
+		SignatureWindow: signatureWindow,
+	}
+}
+
+// Reply asks for a retry with 503 and a Retry-After: 409 is retried three times
+// at once, which no outage outlasts, and its wording promises a conflict. A
+// refusal is never 409, 429 or 503, or Zendesk would send it again.
+func (zendesk) Reply(outcome error) source.Response {
+	resp := source.DefaultReply(outcome)
+	if outcome != nil && !fault.IsPermanent(outcome) {
+		resp.Status = http.StatusServiceUnavailable
+		resp.Header = http.Header{"Retry-After": {retryAfter}}
+	}
+	return resp
+}
