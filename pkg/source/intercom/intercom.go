@@ -1,0 +1,66 @@
+package intercom
+
+import (
+	"net/http"
+
+	"github.com/throughline-dev/throughline/pkg/fault"
+	"github.com/throughline-dev/throughline/pkg/source"
+)
+
+const name = "intercom"
+
+// The kinds of reference of Intercom's events.
+const (
+	// kindCompany: a company's company_id, which the customer's own system gave
+	// it, and its id, which Intercom gave it. Contacts carry only the latter.
+	kindCompany = "company"
+	kindContact = "contact"
+	// kindExternal is the id that the customer's own system gave a contact.
+	kindExternal     = "external"
+	kindConversation = "conversation"
+	kindTicket       = "ticket"
+)
+
+type intercom struct{}
+
+var (
+	_ source.Source     = intercom{}
+	_ source.Handshaker = intercom{}
+)
+
+// New gives the source. It has no state and any number may exist.
+func New() source.Source { return intercom{} }
+
+// Name is "intercom".
+func (intercom) Name() string { return name }
+
+// Profile bounds a delivery to one notification of a MiB.
+func (intercom) Profile() source.Profile {
+	return source.Profile{
+		Title:  "Intercom",
+		Limits: source.Limits{BodyBytes: source.MaxRecordBytes, Events: 1},
+		Kinds: []source.Kind{
+			{Name: kindCompany}, {Name: kindContact}, {Name: kindExternal}, {Name: kindConversation}, {Name: kindTicket},
+		},
+		Types: types(),
+	}
+}
+
+// Handshake answers the HEAD with which Intercom checks an address before it
+// saves it. Source: developers.intercom.com/docs/webhooks/setting-up-webhooks.
+func (intercom) Handshake(r *http.Request) (source.Response, bool) {
+	if r.Method != http.MethodHead {
+		return source.Response{}, false
+	}
+	return source.Response{Status: http.StatusOK}, true
+}
+
+// Reply asks for a retry with 429, the one status after which Intercom keeps
+// notifications for longer than a minute (up to two hours).
+func (intercom) Reply(outcome error) source.Response {
+	resp := source.DefaultReply(outcome)
+	if outcome != nil && !fault.IsPermanent(outcome) {
+		resp.Status = http.StatusTooManyRequests
+	}
+	return resp
+}

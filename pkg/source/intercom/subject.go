@@ -1,0 +1,76 @@
+package intercom
+
+import (
+	"strings"
+
+	"github.com/tidwall/gjson"
+	"golang.org/x/net/html"
+	"golang.org/x/net/html/atom"
+
+	"github.com/throughline-dev/throughline/pkg/source"
+)
+
+// subject is the line that a person would read, on the event that opens a
+// conversation or a ticket only. Intercom's texts are HTML, and a chat has no
+// subject: its first line stands in.
+func subject(topic string, item gjson.Result) string {
+	var fields []string
+	switch topic {
+	case "conversation.user.created", "conversation.admin.single.created":
+		fields = []string{
+			"source.subject", "conversation_message.subject", "title", "source.body", "conversation_message.body",
+		}
+	case "ticket.created":
+		fields = []string{"ticket_attributes._default_title_", "ticket_attributes._default_description_"}
+	}
+	for _, field := range fields {
+		if line := source.SubjectLine(firstLine(text(item.Get(field)))); line != "" {
+			return line
+		}
+	}
+	return ""
+}
+
+// firstLine gives the first line with words of a fragment of HTML, as plain text.
+func firstLine(fragment string) string {
+	var line strings.Builder
+	z := html.NewTokenizer(strings.NewReader(fragment))
+	for hidden := 0; ; {
+		switch kind := z.Next(); kind {
+		case html.ErrorToken:
+			return line.String()
+		case html.TextToken:
+			if hidden > 0 {
+				continue
+			}
+			for part := range strings.SplitAfterSeq(string(z.Text()), "\n") {
+				line.WriteString(part)
+				if strings.HasSuffix(part, "\n") && strings.TrimSpace(line.String()) != "" {
+					return line.String()
+				}
+			}
+		case html.StartTagToken, html.EndTagToken, html.SelfClosingTagToken:
+			tag, _ := z.TagName()
+			switch a := atom.Lookup(tag); a {
+			case atom.Script, atom.Style:
+				hidden = 0
+				if kind == html.StartTagToken {
+					hidden = 1
+				}
+			default:
+				if breaksLine(a) && strings.TrimSpace(line.String()) != "" {
+					return line.String()
+				}
+			}
+		}
+	}
+}
+
+func breaksLine(tag atom.Atom) bool {
+	switch tag {
+	case atom.P, atom.Div, atom.Br, atom.Li, atom.Ul, atom.Ol, atom.Table, atom.Tr, atom.Blockquote, atom.Pre, atom.Hr,
+		atom.H1, atom.H2, atom.H3, atom.H4, atom.H5, atom.H6:
+		return true
+	}
+	return false
+}

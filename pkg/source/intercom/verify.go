@@ -1,0 +1,53 @@
+package intercom
+
+import (
+	"crypto/hmac"
+	"crypto/sha1" //nolint:gosec // Intercom signs with HMAC-SHA1 and nothing else
+	"encoding/hex"
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/throughline-dev/throughline/pkg/fault"
+	"github.com/throughline-dev/throughline/pkg/source"
+)
+
+const (
+	signatureHeader = "X-Hub-Signature"
+	signaturePrefix = "sha1="
+)
+
+// Verify takes a signature of any secret of the ring. now is not used: the
+// scheme signs no time.
+func (intercom) Verify(d *source.Delivery, keys source.Keyring, _ time.Time) (int, error) {
+	given, ok := strings.CutPrefix(d.Header.Get(signatureHeader), signaturePrefix)
+	if !ok {
+		return 0, refuse("the header " + signatureHeader + " is missing, or does not start with " + signaturePrefix)
+	}
+	sum, err := hex.DecodeString(given)
+	if err != nil {
+		return 0, refuse("the header " + signatureHeader + " does not hold hex digits")
+	}
+	key, ok := keys.Match(func(secret string) bool { return hmac.Equal(sum, signature(secret, d.Body)) })
+	if !ok {
+		return 0, refuse("the signature matches no secret")
+	}
+	return key, nil
+}
+
+// Sign sets the signature header; now is not used.
+func (intercom) Sign(d *source.Delivery, secret string, _ time.Time) {
+	if d.Header == nil {
+		d.Header = http.Header{}
+	}
+	d.Header.Set(signatureHeader, signaturePrefix+hex.EncodeToString(signature(secret, d.Body)))
+}
+
+func signature(secret string, body []byte) []byte {
+	mac := hmac.New(sha1.New, []byte(secret))
+	mac.Write(body)
+	return mac.Sum(nil)
+}
+
+func refuse(why string) error { return fault.Permanent(fault.Unauthenticated, errors.New(why)) }
