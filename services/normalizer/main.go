@@ -1,0 +1,15 @@
+// Command normalizer turns the vendors' raw events into account-events: each is
+// described, resolved to one account, and written in a transaction.
+package main
+
+import (
+	"os"
+
+	"github.com/throughline-dev/throughline/pkg/service"
+	"github.com/throughline-dev/throughline/services/normalizer/normalize"
+)
+
+func main() {
+	var cfg normalize.Config
+	os.Exit(service.Main("normalizer", "Resolves raw events to accounts and writes account-events, exactly once.", &cfg, os.Args[1:], cfg.Run))
+}

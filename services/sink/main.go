@@ -1,0 +1,14 @@
+// Command sink writes account-events to the timeline in Postgres.
+package main
+
+import (
+	"os"
+
+	"github.com/throughline-dev/throughline/pkg/service"
+	"github.com/throughline-dev/throughline/services/sink/write"
+)
+
+func main() {
+	var cfg write.Config
+	os.Exit(service.Main("sink", "Writes account-events to the timeline in Postgres.", &cfg, os.Args[1:], cfg.Run))
+}

@@ -1,0 +1,197 @@
+// Package write is the sink: account-events in, rows of the timeline out.
+//
+// Offsets are committed after the database commit and never past a failure; the
+// table's unique constraint makes a redelivery a no-op. A row that Postgres
+// refuses for good is found by halving its batch and alone goes to the dead
+// letter topic. When many rows in a row are refused, something larger is wrong,
+// and the breaker stops the partition instead of draining it.
+package write
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/throughline-dev/throughline/pkg/event"
+	"github.com/throughline-dev/throughline/pkg/postgres"
+	"github.com/throughline-dev/throughline/pkg/service"
+	"github.com/throughline-dev/throughline/pkg/stream"
+)
+
+// Group is the sink's consumer group.
+const Group = "throughline-sink"
+
+// Config is what an operator sets.
+type Config struct {
+	service.Common `embed:""`
+	Kafka          stream.Config        `embed:""`
+	Postgres       postgres.Config      `embed:""`
+	Registry       event.RegistryConfig `embed:""`
+	Tuning         Tuning               `embed:""`
+}
+
+// Tuning is what may be left as it is.
+type Tuning struct {
+	Records      int           `name:"batch-records" env:"THROUGHLINE_SINK_BATCH_RECORDS" default:"2000" help:"Most rows in one database transaction (${default})."`
+	Wait         time.Duration `name:"batch-wait" env:"THROUGHLINE_SINK_BATCH_WAIT" default:"10ms" help:"How long a batch that is not full waits for more records (${default})."`
+	BreakerRows  int           `name:"breaker-rows" env:"THROUGHLINE_SINK_BREAKER_ROWS" default:"10" help:"Refused rows without a good one between them after which the sink stops instead of dead-lettering (${default}); 0 dead-letters them all."`
+	MigrateFirst bool          `name:"migrate" env:"THROUGHLINE_SINK_MIGRATE" help:"Bring the database schema up to date before starting; several at once are safe."`
+}
+
+// Validate reports every problem.
+func (t Tuning) Validate() error {
+	if t.Records < 1 || t.Records > 50_000 {
+		return fmt.Errorf("THROUGHLINE_SINK_BATCH_RECORDS (--batch-records) is %d, it must be 1 to 50000", t.Records)
+	}
+	if t.BreakerRows < 0 {
+		return fmt.Errorf("THROUGHLINE_SINK_BREAKER_ROWS (--breaker-rows) is %d, it must be 0 or more", t.BreakerRows)
+	}
+	return nil
+}
+
+// Run is the whole service: it connects, and works until ctx ends.
+func (c *Config) Run(ctx context.Context, rt *service.Runtime) error {
+	pool, err := postgres.Open(ctx, c.Postgres, "throughline-sink")
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	if c.Tuning.MigrateFirst {
+		if err := postgres.Migrate(ctx, pool, rt.Log); err != nil {
+			return err
+		}
+	}
+	registry, err := event.NewRegistry(c.Registry)
+	if err != nil {
+		return err
+	}
+	s, err := New(ctx, Options{Kafka: c.Kafka, Pool: pool, Registry: registry, Tuning: c.Tuning, Runtime: rt})
+	if err != nil {
+		return err
+	}
+	return s.Run(ctx)
+}
+
+// Options are what New needs. The caller keeps what it passes and closes it.
+type Options struct {
+	Kafka    stream.Config
+	Pool     *pgxpool.Pool
+	Registry *event.Registry
+	Tuning   Tuning // zero: the defaults
+	Runtime  *service.Runtime
+}
+
+// Sink is the running service.
+type Sink struct {
+	options Options
+	decoder *event.Decoder
+	encoder *event.Encoder
+	writer  *postgres.Writer
+	keeper  *postgres.Keeper
+	letters *stream.Publisher // set by Run
+	breaker breaker
+	metrics *metrics
+	loop    *stream.LoopMetrics
+}
+
+// New makes a sink. It asks the registry for the dead letters' schema.
+func New(ctx context.Context, o Options) (*Sink, error) {
+	if o.Tuning.Records == 0 {
+		o.Tuning = Tuning{Records: 2000, Wait: 10 * time.Millisecond, BreakerRows: 10}
+	}
+	decoder, err := event.NewDecoder(o.Registry)
+	if err != nil {
+		return nil, err
+	}
+	encoder, err := event.NewEncoder(ctx, o.Registry, stream.AccountEvents, stream.DeadLetters)
+	if err != nil {
+		return nil, err
+	}
+	s := &Sink{
+		options: o, decoder: decoder, encoder: encoder, breaker: breaker{limit: o.Tuning.BreakerRows},
+		writer: postgres.NewWriter(o.Pool), keeper: postgres.NewKeeper(o.Pool, o.Runtime.Log.Named("keeper")),
+		loop: stream.NewLoopMetrics(o.Runtime.Registry, "sink"),
+	}
+	s.metrics = newMetrics(o.Runtime.Registry, s.keeper.Stats)
+	return s, nil
+}
+
+// Run works until ctx ends. It may be called once.
+func (s *Sink) Run(ctx context.Context) error {
+	defer s.writer.Close()
+	o := s.options
+	deps := stream.Deps{Name: "sink", Log: o.Runtime.Log, Registry: o.Runtime.Registry}
+	client, err := stream.NewClient(o.Kafka, stream.Deps{Name: "sink-letters", Log: deps.Log, Registry: deps.Registry})
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	s.letters = stream.NewPublisher(client)
+
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return s.keeper.Run(ctx) })
+	group.Go(func() error { return s.watchPendingList(ctx) })
+	group.Go(func() error {
+		return stream.RunBatches(ctx, stream.LoopOptions{
+			Config: o.Kafka, Deps: deps, Group: Group, Topics: []string{stream.AccountEvents},
+			MaxRecords: o.Tuning.Records, MaxWait: o.Tuning.Wait, Metrics: s.loop,
+			OnState: func(err error) { o.Runtime.Health.Set("sink", err) },
+		}, stopGrace, s.Write)
+	})
+	return group.Wait()
+}
+
+// stopGrace is how long a batch under way may still take when the sink stops.
+const stopGrace = 10 * time.Second
+
+// watchPendingList keeps the metric of what searches read unmerged.
+func (s *Sink) watchPendingList(ctx context.Context) error {
+	tick := time.NewTicker(5 * time.Second)
+	defer tick.Stop()
+	for {
+		pages, err := postgres.PendingPages(ctx, s.options.Pool)
+		if errors.Is(err, postgres.ErrNotMeasured) {
+			return nil
+		}
+		if err == nil {
+			s.metrics.pending.Set(float64(pages))
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// Write stores one batch. It returns nil when each record is on the timeline or
+// acknowledged as a dead letter, and a Transient error when the batch must come
+// again, which may be repeated at will.
+func (s *Sink) Write(ctx context.Context, batch []*kgo.Record) error {
+	entries, dead, err := s.decode(ctx, batch)
+	if err != nil {
+		return err
+	}
+	result, refused, err := s.store(ctx, entries)
+	if err != nil {
+		return err
+	}
+	if err := s.breaker.check(len(refused), len(entries)-len(refused)); err != nil {
+		s.metrics.breaker.Set(1)
+		return err
+	}
+	s.metrics.breaker.Set(0)
+	dead = append(dead, refused...)
+	if err := s.bury(ctx, dead); err != nil {
+		return err
+	}
+	s.breaker.note(len(refused), len(entries)-len(refused))
+	s.metrics.wrote(result, entries, len(dead))
+	s.trace(ctx, entries)
+	return nil
+}
