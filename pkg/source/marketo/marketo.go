@@ -1,0 +1,36 @@
+package marketo
+
+import "github.com/throughline-dev/throughline/pkg/source"
+
+const name = "marketo"
+
+// The kinds of reference that are Marketo's own.
+const (
+	kindLead    = "lead"    // leadId
+	kindCompany = "company" // externalCompanyId
+)
+
+// marketo has no state: all that it knows is in its methods.
+type marketo struct{}
+
+// New gives the source.
+func New() source.Source { return marketo{} }
+
+// Name gives "marketo".
+func (marketo) Name() string { return name }
+
+// Profile: a page of the activities API has at most 300 elements; the limits
+// leave room for whoever joins a few.
+func (marketo) Profile() source.Profile {
+	return source.Profile{
+		Title:        "Marketo",
+		Limits:       source.Limits{BodyBytes: 8 << 20, Events: 1000},
+		Kinds:        []source.Kind{{Name: kindLead}, {Name: kindCompany}},
+		Types:        eventTypes(),
+		NeverRetries: true,
+	}
+}
+
+// Reply is the usual one: its body is never empty, which Marketo would count as
+// error 1001.
+func (marketo) Reply(outcome error) source.Response { return source.DefaultReply(outcome) }
