@@ -6,6 +6,8 @@ import (
 	"github.com/throughline-dev/throughline/pkg/source"
 	"github.com/throughline-dev/throughline/pkg/source/hubspot"
 	"github.com/throughline-dev/throughline/pkg/source/intercom"
+	"github.com/throughline-dev/throughline/pkg/source/looker"
+	"github.com/throughline-dev/throughline/pkg/source/marketo"
 	"github.com/throughline-dev/throughline/pkg/source/stripe"
 	"github.com/throughline-dev/throughline/pkg/source/zendesk"
 )
@@ -17,6 +19,8 @@ func Sources() []source.Source {
 		hubspot.New(),
 		zendesk.New(),
 		intercom.New(),
+		marketo.New(),
+		looker.New(),
 	}
 }
 

@@ -1,0 +1,76 @@
+// Package looker is the source for Looker.
+//
+// Looker sends what people schedule: the rows of a Look or an Explore, without an
+// event's id, type or time. So a row of a report is the event here
+// (usage.reported), and the rows of System Activity (who ran which query) are
+// events of Looker's own.
+//
+// Signature: none. The webhook token of the instance comes as itself, in
+// X-Looker-Webhook-Token, or, from an action, in Authorization: Token token="…".
+//
+// Retries: none are documented, so the receiver keeps a spool (NeverRetries).
+// Looker reads {"looker":{"success":true}} as success and shows the message of a
+// failure in the schedule's history. Bodies are chunked and can be large.
+//
+// # Records
+//
+// A delivery of rows in JSON (attachment.data, or data, as an array or as the
+// text of one) becomes one record a row. A row alone has lost its plan, so this
+// source makes the record, which no other does:
+//
+//	{"type":…,"scheduled_plan":…,"received_on":"2025-10-09","row":…}
+//
+// type, plan and row are the exact bytes of the delivery; received_on is the UTC
+// day of its receipt, so that a record stands for the same event when it is
+// published again later. A row that is no object is a record that Describe
+// refuses; its neighbours are not touched.
+//
+// A delivery that has no rows we can read (a dashboard's zip, csv, xlsx, "JSON —
+// Detailed", anything in base64) is not lost: it is one record, which Describe
+// refuses as unsupported with a text that says what to choose in the schedule,
+// and waits in quarantine. One larger than source.MaxRecordBytes cannot wait there
+// and is refused as oversized.
+//
+// Rows of System Activity can also be published bare, one a record, as
+// queries/run/json gives them (history.id or event.id tells them), or posted as
+// an array.
+//
+// # Identity
+//
+//   - A row: <instance>:<plan>|<view>|<row>, where row is the first half of the
+//     SHA-256 of the row's canonical JSON, names sorted, since the order of columns
+//     depends on the way that it came. A row without a time of its own has the day
+//     of its receipt as well: the same numbers tomorrow are another report, the same
+//     delivery twice a day is not. Equal rows of one report are one event.
+//   - System Activity: <instance>:history:<history.id>, <instance>:event:<event.id>,
+//     the same when a schedule sent it.
+//
+// The instance is the host of scheduled_plan.url, else Record.Tenant, cut to the
+// host in the same way, else X-Looker-Instance, which is opaque. Bare rows do not
+// name it: whoever publishes them sets tl-tenant to the host.
+//
+// # Time
+//
+// A row happened at the latest of its date and time columns, whatever their names:
+// texts such as 2025-10-09, 2025-10-09 08, 2025-10-09 08:53 or RFC 3339; zoneless
+// means UTC. Not counted are columns of a customer (accounts.created_date: when it
+// signed up, not when it was active) and times more than two days after the
+// receipt (a renewal). A column named occurred_at decides alone. Without any:
+// the receipt.
+//
+// # References
+//
+//	account_uuid  name contains account, uuid or external; the value is a UUID
+//	account       <account, company, customer or organization>.id, …_id
+//	group         external_group_id (embedding: the host application's customer)
+//	user          user.id (System Activity: a user of Looker)
+//	email         email, email_address, …_email
+//	domain        domain, …_domain, website
+//
+// Not handled: number formats ("1,204" stays text), month and week columns
+// (2025-10), CSV, files of dashboards, cell actions.
+//
+// Facts: looker-open-source/actions (docs/action_api.md, action_request.ts) and
+// Google's Looker API reference ("Run Scheduled Plan Once": formats json,
+// json_detail, inline_json; "ScheduledPlan").
+package looker

@@ -1,0 +1,268 @@
+package looker_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/throughline-dev/throughline/pkg/fault"
+	"github.com/throughline-dev/throughline/pkg/source"
+	"github.com/throughline-dev/throughline/pkg/source/looker"
+	"github.com/throughline-dev/throughline/pkg/source/sourcetest"
+)
+
+func TestContract(t *testing.T) {
+	t.Parallel()
+	sourcetest.Run(t, looker.New(), sourcetest.Config{Secret: "looker-webhook-token", BareToken: true, OwnBytes: true})
+}
+
+func FuzzLooker(f *testing.F) { sourcetest.Fuzz(f, looker.New()) }
+
+var received = time.Date(2025, 10, 9, 8, 54, 20, 0, time.UTC)
+
+const plan = `{"scheduled_plan_id":"86213","title":"Account usage","url":"https://acme.looker.com/looks/42","query":{"model":"usage","view":"accounts"}}`
+
+func split(body string, header http.Header, at time.Time) (records []source.Record, err error) {
+	d := &source.Delivery{Header: header, Body: []byte(body), ReceivedAt: at}
+	for r, err := range looker.New().Split(d) {
+		if err != nil {
+			return records, err
+		}
+		records = append(records, r)
+	}
+	return records, nil
+}
+
+// one describes the only row of a delivery of these rows under plan.
+func one(t *testing.T, row string, at time.Time) source.Event {
+	t.Helper()
+	records, err := split(`{"type":"query","scheduled_plan":`+plan+`,"attachment":{"extension":"json","data":[`+row+`]}}`, nil, at)
+	require.NoError(t, err)
+	require.Len(t, records, 1)
+	require.NoError(t, source.CheckJSON(records[0].Value))
+	event, err := looker.New().Describe(records[0])
+	require.NoError(t, err)
+	return event
+}
+
+func TestActionToken(t *testing.T) {
+	t.Parallel()
+	ring, err := source.NewKeyring("the-token")
+	require.NoError(t, err)
+	for header, ok := range map[string]bool{
+		`Token token="the-token"`: true, `token token="the-token"`: true, `Token token="the-token" `: true,
+		`Token token="the-token", x`: false, `Token token=the-token`: false, `Token token="`: false,
+		`Token token=""`: false, `Bearer the-token`: false, ``: false, `Token token="the-token`: false,
+	} {
+		_, err := looker.New().Verify(&source.Delivery{Header: http.Header{"Authorization": {header}}}, ring, received)
+		require.Equal(t, ok, err == nil, header)
+		if !ok {
+			require.Equal(t, fault.Unauthenticated, fault.ReasonOf(err), header)
+		}
+	}
+}
+
+// One report is one fact: columns in another order, as text or inline, spaced or
+// escaped, later on the same day.
+func TestRowIdentity(t *testing.T) {
+	t.Parallel()
+	first := one(t, `{"accounts.name":"Bølt","events.count":1204}`, received)
+	require.Regexp(t, `^acme\.looker\.com:86213\|accounts\|[0-9a-f]{32}\|2025-10-09$`, first.ID)
+	require.Equal(t, "usage.reported", first.Type)
+	require.Equal(t, received, first.OccurredAt)
+	require.Equal(t, "Account usage", first.Subject)
+
+	for _, row := range []string{
+		`{"events.count":1204,"accounts.name":"Bølt"}`, "{ \"accounts.name\" : \"B\\u00f8lt\",\n\"events.count\":1204}",
+	} {
+		require.Equal(t, first.ID, one(t, row, received.Add(time.Hour)).ID, row)
+	}
+	for _, row := range []string{
+		`{"accounts.name":"Bølt","events.count":1205}`, `{"accounts.name":"Bølt","events.count":"1204"}`, `{"events.count":1204}`,
+	} {
+		require.NotEqual(t, first.ID, one(t, row, received).ID, row)
+	}
+	require.NotEqual(t, first.ID, one(t, `{"accounts.name":"Bølt","events.count":1204}`, received.Add(24*time.Hour)).ID,
+		"the same numbers tomorrow are another report")
+	require.NotEqual(t, one(t, `{"n":9007199254740993}`, received).ID, one(t, `{"n":9007199254740992}`, received).ID)
+
+	dated := one(t, `{"events.day_date":"2025-10-08","events.count":1204}`, received)
+	require.Equal(t, dated.ID, one(t, `{"events.day_date":"2025-10-08","events.count":1204}`, received.Add(24*time.Hour)).ID,
+		"a row with its own date is one however often it is reported")
+}
+
+func TestRowTime(t *testing.T) {
+	t.Parallel()
+	for row, want := range map[string]string{
+		`{"events.day_date":"2025-10-08"}`:                                    "2025-10-08T00:00:00Z",
+		`{"events.created_time":"2025-10-08 11:12:13"}`:                       "2025-10-08T11:12:13Z",
+		`{"events.created_minute":"2025-10-08 11:12"}`:                        "2025-10-08T11:12:00Z",
+		`{"events.created_hour":"2025-10-08 11"}`:                             "2025-10-08T11:00:00Z",
+		`{"when":"2025-10-08T11:12:13+02:00"}`:                                "2025-10-08T09:12:13Z",
+		`{"a.first_date":"2025-10-01","a.last_date":"2025-10-07"}`:            "2025-10-07T00:00:00Z",
+		`{"a.last_date":"2025-10-07","a.renewal_date":"2026-10-01"}`:          "2025-10-07T00:00:00Z",
+		`{"accounts.created_date":"2025-10-07","n":1}`:                        "2025-10-09T08:54:20Z",
+		`{"events.occurred_at":"2025-10-01","events.seen_date":"2025-10-07"}`: "2025-10-01T00:00:00Z",
+		`{"events.month":"2025-10","n":1760000000,"s":"1760000000"}`:          "2025-10-09T08:54:20Z",
+	} {
+		require.Equal(t, want, one(t, row, received).OccurredAt.Format(time.RFC3339), row)
+	}
+}
+
+func TestReferences(t *testing.T) {
+	t.Parallel()
+	event := one(t, `{"users.email":"Kim@acme.example","user.id":77,"accounts.website":"https://www.acme.example/x","events.company_id":"c-1",
+		"accounts.id":4711,"accounts.name":"acme","embed.external_group_id":"g-9","accounts.uuid":"7F1C1D0E-55b1-4a0e-9d4f-1f3b5a5f0a01",
+		"events.id":5,"users.id":6,"accounts.domain":"www.","contact.owner_email":"none"}`, received)
+	var keys []string
+	for _, ref := range event.References {
+		keys = append(keys, ref.Key())
+	}
+	require.Equal(t, []string{
+		"looker:account_uuid:7f1c1d0e-55b1-4a0e-9d4f-1f3b5a5f0a01",
+		"looker/acme.looker.com:account:4711", "looker/acme.looker.com:account:c-1",
+		"looker/acme.looker.com:group:g-9", "looker/acme.looker.com:user:77",
+		"looker:email:kim@acme.example", "looker:domain:acme.example",
+	}, keys)
+}
+
+// System Activity is the same event whether it was polled or a schedule sent it.
+func TestSystemActivityIsOneHoweverItCame(t *testing.T) {
+	t.Parallel()
+	body, err := os.ReadFile(filepath.Join("testdata", "system_activity_schedule.json"))
+	require.NoError(t, err)
+	records, err := split(string(body), nil, received)
+	require.NoError(t, err)
+	sent, err := looker.New().Describe(records[0])
+	require.NoError(t, err)
+
+	row, err := os.ReadFile(filepath.Join("testdata", "records", "history_row.json"))
+	require.NoError(t, err)
+	polled, err := looker.New().Describe(source.Record{Value: row, Tenant: "https://Acme.looker.com:19999", ReceivedAt: received})
+	require.NoError(t, err)
+	require.Equal(t, "acme.looker.com:history:1000231", polled.ID)
+	require.Equal(t, polled.ID, sent.ID)
+	require.Equal(t, "query.ran", sent.Type)
+	require.Equal(t, polled.OccurredAt, sent.OccurredAt)
+}
+
+func TestSplitKeepsRowAndPlanExact(t *testing.T) {
+	t.Parallel()
+	const oddPlan = `{ "scheduled_plan_id" : 7.0, "url":"https://a.example" }`
+	const row = `{ "n" : 1.50 }`
+	records, err := split(`{"scheduled_plan": `+oddPlan+` ,"attachment":{"data":[ `+row+` ]},"type": "query"}`, nil, received)
+	require.NoError(t, err)
+	require.Len(t, records, 1)
+	require.Equal(t, `{"type":"query","scheduled_plan":`+oddPlan+`,"received_on":"2025-10-09","row":`+row+`}`, string(records[0].Value))
+}
+
+func TestSplitForms(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		body    string
+		records int
+		tenant  string
+	}{
+		"data beside no attachment":   {`{"type":"query","data":[{"n":1},{"n":2}],"attachment":null}`, 2, "instance-id"},
+		"text without words of its":   {`{"attachment":{"data":"[{\"n\":1}]"}}`, 1, "instance-id"},
+		"no rows":                     {`{"scheduled_plan":` + plan + `,"attachment":{"data":[]}}`, 0, ""},
+		"the plan's host wins":        {`{"scheduled_plan":` + plan + `,"attachment":{"data":[{"n":1}]}}`, 1, "acme.looker.com"},
+		"detailed JSON is one record": {`{"scheduled_plan":` + plan + `,"attachment":{"extension":"json","data":"{\"fields\":{},\"data\":[]}"}}`, 1, "acme.looker.com"},
+		"base64 is one record":        {`{"attachment":{"mimetype":"application/json;base64","extension":"json","data":"W10="}}`, 1, "instance-id"},
+		"a cell is one record":        {`{"type":"cell","scheduled_plan":null,"data":{"value":"x"}}`, 1, "instance-id"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			records, err := split(tt.body, http.Header{"X-Looker-Instance": {"instance-id"}}, received)
+			require.NoError(t, err)
+			require.Len(t, records, tt.records)
+			for _, r := range records {
+				require.Equal(t, tt.tenant, r.Tenant)
+			}
+		})
+	}
+}
+
+func TestSplitRefuses(t *testing.T) {
+	t.Parallel()
+	large := strings.Repeat("x", source.MaxRecordBytes)
+	tests := map[string]struct {
+		body   string
+		reason fault.Reason
+		says   string
+	}{
+		"rows cut off":       {`{"attachment":{"extension":"json","data":"[{\"n\":1},{\"n\""}}`, fault.Malformed, "attachment.data"},
+		"rows too deep":      {`{"attachment":{"data":"[` + strings.Repeat("[", 200) + strings.Repeat("]", 200) + `]"}}`, fault.Malformed, "deep"},
+		"a large csv":        {`{"attachment":{"extension":"csv","data":"` + large + `"}}`, fault.Oversized, "JSON — Simple"},
+		"a large plan":       {`{"scheduled_plan":"` + large + `","attachment":{"data":[{}]}}`, fault.Oversized, "scheduled_plan"},
+		"a text":             {`"rows"`, fault.Malformed, "neither"},
+		"an unclosed object": {`{"attachment":{"data":[{}]}`, fault.Malformed, "reading"},
+		"too many rows":      {`{"attachment":{"data":[` + strings.Repeat("{},", 50_000) + `{}]}}`, fault.Oversized, "50000"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, err := split(tt.body, nil, received)
+			require.ErrorContains(t, err, tt.says)
+			require.True(t, fault.IsPermanent(err))
+			require.Equal(t, tt.reason, fault.ReasonOf(err))
+		})
+	}
+}
+
+func TestDescribeRefuses(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		value  string
+		reason fault.Reason
+		says   string
+	}{
+		"a row that is a number":   {`{"scheduled_plan":{},"row":5}`, fault.Malformed, "not a JSON object but Number"},
+		"a row without columns":    {`{"scheduled_plan":{},"row":{}}`, fault.Malformed, "no columns"},
+		"a row without its plan":   {`{"accounts.id":1}`, fault.Malformed, "neither"},
+		"a dashboard":              {`{"type":"dashboard","attachment":{"extension":"zip"}}`, fault.Unsupported, "JSON — Simple"},
+		"a whole delivery":         {`{"type":"query","attachment":{"data":[{"n":1}]}}`, fault.Malformed, "post it to the receiver"},
+		"a history row's bad time": {`{"history.id":1,"history.created_time":"soon"}`, fault.Malformed, "history.created_time"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, err := looker.New().Describe(source.Record{Value: []byte(tt.value), ReceivedAt: received})
+			require.ErrorContains(t, err, tt.says)
+			require.Equal(t, tt.reason, fault.ReasonOf(err))
+		})
+	}
+}
+
+func TestReply(t *testing.T) {
+	t.Parallel()
+	require.JSONEq(t, `{"looker":{"success":true}}`, string(looker.New().Reply(nil).Body))
+	refused := looker.New().Reply(fault.Permanent(fault.Malformed, fmt.Errorf("no rows")))
+	require.Equal(t, http.StatusBadRequest, refused.Status)
+	require.JSONEq(t, `{"looker":{"success":false,"message":"no rows","error":"malformed"}}`, string(refused.Body))
+	again := looker.New().Reply(fault.Transient(fault.Unavailable, fmt.Errorf("broker 10.0.0.7")))
+	require.Equal(t, http.StatusServiceUnavailable, again.Status)
+	require.NotContains(t, string(again.Body), "10.0.0.7")
+}
+
+// BenchmarkSplit reads a delivery of 1,000 rows in text.
+func BenchmarkSplit(b *testing.B) {
+	rows, err := json.Marshal("[" + strings.Repeat(`{"accounts.uuid":"7f1c1d0e-55b1-4a0e-9d4f-1f3b5a5f0a01","events.count":1204},`, 999) + `{"n":1}]`)
+	require.NoError(b, err)
+	body := bytes.Join([][]byte{[]byte(`{"type":"query","scheduled_plan":` + plan + `,"attachment":{"extension":"json","data":`), rows, []byte(`}}`)}, nil)
+	b.SetBytes(int64(len(body)))
+	for b.Loop() {
+		for _, err := range looker.New().Split(&source.Delivery{Body: body, ReceivedAt: received}) {
+			require.NoError(b, err)
+		}
+	}
+}

@@ -1,0 +1,43 @@
+package looker
+
+import (
+	"strings"
+	"time"
+
+	"github.com/throughline-dev/throughline/pkg/source"
+)
+
+// The headers of a delivery. Source: looker-open-source/actions,
+// src/hub/action_request.ts and docs/action_api.md.
+const (
+	tokenHeader    = "X-Looker-Webhook-Token" //nolint:gosec // G101: a header's name, not a credential
+	instanceHeader = "X-Looker-Instance"
+)
+
+// Verify compares the token. Looker signs nothing, so neither the body nor the
+// time is covered: only identity stops a replay.
+func (looker) Verify(d *source.Delivery, keys source.Keyring, _ time.Time) (int, error) {
+	if _, ok := d.Header[tokenHeader]; ok {
+		return source.VerifyToken(keys, d.Header.Get(tokenHeader), "the "+tokenHeader+" header")
+	}
+	return source.VerifyToken(keys, actionToken(d.Header.Get("Authorization")),
+		`the token (X-Looker-Webhook-Token, or Authorization: Token token="…")`)
+}
+
+// Sign sets the token header of a scheduled delivery.
+func (looker) Sign(d *source.Delivery, secret string, _ time.Time) {
+	d.Header.Set(tokenHeader, secret)
+}
+
+// actionToken is the token of an action's Authorization header, or "".
+func actionToken(header string) string {
+	const prefix = `Token token="`
+	if len(header) <= len(prefix) || !strings.EqualFold(header[:len(prefix)], prefix) {
+		return ""
+	}
+	token, rest, ok := strings.Cut(header[len(prefix):], `"`)
+	if !ok || strings.TrimSpace(rest) != "" {
+		return ""
+	}
+	return token
+}
