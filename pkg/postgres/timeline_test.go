@@ -1,6 +1,7 @@
 package postgres_test
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -150,6 +151,7 @@ func TestFollow(t *testing.T) {
 	// A transaction that takes the lower id and commits last.
 	slow, err := pool.Begin(t.Context())
 	require.NoError(t, err)
+	defer func() { _ = slow.Rollback(context.Background()) }() // a failed test would wait for it for ever
 	_, err = slow.Exec(t.Context(), insert, account(1), "slow")
 	require.NoError(t, err)
 	for _, id := range []string{"quick", "quicker"} {
