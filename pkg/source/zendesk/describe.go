@@ -40,7 +40,7 @@ func (zendesk) Describe(r source.Record) (source.Event, error) {
 		return source.Event{}, fmt.Errorf("reading the event's time: %w", err)
 	}
 	event := source.Event{
-		ID: id, Type: typeName(m.vendor, m.private()), OccurredAt: at, Tenant: m.account, References: m.references(),
+		ID: id, Type: typeName(m.vendor), OccurredAt: at, Tenant: m.account, References: m.references(),
 	}
 	if m.vendor == ticketCreated {
 		event.Subject = source.SubjectLine(text(m.detail.Get("subject")))
@@ -91,11 +91,6 @@ func (m message) identity() (string, error) {
 		return "", fault.Permanent(fault.Malformed, errors.New("the event has no id"))
 	}
 	return m.account + ":" + m.id, nil
-}
-
-// private: an agent's note, which the customer does not see.
-func (m message) private() bool {
-	return m.event.Get("comment.is_public").Type == gjson.False
 }
 
 func (m message) references() []source.Reference {

@@ -25,13 +25,10 @@ func trimPrefix(vendor string) string {
 // typeName gives the event_type: ticket.status_changed is ticket.status.changed,
 // by rule, so that a type of tomorrow reads like today's; a few read better
 // under another name.
-func typeName(vendor string, private bool) string {
+func typeName(vendor string) string {
 	switch vendor {
 	case commentAdded:
-		if private {
-			return "ticket.noted"
-		}
-		return "ticket.replied"
+		return "ticket.replied" // a private note too: event.comment.is_public in the payload tells
 	case "ticket.comment_made_private":
 		return "ticket.comment.made_private"
 	case "ticket.attachment_linked_to_comment":
@@ -74,10 +71,7 @@ func types() []source.EventType {
 	for _, d := range domains {
 		for event := range strings.FieldsSeq(d.events) {
 			vendor := d.domain + "." + event
-			out = append(out, source.EventType{Vendor: vendorPrefix + vendor, Type: typeName(vendor, false)})
-			if vendor == commentAdded {
-				out = append(out, source.EventType{Vendor: vendorPrefix + vendor + " (not public)", Type: typeName(vendor, true)})
-			}
+			out = append(out, source.EventType{Vendor: vendorPrefix + vendor, Type: typeName(vendor)})
 		}
 	}
 	return out

@@ -128,9 +128,8 @@ func TestTypeName(t *testing.T) {
 		"zen:event-type:":     "unknown",
 	}
 	for vendor, want := range tests {
-		require.Equal(t, want, typeName(trimPrefix(vendor), false), vendor)
+		require.Equal(t, want, typeName(trimPrefix(vendor)), vendor)
 	}
-	require.Equal(t, "ticket.noted", typeName(commentAdded, true))
 }
 
 func TestDescribe(t *testing.T) {
