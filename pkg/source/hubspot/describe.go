@@ -110,8 +110,8 @@ func (n *notice) readRelation(key string, v gjson.Result) {
 		n.mergeNew = id(v)
 	case "mergedObjectIds":
 		for _, m := range v.Array() {
-			if text := id(m); text != "" {
-				n.merged = append(n.merged, text)
+			if one := id(m); one != "" {
+				n.merged = append(n.merged, one)
 			}
 		}
 	}

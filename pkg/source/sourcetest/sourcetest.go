@@ -85,7 +85,10 @@ func Fuzz(f *testing.F, src source.Source) {
 		f.Add(c.body)
 	}
 	for _, seed := range hostile() {
-		f.Add([]byte(seed))
+		const short = 1_000 // the fuzzer takes minutes to minimize what grows out of a long one
+		if len(seed) <= short {
+			f.Add([]byte(seed))
+		}
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
 		for record, err := range src.Split(s.delivery(body)) {

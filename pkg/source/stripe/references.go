@@ -35,34 +35,34 @@ func (e envelope) references(tenant string) []source.Reference {
 	if related == kindCustomer {
 		c.Add(kindCustomer, relatedID)
 	}
-	c.Add(kindCustomer, idOf(o.fields["customer"]))
+	c.Add(kindCustomer, idOf(o.customer))
 	// A detached payment method no longer says whose it was.
 	c.Add(kindCustomer, idOf(e.data.Get("previous_attributes.customer")))
-	c.Add(kindCustomer, idOf(o.fields["related_customer"]))               // identity.verification_session
-	c.Add(kindCustomer, idOf(o.fields["account_holder"].Get("customer"))) // financial_connections.account
-	addAccount(&c, idOf(o.fields["customer_account"]))
+	c.Add(kindCustomer, idOf(o.relatedCustomer))               // identity.verification_session
+	c.Add(kindCustomer, idOf(o.accountHolder.Get("customer"))) // financial_connections.account
+	addAccount(&c, idOf(o.customerAccount))
 
 	o.addUUIDs(&c)
 	o.addEmails(&c)
 
-	for _, kind := range []string{kindCharge, kindPaymentIntent, kindInvoice, kindSubscription, kindPaymentMethod} {
+	for _, kind := range [...]string{kindCharge, kindPaymentIntent, kindInvoice, kindSubscription, kindPaymentMethod} {
 		o.addOwn(&c, kind)
 		if related == kind {
 			c.Add(kind, relatedID)
 		}
-		c.Add(kind, idOf(o.fields[kind]))
+		c.Add(kind, idOf(*o.field(kind)))
 	}
-	c.Add(kindSubscription, idOf(o.fields["parent"].Get("subscription_details.subscription")))
+	c.Add(kindSubscription, idOf(o.parent.Get("subscription_details.subscription")))
 
-	if kindOf(text(o.fields["object"])) == kindAccount {
-		addAccount(&c, text(o.fields["id"]))
+	if kindOf(o.name) == kindAccount {
+		addAccount(&c, o.id)
 	}
 	if related == kindAccount {
 		addAccount(&c, relatedID)
 	}
-	addAccount(&c, idOf(o.fields["account"]))     // application fees, persons, capabilities
-	addAccount(&c, idOf(o.fields["destination"])) // transfers; a payout's is a bank account
-	addAccount(&c, idOf(o.fields["account_holder"].Get("account")))
+	addAccount(&c, idOf(o.account))     // application fees, persons, capabilities
+	addAccount(&c, idOf(o.destination)) // transfers; a payout's is a bank account
+	addAccount(&c, idOf(o.accountHolder.Get("account")))
 	addAccount(&c, e.tenant())
 	return c.List()
 }
@@ -80,55 +80,113 @@ func addAccount(c *source.References, id string) {
 }
 
 // object is data.object: the fields that references look at.
-type object struct{ fields map[string]gjson.Result }
+type object struct {
+	name, id string // of the object itself
 
-// readObject reads the object once, keeping only the fields asked for later:
-// an invoice has some hundred.
-func readObject(v gjson.Result) object {
-	o := object{fields: make(map[string]gjson.Result, 16)}
+	customer, relatedCustomer, accountHolder, customerAccount gjson.Result
+	account, destination                                      gjson.Result
+	charge, paymentIntent, invoice                            gjson.Result
+	subscription, paymentMethod                               gjson.Result
+	metadata, parent, subscriptionDetails                     gjson.Result
+	customerDetails, billingDetails                           gjson.Result
+	clientReferenceID, email, customerEmail, receiptEmail     string
+}
+
+// readObject reads the object once: an invoice has some hundred fields.
+func readObject(v gjson.Result) (o object) {
 	if !v.IsObject() {
 		return o
 	}
 	v.ForEach(func(key, value gjson.Result) bool {
+		if field := o.field(key.Str); field != nil {
+			*field = value
+			return true
+		}
 		switch key.Str {
-		case "id", "object", "customer", "related_customer", "account_holder", "customer_account", "metadata",
-			"client_reference_id", "subscription_details", "parent", "email", "customer_email", "customer_details",
-			"billing_details", "receipt_email", kindCharge, kindPaymentIntent, kindInvoice, kindSubscription,
-			kindPaymentMethod, kindAccount, "destination":
-			o.fields[key.Str] = value
+		case "object":
+			o.name = text(value)
+		case "id":
+			o.id = text(value)
+		case "client_reference_id":
+			o.clientReferenceID = text(value)
+		case "email":
+			o.email = text(value)
+		case "customer_email":
+			o.customerEmail = text(value)
+		case "receipt_email":
+			o.receiptEmail = text(value)
 		}
 		return true
 	})
 	return o
 }
 
+// field gives where the value of this key goes, or nil.
+func (o *object) field(key string) *gjson.Result {
+	switch key {
+	case kindCustomer:
+		return &o.customer
+	case "related_customer":
+		return &o.relatedCustomer
+	case "account_holder":
+		return &o.accountHolder
+	case "customer_account":
+		return &o.customerAccount
+	case kindAccount:
+		return &o.account
+	case "destination":
+		return &o.destination
+	case kindCharge:
+		return &o.charge
+	case kindPaymentIntent:
+		return &o.paymentIntent
+	case kindInvoice:
+		return &o.invoice
+	case kindSubscription:
+		return &o.subscription
+	case kindPaymentMethod:
+		return &o.paymentMethod
+	case "metadata":
+		return &o.metadata
+	case "parent":
+		return &o.parent
+	case "subscription_details":
+		return &o.subscriptionDetails
+	case "customer_details":
+		return &o.customerDetails
+	case "billing_details":
+		return &o.billingDetails
+	}
+	return nil
+}
+
 // addOwn adds the object's own id when the object is of this kind.
-func (o object) addOwn(c *source.References, kind string) {
-	if kindOf(text(o.fields["object"])) == kind {
-		c.Add(kind, text(o.fields["id"]))
+func (o *object) addOwn(c *source.References, kind string) {
+	if kindOf(o.name) == kind {
+		c.Add(kind, o.id)
 	}
 }
 
 // addUUIDs adds the account id that the merchant wrote on the object, on its
 // subscription or on its (expanded) customer.
-func (o object) addUUIDs(c *source.References) {
+func (o *object) addUUIDs(c *source.References) {
 	const path = "metadata.account_uuid"
-	c.Add(source.KindAccountUUID, text(o.fields["metadata"].Get("account_uuid")))
-	c.Add(source.KindAccountUUID, text(o.fields["client_reference_id"]))
-	c.Add(source.KindAccountUUID, text(o.fields["customer"].Get(path)))
-	c.Add(source.KindAccountUUID, text(o.fields["parent"].Get("subscription_details."+path)))
-	c.Add(source.KindAccountUUID, text(o.fields["subscription_details"].Get(path))) // before API version 2025-03-31
+	c.Add(source.KindAccountUUID, text(o.metadata.Get("account_uuid")))
+	c.Add(source.KindAccountUUID, o.clientReferenceID)
+	c.Add(source.KindAccountUUID, text(o.customer.Get(path)))
+	c.Add(source.KindAccountUUID, text(o.parent.Get("subscription_details."+path)))
+	c.Add(source.KindAccountUUID, text(o.subscriptionDetails.Get(path))) // before API version 2025-03-31
 }
 
-func (o object) addEmails(c *source.References) {
-	if kind := kindOf(text(o.fields["object"])); kind == kindCustomer || kind == kindAccount {
-		c.Add(source.KindEmail, text(o.fields["email"]))
+func (o *object) addEmails(c *source.References) {
+	if kind := kindOf(o.name); kind == kindCustomer || kind == kindAccount {
+		c.Add(source.KindEmail, o.email)
 	}
-	c.Add(source.KindEmail, text(o.fields["customer_email"]))
-	c.Add(source.KindEmail, text(o.fields["customer_details"].Get("email")))
-	c.Add(source.KindEmail, text(o.fields["customer"].Get("email")))
-	c.Add(source.KindEmail, text(o.fields["billing_details"].Get("email")))
-	c.Add(source.KindEmail, text(o.fields["receipt_email"]))
+	c.Add(source.KindEmail, o.customerEmail)
+	c.Add(source.KindEmail, text(o.customerDetails.Get("email")))
+	c.Add(source.KindEmail, text(o.customer.Get("email")))
+	c.Add(source.KindEmail, text(o.billingDetails.Get("email")))
+	c.Add(source.KindEmail, o.receiptEmail)
 }
 
 // kindOf gives the kind of reference that an object of this name is, or "".
