@@ -20,7 +20,7 @@ import (
 )
 
 // patience bounds what a loaded machine may take for a few records.
-const patience = time.Minute
+const patience = 2 * time.Minute
 
 func newClient(t *testing.T, brokers []string, opts ...kgo.Opt) *kgo.Client {
 	t.Helper()

@@ -12,8 +12,8 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // readyPoll is how often a broker that does not answer yet is asked again.
@@ -154,9 +154,17 @@ func (n *node) awaitReady(ctx context.Context, atLeast int) error {
 func (n *node) probe(ctx context.Context, client *kgo.Client, atLeast int) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
-	metadata, err := kadm.NewClient(client).BrokerMetadata(ctx)
+	// Not through kadm, which answers from the client's cache, and would go on
+	// for ever saying how many brokers there were the first time.
+	request := kmsg.NewPtrMetadataRequest()
+	request.Topics = []kmsg.MetadataRequestTopic{} // none, where nil is all
+	response, err := client.SeedBrokers()[0].Request(ctx, request)
 	if err != nil {
 		return err
+	}
+	metadata, ok := response.(*kmsg.MetadataResponse)
+	if !ok {
+		return fmt.Errorf("it answered with a %T", response)
 	}
 	for _, live := range metadata.Brokers {
 		if live.NodeID == int32(n.id) && len(metadata.Brokers) >= atLeast {
