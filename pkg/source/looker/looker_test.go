@@ -99,6 +99,19 @@ func TestRowIdentity(t *testing.T) {
 		"a row with its own date is one however often it is reported")
 }
 
+// A record that is published again a year later is the report of its own day.
+func TestRecordKeepsItsDay(t *testing.T) {
+	t.Parallel()
+	records, err := split(`{"scheduled_plan":`+plan+`,"attachment":{"data":[{"n":1}]}}`, nil, received)
+	require.NoError(t, err)
+	first, err := looker.New().Describe(records[0])
+	require.NoError(t, err)
+	again, err := looker.New().Describe(source.Record{Value: records[0].Value, ReceivedAt: received.Add(365 * 24 * time.Hour)})
+	require.NoError(t, err)
+	require.Equal(t, first.ID, again.ID)
+	require.Equal(t, received.Truncate(24*time.Hour), again.OccurredAt)
+}
+
 func TestRowTime(t *testing.T) {
 	t.Parallel()
 	for row, want := range map[string]string{
@@ -177,6 +190,7 @@ func TestSplitForms(t *testing.T) {
 		"the plan's host wins":        {`{"scheduled_plan":` + plan + `,"attachment":{"data":[{"n":1}]}}`, 1, "acme.looker.com"},
 		"detailed JSON is one record": {`{"scheduled_plan":` + plan + `,"attachment":{"extension":"json","data":"{\"fields\":{},\"data\":[]}"}}`, 1, "acme.looker.com"},
 		"base64 is one record":        {`{"attachment":{"mimetype":"application/json;base64","extension":"json","data":"W10="}}`, 1, "instance-id"},
+		"csv is not read as rows":     {`{"attachment":{"extension":"csv","data":"[1,2]"}}`, 1, "instance-id"},
 		"a cell is one record":        {`{"type":"cell","scheduled_plan":null,"data":{"value":"x"}}`, 1, "instance-id"},
 	}
 	for name, tt := range tests {

@@ -163,13 +163,9 @@ func rows(attachment, data []byte) ([]byte, error) {
 	return nil, nil
 }
 
-// saysJSON: the attachment's own words, where it has any. A mimetype ends in
-// ";base64" when the data are so encoded (actions repository,
-// data_webhook_payload_attachment).
+// saysJSON: the attachment's own words, where it has any. What is in base64
+// ("…;base64") never looks like an array, so it needs no word here.
 func saysJSON(mime, extension string) bool {
-	if strings.Contains(mime, "base64") {
-		return false
-	}
 	return strings.Contains(extension, "json") || extension == "" && (mime == "" || strings.Contains(mime, "json"))
 }
 

@@ -95,7 +95,7 @@ func TestActivityIsOneHoweverItCame(t *testing.T) {
 	t.Parallel()
 	var first source.Event
 	for i, value := range []string{
-		`{"id":102988,"marketoGUID":"102988","leadId":1002,"activityDate":"2025-10-09T08:53:19Z","activityTypeId":10,"attributes":[{"name":"Account UUID","value":"7f1c1d0e-55b1-4a0e-9d4f-1f3b5a5f0a01"}]}`,
+		`{"id":7,"marketoGUID":"102988","leadId":1002,"activityDate":"2025-10-09T08:53:19Z","activityTypeId":10,"attributes":[{"name":"Account UUID","value":"7f1c1d0e-55b1-4a0e-9d4f-1f3b5a5f0a01"}]}`,
 		`{"marketoGUID":"102988","leadId":"1002","activityDate":"2025-10-09T08:53:19+0000","activityTypeId":"10","attributes":"{\"Account UUID\":\"7f1c1d0e-55b1-4a0e-9d4f-1f3b5a5f0a01\"}"}`,
 		`{"id":102988,"leadId":1002,"activityDate":"2025-10-09T08:53:19Z","activityTypeId":10,"attributes":{"accountUuid":"7F1C1D0E-55B1-4A0E-9D4F-1F3B5A5F0A01"}}`,
 	} {
