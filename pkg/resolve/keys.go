@@ -1,0 +1,40 @@
+package resolve
+
+import (
+	"github.com/throughline-dev/throughline/pkg/source"
+)
+
+// Keys gives the notification keys (see Watch) after which an event with these references may have become
+// resolvable: of links of each reference, for its tenant and for any; of an account with the id that it carries;
+// of an account with its domain. It is what the quarantine keeps beside such an event.
+func Keys(refs []source.Reference) []string {
+	var keys []string
+	seen := map[string]bool{}
+	add := func(key string) {
+		if !seen[key] && linkable(key) {
+			seen[key] = true
+			keys = append(keys, key)
+		}
+	}
+	for _, ref := range refs {
+		add(ref.Key())
+		anyTenant := ref
+		anyTenant.Tenant = ""
+		add(anyTenant.Key())
+		if shared, ok := sharedLink(ref.Kind, ref.ID); ok {
+			add(shared.Key())
+		}
+		switch ref.Kind {
+		case source.KindAccountUUID:
+			add("uuid:" + ref.ID)
+		case source.KindEmail:
+			if d := emailDomain(ref.ID); d != "" {
+				add("domain:" + d)
+				add(domainLink(d).Key())
+			}
+		case source.KindDomain:
+			add("domain:" + ref.ID)
+		}
+	}
+	return keys
+}

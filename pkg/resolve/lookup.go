@@ -1,0 +1,300 @@
+package resolve
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/throughline-dev/throughline/pkg/source"
+)
+
+// lookup answers a batch in one statement; each row says which kind of answer it is and to which element of that
+// kind's arrays. Links of the exact tenant and of ” come as two rows, and so does each account of a domain.
+//
+// Most kinds of reference are never linked (an invoice, when its customer is), so the kinds are looked at first
+// and the references of those without any link not at all.
+//
+// The arrays stand in sub-selects so that the planner does not see how long they are. It then assumes a few
+// elements and descends an index for each. With the length in view it would rather read a whole table into a
+// hash, which takes longer with every account, and compile that with JIT first.
+const lookup = `
+WITH kinds AS MATERIALIZED (
+  SELECT k.n, k.source, k.kind
+  FROM unnest((SELECT $1::text[]), (SELECT $2::text[])) WITH ORDINALITY AS k (source, kind, n)
+  CROSS JOIN LATERAL (
+    SELECT FROM account_links l WHERE l.source = k.source AND l.kind = k.kind
+    ORDER BY l.source, l.kind, l.external_id, l.tenant LIMIT 1) AS first)
+SELECT CASE l.tenant WHEN '' THEN 1 ELSE 0 END, r.n, l.account_id
+FROM kinds k
+JOIN unnest((SELECT $3::int[]), (SELECT $4::text[]), (SELECT $5::text[])) WITH ORDINALITY AS r (kind, tenant, id, n) ON r.kind = k.n
+JOIN account_links l ON l.source = k.source AND l.kind = k.kind AND l.external_id = r.id AND l.tenant = ANY (ARRAY[r.tenant, ''])
+UNION ALL
+SELECT 2, u.n, a.id FROM unnest((SELECT $6::uuid[])) WITH ORDINALITY AS u (id, n) JOIN accounts a ON a.id = u.id
+UNION ALL
+SELECT 3, d.n, a.id FROM unnest((SELECT $7::text[])) WITH ORDINALITY AS d (domain, n) JOIN accounts a ON lower(a.domain) = d.domain`
+
+// The values of lookup's first column.
+const (
+	whatLink = iota
+	whatAnyTenantLink
+	whatAccount
+	whatDomain
+)
+
+// index numbers distinct values in the order of their first appearance.
+type index[T comparable] struct {
+	number map[T]int32
+	list   []T
+}
+
+func (x *index[T]) add(v T) (n int32, isNew bool) {
+	if n, have := x.number[v]; have {
+		return n, false
+	}
+	n = int32(len(x.list))
+	x.number[v] = n
+	x.list = append(x.list, v)
+	return n, true
+}
+
+func newIndex[T comparable](size int) index[T] {
+	return index[T]{number: make(map[T]int32, size), list: make([]T, 0, size)}
+}
+
+// question collects what a batch needs to know, each thing once.
+type question struct {
+	rules    Rules
+	freemail domains
+	links    index[source.Reference]
+	uses     []use // by link
+	accounts index[uuid.UUID]
+	domains  index[string]
+	byDomain []int32 // by domain: the link of the domain itself
+}
+
+// use says where a reference's answers stand; -1 is nowhere.
+type use struct{ shared, account, domain int32 }
+
+func newQuestion(rules Rules, freemail domains, references int) *question {
+	return &question{rules: rules, freemail: freemail, links: newIndex[source.Reference](references + references/2),
+		accounts: newIndex[uuid.UUID](0), domains: newIndex[string](references / 4)}
+}
+
+// ask adds what one reference needs, and gives its number, or -1: a reference with text that nobody can have
+// linked (a header of a third party can hold any bytes) asks nothing, and must not spoil the batch.
+func (q *question) ask(ref source.Reference) int32 {
+	n, isNew := q.links.add(ref)
+	if !isNew {
+		return n
+	}
+	if !linkable(ref.Source) || !linkable(ref.Tenant) || !linkable(ref.Kind) || !linkable(ref.ID) {
+		q.links.list = q.links.list[:n]
+		q.links.number[ref] = -1
+		return -1
+	}
+	q.uses = append(q.uses, use{-1, -1, -1})
+	u := use{-1, -1, -1}
+	if shared, ok := sharedLink(ref.Kind, ref.ID); ok {
+		u.shared = q.addLink(shared)
+	}
+	if id, ok := q.uuidOf(ref); ok {
+		u.account, _ = q.accounts.add(id)
+	}
+	if d := q.domainOf(ref); d != "" && !q.freemail.has(d) {
+		var isNew bool
+		if u.domain, isNew = q.domains.add(d); isNew {
+			q.byDomain = append(q.byDomain, q.addLink(domainLink(d)))
+		}
+	}
+	q.uses[n] = u
+	return n
+}
+
+// addLink adds a reference for the link that it may have and nothing else.
+func (q *question) addLink(ref source.Reference) int32 {
+	n, isNew := q.links.add(ref)
+	if isNew {
+		q.uses = append(q.uses, use{-1, -1, -1})
+	}
+	return n
+}
+
+// sharedLink gives the link that e-mail addresses and domains of every source share: "email:kim@acme.example".
+func sharedLink(kind, id string) (source.Reference, bool) {
+	if kind != source.KindEmail && kind != source.KindDomain {
+		return source.Reference{}, false
+	}
+	return source.Reference{Source: kind, Kind: kind, ID: id}, true
+}
+
+func domainLink(domain string) source.Reference {
+	return source.Reference{Source: source.KindDomain, Kind: source.KindDomain, ID: domain}
+}
+
+// uuidOf gives the account id that a reference carries, if that rule is on.
+func (q *question) uuidOf(ref source.Reference) (uuid.UUID, bool) {
+	if !q.rules.AccountUUID || ref.Kind != source.KindAccountUUID {
+		return uuid.UUID{}, false
+	}
+	id, err := uuid.Parse(ref.ID)
+	return id, err == nil
+}
+
+// domainOf gives the domain that a reference speaks of, if its rule is on.
+func (q *question) domainOf(ref source.Reference) string {
+	switch {
+	case ref.Kind == source.KindEmail && q.rules.Email:
+		return emailDomain(ref.ID)
+	case ref.Kind == source.KindDomain && q.rules.Domain:
+		return ref.ID
+	}
+	return ""
+}
+
+// answers is what the database said, by the question's numbers.
+type answers struct {
+	*question
+	exact, anyTenant []uuid.UUID // by link; zero: none
+	exists           []bool      // by account
+	owner            []uuid.UUID // by domain
+	owners           []int       // by domain
+}
+
+func (q *question) answer(ctx context.Context, pool *pgxpool.Pool) (*answers, error) {
+	a := &answers{question: q}
+	if len(q.links.list) == 0 {
+		return a, nil
+	}
+	a.exact, a.anyTenant = make([]uuid.UUID, len(q.links.list)), make([]uuid.UUID, len(q.links.list))
+	a.exists = make([]bool, len(q.accounts.list))
+	a.owner, a.owners = make([]uuid.UUID, len(q.domains.list)), make([]int, len(q.domains.list))
+	c := columnsOf(q.links.list)
+	// Not a prepared statement: its plan would outlive the tables' size, and one made for empty tables reads
+	// them whole for each reference.
+	rows, err := pool.Query(ctx, lookup, pgx.QueryExecModeCacheDescribe,
+		c.sources, c.kinds, c.kind, c.tenant, c.id, q.accounts.list, q.domains.list)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var what int32
+	var n int64
+	var id [16]byte
+	into := []any{&what, &n, &id}
+	for rows.Next() {
+		if err := rows.Scan(into...); err != nil {
+			return nil, fmt.Errorf("reading an answer: %w", err)
+		}
+		a.take(what, n-1, id)
+	}
+	return a, rows.Err()
+}
+
+// columns is the references as lookup's parameters.
+type columns struct {
+	sources, kinds []string // each kind of reference once
+	kind           []int32  // by reference: the number of its kind, from 1
+	tenant, id     []string // by reference
+}
+
+func columnsOf(refs []source.Reference) columns {
+	type kind struct{ source, kind string }
+	kinds := newIndex[kind](16)
+	c := columns{kind: make([]int32, len(refs)), tenant: make([]string, len(refs)), id: make([]string, len(refs))}
+	for i, r := range refs {
+		n, isNew := kinds.add(kind{r.Source, r.Kind})
+		if isNew {
+			c.sources, c.kinds = append(c.sources, r.Source), append(c.kinds, r.Kind)
+		}
+		c.kind[i], c.tenant[i], c.id[i] = n+1, r.Tenant, r.ID
+	}
+	return c
+}
+
+func (a *answers) take(what int32, n int64, id uuid.UUID) {
+	switch what {
+	case whatLink:
+		a.exact[n] = id
+	case whatAnyTenantLink:
+		a.anyTenant[n] = id
+	case whatAccount:
+		a.exists[n] = true
+	case whatDomain:
+		a.owner[n] = id
+		a.owners[n]++
+	}
+}
+
+// linked gives the account of link n: the exact tenant's before the one for any tenant.
+func (a *answers) linked(n int32) (uuid.UUID, bool) {
+	if n < 0 {
+		return uuid.UUID{}, false
+	}
+	if id := a.exact[n]; id != (uuid.UUID{}) {
+		return id, true
+	}
+	return a.anyTenant[n], a.anyTenant[n] != (uuid.UUID{})
+}
+
+// link gives the account that reference n is linked to: the source's own link before the one that all share.
+func (a *answers) link(n int32) (uuid.UUID, bool) {
+	if id, ok := a.linked(n); ok {
+		return id, true
+	}
+	return a.linked(a.uses[n].shared)
+}
+
+// account gives the account whose id reference n carries, if it exists.
+func (a *answers) account(n int32) (uuid.UUID, bool) {
+	u := a.uses[n].account
+	if u < 0 || !a.exists[u] {
+		return uuid.UUID{}, false
+	}
+	return a.accounts.list[u], true
+}
+
+// domain gives the account of reference n's domain: the one it is linked to, else its only owner.
+func (a *answers) domain(n int32) (uuid.UUID, bool) {
+	d := a.uses[n].domain
+	if d < 0 {
+		return uuid.UUID{}, false
+	}
+	if id, ok := a.linked(a.byDomain[d]); ok {
+		return id, true
+	}
+	return a.owner[d], a.owners[d] == 1
+}
+
+// obstacle says why reference n nearly led to an account, or "".
+func (a *answers) obstacle(n int32) string {
+	ref, u := a.links.list[n], a.uses[n]
+	if u.account >= 0 {
+		return fmt.Sprintf("there is no account %s", a.accounts.list[u.account])
+	}
+	if d := a.domainOf(ref); d != "" && a.freemail.has(d) {
+		return d + " is a free-mail domain"
+	}
+	if u.domain >= 0 && a.owners[u.domain] > 1 {
+		return fmt.Sprintf("%d accounts share the domain %s", a.owners[u.domain], a.domains.list[u.domain])
+	}
+	return ""
+}
+
+// linkable: text that Postgres takes and that somebody could have typed.
+func linkable(s string) bool {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] == 0x7f {
+			return false
+		}
+		if s[i] >= utf8.RuneSelf {
+			return utf8.ValidString(s) && strings.IndexFunc(s, unicode.IsControl) < 0
+		}
+	}
+	return true
+}
