@@ -20,7 +20,7 @@ type Common struct {
 	Pprof           bool          `name:"pprof" env:"THROUGHLINE_PPROF" help:"Serve Go profiles at /debug/pprof/ of the admin address."`
 	OTLPEndpoint    string        `name:"otlp-endpoint" env:"THROUGHLINE_OTLP_ENDPOINT,OTEL_EXPORTER_OTLP_ENDPOINT" placeholder:"URL" help:"OpenTelemetry collector (OTLP over HTTP) that traces go to, like http://collector:4318; empty: none are made."`
 	TraceRatio      float64       `name:"trace-ratio" env:"THROUGHLINE_TRACE_RATIO" default:"0.1" help:"Share of the traces that begin here to sample, 0 to 1 (${default}); a trace that began elsewhere keeps its decision."`
-	ShutdownTimeout time.Duration `name:"shutdown-timeout" env:"THROUGHLINE_SHUTDOWN_TIMEOUT" default:"25s" help:"Longest time for an ordered stop (${default}); keep it below the supervisor's grace period, which is 30s in Kubernetes."`
+	ShutdownTimeout time.Duration `name:"shutdown-timeout" env:"THROUGHLINE_SHUTDOWN_TIMEOUT" default:"20s" help:"Longest time for an ordered stop (${default}); keep it below the supervisor's grace period, which is 30s in Kubernetes."`
 }
 
 // Config is a pointer to a struct that embeds Common.

@@ -241,6 +241,11 @@ func TestUsageErrors(t *testing.T) {
 	require.Contains(t, problemsOf(t, parse(t, env, "", "--wat=1").err)[0], "unknown flag --wat, did you mean")
 	lines := problemsOf(t, parse(t, env, "", "--stripe-secrets", "whsec_a,", "whsec_b").err)
 	require.Equal(t, []string{"unexpected argument [hidden]"}, lines)
+	lines = problemsOf(t, parse(t, env, "", "--storage-url", "-hunter2").err)
+	require.Equal(t, []string{
+		"--storage-url (THROUGHLINE_STORAGE_URL): its value is missing, or begins with a dash (then write --storage-url=…)",
+		"--storage-url (THROUGHLINE_STORAGE_URL) is not set: it should be like postgres://…",
+	}, lines)
 }
 
 func TestAnswersWithoutARun(t *testing.T) {

@@ -34,7 +34,7 @@ type Component struct {
 type GroupOptions struct {
 	Log         *zap.Logger   // none: nothing is logged
 	Health      *Health       // none: nothing is reported; else each component by its name
-	StopTimeout time.Duration // of all stops together; 0: 25 s
+	StopTimeout time.Duration // of all stops together; 0: 20 s
 }
 
 // Group runs components in the order in which data leaves them: it starts the

@@ -43,7 +43,7 @@ func (m recordingMapper) Decode(ctx *kong.DecodeContext, target reflect.Value) e
 	}
 	text := err.Error()
 	if hidden(target) {
-		text = "its value is not understood"
+		text = "its value is missing, or begins with a dash (then write --" + m.flag.Name + "=…)"
 	}
 	m.problems.add("--" + m.flag.Name + ": " + text)
 	target.SetZero()
