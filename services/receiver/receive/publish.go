@@ -1,0 +1,165 @@
+package receive
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+	"go.uber.org/zap"
+
+	"github.com/throughline-dev/throughline/pkg/fault"
+	"github.com/throughline-dev/throughline/pkg/service"
+	"github.com/throughline-dev/throughline/pkg/source"
+	"github.com/throughline-dev/throughline/pkg/stream"
+	"github.com/throughline-dev/throughline/services/receiver/spool"
+)
+
+// A delivery is published whole, unless it is beyond these bounds (a Looker
+// report of thousands of rows): then in parts, one after the other, so that it
+// takes neither the client's whole buffer nor memory for all its records.
+const (
+	partRecords = 2000
+	partBytes   = 4 << 20
+)
+
+// publisher puts parts of deliveries where they cannot be lost.
+type publisher struct {
+	kafka   *stream.Publisher
+	timeout time.Duration
+	spool   *spool.Spool // nil for a source whose vendor retries
+	outage  *atomic.Bool // shared by all doors: the brokers are the same
+	log     *zap.Logger
+}
+
+// publish gives how many events are safe: all of the delivery's, or 0 and why.
+// When it refuses, some may be written all the same; the timeline knows
+// duplicates.
+func (d *door) publish(ctx context.Context, delivery *source.Delivery) (int, *refused) {
+	traceparent := service.Traceparent(ctx)
+	// Split to its end before anything is written: its error refuses all.
+	part, total, err := d.firstPart(delivery, traceparent)
+	if err != nil {
+		return 0, refusePermanent(err)
+	}
+	if total == 0 {
+		return 0, nil // a ping: nothing to keep
+	}
+	ctx, cancel := context.WithTimeout(ctx, d.publisher.timeout)
+	defer cancel()
+	if len(part) == total {
+		if err := d.put(ctx, part); err != nil {
+			return 0, d.unpublished(err)
+		}
+		return total, nil
+	}
+	if err := d.putParts(ctx, delivery, traceparent); err != nil {
+		return 0, d.unpublished(err)
+	}
+	return total, nil
+}
+
+// firstPart splits a delivery to its end, and keeps the records of its first part.
+func (d *door) firstPart(delivery *source.Delivery, traceparent string) (part []*kgo.Record, total int, err error) {
+	size, open := 0, true
+	for r, err := range d.src.Split(delivery) {
+		if err != nil {
+			return nil, 0, err
+		}
+		if err := checkRecord(r, total); err != nil {
+			return nil, 0, err
+		}
+		total++
+		size += len(r.Value)
+		open = open && (len(part) == 0 || len(part) < partRecords && size <= partBytes)
+		if open {
+			part = append(part, d.record(r, traceparent))
+		}
+	}
+	return part, total, nil
+}
+
+// putParts splits a large delivery, which firstPart has found good, once more.
+func (d *door) putParts(ctx context.Context, delivery *source.Delivery, traceparent string) error {
+	var part []*kgo.Record
+	size := 0
+	for r, err := range d.src.Split(delivery) {
+		if err != nil {
+			return err
+		}
+		if len(part) > 0 && (len(part) >= partRecords || size+len(r.Value) > partBytes) {
+			if err := d.put(ctx, part); err != nil {
+				return err
+			}
+			part, size = nil, 0 // not [:0]: the client may still hold the records
+		}
+		part = append(part, d.record(r, traceparent))
+		size += len(r.Value)
+	}
+	return d.put(ctx, part)
+}
+
+func checkRecord(r source.Record, before int) error {
+	if len(r.Value) <= source.MaxRecordBytes {
+		return nil
+	}
+	return fault.Permanent(fault.Oversized, fmt.Errorf("event %d of the delivery has %d bytes, the bound is %d", before+1, len(r.Value), source.MaxRecordBytes))
+}
+
+// record makes the raw record of an event, of the door's tenant if it has none
+// of its own: then the key, which may hold the tenant, is made anew.
+func (d *door) record(r source.Record, traceparent string) *kgo.Record {
+	if r.Tenant == "" && d.tenant != "" {
+		r.Tenant = d.tenant
+		if event, err := d.src.Describe(r); err == nil && source.CheckJSON(r.Value) == nil {
+			r.Key = source.RecordKey(event.References, event.ID)
+		}
+	}
+	return stream.RawRecord(d.name, r, traceparent)
+}
+
+// put returns nil once the records are acknowledged or, for a vendor that never
+// retries, on disk.
+func (d *door) put(ctx context.Context, records []*kgo.Record) error {
+	p := d.publisher
+	if p.spool != nil && p.spool.Engaged() {
+		// Behind what waits already: the order in which they came stays.
+		return d.putAside(records)
+	}
+	err := p.kafka.Publish(ctx, records...)
+	p.note(err)
+	if err == nil || p.spool == nil || fault.IsPermanent(err) {
+		return err
+	}
+	return d.putAside(records)
+}
+
+func (d *door) putAside(records []*kgo.Record) error {
+	if err := d.publisher.spool.Append(records); err != nil {
+		return err
+	}
+	d.metrics.spooled.Inc()
+	return nil
+}
+
+func (d *door) unpublished(err error) *refused {
+	if fault.IsPermanent(err) {
+		return refusePermanent(err)
+	}
+	return refuse(unavailable, err)
+}
+
+// note logs an outage's begin and end, once each.
+func (p *publisher) note(err error) {
+	switch {
+	case err == nil:
+		if p.outage.Load() && p.outage.CompareAndSwap(true, false) {
+			p.log.Info("the brokers acknowledge again")
+		}
+	case !fault.IsPermanent(err):
+		if p.outage.CompareAndSwap(false, true) {
+			p.log.Warn("the brokers do not acknowledge: vendors are told to come again, or their deliveries are put on disk", zap.Error(err))
+		}
+	}
+}
