@@ -80,6 +80,9 @@ func (c *References) Add(kind, id string) {
 			return
 		}
 	}
+	if id == "" {
+		return
+	}
 	r := Reference{Source: c.Source, Tenant: tenant, Kind: kind, ID: id}
 	for _, have := range c.list {
 		if have == r {

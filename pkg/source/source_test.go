@@ -35,7 +35,7 @@ func TestReferences(t *testing.T) {
 	refs := References{Source: "hubspot", Tenant: "62515"}
 	for _, add := range [][2]string{
 		{"contact", "901"}, {"contact", "901"}, {"contact", ""}, {"company", "0"}, {KindEmail, "Kim@Acme.example"},
-		{KindEmail, "no address"}, {KindDomain, "www.Acme.example"}, {KindAccountUUID, "7F1C1D0E-55b1-4a0e-9d4f-1f3b5a5f0a01"},
+		{KindEmail, "no address"}, {KindDomain, "www.Acme.example"}, {KindDomain, "www."}, {KindAccountUUID, "7F1C1D0E-55b1-4a0e-9d4f-1f3b5a5f0a01"},
 		{KindAccountUUID, "user-42"}, {"contact", strings.Repeat("9", MaxReferenceBytes+1)}, {"contact", "9\x00"},
 	} {
 		refs.Add(add[0], add[1])

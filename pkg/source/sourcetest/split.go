@@ -2,6 +2,7 @@ package sourcetest
 
 import (
 	"bytes"
+	"slices"
 
 	"github.com/stretchr/testify/require"
 
@@ -78,13 +79,7 @@ func (s *suite) checkLimit(t require.TestingT) {
 	if s.cfg.Wrap == nil {
 		return
 	}
-	elements := make([][]byte, limits.Events+1)
-	for i := range elements {
-		elements[i] = s.element(t).Value
-		if i > 0 {
-			elements[i] = elements[0]
-		}
-	}
+	elements := slices.Repeat([][]byte{s.element(t).Value}, limits.Events+1)
 	records, err := s.split(s.cfg.Wrap(elements[:limits.Events]))
 	require.NoError(t, err)
 	require.Len(t, records, limits.Events)
