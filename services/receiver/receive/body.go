@@ -77,7 +77,7 @@ func (b *bodies) read(w http.ResponseWriter, r *http.Request, limit int64) (*bod
 	}
 	from := http.MaxBytesReader(w, r.Body, limit)
 	for {
-		if len(in.buf) == cap(in.buf) && !b.grow(in, r.ContentLength) {
+		if len(in.buf) == cap(in.buf) && !b.grow(in, r.ContentLength, limit) {
 			return in, errOverloaded
 		}
 		n, err := from.Read(in.buf[len(in.buf):cap(in.buf)])
@@ -91,17 +91,16 @@ func (b *bodies) read(w http.ResponseWriter, r *http.Request, limit int64) (*bod
 	}
 }
 
-// grow doubles the buffer, but not beyond what was announced (and one byte, in
-// which the end shows).
-func (b *bodies) grow(in *body, announced int64) bool {
-	size := int64(cap(in.buf)) * 2
+// grow doubles the buffer, but not beyond what was announced or may come, and
+// one byte, in which the end shows.
+func (b *bodies) grow(in *body, announced, limit int64) bool {
+	size := min(int64(cap(in.buf))*2, limit+1)
 	if announced >= int64(len(in.buf)) {
 		size = min(size, announced+1)
 	}
-	if !b.bytes.take(size) {
+	if !b.bytes.take(size - in.taken) {
 		return false
 	}
-	b.bytes.give(in.taken)
 	in.taken = size
 	in.buf = append(make([]byte, 0, size), in.buf...)
 	return true

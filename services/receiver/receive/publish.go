@@ -112,8 +112,10 @@ func checkRecord(r source.Record, before int) error {
 func (d *door) record(r source.Record, traceparent string) *kgo.Record {
 	if r.Tenant == "" && d.tenant != "" {
 		r.Tenant = d.tenant
-		if event, err := d.src.Describe(r); err == nil && source.CheckJSON(r.Value) == nil {
-			r.Key = source.RecordKey(event.References, event.ID)
+		if source.CheckJSON(r.Value) == nil {
+			if event, err := d.src.Describe(r); err == nil {
+				r.Key = source.RecordKey(event.References, event.ID)
+			}
 		}
 	}
 	return stream.RawRecord(d.name, r, traceparent)
