@@ -1,0 +1,69 @@
+# Everything that is done here is a target; `make` lists them. CI calls nothing else.
+MODULES := schemas pkg services
+GO      ?= go
+ARGS    ?=
+BIN     := $(CURDIR)/bin
+# Printed by --version; a plain `go build` uses what the toolchain knows.
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
+LDFLAGS := -X github.com/throughline-dev/throughline/pkg/service.version=$(VERSION)
+
+.DEFAULT_GOAL := help
+.PHONY: help run test test-unit test-system bench build lint fmt vet vulnerabilities generate verify fuzz tidy prerequisites clean
+
+help: ## list the targets
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: build ## start all of it on this machine with a demo story (ARGS="--no-demo …")
+	@exec $(BIN)/throughline dev $(ARGS)
+
+test: prerequisites test-unit test-system ## every test, with the race detector; installs what it needs
+
+test-unit: ## unit, contract, golden and single-service tests
+	@for m in $(MODULES); do (cd $$m && $(GO) test -race -timeout 10m $$($(GO) list ./... | grep -v /services/e2e)) || exit 1; done
+
+test-system: ## whole-system and fault tests: in-process broker, Apache Kafka, killed processes
+	cd services && $(GO) test -race -timeout 15m ./e2e/...
+
+bench: ## each stage beside the limit of its work, as a ratio (ARGS="--only sink …")
+	cd services && $(GO) run ./bench $(ARGS)
+
+build: ## all programs, into bin/
+	@mkdir -p $(BIN)
+	@cd services && $(GO) build -ldflags "$(LDFLAGS)" -o $(BIN)/ ./receiver ./normalizer ./sink ./quarantine ./throughline
+
+lint: $(BIN)/golangci-lint ## golangci-lint with .golangci.yml, and go vet
+	@for m in $(MODULES); do echo "lint $$m"; (cd $$m && $(GO) vet ./... && $(BIN)/golangci-lint run ./...) || exit 1; done
+
+$(BIN)/golangci-lint: tools/go.mod tools/go.sum
+	@mkdir -p $(BIN)
+	cd tools && GOWORK=off $(GO) build -o $(BIN)/golangci-lint github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+
+vulnerabilities: ## govulncheck; needs the vulnerability database of the Go project
+	cd tools && GOWORK=off $(GO) build -o $(BIN)/govulncheck golang.org/x/vuln/cmd/govulncheck
+	@for m in $(MODULES); do (cd $$m && $(BIN)/govulncheck ./...) || exit 1; done
+
+fmt: ## gofmt, in place
+	@gofmt -w $(MODULES)
+
+generate: build ## docs/event-types.md from the sources
+	$(BIN)/throughline event-types --markdown > docs/event-types.md
+
+verify: build ## what is generated is what is committed, files are formatted, links lead somewhere
+	@$(BIN)/throughline event-types --markdown | diff -u docs/event-types.md - || { echo "run make generate"; exit 1; }
+	@test -z "$$(gofmt -l $(MODULES))" || { gofmt -l $(MODULES); echo "run make fmt"; exit 1; }
+	@.ci/links
+
+fuzz: ## each fuzz target for FUZZTIME (10s)
+	@for m in $(MODULES); do (cd $$m && for p in $$(grep -rl 'func Fuzz' --include=*_test.go . | xargs -r -n1 dirname | sort -u); do \
+	  for f in $$(grep -ho 'func Fuzz[A-Za-z0-9_]*' $$p/*_test.go | cut -c6-); do echo "$$p $$f"; \
+	  $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $${FUZZTIME:-10s} -fuzzminimizetime 10x $$p || exit 1; done; done) || exit 1; done
+
+tidy: ## go mod tidy in every module
+	@for m in $(MODULES); do (cd $$m && $(GO) mod tidy) || exit 1; done
+	@cd tools && GOWORK=off $(GO) mod tidy
+
+prerequisites: ## what the tests need beside Go: a C compiler, Postgres, psql, Java 17, Maven
+	@.ci/prerequisites
+
+clean: ## programs and local data
+	rm -rf $(BIN) .throughline
