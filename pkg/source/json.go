@@ -27,6 +27,9 @@ func CheckJSON(raw []byte) error {
 	if len(raw) > MaxRecordBytes {
 		return fault.Permanent(fault.Oversized, fmt.Errorf("the event has %d bytes, the bound is %d", len(raw), MaxRecordBytes))
 	}
+	if ordinary(raw) && isObject(raw) {
+		return nil
+	}
 	err := walk(raw, true)
 	var syntax *jsontext.SyntacticError
 	if errors.As(err, &syntax) {
@@ -107,6 +110,56 @@ var decoders = sync.Pool{New: func() any { return new(reader) }}
 type reader struct {
 	buf bytes.Buffer
 	dec jsontext.Decoder
+}
+
+// ordinary reports that raw, if it is JSON, has nothing that only walk can
+// judge: no NUL, no nesting or number that could be over its bound. It errs
+// towards false, and looks at bytes without knowing what is text: that is some
+// ten times faster than walking.
+func ordinary(raw []byte) bool {
+	if bytes.Count(raw, []byte("{"))+bytes.Count(raw, []byte("[")) > MaxDepth || bytes.Contains(raw, []byte(`\u0000`)) {
+		return false
+	}
+	const stride = 2048 // a number of twice that covers two places in a row
+	for i, before := stride, false; i < len(raw); i += stride {
+		here := isDigit(raw[i]) || raw[i] == '.'
+		if here && before {
+			return false
+		}
+		before = here
+	}
+	var before byte
+	for i, c := range raw {
+		if c|' ' == 'e' && isDigit(before) && largeExponent(raw[i+1:]) {
+			return false
+		}
+		before = c
+	}
+	return true
+}
+
+// largeExponent reports four digits or more, as far as a look at the first
+// bytes can tell.
+func largeExponent(text []byte) bool {
+	return len(text) > 3 && isDigit(text[1]) && isDigit(text[2]) && isDigit(text[3])
+}
+
+func isDigit(c byte) bool { return c >= '0' && c <= '9' }
+
+// isObject reports whether raw is one valid JSON object without duplicate
+// names, at whatever depth, and nothing else.
+func isObject(raw []byte) bool {
+	r := decoders.Get().(*reader)
+	defer decoders.Put(r)
+	r.buf = *bytes.NewBuffer(raw)
+	r.dec.Reset(&r.buf)
+	if r.dec.PeekKind() != '{' {
+		return false
+	}
+	if _, err := r.dec.ReadValue(); err != nil {
+		return false
+	}
+	return len(bytes.TrimLeft(raw[r.dec.InputOffset():], " \t\r\n")) == 0
 }
 
 // walk reads every token of one JSON document. With storable it also demands

@@ -96,6 +96,9 @@ func FuzzCheckJSON(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, raw []byte) {
+		if (CheckJSON(raw) == nil) != (walk(raw, true) == nil) {
+			t.Errorf("the quick way and the thorough one disagree: %v, %v", CheckJSON(raw), walk(raw, true))
+		}
 		if CheckJSON(raw) == nil {
 			require.NoError(t, ValidateBody(raw), "what the timeline takes, the door takes")
 		}

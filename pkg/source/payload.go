@@ -3,6 +3,7 @@ package source
 import (
 	"bytes"
 	"encoding/json"
+	"iter"
 	"strings"
 	"unicode/utf8"
 
@@ -23,25 +24,27 @@ const (
 // bytes stay. raw must have passed CheckJSON. It returns raw itself when there
 // is nothing to change. Original undoes it.
 func Payload(raw []byte, subject string) []byte {
-	out := rename(raw, func(name string) string { return name + refSuffix })
 	subject = SubjectLine(subject)
 	if subject == "" {
-		return out
+		return rename(raw, withSuffix)
 	}
 	quoted, err := json.Marshal(subject)
 	if err != nil {
-		return out // cannot happen: every Go string has a JSON form
+		return rename(raw, withSuffix) // cannot happen: every Go string has a JSON form
 	}
-	open := bytes.IndexByte(out, '{') + 1
-	with := make([]byte, 0, len(out)+len(quoted)+len(subjectKey)+4)
-	with = append(with, out[:open]...)
-	with = append(with, `"`+subjectKey+`":`...)
-	with = append(with, quoted...)
-	if !bytes.HasPrefix(bytes.TrimLeft(out[open:], " \t\r\n"), []byte("}")) {
-		with = append(with, ',')
+	open := bytes.IndexByte(raw, '{') + 1
+	out := make([]byte, 0, len(raw)+len(quoted)+len(`"":,`)+len(subjectKey)+len(refSuffix))
+	out = append(out, raw[:open]...)
+	out = append(out, `"`+subjectKey+`":`...)
+	out = append(out, quoted...)
+	if !bytes.HasPrefix(bytes.TrimLeft(raw[open:], " \t\r\n"), []byte("}")) {
+		out = append(out, ',')
 	}
-	return append(with, out[open:]...)
+	out, copied := appendRenamed(out, raw, open, withSuffix)
+	return append(out, raw[copied:]...)
 }
+
+func withSuffix(name string) string { return name + refSuffix }
 
 // Original gives back the vendor's bytes that Payload was made of, so that an
 // event which failed at the sink can re-enter at the front door. payload must
@@ -67,6 +70,9 @@ func Original(payload []byte) []byte {
 // SubjectLine makes one storable line of a vendor's text: white space folded,
 // control characters gone, cut after MaxSubjectRunes.
 func SubjectLine(s string) string {
+	if isLine(s) {
+		return s
+	}
 	s = strings.Join(strings.FieldsFunc(strings.ToValidUTF8(s, "\uFFFD"), func(r rune) bool { return r <= ' ' || r == 0x7f }), " ")
 	if utf8.RuneCountInString(s) <= MaxSubjectRunes {
 		return s
@@ -74,39 +80,108 @@ func SubjectLine(s string) string {
 	return string([]rune(s)[:MaxSubjectRunes]) + "…"
 }
 
-// rename gives raw with its top-level keys subject, subject_ref, … renamed by
-// to. Without such a key it gives raw itself.
+// isLine reports the usual case: short ASCII that needs no folding.
+func isLine(s string) bool {
+	if len(s) > MaxSubjectRunes {
+		return false
+	}
+	before := byte(' ')
+	for i := range len(s) {
+		c := s[i]
+		if c < ' ' || c >= 0x7f || c == ' ' && before == ' ' {
+			return false
+		}
+		before = c
+	}
+	return s == "" || before != ' '
+}
+
+// rename gives raw, valid JSON, with its top-level keys subject, subject_ref, …
+// renamed by to. Without such a key it gives raw itself.
 func rename(raw []byte, to func(string) string) []byte {
-	// A name can hide behind escapes; anything else shows in plain bytes.
-	if !bytes.Contains(raw, []byte(`"`+subjectKey)) && !bytes.Contains(raw, []byte(`\u00`)) {
-		return raw
-	}
-	dec := jsontext.NewDecoder(bytes.NewBuffer(raw))
-	if token, err := dec.ReadToken(); err != nil || token.Kind() != '{' {
-		return raw
-	}
-	var out []byte
-	copied := 0
-	for dec.PeekKind() == '"' {
-		quoted, err := dec.ReadValue()
-		if err != nil {
-			return raw
-		}
-		end := int(dec.InputOffset())
-		name, err := jsontext.AppendUnquote(nil, quoted)
-		if err == nil && reserved(string(name)) {
-			out = append(out, raw[copied:end-len(quoted)]...)
-			out = append(out, `"`+to(string(name))+`"`...)
-			copied = end
-		}
-		if err := dec.SkipValue(); err != nil {
-			return raw
-		}
-	}
+	out, copied := appendRenamed(nil, raw, 0, to)
 	if copied == 0 {
 		return raw
 	}
 	return append(out, raw[copied:]...)
+}
+
+// appendRenamed appends raw[from:] with such keys renamed, up to the last one's
+// end, which it gives (from: there is none, and nothing is appended).
+func appendRenamed(out, raw []byte, from int, to func(string) string) ([]byte, int) {
+	// A name can hide behind escapes; anything else shows in plain bytes.
+	if !bytes.Contains(raw, []byte(`"`+subjectKey)) && !bytes.Contains(raw, []byte(`\u00`)) {
+		return out, from
+	}
+	copied := from
+	for start, end := range topNames(raw) {
+		name, quoted := "", raw[start:end]
+		switch {
+		case bytes.IndexByte(quoted, '\\') >= 0:
+			plain, err := jsontext.AppendUnquote(nil, quoted)
+			if err != nil {
+				continue
+			}
+			name = string(plain)
+		case bytes.HasPrefix(quoted, []byte(`"`+subjectKey)):
+			name = string(bytes.Trim(quoted, `"`))
+		}
+		if !reserved(name) {
+			continue
+		}
+		if out == nil {
+			out = make([]byte, 0, len(raw)+len(refSuffix))
+		}
+		out = append(out, raw[copied:start]...)
+		out = append(out, `"`+to(name)+`"`...)
+		copied = end
+	}
+	return out, copied
+}
+
+// topNames yields where each name of the top object starts and ends, quotes
+// included. raw is known to be valid, so looking at its brackets and strings is
+// enough, and several times faster than reading its tokens again.
+func topNames(raw []byte) iter.Seq2[int, int] {
+	return func(yield func(int, int) bool) {
+		depth, name := 0, false
+		for i := 0; i < len(raw); i++ {
+			switch raw[i] {
+			case '"':
+				end := endOfString(raw, i)
+				if name && !yield(i, end) {
+					return
+				}
+				name = false
+				i = end - 1
+			case '{', '[':
+				depth++
+				name = depth == 1
+			case '}', ']':
+				depth--
+			case ',':
+				name = depth == 1
+			}
+		}
+	}
+}
+
+// endOfString gives the place after the quote that ends the string at start.
+func endOfString(raw []byte, start int) int {
+	for i := start + 1; ; i++ {
+		next := bytes.IndexByte(raw[i:], '"')
+		if next < 0 {
+			return len(raw)
+		}
+		i += next
+		escapes := 0
+		for raw[i-1-escapes] == '\\' {
+			escapes++
+		}
+		if escapes%2 == 0 {
+			return i + 1
+		}
+	}
 }
 
 // reserved: subject, subject_ref, subject_ref_ref, …
