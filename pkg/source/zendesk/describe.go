@@ -20,9 +20,17 @@ type message struct {
 	domain  string // "ticket"
 	account string
 	id      string // the event's own
+	subject string // "zen:ticket:5158"
+	time    string
 	object  string // the id of the ticket, user or organization
-	detail  gjson.Result
+	detail  detail
 	event   gjson.Result
+}
+
+// detail is what detail holds that is looked at, of all three domains.
+type detail struct {
+	id, subject, externalID, organizationID, organizationExternalID string
+	requesterID, requesterEmail, role, email                        string
 }
 
 // Describe reads one event, or one body of the trigger template.
@@ -35,7 +43,7 @@ func (zendesk) Describe(r source.Record) (source.Event, error) {
 	if err != nil {
 		return source.Event{}, err
 	}
-	at, err := parseTime(text(gjson.GetBytes(r.Value, "time")))
+	at, err := parseTime(m.time)
 	if err != nil {
 		return source.Event{}, fmt.Errorf("reading the event's time: %w", err)
 	}
@@ -43,36 +51,84 @@ func (zendesk) Describe(r source.Record) (source.Event, error) {
 		ID: id, Type: typeName(m.vendor), OccurredAt: at, Tenant: m.account, References: m.references(),
 	}
 	if m.vendor == ticketCreated {
-		event.Subject = source.SubjectLine(text(m.detail.Get("subject")))
+		event.Subject = source.SubjectLine(m.detail.subject)
 	}
 	return event, nil
 }
 
 func read(value []byte) (message, error) {
-	vendor := text(gjson.GetBytes(value, "type"))
-	if vendor == "" {
+	m := envelope(value)
+	if m.vendor == "" {
 		return message{}, fault.Permanent(fault.Unsupported, errors.New("not a Zendesk event: it has no type; "+
 			"subscribe the webhook to events, or give the trigger the body that the source's README shows"))
 	}
-	account := text(gjson.GetBytes(value, "account_id"))
-	if account == "" {
+	if m.account == "" {
 		return message{}, fault.Permanent(fault.Malformed, errors.New("the event has no account_id"))
 	}
-	vendor = trimPrefix(vendor)
-	domain, _, _ := strings.Cut(vendor, ".")
-	m := message{
-		vendor: vendor, domain: domain, account: account, id: text(gjson.GetBytes(value, "id")),
-		detail: gjson.GetBytes(value, "detail"), event: gjson.GetBytes(value, "event"),
-	}
-	m.object = text(m.detail.Get("id"))
-	if m.object == "" { // "zen:ticket:5158"
-		subject := text(gjson.GetBytes(value, "subject"))
-		m.object = strings.TrimPrefix(subject, "zen:"+domain+":")
-		if m.object == subject {
+	m.vendor = trimPrefix(m.vendor)
+	m.domain, _, _ = strings.Cut(m.vendor, ".")
+	m.object = m.detail.id
+	if m.object == "" {
+		m.object, _ = strings.CutPrefix(m.subject, "zen:"+m.domain+":")
+		if m.object == m.subject {
 			m.object = ""
 		}
 	}
 	return m, nil
+}
+
+// envelope reads the top and detail, each once.
+func envelope(value []byte) (m message) {
+	gjson.ParseBytes(value).ForEach(func(key, v gjson.Result) bool {
+		switch key.Str {
+		case "type":
+			m.vendor = text(v)
+		case "account_id":
+			m.account = text(v)
+		case "id":
+			m.id = text(v)
+		case "subject":
+			m.subject = text(v)
+		case "time":
+			m.time = text(v)
+		case "detail":
+			m.detail = readDetail(v)
+		case "event":
+			m.event = v
+		}
+		return true
+	})
+	return m
+}
+
+func readDetail(v gjson.Result) (d detail) {
+	if !v.IsObject() {
+		return d
+	}
+	v.ForEach(func(key, v gjson.Result) bool {
+		switch key.Str {
+		case "id":
+			d.id = text(v)
+		case "subject":
+			d.subject = text(v)
+		case "external_id":
+			d.externalID = text(v)
+		case "organization_id":
+			d.organizationID = text(v)
+		case "organization_external_id": // of the trigger template
+			d.organizationExternalID = text(v)
+		case "requester_id":
+			d.requesterID = text(v)
+		case "requester_email": // of the trigger template
+			d.requesterEmail = text(v)
+		case "role":
+			d.role = text(v)
+		case "email":
+			d.email = text(v)
+		}
+		return true
+	})
+	return d
 }
 
 // identity is the fact where a backfill can state it too, else the event's UUID.
@@ -95,28 +151,27 @@ func (m message) identity() (string, error) {
 
 func (m message) references() []source.Reference {
 	refs := source.References{Source: name, Tenant: m.account}
-	detail := func(field string) string { return text(m.detail.Get(field)) }
 	external := func(id string) {
 		refs.Add(source.KindAccountUUID, id)
 		refs.Add(kindOrganizationExternal, id)
 	}
-	switch m.domain {
+	switch d := &m.detail; m.domain {
 	case "organization":
 		refs.Add(kindOrganization, m.object)
-		external(detail("external_id"))
+		external(d.externalID)
 	case "user":
-		refs.Add(kindOrganization, detail("organization_id"))
+		refs.Add(kindOrganization, d.organizationID)
 		refs.Add(kindUser, m.object)
-		refs.Add(source.KindAccountUUID, detail("external_id"))
+		refs.Add(source.KindAccountUUID, d.externalID)
 		// An agent's address says who we are, not who the customer is.
-		if role := strings.ToLower(detail("role")); role != "agent" && role != "admin" {
-			refs.Add(source.KindEmail, detail("email"))
+		if role := strings.ToLower(d.role); role != "agent" && role != "admin" {
+			refs.Add(source.KindEmail, d.email)
 		}
 	default:
-		refs.Add(kindOrganization, detail("organization_id"))
-		external(detail("organization_external_id")) // of the trigger template
-		refs.Add(kindUser, detail("requester_id"))
-		refs.Add(source.KindEmail, detail("requester_email")) // of the trigger template
+		refs.Add(kindOrganization, d.organizationID)
+		external(d.organizationExternalID)
+		refs.Add(kindUser, d.requesterID)
+		refs.Add(source.KindEmail, d.requesterEmail)
 		if m.domain == "ticket" {
 			refs.Add(kindTicket, m.object)
 		}
@@ -128,8 +183,10 @@ func (m message) references() []source.Reference {
 // has no seconds ("2013-12-12T05:35Z").
 // Source: support.zendesk.com, Zendesk placeholders reference.
 func parseTime(s string) (time.Time, error) {
-	if t, err := time.Parse("2006-01-02T15:04Z07:00", s); err == nil {
-		return t.UTC(), nil
+	if minutes := len("2013-12-12T05:35"); len(s) > minutes && s[minutes] != ':' {
+		if t, err := time.Parse("2006-01-02T15:04Z07:00", s); err == nil {
+			return t.UTC(), nil
+		}
 	}
 	return source.ParseTime(s)
 }
