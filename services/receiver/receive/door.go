@@ -85,8 +85,7 @@ func (d *door) receive(w http.ResponseWriter, r *http.Request, arrived time.Time
 	}
 	defer d.inFlight.give(1)
 	in, err := d.bodies.read(w, r, d.limits.BodyBytes)
-	reusable := false
-	// Not in a panic: then nobody knows who still holds a part of the body.
+	reusable := false // nor in a panic: then nobody knows who still holds a part of the body
 	defer func() { d.bodies.release(in, reusable) }()
 	if err != nil {
 		return d.unread(err)
@@ -103,11 +102,11 @@ func (d *door) receive(w http.ResponseWriter, r *http.Request, arrived time.Time
 		return refusePermanent(err)
 	}
 	ctx, span := d.trace(r, arrived)
-	events, no := d.publish(ctx, &delivery)
-	reusable = no == nil
-	d.metrics.events.Add(float64(events))
+	out, no := d.publish(ctx, &delivery)
+	reusable = !out.held
+	d.metrics.events.Add(float64(out.events))
 	if span != nil {
-		endSpan(span, events, no)
+		endSpan(span, out.events, no)
 	}
 	return no
 }
@@ -153,7 +152,7 @@ func (d *door) calledURL(r *http.Request) string {
 // names if it has a valid one. Unverified requests make no spans, and nothing
 // is made when spans go nowhere.
 func (d *door) trace(r *http.Request, arrived time.Time) (context.Context, trace.Span) {
-	// A started publish is finished: the client's going away does not undo it.
+	// Once it publishes, the client's going away changes nothing.
 	ctx := context.WithoutCancel(r.Context())
 	if parent := r.Header["Traceparent"]; len(parent) == 1 {
 		ctx = service.WithTraceparent(ctx, parent[0])

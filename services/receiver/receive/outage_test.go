@@ -111,6 +111,30 @@ func TestASpooledOutageSurvivesARestartAndDrainsInOrder(t *testing.T) {
 	require.EqualValues(t, count/2, r.metric("spooled_total", "source", "marketo"), "the spool is empty, so it is passed by")
 }
 
+// The client goes on holding what it could not write in time: its bytes must
+// not become the next request's.
+func TestWhatTheClientHoldsIsNotReused(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, impatient)
+	mend := r.breakProduce()
+	first, second := []byte(`{"leadId":"7","campaignId":"1"}`), []byte(`{"leadId":"7","campaignId":"2"}`)
+	require.Equal(t, 200, r.post("marketo", first).status)
+	for range 20 {
+		require.Equal(t, 200, r.post("marketo", second).status)
+	}
+	mend()
+	require.Eventually(t, func() bool { return r.metric("spool_deliveries", "source", "marketo") == 0 }, patience, 10*time.Millisecond)
+	seconds := 0
+	for _, rec := range r.records("marketo", int(r.written())) {
+		if bytes.Equal(rec.Value, second) {
+			seconds++
+			continue
+		}
+		require.Equal(t, string(first), string(rec.Value))
+	}
+	require.Equal(t, 20, seconds)
+}
+
 func TestAFullSpoolIsATransientReply(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, func(o *Options) {

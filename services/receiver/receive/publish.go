@@ -33,31 +33,38 @@ type publisher struct {
 	log     *zap.Logger
 }
 
-// publish gives how many events are safe: all of the delivery's, or 0 and why.
-// When it refuses, some may be written all the same; the timeline knows
-// duplicates.
-func (d *door) publish(ctx context.Context, delivery *source.Delivery) (int, *refused) {
+// published is what became of a delivery.
+type published struct {
+	events int // that are safe: all of the delivery's, or none
+	// held: the client may still hold the records, which alias the body.
+	held bool
+}
+
+// publish makes a delivery's events safe, all of them, or says why not. Then
+// some may be written all the same; the timeline knows duplicates.
+func (d *door) publish(ctx context.Context, delivery *source.Delivery) (published, *refused) {
 	traceparent := service.Traceparent(ctx)
 	// Split to its end before anything is written: its error refuses all.
 	part, total, err := d.firstPart(delivery, traceparent)
 	if err != nil {
-		return 0, refusePermanent(err)
+		return published{}, refusePermanent(err)
 	}
 	if total == 0 {
-		return 0, nil // a ping: nothing to keep
+		return published{}, nil // a ping: nothing to keep
 	}
 	ctx, cancel := context.WithTimeout(ctx, d.publisher.timeout)
 	defer cancel()
+	out := published{}
 	if len(part) == total {
-		if err := d.put(ctx, part); err != nil {
-			return 0, d.unpublished(err)
-		}
-		return total, nil
+		out.held, err = d.put(ctx, part)
+	} else {
+		out.held, err = d.putParts(ctx, delivery, traceparent)
 	}
-	if err := d.putParts(ctx, delivery, traceparent); err != nil {
-		return 0, d.unpublished(err)
+	if err != nil {
+		return out, d.unpublished(err)
 	}
-	return total, nil
+	out.events = total
+	return out, nil
 }
 
 // firstPart splits a delivery to its end, and keeps the records of its first part.
@@ -81,23 +88,29 @@ func (d *door) firstPart(delivery *source.Delivery, traceparent string) (part []
 }
 
 // putParts splits a large delivery, which firstPart has found good, once more.
-func (d *door) putParts(ctx context.Context, delivery *source.Delivery, traceparent string) error {
+func (d *door) putParts(ctx context.Context, delivery *source.Delivery, traceparent string) (held bool, err error) {
 	var part []*kgo.Record
 	size := 0
+	put := func() error {
+		partHeld, err := d.put(ctx, part)
+		held = held || partHeld
+		part, size = nil, 0 // not [:0]: the client may still hold the records
+		return err
+	}
 	for r, err := range d.src.Split(delivery) {
 		if err != nil {
-			return err
+			return held, err
 		}
 		if len(part) > 0 && (len(part) >= partRecords || size+len(r.Value) > partBytes) {
-			if err := d.put(ctx, part); err != nil {
-				return err
+			if err := put(); err != nil {
+				return held, err
 			}
-			part, size = nil, 0 // not [:0]: the client may still hold the records
 		}
 		part = append(part, d.record(r, traceparent))
 		size += len(r.Value)
 	}
-	return d.put(ctx, part)
+	err = put()
+	return held, err
 }
 
 func checkRecord(r source.Record, before int) error {
@@ -123,18 +136,22 @@ func (d *door) record(r source.Record, traceparent string) *kgo.Record {
 
 // put returns nil once the records are acknowledged or, for a vendor that never
 // retries, on disk.
-func (d *door) put(ctx context.Context, records []*kgo.Record) error {
+func (d *door) put(ctx context.Context, records []*kgo.Record) (held bool, err error) {
 	p := d.publisher
 	if p.spool != nil && p.spool.Engaged() {
 		// Behind what waits already: the order in which they came stays.
-		return d.putAside(records)
+		return false, d.putAside(records)
 	}
-	err := p.kafka.Publish(ctx, records...)
+	err = p.kafka.Publish(ctx, records...)
 	p.note(err)
-	if err == nil || p.spool == nil || fault.IsPermanent(err) {
-		return err
+	switch {
+	case err == nil:
+		return false, nil
+	case p.spool == nil, fault.IsPermanent(err):
+		return true, err
+	default:
+		return true, d.putAside(records)
 	}
-	return d.putAside(records)
 }
 
 func (d *door) putAside(records []*kgo.Record) error {

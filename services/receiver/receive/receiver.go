@@ -122,7 +122,7 @@ func (r *Receiver) build() error {
 func (r *Receiver) newServer() *http.Server {
 	return &http.Server{
 		Handler:           r.handler,
-		ReadHeaderTimeout: readHeaderTimeout,
+		ReadHeaderTimeout: min(readHeaderTimeout, r.o.Config.ReadTimeout),
 		ReadTimeout:       r.o.Config.ReadTimeout,
 		WriteTimeout:      r.o.Config.ReadTimeout + r.o.Config.PublishTimeout + writeSlack,
 		IdleTimeout:       idleTimeout,
