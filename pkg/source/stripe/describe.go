@@ -61,7 +61,7 @@ type envelope struct {
 	snapshotEvent             string       // thin: the same fact's snapshot event
 	account                   string       // snapshot, Connect: acct_…
 	context                   string       // thin, Connect: acct_…, or a path that ends in it
-	data                      gjson.Result // snapshot: {object, previous_attributes}
+	data, previous            gjson.Result // snapshot: data.object, data.previous_attributes
 	related                   gjson.Result // thin: {id, type, url}
 }
 
@@ -83,13 +83,29 @@ func readEnvelope(raw []byte) (e envelope) {
 		case "context":
 			e.context = text(value)
 		case "data":
-			e.data = value
+			e.data, e.previous = readData(value)
 		case "related_object":
 			e.related = value
 		}
 		return true
 	})
 	return e
+}
+
+func readData(v gjson.Result) (object, previous gjson.Result) {
+	if !v.IsObject() {
+		return object, previous
+	}
+	v.ForEach(func(key, value gjson.Result) bool {
+		switch key.Str {
+		case "object":
+			object = value
+		case "previous_attributes":
+			previous = value
+		}
+		return true
+	})
+	return object, previous
 }
 
 // tenant is the connected account that the event happened on, or "".
@@ -110,6 +126,15 @@ func text(v gjson.Result) string {
 		return ""
 	}
 	return v.Str
+}
+
+// textAt gives the text at path in an object, and "" for anything else. Most
+// fields that may hold an expanded object do not, and then nothing is searched.
+func textAt(v gjson.Result, path string) string {
+	if !v.IsObject() {
+		return ""
+	}
+	return text(v.Get(path))
 }
 
 func malformed(format string, args ...any) error {

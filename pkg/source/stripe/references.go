@@ -28,8 +28,8 @@ const (
 // which a customer can be learned, and last the connected account.
 func (e envelope) references(tenant string) []source.Reference {
 	c := source.References{Source: name, Tenant: tenant}
-	o := readObject(e.data.Get("object"))
-	related, relatedID := kindOf(text(e.related.Get("type"))), text(e.related.Get("id"))
+	o := readObject(e.data)
+	related, relatedID := kindOf(textAt(e.related, "type")), textAt(e.related, "id")
 
 	o.addOwn(&c, kindCustomer)
 	if related == kindCustomer {
@@ -37,9 +37,9 @@ func (e envelope) references(tenant string) []source.Reference {
 	}
 	c.Add(kindCustomer, idOf(o.customer))
 	// A detached payment method no longer says whose it was.
-	c.Add(kindCustomer, idOf(e.data.Get("previous_attributes.customer")))
-	c.Add(kindCustomer, idOf(o.relatedCustomer))               // identity.verification_session
-	c.Add(kindCustomer, idOf(o.accountHolder.Get("customer"))) // financial_connections.account
+	c.Add(kindCustomer, idAt(e.previous, "customer"))
+	c.Add(kindCustomer, idOf(o.relatedCustomer))           // identity.verification_session
+	c.Add(kindCustomer, idAt(o.accountHolder, "customer")) // financial_connections.account
 	addAccount(&c, idOf(o.customerAccount))
 
 	o.addUUIDs(&c)
@@ -52,7 +52,7 @@ func (e envelope) references(tenant string) []source.Reference {
 		}
 		c.Add(kind, idOf(*o.field(kind)))
 	}
-	c.Add(kindSubscription, idOf(o.parent.Get("subscription_details.subscription")))
+	c.Add(kindSubscription, idAt(o.parent, "subscription_details.subscription"))
 
 	if kindOf(o.name) == kindAccount {
 		addAccount(&c, o.id)
@@ -62,7 +62,7 @@ func (e envelope) references(tenant string) []source.Reference {
 	}
 	addAccount(&c, idOf(o.account))     // application fees, persons, capabilities
 	addAccount(&c, idOf(o.destination)) // transfers; a payout's is a bank account
-	addAccount(&c, idOf(o.accountHolder.Get("account")))
+	addAccount(&c, idAt(o.accountHolder, "account"))
 	addAccount(&c, e.tenant())
 	return c.List()
 }
@@ -171,11 +171,11 @@ func (o *object) addOwn(c *source.References, kind string) {
 // subscription or on its (expanded) customer.
 func (o *object) addUUIDs(c *source.References) {
 	const path = "metadata.account_uuid"
-	c.Add(source.KindAccountUUID, text(o.metadata.Get("account_uuid")))
+	c.Add(source.KindAccountUUID, textAt(o.metadata, "account_uuid"))
 	c.Add(source.KindAccountUUID, o.clientReferenceID)
-	c.Add(source.KindAccountUUID, text(o.customer.Get(path)))
-	c.Add(source.KindAccountUUID, text(o.parent.Get("subscription_details."+path)))
-	c.Add(source.KindAccountUUID, text(o.subscriptionDetails.Get(path))) // before API version 2025-03-31
+	c.Add(source.KindAccountUUID, textAt(o.customer, path))
+	c.Add(source.KindAccountUUID, textAt(o.parent, "subscription_details."+path))
+	c.Add(source.KindAccountUUID, textAt(o.subscriptionDetails, path)) // before API version 2025-03-31
 }
 
 func (o *object) addEmails(c *source.References) {
@@ -183,9 +183,9 @@ func (o *object) addEmails(c *source.References) {
 		c.Add(source.KindEmail, o.email)
 	}
 	c.Add(source.KindEmail, o.customerEmail)
-	c.Add(source.KindEmail, text(o.customerDetails.Get("email")))
-	c.Add(source.KindEmail, text(o.customer.Get("email")))
-	c.Add(source.KindEmail, text(o.billingDetails.Get("email")))
+	c.Add(source.KindEmail, textAt(o.customerDetails, "email"))
+	c.Add(source.KindEmail, textAt(o.customer, "email"))
+	c.Add(source.KindEmail, textAt(o.billingDetails, "email"))
 	c.Add(source.KindEmail, o.receiptEmail)
 }
 
@@ -207,4 +207,12 @@ func idOf(v gjson.Result) string {
 		return text(v.Get("id"))
 	}
 	return text(v)
+}
+
+// idAt is idOf for what stands at path in an object.
+func idAt(v gjson.Result, path string) string {
+	if !v.IsObject() {
+		return ""
+	}
+	return idOf(v.Get(path))
 }
