@@ -201,7 +201,9 @@ func resolve(reader, writer avro.Schema) (avro.Schema, error) {
 	return avro.NewSchemaCompatibility().Resolve(reader, writer)
 }
 
-func newAPI() avro.API { return avro.Config{MaxByteSliceSize: maxSlice, MaxSliceAllocSize: maxElements}.Freeze() }
+func newAPI() avro.API {
+	return avro.Config{MaxByteSliceSize: maxSlice, MaxSliceAllocSize: maxElements}.Freeze()
+}
 
 // parse reads a schema with a cache of its own: the library's default one is
 // global, and two versions of a record would meet in it.

@@ -18,19 +18,19 @@ import (
 type Reason string
 
 const (
-	// Unauthenticated: the signature or token is wrong, missing, expired or from the future.
+	// Unauthenticated means: the signature or token is wrong, missing, expired or from the future.
 	Unauthenticated Reason = "unauthenticated"
-	// Malformed: not the JSON, or not the shape, that the source sends.
+	// Malformed means: not the JSON, or not the shape, that the source sends.
 	Malformed Reason = "malformed"
-	// Unsupported: well-formed, but of a kind we do not take (content type, encoding, method).
+	// Unsupported means: well-formed, but of a kind we do not take (content type, encoding, method).
 	Unsupported Reason = "unsupported"
-	// Oversized: over a stated bound of bytes or elements.
+	// Oversized means: over a stated bound of bytes or elements.
 	Oversized Reason = "oversized"
-	// Unresolved: no reference of the event leads to an account.
+	// Unresolved means: no reference of the event leads to an account.
 	Unresolved Reason = "unresolved_account"
-	// Unstorable: valid JSON that Postgres cannot hold (NUL, lone surrogate, a number beyond its range).
+	// Unstorable means: valid JSON that Postgres cannot hold (NUL, lone surrogate, a number beyond its range).
 	Unstorable Reason = "unstorable"
-	// Unavailable: a broker, the database or the registry did not answer.
+	// Unavailable means: a broker, the database or the registry did not answer.
 	Unavailable Reason = "unavailable"
 )
 

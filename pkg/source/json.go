@@ -175,7 +175,7 @@ func walk(raw []byte, storable bool, opts ...jsontext.Options) error {
 	}
 	for {
 		token, err := dec.ReadToken()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return fault.Permanent(fault.Malformed, errors.New("not valid JSON: the event is empty"))
 		}
 		if err != nil {

@@ -151,8 +151,8 @@ func (l *loop) collect(ctx context.Context, poll func(context.Context, int) kgo.
 		}
 		if len(got) > 0 && wait == ctx {
 			var cancel context.CancelFunc
-			wait, cancel = context.WithTimeout(ctx, l.MaxWait)
-			defer cancel() // once: wait is no longer ctx
+			wait, cancel = context.WithTimeout(ctx, l.MaxWait) //nolint:fatcontext // once: wait is ctx no longer
+			defer cancel()
 		}
 	}
 	return batch, nil

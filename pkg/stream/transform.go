@@ -83,8 +83,6 @@ func (l *loop) session(ctx context.Context, o TransformOptions, transform func(c
 	opts := append(l.consumerOpts(),
 		kgo.TransactionalID(o.TransactionalID),
 		kgo.TransactionTimeout(o.TransactionTimeout),
-		// Offsets of a transaction that is still open must not be read as ours.
-		kgo.RequireStableFetchOffsets(),
 	)
 	base, err := clientOpts(o.Config, o.Deps)
 	if err != nil {
@@ -106,7 +104,7 @@ func (l *loop) session(ctx context.Context, o TransformOptions, transform func(c
 			out, err = transform(ctx, batch)
 			return err
 		}); err != nil {
-			return nil // stopped
+			return nil // retry gives up only when ctx ends: a stop, no failure
 		}
 		committed, err := transact(tx, o.TransactionTimeout, out)
 		if err != nil {

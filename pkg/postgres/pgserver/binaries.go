@@ -97,8 +97,8 @@ func pathDir() string {
 	if err != nil {
 		return ""
 	}
-	if real, err := filepath.EvalSymlinks(initdb); err == nil {
-		initdb = real
+	if target, err := filepath.EvalSymlinks(initdb); err == nil {
+		initdb = target
 	}
 	return filepath.Dir(initdb)
 }

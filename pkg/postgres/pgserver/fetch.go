@@ -43,7 +43,7 @@ func fetch(cacheDir string) (string, error) {
 	unpacked := filepath.Join(work, "postgres")
 	startErr := embeddedpostgres.NewDatabase(embeddedpostgres.DefaultConfig().
 		Version(fetchVersion).
-		Port(uint32(port)). //nolint:gosec // G115: a port number fits
+		Port(uint32(port)). // a port number fits
 		CachePath(filepath.Join(work, "archive")).
 		RuntimePath(filepath.Join(work, "runtime")).
 		BinariesPath(unpacked).

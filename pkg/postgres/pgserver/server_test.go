@@ -39,7 +39,7 @@ func dataDir(t *testing.T) string {
 	dir, err := os.MkdirTemp("", "pgserver-test-")
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, os.RemoveAll(dir)) })
-	require.NoError(t, os.Chmod(dir, 0o755)) //nolint:gosec // G302: the server's user has to pass
+	require.NoError(t, os.Chmod(dir, 0o755)) // the server's user has to pass
 	return filepath.Join(dir, "data")
 }
 
@@ -101,7 +101,7 @@ func TestStart(t *testing.T) {
 	t.Run("ADirectoryBelowAClosedOne", func(t *testing.T) {
 		t.Parallel()
 		dir := dataDir(t)
-		require.NoError(t, os.Chmod(filepath.Dir(dir), 0o700)) //nolint:gosec // G302: closed is the point
+		require.NoError(t, os.Chmod(filepath.Dir(dir), 0o700)) // closed is the point
 		start(t, Options{DataDir: dir, Unsafe: true})
 	})
 }

@@ -89,7 +89,7 @@ func (s *server) startOwn(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("making the test server's directory: %w", err)
 	}
 	// A server that runs as another user must be able to pass.
-	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // G302: test data
+	if err := os.Chmod(dir, 0o755); err != nil { // test data
 		return "", fmt.Errorf("opening the test server's directory: %w", err)
 	}
 	lock, err := os.Create(filepath.Join(dir, "lock"))

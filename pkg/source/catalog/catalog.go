@@ -33,3 +33,11 @@ func Find(name string) (source.Source, bool) {
 	}
 	return nil, false
 }
+
+// Kinds gives the kinds of reference of the source of this name, or nil.
+func Kinds(name string) []source.Kind {
+	if s, ok := Find(name); ok {
+		return s.Profile().Kinds
+	}
+	return nil
+}

@@ -2,7 +2,7 @@ package intercom
 
 import (
 	"crypto/hmac"
-	"crypto/sha1" //nolint:gosec // Intercom signs with HMAC-SHA1 and nothing else
+	"crypto/sha1" // Intercom signs with HMAC-SHA1 and nothing else
 	"encoding/hex"
 	"errors"
 	"net/http"

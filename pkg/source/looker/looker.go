@@ -25,7 +25,7 @@ func New() source.Source { return looker{} }
 // Name gives "looker".
 func (looker) Name() string { return name }
 
-// Profile: reports are far larger than other vendors' events.
+// Profile says that reports are far larger than other vendors' events.
 func (looker) Profile() source.Profile {
 	return source.Profile{
 		Title:        "Looker",

@@ -19,7 +19,7 @@ func New() source.Source { return marketo{} }
 // Name gives "marketo".
 func (marketo) Name() string { return name }
 
-// Profile: a page of the activities API has at most 300 elements; the limits
+// Profile bounds a delivery: a page of the activities API has at most 300 elements; the limits
 // leave room for whoever joins a few.
 func (marketo) Profile() source.Profile {
 	return source.Profile{
