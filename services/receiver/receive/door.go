@@ -60,7 +60,7 @@ func refusePermanent(err error) *refused {
 // ServeHTTP implements http.Handler.
 func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	arrived := time.Now()
-	defer d.recoverPanic(w, r)
+	defer d.recoverPanic(w)
 	if r.Method != http.MethodPost {
 		d.handshake(w, r)
 		return
@@ -198,7 +198,7 @@ func (d *door) refuse(w http.ResponseWriter, r *http.Request, no *refused) {
 }
 
 // recoverPanic turns a bug into the answer that makes the vendor try again.
-func (d *door) recoverPanic(w http.ResponseWriter, r *http.Request) {
+func (d *door) recoverPanic(w http.ResponseWriter) {
 	cause := recover()
 	if cause == nil {
 		return

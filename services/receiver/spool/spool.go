@@ -141,25 +141,23 @@ const (
 // Run publishes what waits, oldest first, as soon as the brokers take it, until
 // ctx ends. It tries for ever.
 func (s *Spool) Run(ctx context.Context) error {
-	for {
-		if !s.Engaged() {
-			select {
-			case <-ctx.Done():
-				return nil
-			case <-s.wake:
-				continue
-			}
+	for ctx.Err() == nil {
+		if s.Engaged() {
+			s.drainBatch(ctx)
+			continue
 		}
-		if err := s.drainBatch(ctx); err != nil {
-			return nil // only ctx ends it
+		select {
+		case <-ctx.Done():
+		case <-s.wake:
 		}
 	}
+	return nil
 }
 
 // drainBatch publishes and removes the oldest entries, retrying until ctx ends.
-func (s *Spool) drainBatch(ctx context.Context) error {
+func (s *Spool) drainBatch(ctx context.Context) {
 	wait := backoff.NewExponentialBackOff()
-	wait.InitialInterval, wait.MaxInterval = 100*time.Millisecond, 5*time.Second
+	wait.InitialInterval, wait.MaxInterval = 100*time.Millisecond, 2*time.Second
 	failing := false
 	notify := func(err error, _ time.Duration) {
 		if !failing {
@@ -169,10 +167,9 @@ func (s *Spool) drainBatch(ctx context.Context) error {
 	}
 	_, err := backoff.Retry(ctx, func() (struct{}, error) { return struct{}{}, s.publishOldest(ctx) },
 		backoff.WithBackOff(wait), backoff.WithMaxElapsedTime(0), backoff.WithNotify(notify))
-	if err == nil && failing {
+	if err == nil && failing { // an error here is ctx's end
 		s.o.Log.Info("the spool drains again", zap.Int64("deliveries", s.Deliveries()))
 	}
-	return err
 }
 
 func (s *Spool) publishOldest(ctx context.Context) error {

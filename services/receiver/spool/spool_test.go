@@ -14,23 +14,12 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kgo"
-	"go.uber.org/goleak"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest"
 
 	"github.com/throughline-dev/throughline/pkg/fault"
 	"github.com/throughline-dev/throughline/pkg/stream/broker/filelock"
 )
-
-// childDir makes this test binary the process that a test kills.
-const childDir = "SPOOL_TEST_CHILD_DIR"
-
-func TestMain(m *testing.M) {
-	if dir := os.Getenv(childDir); dir != "" {
-		appendForEver(dir)
-	}
-	goleak.VerifyTestMain(m)
-}
 
 const patience = 30 * time.Second
 
@@ -259,19 +248,6 @@ func TestTornTails(t *testing.T) {
 			require.Equal(t, numbered(0, 4), b.values())
 		})
 	}
-}
-
-// appendForEver spools numbers and tells each on standard output once it is
-// accepted, until it is killed.
-func appendForEver(dir string) {
-	s, err := Open(Options{Dir: dir, MaxBytes: 1 << 30, Log: zap.NewNop()})
-	for i := 0; err == nil; i++ {
-		if err = s.Append(delivery(fmt.Sprint(i))); err == nil {
-			fmt.Println(i)
-		}
-	}
-	fmt.Fprintln(os.Stderr, err)
-	os.Exit(1)
 }
 
 func TestSurvivesSIGKILL(t *testing.T) {
