@@ -89,6 +89,9 @@ func (c *References) Add(kind, id string) {
 			return
 		}
 	}
+	if c.list == nil {
+		c.list = make([]Reference, 0, 4) // most events have two to four
+	}
 	c.list = append(c.list, r)
 }
 
