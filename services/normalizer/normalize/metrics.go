@@ -40,9 +40,25 @@ func newMetrics(reg prometheus.Registerer, sources []source.Source) *metrics {
 	return m
 }
 
-// Counted before the transaction commits: a batch that comes again counts again.
-func (m *metrics) resolved(source, rule string) { m.events.WithLabelValues(source, rule).Inc() }
-
-func (m *metrics) deadLettered(source string, reason fault.Reason) {
-	m.letters.WithLabelValues(source, string(reason)).Inc()
+// count counts a batch before its transaction commits: one that comes again
+// counts again. It adds up first, because finding a counter by its labels for
+// each event costs more than the rest of counting.
+func (m *metrics) count(items []item, tombstones int) {
+	type key struct{ source, label string }
+	events, letters := map[key]float64{}, map[key]float64{}
+	for i := range items {
+		it := &items[i]
+		if it.err == nil {
+			events[key{it.raw.Source, it.rule}]++
+		} else {
+			letters[key{it.raw.Source, string(fault.DeadLetterReason(it.err))}]++
+		}
+	}
+	for k, n := range events {
+		m.events.WithLabelValues(k.source, k.label).Add(n)
+	}
+	for k, n := range letters {
+		m.letters.WithLabelValues(k.source, k.label).Add(n)
+	}
+	m.tombstones.Add(float64(tombstones))
 }

@@ -132,6 +132,7 @@ func New(ctx context.Context, o Options) (*Normalizer, error) {
 // Run works until ctx ends.
 func (n *Normalizer) Run(ctx context.Context) error {
 	o := n.options
+	o.Runtime.Health.Check("normalizer-postgres", 0, o.Pool.Ping)
 	group, ctx := errgroup.WithContext(ctx)
 	for i := range o.Tuning.Workers {
 		name := fmt.Sprintf("normalizer-%d", i)
@@ -147,6 +148,8 @@ func (n *Normalizer) Run(ctx context.Context) error {
 			},
 			TransactionalID: stream.TransactionalID(kafka, "normalizer", i),
 		}
+		// Ready until a batch fails: without traffic nothing else would say so.
+		o.Runtime.Health.Set(name, nil)
 		group.Go(func() error { return stream.RunTransform(ctx, loop, n.Transform) })
 	}
 	return group.Wait()
