@@ -1,0 +1,135 @@
+// Package dev runs all of Throughline in one process on one machine: broker,
+// schema registry, Postgres, every service, and a demo story that goes through
+// the real receivers. It is what `make run` starts.
+package dev
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/throughline-dev/throughline/pkg/service"
+	"github.com/throughline-dev/throughline/pkg/source/catalog"
+	"github.com/throughline-dev/throughline/pkg/stream"
+)
+
+// Command is `throughline dev` as kong reads it. Make it with NewCommand.
+type Command struct {
+	NoDemo    bool   `name:"no-demo" help:"Start empty, without the demo story."`
+	ReadyFile string `name:"ready-file" type:"path" placeholder:"PATH" help:"Write the addresses here, as JSON, once all is up; removed when it stops."`
+	DataDir   string `name:"data-dir" default:".throughline" type:"path" placeholder:"DIR" help:"Where everything is kept between starts (${default})."`
+
+	Listen       string `name:"listen" env:"THROUGHLINE_RECEIVER_LISTEN" default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Address of the receivers (${default})."`
+	AdminAddr    string `name:"dev-admin-addr" default:"127.0.0.1:9090" placeholder:"HOST:PORT" help:"Address of /metrics, /livez and /readyz (${default})."`
+	KafkaAddr    string `name:"kafka-addr" default:"127.0.0.1:19092" placeholder:"HOST:PORT" help:"Address of the embedded broker, on loopback (${default})."`
+	RegistryAddr string `name:"registry-addr" default:"127.0.0.1:18081" placeholder:"HOST:PORT" help:"Address of the embedded schema registry (${default})."`
+	PostgresPort int    `name:"postgres-port" default:"15432" placeholder:"PORT" help:"Port of the local Postgres on 127.0.0.1 (${default})."`
+
+	RegistryURL string `name:"schema-registry-url" env:"THROUGHLINE_SCHEMA_REGISTRY_URL" placeholder:"URL" help:"Use this schema registry instead of the embedded one."`
+
+	Vendors kong.Plugins `embed:""`
+	vendors *service.SourceSettings
+}
+
+// External is what is used instead of the parts of our own. The zero value is
+// everything of our own.
+type External struct {
+	Kafka       stream.Config // used when it names brokers
+	PostgresURL string
+}
+
+// NewCommand makes the command with flags for every source's secrets.
+func NewCommand() *Command {
+	var names []string
+	for _, s := range catalog.Sources() {
+		names = append(names, s.Name())
+	}
+	vendors := service.NewSourceSettings(names)
+	return &Command{Vendors: vendors.Plugins(), vendors: vendors}
+}
+
+// Validate gives every problem at once.
+func (c *Command) Validate() error {
+	var problems []error
+	for flag, addr := range map[string]string{"--listen": c.Listen, "--dev-admin-addr": c.AdminAddr, "--kafka-addr": c.KafkaAddr, "--registry-addr": c.RegistryAddr} {
+		if _, _, err := net.SplitHostPort(addr); err != nil {
+			problems = append(problems, fmt.Errorf("%s is %q: it should be like 127.0.0.1:8080", flag, addr))
+		}
+	}
+	if c.PostgresPort < 0 || c.PostgresPort > 65535 {
+		problems = append(problems, fmt.Errorf("--postgres-port is %d: it should be 0 (a free one) to 65535", c.PostgresPort))
+	}
+	return errors.Join(problems...)
+}
+
+// Start starts everything, says on out what there is, and works until ctx ends.
+// Every error is a line that says what to do.
+func (c *Command) Start(ctx context.Context, out io.Writer, external External) (err error) {
+	started := time.Now()
+	if err := os.MkdirAll(c.DataDir, 0o755); err != nil {
+		return fmt.Errorf("making the data directory (--data-dir): %w", err)
+	}
+	if c.ReadyFile != "" {
+		if err := os.Remove(c.ReadyFile); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("removing an old ready file (--ready-file): %w", err)
+		}
+	}
+	logFile, err := os.OpenFile(filepath.Join(c.DataDir, "dev.log"), os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o644)
+	if err != nil {
+		return fmt.Errorf("opening the log (--data-dir): %w", err)
+	}
+	defer func() { err = errors.Join(err, logFile.Close()) }()
+
+	s := &stack{command: c, external: external, out: out, rt: service.NewRuntime(service.Options{
+		Name: "dev", Log: service.NewLogger(logFile, "dev", "info", "json"), StopTimeout: stopTimeout,
+	})}
+	defer func() { err = errors.Join(err, s.close()) }()
+	if err := s.open(ctx); err != nil {
+		return err
+	}
+	return s.run(ctx, started)
+}
+
+// stopTimeout bounds the ordered stop of all services together.
+const stopTimeout = 15 * time.Second
+
+// Addresses is what the ready file holds.
+type Addresses struct {
+	Receivers      string   `json:"receivers"` // http://127.0.0.1:8080, to which /webhooks/<source> is added
+	Kafka          []string `json:"kafka"`
+	SchemaRegistry string   `json:"schema_registry"`
+	Postgres       string   `json:"postgres"`
+	Admin          string   `json:"admin"`
+	SecretsFile    string   `json:"secrets_file"`
+}
+
+// writeReady writes the ready file whole or not at all.
+func (c *Command) writeReady(a Addresses) error {
+	if c.ReadyFile == "" {
+		return nil
+	}
+	text, err := json.MarshalIndent(a, "", "  ")
+	if err != nil {
+		return fmt.Errorf("writing the ready file: %w", err)
+	}
+	return replaceFile(c.ReadyFile, append(text, '\n'), 0o644)
+}
+
+func replaceFile(path string, content []byte, mode os.FileMode) error {
+	fresh := path + ".new"
+	if err := os.WriteFile(fresh, content, mode); err != nil {
+		return fmt.Errorf("writing %s: %w", path, err)
+	}
+	if err := os.Rename(fresh, path); err != nil {
+		return fmt.Errorf("writing %s: %w", path, err)
+	}
+	return nil
+}

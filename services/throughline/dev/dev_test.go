@@ -1,0 +1,150 @@
+package dev
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/throughline-dev/throughline/services/throughline/demo"
+)
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("net/http.(*persistConn).readLoop"), goleak.IgnoreTopFunction("net/http.(*persistConn).writeLoop"))
+}
+
+// buffer is what a running command writes to while the test reads.
+type buffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *buffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
+
+func command(dir string) *Command {
+	c := NewCommand()
+	c.DataDir, c.ReadyFile = filepath.Join(dir, "data"), filepath.Join(dir, "ready.json")
+	c.Listen, c.AdminAddr, c.KafkaAddr, c.RegistryAddr, c.PostgresPort = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0", 0
+	return c
+}
+
+// start runs c until the ready file is there, and gives what it printed and
+// what stops it.
+func start(t *testing.T, c *Command) (out *buffer, stop func() error) {
+	t.Helper()
+	out = new(buffer)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- c.Start(ctx, out, External{}) }()
+	var once sync.Once
+	var err error
+	stop = func() error {
+		once.Do(func() { cancel(); err = <-done })
+		return err
+	}
+	t.Cleanup(func() { require.NoError(t, stop()) })
+	require.Eventually(t, func() bool {
+		select {
+		case early := <-done:
+			done <- early
+			require.NoError(t, early)
+		default:
+		}
+		_, err := os.Stat(c.ReadyFile)
+		return err == nil
+	}, time.Minute, 10*time.Millisecond, "it does not become ready")
+	return out, stop
+}
+
+// The data directory must be reachable by the user that Postgres runs as, which
+// a root's temporary directory is not.
+func dataDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "throughline-dev-")
+	require.NoError(t, err)
+	require.NoError(t, os.Chmod(dir, 0o755)) // the database's user passes through
+	t.Cleanup(func() { require.NoError(t, os.RemoveAll(dir)) })
+	return dir
+}
+
+func TestDevTellsTheStoryAndKeepsIt(t *testing.T) {
+	t.Parallel()
+	c := command(dataDir(t))
+	out, stop := start(t, c)
+	text := out.String()
+	for _, line := range demo.Timeline() {
+		require.Contains(t, text, line.Type)
+	}
+	require.Contains(t, text, "charged twice")
+	require.Contains(t, text, "Throughline is up")
+	var ready Addresses
+	content, err := os.ReadFile(c.ReadyFile)
+	require.NoError(t, err)
+	require.NoError(t, json.Unmarshal(content, &ready))
+	require.NotEmpty(t, ready.Kafka)
+	secrets, err := os.Stat(ready.SecretsFile)
+	require.NoError(t, err)
+	require.Equal(t, os.FileMode(0o600), secrets.Mode().Perm())
+	require.NoError(t, stop())
+	require.NoFileExists(t, c.ReadyFile)
+	require.Contains(t, out.String(), "Stopped.")
+
+	again := command(filepath.Dir(c.ReadyFile))
+	out, stop = start(t, again)
+	require.Contains(t, out.String(), "already, from an earlier start")
+	require.Contains(t, out.String(), "subscription.deleted", "the timeline outlives the process")
+	require.NoError(t, stop())
+}
+
+func TestDevSaysWhatIsWrong(t *testing.T) {
+	t.Parallel()
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer taken.Close()
+	_, port, err := net.SplitHostPort(taken.Addr().String())
+	require.NoError(t, err)
+	number, err := strconv.Atoi(port)
+	require.NoError(t, err)
+	tests := map[string]struct {
+		change   func(*Command)
+		external External
+		says     []string
+	}{
+		"Postgres' port":     {func(c *Command) { c.PostgresPort = number }, External{}, []string{port, "--postgres-port"}},
+		"the broker's port":  {func(c *Command) { c.KafkaAddr = taken.Addr().String() }, External{}, []string{port}},
+		"the receivers'":     {func(c *Command) { c.Listen = taken.Addr().String() }, External{}, []string{port}},
+		"a bad database URL": {func(*Command) {}, External{PostgresURL: "mysql://x"}, []string{"THROUGHLINE_POSTGRES_URL"}},
+		"a bad registry URL": {func(c *Command) { c.RegistryURL = "registry" }, External{}, []string{"THROUGHLINE_SCHEMA_REGISTRY_URL"}},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			c := command(dataDir(t))
+			c.NoDemo = true
+			tt.change(c)
+			err := c.Start(t.Context(), new(buffer), tt.external)
+			for _, want := range tt.says {
+				require.ErrorContains(t, err, want)
+			}
+			require.NotContains(t, err.Error(), "\n", "one line")
+		})
+	}
+}

@@ -1,0 +1,213 @@
+package dev
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/jedib0t/go-pretty/v6/text"
+
+	"github.com/throughline-dev/throughline/pkg/postgres"
+	"github.com/throughline-dev/throughline/pkg/resolve"
+	"github.com/throughline-dev/throughline/pkg/source/catalog"
+	"github.com/throughline-dev/throughline/services/receiver/receive"
+	"github.com/throughline-dev/throughline/services/throughline/demo"
+)
+
+// demoPatience is how long the story may take to appear on the timeline.
+const demoPatience = 30 * time.Second
+
+// run runs the services, tells the story, says what there is, and waits.
+func (s *stack) run(ctx context.Context, started time.Time) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() { ended <- s.group.Run(ctx) }()
+
+	told := make(chan error, 1)
+	go func() { told <- s.welcome(ctx, started) }()
+	select {
+	case err := <-ended: // a service could not start, or failed
+		cancel()
+		return errors.Join(err, ignoreCanceled(<-told))
+	case err := <-told:
+		if err != nil {
+			cancel()
+			return errors.Join(ignoreCanceled(err), <-ended)
+		}
+	}
+	err := <-ended
+	if s.command.ReadyFile != "" {
+		if removed := os.Remove(s.command.ReadyFile); removed != nil && !errors.Is(removed, os.ErrNotExist) {
+			err = errors.Join(err, removed)
+		}
+	}
+	if err == nil {
+		fmt.Fprintln(s.out, "\nStopped. What was received is kept in", s.command.DataDir)
+	}
+	return err
+}
+
+// welcome waits for the receiver, tells the story and prints what there is.
+func (s *stack) welcome(ctx context.Context, started time.Time) error {
+	if err := s.listening(ctx); err != nil {
+		return err
+	}
+	if !s.command.NoDemo {
+		if err := s.tell(ctx); err != nil {
+			return fmt.Errorf("telling the demo story: %w", err)
+		}
+	}
+	a := s.addresses()
+	s.print(a, time.Since(started))
+	return s.command.writeReady(a)
+}
+
+func (s *stack) listening(ctx context.Context) error {
+	return await(ctx, demoPatience, "the receiver to listen", func() (bool, error) { return s.receiver.Addr() != "", nil })
+}
+
+// tell sends the story, unless this data directory has heard it, and waits
+// until it is on the timeline and in quarantine.
+func (s *stack) tell(ctx context.Context) error {
+	accounts, err := demo.Accounts()
+	if err != nil {
+		return err
+	}
+	store := resolve.NewStore(s.pool, catalog.Kinds)
+	if _, err := store.FindAccount(ctx, demo.Account.String()); err == nil {
+		fmt.Fprintln(s.out, "The demo story is there already, from an earlier start.")
+		return s.showTimeline(ctx)
+	}
+	if _, err := store.Import(ctx, bytes.NewReader(accounts), "demo", nil); err != nil {
+		return err
+	}
+	story, err := demo.Tell(time.Now())
+	if err != nil {
+		return err
+	}
+	sender := demo.Sender{URL: "http://" + s.receiver.Addr(), PublicURL: "http://" + s.command.Listen, Secrets: map[string]string{}, Kafka: s.client}
+	for name, secrets := range s.secrets {
+		sender.Secrets[name] = secrets[0]
+	}
+	for _, m := range slices.Concat(story.Messages, story.Late, story.Unknown) {
+		if err := sender.Send(ctx, m); err != nil {
+			return err
+		}
+	}
+	want := len(demo.Timeline()) + len(story.Late)
+	err = await(ctx, demoPatience, "the story to appear", func() (bool, error) {
+		events, err := postgres.Timeline(ctx, s.pool, postgres.TimelineQuery{AccountID: demo.Account, Limit: 100})
+		if err != nil || len(events) < want {
+			return false, err
+		}
+		var waiting int
+		err = s.pool.QueryRow(ctx, `SELECT count(*) FROM quarantine WHERE status = 'open'`).Scan(&waiting)
+		return waiting >= len(story.Unknown), err
+	})
+	if err != nil {
+		return fmt.Errorf("%w (the log is %s)", err, filepath.Join(s.command.DataDir, "dev.log"))
+	}
+	return s.showTimeline(ctx)
+}
+
+func (s *stack) showTimeline(ctx context.Context) error {
+	events, err := postgres.Timeline(ctx, s.pool, postgres.TimelineQuery{AccountID: demo.Account, Since: time.Now().AddDate(0, 0, -90), Limit: 100})
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(s.out, "\nThe last 90 days of Acme Robotics, from lead to cash and out:")
+	t := table.NewWriter()
+	t.SetOutputMirror(s.out)
+	t.SetStyle(table.StyleLight)
+	t.Style().Format.Header = text.FormatDefault
+	t.AppendHeader(table.Row{"occurred_at", "source", "event_type", "subject"})
+	for _, e := range events {
+		t.AppendRow(table.Row{e.OccurredAt.UTC().Format(time.DateTime), e.Source, e.EventType, e.Subject})
+	}
+	t.Render()
+	return nil
+}
+
+func (s *stack) addresses() Addresses {
+	return Addresses{
+		Receivers: "http://" + s.receiver.Addr(), Kafka: s.kafka.Brokers, SchemaRegistry: s.registry.URL, Postgres: redact(s.postgres),
+		Admin: "http://" + s.admin.Addr(), SecretsFile: filepath.Join(s.command.DataDir, SecretsFile),
+	}
+}
+
+func (s *stack) print(a Addresses, took time.Duration) {
+	fmt.Fprintf(s.out, "\nThroughline is up after %.1f s. Ctrl-C stops it.\n\n", took.Seconds())
+	row := func(name, value string) { fmt.Fprintf(s.out, "  %-15s %s\n", name, value) }
+	row("receivers", a.Receivers+"/webhooks/<source>")
+	row("kafka", fmt.Sprint(a.Kafka))
+	row("schema registry", a.SchemaRegistry)
+	row("postgres", a.Postgres)
+	row("metrics", a.Admin+"/metrics")
+	row("log", filepath.Join(s.command.DataDir, "dev.log"))
+	fmt.Fprintf(s.out, "\nSecrets for local use (kept in %s; THROUGHLINE_<SOURCE>_SECRETS overrides):\n", a.SecretsFile)
+	for _, name := range receive.SourceNames() {
+		if len(s.command.vendors.Get(name).Secrets) > 0 {
+			row(name, "as set in the environment")
+			continue
+		}
+		row(name, s.secrets[name][0])
+	}
+	account := "ACCOUNT"
+	if !s.command.NoDemo {
+		account = "acme-robotics.example"
+	}
+	fmt.Fprintf(s.out, "\nTry next, in another terminal:\n")
+	for _, line := range []string{
+		"bin/throughline timeline " + account + " --follow",
+		"bin/throughline quarantine list",
+		"bin/throughline accounts add 'Nimbus Lab'",
+		"bin/throughline link " + demo.UnknownCustomer + " 'Nimbus Lab'",
+		"bin/throughline timeline 'Nimbus Lab'",
+		"bin/throughline send stripe pkg/source/stripe/testdata/invoice_paid.json",
+		"psql '" + a.Postgres + "'",
+	} {
+		fmt.Fprintln(s.out, "  "+line)
+	}
+}
+
+// await asks until done says yes, an error, or the time is over.
+func await(ctx context.Context, patience time.Duration, what string, done func() (bool, error)) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("waited %s for %s", patience, what))
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if ok, err := done(); ok || err != nil && ctx.Err() == nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-tick.C:
+		}
+	}
+}
+
+// redact hides a password in a URL that is shown.
+func redact(raw string) string {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return "(as set in the environment)"
+	}
+	return u.Redacted()
+}
+
+func ignoreCanceled(err error) error {
+	if errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}

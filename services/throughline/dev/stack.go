@@ -1,0 +1,206 @@
+package dev
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/throughline-dev/throughline/pkg/event"
+	"github.com/throughline-dev/throughline/pkg/postgres"
+	"github.com/throughline-dev/throughline/pkg/postgres/pgserver"
+	"github.com/throughline-dev/throughline/pkg/resolve"
+	"github.com/throughline-dev/throughline/pkg/service"
+	"github.com/throughline-dev/throughline/pkg/source/catalog"
+	"github.com/throughline-dev/throughline/pkg/stream"
+	"github.com/throughline-dev/throughline/pkg/stream/broker"
+	"github.com/throughline-dev/throughline/services/normalizer/normalize"
+	"github.com/throughline-dev/throughline/services/quarantine/keep"
+	"github.com/throughline-dev/throughline/services/receiver/receive"
+	"github.com/throughline-dev/throughline/services/sink/write"
+)
+
+// stack is all that runs, in the order in which it was started.
+type stack struct {
+	command  *Command
+	external External
+	out      io.Writer
+	rt       *service.Runtime
+	closers  []closer
+
+	kafka    stream.Config
+	client   *kgo.Client
+	registry event.RegistryConfig
+	pool     *pgxpool.Pool
+	postgres string
+	secrets  map[string][]string
+	receiver *receive.Receiver
+	admin    *service.Admin
+	group    *service.Group
+}
+
+// closer is a named step of the stop.
+type closer struct {
+	what string
+	stop func(context.Context) error
+}
+
+func (s *stack) onClose(what string, stop func(context.Context) error) {
+	s.closers = append(s.closers, closer{what, stop})
+}
+
+// close undoes open, last started first. A step that fails does not keep the
+// others from running.
+func (s *stack) close() error {
+	var errs []error
+	for i := len(s.closers) - 1; i >= 0; i-- {
+		ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
+		if err := s.closers[i].stop(ctx); err != nil {
+			errs = append(errs, fmt.Errorf("stopping %s: %w", s.closers[i].what, err))
+		}
+		cancel()
+	}
+	s.closers = nil
+	return errors.Join(errs...)
+}
+
+// open brings up what the services need: Postgres, broker, registry, topics.
+func (s *stack) open(ctx context.Context) error {
+	for _, step := range []func(context.Context) error{s.openPostgres, s.openKafka, s.openRegistry, s.openServices} {
+		if err := step(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *stack) openPostgres(ctx context.Context) error {
+	c := s.command
+	s.postgres = s.external.PostgresURL
+	if s.postgres == "" {
+		server, err := pgserver.Start(ctx, pgserver.Options{
+			DataDir: filepath.Join(c.DataDir, "postgres"), Port: c.PostgresPort, PortSetting: "--postgres-port", Log: s.rt.Log.Named("postgres"),
+		})
+		if err != nil {
+			return err
+		}
+		s.onClose("Postgres", server.Stop)
+		s.postgres = server.URL()
+	}
+	pool, err := postgres.Open(ctx, postgres.Config{URL: s.postgres, MaxConns: 16}, "throughline-dev")
+	if err != nil {
+		return err
+	}
+	s.onClose("the Postgres pool", func(context.Context) error { pool.Close(); return nil })
+	s.pool = pool
+	return postgres.Migrate(ctx, pool, s.rt.Log)
+}
+
+func (s *stack) openKafka(ctx context.Context) error {
+	c := s.command
+	s.kafka = s.external.Kafka
+	if len(s.kafka.Brokers) == 0 {
+		b, err := broker.Start(ctx, broker.Options{Addr: c.KafkaAddr, DataDir: filepath.Join(c.DataDir, "kafka"), Log: s.rt.Log.Named("broker")})
+		if err != nil {
+			return err
+		}
+		s.onClose("the embedded broker", func(context.Context) error { return b.Close() })
+		s.kafka.Brokers = []string{b.Addr()}
+	}
+	if err := s.kafka.Validate(); err != nil {
+		return err
+	}
+	client, err := stream.NewClient(s.kafka, stream.Deps{Name: "dev-topics", Log: s.rt.Log, Registry: s.rt.Registry})
+	if err != nil {
+		return err
+	}
+	s.onClose("the Kafka client", func(context.Context) error { client.Close(); return nil })
+	s.client = client
+	bounded, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	options := stream.TopicOptions{Partitions: 4, ReplicationFactor: -1, RawRetention: 14 * 24 * time.Hour, EventRetention: 30 * 24 * time.Hour}
+	if _, err := stream.ApplyTopics(bounded, client, receive.SourceNames(), options); err != nil {
+		return fmt.Errorf("%w (is a broker at %v? THROUGHLINE_KAFKA_BROKERS says where; unset it for the embedded one)", err, s.kafka.Brokers)
+	}
+	return nil
+}
+
+func (s *stack) openRegistry(context.Context) error {
+	c := s.command
+	s.registry.URL = c.RegistryURL
+	if c.RegistryURL == "" {
+		options := []broker.RegistryOption{broker.KeepIn(filepath.Join(c.DataDir, "kafka"))}
+		r, err := broker.StartRegistry(c.RegistryAddr, options...)
+		if err != nil {
+			return fmt.Errorf("%w (--registry-addr chooses another)", err)
+		}
+		s.onClose("the schema registry", func(context.Context) error { return r.Close() })
+		s.registry.URL = r.URL()
+	}
+	return s.registry.Validate()
+}
+
+// openServices makes every service and the group that runs them, downstream first.
+func (s *stack) openServices(ctx context.Context) error {
+	registry, err := event.NewRegistry(s.registry)
+	if err != nil {
+		return err
+	}
+	rules := resolve.Config{RuleList: resolve.RuleNames()}
+	quarantine, err := keep.New(ctx, keep.Options{Kafka: s.kafka, Pool: s.pool, Registry: registry, Resolve: rules, Runtime: s.rt})
+	if err != nil {
+		return err
+	}
+	sink, err := write.New(ctx, write.Options{Kafka: s.kafka, Pool: s.pool, Registry: registry, Runtime: s.rt})
+	if err != nil {
+		return err
+	}
+	normalizer, err := normalize.New(ctx, normalize.Options{Kafka: s.kafka, Pool: s.pool, Registry: registry, Resolve: rules, Runtime: s.rt})
+	if err != nil {
+		return err
+	}
+	if err := s.openReceiver(); err != nil {
+		return err
+	}
+	s.admin = service.NewAdmin(s.rt, s.command.AdminAddr, true)
+	s.group = s.rt.Group(append([]service.Component{
+		{Name: "admin", Start: s.admin.Start, Stop: s.admin.Stop},
+		{Name: "quarantine", Run: quarantine.Run},
+		{Name: "sink", Run: sink.Run},
+		{Name: "normalizer", Run: normalizer.Run},
+	}, s.receiver.Components()...)...)
+	return nil
+}
+
+func (s *stack) openReceiver() error {
+	c := s.command
+	names := receive.SourceNames()
+	var err error
+	if s.secrets, err = c.localSecrets(names); err != nil {
+		return err
+	}
+	doors, err := receive.Doors(names, func(name string) service.SourceSetting {
+		set := c.vendors.Get(name)
+		set.Secrets = s.secrets[name]
+		if src, ok := catalog.Find(name); ok && src.Profile().NeedsPublicURL && set.PublicURL == "" {
+			set.PublicURL = "http://" + c.Listen
+		}
+		return set
+	})
+	if err != nil {
+		return err
+	}
+	config := receive.DefaultConfig()
+	config.Listen, config.SpoolDir = c.Listen, filepath.Join(c.DataDir, "spool")
+	s.receiver, err = receive.New(receive.Options{Runtime: s.rt, Config: config, Kafka: s.kafka, Doors: doors})
+	if err != nil {
+		return err
+	}
+	s.onClose("the receiver", func(context.Context) error { return s.receiver.Close() })
+	return nil
+}
