@@ -1,0 +1,81 @@
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest"
+
+	"github.com/throughline-dev/throughline/pkg/event"
+	"github.com/throughline-dev/throughline/pkg/resolve"
+	"github.com/throughline-dev/throughline/pkg/service"
+	"github.com/throughline-dev/throughline/pkg/stream"
+	"github.com/throughline-dev/throughline/services/normalizer/normalize"
+	"github.com/throughline-dev/throughline/services/quarantine/keep"
+	"github.com/throughline-dev/throughline/services/receiver/receive"
+	"github.com/throughline-dev/throughline/services/sink/write"
+)
+
+// startEmbedded runs every service in this process, and gives the receiver's
+// URL. All stop, in order, when the test ends.
+func startEmbedded(t *testing.T, p *place) (url string) {
+	t.Helper()
+	// Errors only: an outage makes warnings, and a test's output is for failures.
+	log := zaptest.NewLogger(t, zaptest.Level(zapcore.ErrorLevel), zaptest.WrapOptions(zap.WithFatalHook(zapcore.WriteThenPanic)))
+	rt := service.NewRuntime(service.Options{Name: "e2e", Log: log, StopTimeout: patience})
+	kafka := stream.Config{Brokers: p.brokers}
+	registry, err := event.NewRegistry(event.RegistryConfig{URL: p.registry})
+	require.NoError(t, err)
+	rules := resolve.Config{RuleList: resolve.RuleNames()}
+
+	quarantine, err := keep.New(t.Context(), keep.Options{Kafka: kafka, Pool: p.pool, Registry: registry, Resolve: rules, Runtime: rt})
+	require.NoError(t, err)
+	sink, err := write.New(t.Context(), write.Options{Kafka: kafka, Pool: p.pool, Registry: registry, Runtime: rt})
+	require.NoError(t, err)
+	normalizer, err := normalize.New(t.Context(), normalize.Options{Kafka: kafka, Pool: p.pool, Registry: registry, Resolve: rules, Runtime: rt})
+	require.NoError(t, err)
+	receiver := newReceiver(t, rt, kafka)
+	group := rt.Group(append([]service.Component{
+		{Name: "quarantine", Run: quarantine.Run},
+		{Name: "sink", Run: sink.Run},
+		{Name: "normalizer", Run: normalizer.Run},
+	}, receiver.Components()...)...)
+
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- group.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		require.NoError(t, errors.Join(<-ended, receiver.Close()))
+	})
+	await(t, patience, "the receiver to listen", func() (bool, string) {
+		select {
+		case err := <-ended:
+			ended <- err
+			require.NoError(t, err, "a service ended")
+		default:
+		}
+		return receiver.Addr() != "", ""
+	})
+	return "http://" + receiver.Addr()
+}
+
+func newReceiver(t *testing.T, rt *service.Runtime, kafka stream.Config) *receive.Receiver {
+	t.Helper()
+	doors, err := receive.Doors(receive.SourceNames(), func(name string) service.SourceSetting {
+		return service.SourceSetting{Secrets: service.Secrets{secretOf(name)}, PublicURL: fmt.Sprintf("%s/webhooks/%s", publicURL, name)}
+	})
+	require.NoError(t, err)
+	config := receive.DefaultConfig()
+	config.Listen, config.SpoolDir, config.PublishTimeout = "127.0.0.1:0", filepath.Join(t.TempDir(), "spool"), 10*time.Second
+	receiver, err := receive.New(receive.Options{Runtime: rt, Config: config, Kafka: kafka, Doors: doors})
+	require.NoError(t, err)
+	return receiver
+}

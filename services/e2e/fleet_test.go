@@ -1,0 +1,102 @@
+package e2e
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/throughline-dev/throughline/services/receiver/receive"
+)
+
+// fleet is the services as they run in production: a process each, configured
+// by environment.
+type fleet struct {
+	*place
+	receiver, normalizer, sink, quarantine *process
+	listen                                 string
+}
+
+// stable names an instance across restarts, so that it takes over at once.
+const stable = "THROUGHLINE_KAFKA_INSTANCE_ID=e2e"
+
+// newFleet prepares the processes. env is added to every one's.
+func newFleet(t *testing.T, brokers []string, env ...string) *fleet {
+	t.Helper()
+	return newFleetAt(t, newPlace(t, brokers), env...)
+}
+
+func newFleetAt(t *testing.T, p *place, env ...string) *fleet {
+	t.Helper()
+	f := &fleet{place: p, listen: freeAddress(t)}
+	common := append([]string{
+		"THROUGHLINE_KAFKA_BROKERS=" + strings.Join(p.brokers, ","),
+		"THROUGHLINE_POSTGRES_URL=" + p.postgres,
+		"THROUGHLINE_SCHEMA_REGISTRY_URL=" + p.registry,
+		"THROUGHLINE_ADMIN_ADDR=127.0.0.1:0",
+		"THROUGHLINE_LOG_LEVEL=info",
+	}, env...)
+	service := func(name string, more ...string) *process {
+		return newProcess(t, name, program(t, name), append(common[:len(common):len(common)], more...)...)
+	}
+	doors := []string{"THROUGHLINE_RECEIVER_LISTEN=" + f.listen, "THROUGHLINE_SPOOL_DIR=" + filepath.Join(t.TempDir(), "spool")}
+	for _, name := range receive.SourceNames() {
+		variable := "THROUGHLINE_" + strings.ToUpper(name)
+		doors = append(doors, variable+"_SECRETS="+secretOf(name), fmt.Sprintf("%s_PUBLIC_URL=%s/webhooks/%s", variable, publicURL, name))
+	}
+	f.receiver = service("receiver", doors...)
+	f.normalizer, f.sink, f.quarantine = service("normalizer"), service("sink"), service("quarantine")
+	return f
+}
+
+func (f *fleet) url() string { return "http://" + f.listen }
+
+func (f *fleet) all() []*process {
+	return []*process{f.receiver, f.normalizer, f.sink, f.quarantine}
+}
+
+// startAll starts every service under a stable name.
+func (f *fleet) startAll() {
+	f.t.Helper()
+	for _, p := range f.all() {
+		p.start(stable)
+	}
+}
+
+// awaitAll is await, but fails at once when a service ends by itself.
+func (f *fleet) await(what string, done func() (bool, string)) {
+	f.t.Helper()
+	await(f.t, patience, what, func() (bool, string) {
+		f.alive()
+		return done()
+	})
+}
+
+// alive fails the test when a service has ended that nobody ended.
+func (f *fleet) alive() {
+	f.t.Helper()
+	for _, p := range f.all() {
+		if why := p.died(); why != "" {
+			require.Fail(f.t, why)
+		}
+	}
+}
+
+// freeAddress gives a port that a killed and restarted process can have again:
+// one below those that the system gives to outgoing connections.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	for range 100 {
+		address := fmt.Sprintf("127.0.0.1:%d", 20_000+rand.IntN(12_000))
+		if listener, err := net.Listen("tcp", address); err == nil {
+			require.NoError(t, listener.Close())
+			return address
+		}
+	}
+	require.Fail(t, "no free port between 20000 and 32000")
+	return ""
+}

@@ -1,0 +1,158 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/throughline-dev/throughline/pkg/postgres/postgrestest"
+	"github.com/throughline-dev/throughline/pkg/resolve"
+	"github.com/throughline-dev/throughline/pkg/source/catalog"
+	"github.com/throughline-dev/throughline/pkg/stream"
+	"github.com/throughline-dev/throughline/pkg/stream/streamtest"
+	"github.com/throughline-dev/throughline/services/receiver/receive"
+	"github.com/throughline-dev/throughline/services/throughline/cli"
+)
+
+// publicURL is what the vendors believe the receivers' address to be.
+const publicURL = "https://hooks.example.com"
+
+// secretOf is what a vendor signs with.
+func secretOf(source string) string { return "secret-of-" + source + "-0123456789abcdef" }
+
+func secrets() map[string]string {
+	all := map[string]string{}
+	for _, name := range receive.SourceNames() {
+		all[name] = secretOf(name)
+	}
+	return all
+}
+
+// place is what a system runs on, all of it the test's own.
+type place struct {
+	t        *testing.T
+	brokers  []string
+	registry string
+	postgres string // URL
+	pool     *pgxpool.Pool
+	kafka    *kgo.Client
+	tap      *tap
+}
+
+// newPlace has topics and a schema, but no accounts yet.
+func newPlace(t *testing.T, brokers []string) *place {
+	t.Helper()
+	return newPlaceOn(t, brokers, postgrestest.URL(t))
+}
+
+// newPlaceOn is newPlace on a database that is there already.
+func newPlaceOn(t *testing.T, brokers []string, postgres string) *place {
+	t.Helper()
+	p := &place{t: t, brokers: brokers, registry: streamtest.Registry(t), postgres: postgres}
+	config, err := pgxpool.ParseConfig(postgres)
+	require.NoError(t, err)
+	p.pool, err = pgxpool.NewWithConfig(t.Context(), config)
+	require.NoError(t, err)
+	t.Cleanup(p.pool.Close)
+	p.kafka, err = stream.NewClient(stream.Config{Brokers: brokers}, stream.Deps{Name: "e2e"})
+	require.NoError(t, err)
+	t.Cleanup(p.kafka.Close)
+	_, err = stream.ApplyTopics(t.Context(), p.kafka, receive.SourceNames(), stream.TopicOptions{
+		Partitions: 3, ReplicationFactor: 1, RawRetention: time.Hour, EventRetention: time.Hour,
+	})
+	require.NoError(t, err)
+	p.tap = newTap(t, p)
+	return p
+}
+
+func (p *place) store() *resolve.Store { return resolve.NewStore(p.pool, catalog.Kinds) }
+
+// account adds one.
+func (p *place) account(name, domain string) uuid.UUID {
+	p.t.Helper()
+	added, err := p.store().AddAccount(p.t.Context(), resolve.Account{Name: name, Domain: domain}, "e2e")
+	require.NoError(p.t, err)
+	return added.ID
+}
+
+// throughline runs a command line of the operator's, and gives what it printed.
+func (p *place) throughline(args ...string) string {
+	p.t.Helper()
+	var out, errs bytes.Buffer
+	code := cli.Run(p.t.Context(), args, cli.Streams{In: strings.NewReader(""), Out: &out, Err: &errs, Env: func(name string) (string, bool) {
+		value, ok := map[string]string{
+			"THROUGHLINE_POSTGRES_URL": p.postgres, "THROUGHLINE_KAFKA_BROKERS": strings.Join(p.brokers, ","), "THROUGHLINE_BY": "e2e",
+		}[name]
+		return value, ok
+	}})
+	require.Zero(p.t, code, "throughline %s: %s", strings.Join(args, " "), errs.String())
+	return out.String()
+}
+
+// strings gives the first column of a query as texts.
+func (p *place) strings(sql string, args ...any) []string {
+	p.t.Helper()
+	got, err := p.queryStrings(p.t.Context(), sql, args...)
+	require.NoError(p.t, err)
+	return got
+}
+
+func (p *place) queryStrings(ctx context.Context, sql string, args ...any) ([]string, error) {
+	rows, err := p.pool.Query(ctx, sql, args...)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[string])
+}
+
+// count gives the number that a query counts; -1 while the database is away.
+func (p *place) count(sql string, args ...any) int {
+	n := -1
+	if err := p.pool.QueryRow(p.t.Context(), sql, args...).Scan(&n); err != nil {
+		return -1
+	}
+	return n
+}
+
+// onTimelines is how many rows all timelines have.
+func (p *place) onTimelines() int { return p.count("SELECT count(*) FROM account_events") }
+
+// open is how many records wait in quarantine.
+func (p *place) open() int { return p.count("SELECT count(*) FROM quarantine WHERE status = 'open'") }
+
+// publish writes values alone to a raw topic, as a third party's job would.
+func (p *place) publish(source string, values ...[]byte) {
+	p.t.Helper()
+	var records []*kgo.Record
+	for _, value := range values {
+		records = append(records, &kgo.Record{Topic: stream.RawTopic(source), Value: value})
+	}
+	require.NoError(p.t, stream.NewPublisher(p.kafka).Publish(p.t.Context(), records...))
+}
+
+// difference says how two sets of names differ, briefly; "" when they do not.
+func difference(want, got map[string]int) string {
+	var lines []string
+	all := maps.Clone(want)
+	maps.Copy(all, got)
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		if want[name] != got[name] {
+			lines = append(lines, fmt.Sprintf("%s: want %d, got %d", name, want[name], got[name]))
+		}
+	}
+	if most := 20; len(lines) > most {
+		lines = append(lines[:most], fmt.Sprintf("… and %d more", len(lines)-most))
+	}
+	return strings.Join(lines, "\n")
+}

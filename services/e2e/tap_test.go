@@ -1,0 +1,211 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/tidwall/gjson"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/throughline-dev/throughline/pkg/event"
+	"github.com/throughline-dev/throughline/pkg/stream"
+	"github.com/throughline-dev/throughline/services/normalizer/normalize"
+	"github.com/throughline-dev/throughline/services/quarantine/keep"
+	"github.com/throughline-dev/throughline/services/receiver/receive"
+	"github.com/throughline-dev/throughline/services/sink/write"
+)
+
+// markOf gives the name that these tests put into a vendor's event, to know it
+// again whatever identity its source gives it: in a key "e2e" of the event, or
+// of the row that a Looker event is of.
+func markOf(value []byte) string {
+	if mark := gjson.GetBytes(value, "e2e"); mark.Exists() {
+		return mark.String()
+	}
+	return gjson.GetBytes(value, "row.e2e").String()
+}
+
+// markSQL is markOf for a column payload.
+const markSQL = "coalesce(payload->>'e2e', payload->'row'->>'e2e', '')"
+
+func markFor(source string, n int) string { return fmt.Sprintf("%s-%d", source, n) }
+
+// tap reads every topic from the start, committed records only, as an
+// independent witness: what it counts, nobody told it.
+type tap struct {
+	place *place
+	mu    sync.Mutex
+	raw   map[string]int // raw records by mark
+	event map[string]int // account-events by mark
+	dead  map[string]int // the normalizer's dead letters by mark
+
+	rawRecords, tombstones, outRecords int
+	next                               map[stage]int64 // behind the last record of each partition
+	err                                error
+}
+
+// stage is a partition that a consumer group works on.
+type stage struct {
+	topic     string
+	partition int32
+}
+
+func newTap(t *testing.T, p *place) *tap {
+	t.Helper()
+	topics := []string{stream.AccountEvents, stream.DeadLetters}
+	for _, name := range receive.SourceNames() {
+		topics = append(topics, stream.RawTopic(name))
+	}
+	client, err := kgo.NewClient(kgo.SeedBrokers(p.brokers...), kgo.ConsumeTopics(topics...),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.MetadataMinAge(100*time.Millisecond))
+	require.NoError(t, err)
+	registry, err := event.NewRegistry(event.RegistryConfig{URL: p.registry})
+	require.NoError(t, err)
+	decoder, err := event.NewDecoder(registry)
+	require.NoError(t, err)
+	tp := &tap{place: p, raw: map[string]int{}, event: map[string]int{}, dead: map[string]int{}, next: map[stage]int64{}}
+	ctx, cancel := context.WithCancel(context.Background())
+	var reading sync.WaitGroup
+	reading.Go(func() {
+		for ctx.Err() == nil {
+			client.PollFetches(ctx).EachRecord(func(r *kgo.Record) { tp.see(ctx, decoder, r) })
+		}
+	})
+	t.Cleanup(func() {
+		cancel()
+		reading.Wait()
+		client.Close()
+	})
+	return tp
+}
+
+func (w *tap) see(ctx context.Context, decoder *event.Decoder, r *kgo.Record) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.next[stage{r.Topic, r.Partition}] = r.Offset + 1
+	switch r.Topic {
+	case stream.AccountEvents:
+		var e event.AccountEvent
+		if err := decoder.AccountEvent(ctx, r.Value, &e); err != nil {
+			w.fail(ctx, r, err)
+			return
+		}
+		w.outRecords++
+		w.event[markOf([]byte(e.Payload))]++
+	case stream.DeadLetters:
+		var d event.DeadLetter
+		if err := decoder.DeadLetter(ctx, r.Value, &d); err != nil {
+			w.fail(ctx, r, err)
+			return
+		}
+		if _, raw := stream.SourceOfTopic(d.Topic); raw {
+			w.outRecords++
+			w.dead[markOf(d.Value)]++
+		}
+	default:
+		if r.Value == nil {
+			w.tombstones++
+			return
+		}
+		w.rawRecords++
+		w.raw[markOf(r.Value)]++
+	}
+}
+
+func (w *tap) fail(ctx context.Context, r *kgo.Record, err error) {
+	if ctx.Err() == nil && w.err == nil {
+		w.err = fmt.Errorf("%s/%d offset %d: %w", r.Topic, r.Partition, r.Offset, err)
+	}
+}
+
+// settle waits until all that is in the raw topics has gone through every
+// stage, and every release has come back.
+func (w *tap) settle(within time.Duration) {
+	w.place.t.Helper()
+	await(w.place.t, within, "everything to go through", func() (bool, string) {
+		state, err := w.behind(w.place.t.Context())
+		if err != nil {
+			return false, err.Error()
+		}
+		return state == "", state
+	})
+}
+
+// behind says which stage still has work; "" when none has.
+func (w *tap) behind(ctx context.Context) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	// First the stage furthest downstream: what it is behind of is looked at
+	// afterwards, and can only have grown.
+	if n := w.place.count("SELECT count(*) FROM quarantine WHERE status = 'replaying'"); n != 0 {
+		return fmt.Sprintf("%d releases are under way", n), nil
+	}
+	adm := kadm.NewClient(w.place.kafka)
+	committed := map[string]kadm.OffsetResponses{}
+	for _, group := range []string{keep.Group, write.Group, normalize.Group} {
+		offsets, err := adm.FetchOffsets(ctx, group)
+		if err != nil {
+			return "", err
+		}
+		committed[group] = offsets
+	}
+	var topics []string
+	for _, name := range receive.SourceNames() {
+		topics = append(topics, stream.RawTopic(name))
+	}
+	ends, err := adm.ListEndOffsets(ctx, topics...)
+	if err != nil {
+		return "", err
+	}
+	if err := ends.Error(); err != nil {
+		return "", err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.err != nil {
+		return "", w.err
+	}
+	var total int64
+	ends.Each(func(o kadm.ListedOffset) { total += o.Offset })
+	if seen := int64(w.rawRecords + w.tombstones); seen != total {
+		return fmt.Sprintf("%d of %d raw records are seen", seen, total), nil
+	}
+	if w.outRecords < w.rawRecords {
+		return fmt.Sprintf("the normalizer made %d of %d records", w.outRecords, w.rawRecords), nil
+	}
+	for at, next := range w.next {
+		group := normalize.Group
+		switch at.topic {
+		case stream.AccountEvents:
+			group = write.Group
+		case stream.DeadLetters:
+			group = keep.Group
+		}
+		if got, ok := committed[group].Lookup(at.topic, at.partition); !ok || got.At < next {
+			return fmt.Sprintf("%s has committed %d of %d of %s/%d", group, got.At, next, at.topic, at.partition), nil
+		}
+	}
+	return "", nil
+}
+
+// exactlyOnce holds the normalizer against its claim: each raw record, whether
+// it came once, came again from its vendor, or was released, has become exactly
+// one committed record. Settle first.
+func (w *tap) exactlyOnce() {
+	w.place.t.Helper()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	made := map[string]int{}
+	for _, by := range []map[string]int{w.event, w.dead} {
+		for name, n := range by {
+			made[name] += n
+		}
+	}
+	require.Empty(w.place.t, difference(w.raw, made), "records that the normalizer made of each event's raw records")
+}
