@@ -36,8 +36,11 @@ type Rules struct {
 // AllRules is the default.
 func AllRules() Rules { return Rules{Links: true, AccountUUID: true, Email: true, Domain: true} }
 
-// Rules reads the list. An unknown name, or a list without links, is an error.
+// Rules reads the list; none given is all. An unknown name, or a list without links, is an error.
 func (c Config) Rules() (Rules, error) {
+	if c.RuleList == nil {
+		return AllRules(), nil
+	}
 	var r Rules
 	var problems []error
 	for _, name := range c.RuleList {

@@ -1,0 +1,106 @@
+package quarantine
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/throughline-dev/throughline/pkg/event"
+	"github.com/throughline-dev/throughline/pkg/resolve"
+	"github.com/throughline-dev/throughline/pkg/source"
+)
+
+// Letter is a dead letter as the quarantine takes it in. Value, Key and Headers are what a release publishes;
+// Topic, Partition and Offset are where the record failed.
+type Letter struct {
+	event.DeadLetter
+	// QuarantineID is the row that the failed record was released from (header tl-quarantine-id); 0: none.
+	QuarantineID int64
+	// At is when the letter was written.
+	At time.Time
+
+	bare bool // only what no database refuses
+}
+
+// Bounds that Postgres' indexes set: a btree row holds 2,704 bytes, a GIN key about as many.
+const (
+	maxKeyBytes  = 1800
+	maxTextBytes = 4000
+	maxKeys      = 400
+)
+
+// dedupKey names the event where it could be described, else the bytes.
+func (l *Letter) dedupKey() string {
+	if l.Source != "" && l.SourceEventID != "" {
+		if key := "event:" + clean(l.Source) + ":" + clean(l.SourceEventID); len(key) <= maxKeyBytes {
+			return key
+		}
+	}
+	sum := sha256.Sum256(l.Value)
+	return "bytes:" + clean(l.Topic) + ":" + hex.EncodeToString(sum[:])
+}
+
+// position names the attempt: where the record that failed stands.
+func (l *Letter) position() string {
+	return fmt.Sprintf("%s/%d/%d", clean(l.Topic), l.Partition, l.Offset)
+}
+
+// payload is the value as JSON, or nil where JSONB would refuse it.
+func (l *Letter) payload() *string {
+	if l.bare || source.CheckJSON(l.Value) != nil {
+		return nil
+	}
+	text := string(l.Value)
+	return &text
+}
+
+// references gives the letter's references as JSON, and the keys whose change may resolve them.
+func (l *Letter) references() (list string, keys []string) {
+	if l.bare || len(l.References) == 0 {
+		return "[]", nil
+	}
+	refs := make([]source.Reference, len(l.References))
+	for i, r := range l.References {
+		refs[i] = source.Reference{Source: clean(r.Source), Tenant: clean(r.Tenant), Kind: clean(r.Kind), ID: clean(r.ID)}
+	}
+	for _, key := range resolve.Keys(refs) {
+		if len(key) <= maxKeyBytes && len(keys) < maxKeys {
+			keys = append(keys, key)
+		}
+	}
+	return encode(refs), keys
+}
+
+func (l *Letter) headers() string {
+	if l.bare {
+		return "[]"
+	}
+	headers := make([]Header, len(l.Headers))
+	for i, h := range l.Headers {
+		headers[i] = Header{Key: clean(h.Key), Value: h.Value}
+	}
+	return encode(headers)
+}
+
+// encode gives JSON of a slice of the types above, which always have one.
+func encode(v any) string {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return "[]"
+	}
+	return string(text)
+}
+
+// clean makes text that Postgres takes: valid UTF-8 without NUL, of bounded length.
+func clean(s string) string {
+	if len(s) > maxTextBytes {
+		s = s[:maxTextBytes]
+	}
+	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
+}
+
+// separator stands between the elements of arrays that travel inside an array; no key or position holds it.
+const separator = "\x1f"

@@ -1,0 +1,205 @@
+package quarantine
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/throughline-dev/throughline/pkg/fault"
+	"github.com/throughline-dev/throughline/pkg/postgres"
+)
+
+// PutResult says what became of a batch of letters. The counts add up to its length.
+type PutResult struct {
+	Inserted int // new records
+	Reopened int // of records that were there: open (again)
+	Kept     int // of records that are discarded and stay so
+	Repeated int // letters that were known
+	// Waiting are the batch's records that are open for want of an account, known letters' included.
+	Waiting []Waiting
+}
+
+func (r *PutResult) add(o PutResult) {
+	r.Inserted += o.Inserted
+	r.Reopened += o.Reopened
+	r.Kept += o.Kept
+	r.Repeated += o.Repeated
+	r.Waiting = append(r.Waiting, o.Waiting...)
+}
+
+// errRaced: another process inserted one of the batch's records meanwhile.
+var errRaced = errors.New("another process is filling the same records")
+
+// racedTries is how often a batch is tried again for that; each time somebody else has got on.
+const racedTries = 10
+
+// Put takes a batch of letters in, in one transaction and a few statements. A letter belongs to the record that
+// its QuarantineID names, else to the one of the same event, else of the same bytes. The first letter of a record
+// makes it; later ones count as attempts, bring the newest error, and open it unless it is discarded. The same
+// letter again changes nothing.
+//
+// What Postgres refuses is stored without what it may have refused (payload, references, headers), so a batch
+// fails only Transient, and may be repeated at will.
+func (s *Store) Put(ctx context.Context, letters []Letter) (PutResult, error) {
+	if len(letters) == 0 {
+		return PutResult{}, nil
+	}
+	result, err := s.putRacing(ctx, letters)
+	switch {
+	case err == nil || !fault.IsPermanent(err):
+		return result, err
+	case len(letters) > 1:
+		half := len(letters) / 2
+		if result, err = s.Put(ctx, letters[:half]); err != nil {
+			return result, err
+		}
+		rest, err := s.Put(ctx, letters[half:])
+		result.add(rest)
+		return result, err
+	case !letters[0].bare:
+		bare := letters[0]
+		bare.bare = true
+		return s.Put(ctx, []Letter{bare})
+	}
+	return result, fault.Transient(fault.Unavailable, err)
+}
+
+func (s *Store) putRacing(ctx context.Context, letters []Letter) (result PutResult, err error) {
+	for range racedTries {
+		err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+			result, err = put(ctx, tx, letters)
+			return err
+		})
+		if !errors.Is(err, errRaced) {
+			break
+		}
+	}
+	if err != nil {
+		err = postgres.Classify(fmt.Errorf("storing %d dead letters: %w", len(letters), err))
+	}
+	return result, err
+}
+
+// entry is one record while a batch is folded into it.
+type entry struct {
+	id       int64 // 0: new
+	key      string
+	status   Status // as it was; "" for a new one
+	reason   string
+	attempts int32
+	tried    []string
+
+	first, newest *Letter // newest is nil when nothing changes
+	waiting       *Letter // the letter whose references count
+}
+
+// maxTried bounds how many attempts a record remembers.
+const maxTried = 50
+
+func put(ctx context.Context, tx pgx.Tx, letters []Letter) (PutResult, error) {
+	var result PutResult
+	byKey, byID, err := load(ctx, tx, letters)
+	if err != nil {
+		return result, err
+	}
+	var entries []*entry // of this batch, each once
+	touched := map[*entry]bool{}
+	for i := range letters {
+		l := &letters[i]
+		e := byID[l.QuarantineID]
+		if e == nil {
+			key := l.dedupKey()
+			if e = byKey[key]; e == nil {
+				e = &entry{key: key}
+				byKey[key] = e
+			}
+		}
+		if !touched[e] {
+			touched[e] = true
+			entries = append(entries, e)
+		}
+		e.fold(l, &result)
+	}
+	// One order for all processes, so that two of them cannot wait for each other.
+	slices.SortFunc(entries, func(a, b *entry) int { return cmp.Or(cmp.Compare(a.id, b.id), cmp.Compare(a.key, b.key)) })
+	if err := insert(ctx, tx, entries); err != nil {
+		return result, err
+	}
+	if err := update(ctx, tx, entries); err != nil {
+		return result, err
+	}
+	for _, e := range entries {
+		if e.isWaiting() {
+			result.Waiting = append(result.Waiting, Waiting{ID: e.id, References: e.waiting.References})
+		}
+	}
+	return result, nil
+}
+
+// load locks and reads the records that the letters belong to.
+func load(ctx context.Context, tx pgx.Tx, letters []Letter) (byKey map[string]*entry, byID map[int64]*entry, err error) {
+	var ids []int64
+	keys := make([]string, len(letters))
+	for i := range letters {
+		keys[i] = letters[i].dedupKey()
+		if id := letters[i].QuarantineID; id != 0 {
+			ids = append(ids, id)
+		}
+	}
+	rows, err := tx.Query(ctx, `SELECT id, dedup_key, status, reason, attempts, tried FROM quarantine
+		WHERE id = ANY ($1) OR dedup_key = ANY ($2) ORDER BY id FOR UPDATE`, ids, keys)
+	if err != nil {
+		return nil, nil, fmt.Errorf("finding the records: %w", err)
+	}
+	found, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (*entry, error) {
+		e := &entry{}
+		return e, row.Scan(&e.id, &e.key, &e.status, &e.reason, &e.attempts, &e.tried)
+	})
+	if err != nil {
+		return nil, nil, fmt.Errorf("finding the records: %w", err)
+	}
+	byKey, byID = map[string]*entry{}, map[int64]*entry{}
+	for _, e := range found {
+		byKey[e.key], byID[e.id] = e, e
+	}
+	return byKey, byID, nil
+}
+
+// fold takes one letter into the entry.
+func (e *entry) fold(l *Letter, result *PutResult) {
+	e.waiting = l
+	position := l.position()
+	if slices.Contains(e.tried, position) {
+		result.Repeated++
+		return
+	}
+	e.tried = append(e.tried, position)
+	if len(e.tried) > maxTried {
+		e.tried = e.tried[len(e.tried)-maxTried:]
+	}
+	switch {
+	case e.id == 0 && e.first == nil:
+		e.first, e.attempts = l, max(1, l.Attempts)
+		result.Inserted++
+	case e.status == Discarded:
+		e.attempts = max(e.attempts+1, l.Attempts)
+		result.Kept++
+	default:
+		e.attempts = max(e.attempts+1, l.Attempts)
+		result.Reopened++
+	}
+	e.newest, e.reason = l, l.Reason
+}
+
+// isWaiting: the record is open now and has no account.
+func (e *entry) isWaiting() bool {
+	open := e.status == Open || e.status == "" || e.newest != nil && e.status != Discarded
+	return open && e.reason == string(fault.Unresolved)
+}
+
+func join(list []string) string { return strings.Join(list, separator) }

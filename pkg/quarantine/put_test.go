@@ -1,0 +1,182 @@
+package quarantine_test
+
+import (
+	"bytes"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/throughline-dev/throughline/pkg/event"
+	"github.com/throughline-dev/throughline/pkg/fault"
+	"github.com/throughline-dev/throughline/pkg/quarantine"
+	"github.com/throughline-dev/throughline/pkg/source"
+)
+
+func TestPut(t *testing.T) {
+	t.Parallel()
+	t.Run("AllOfALetterIsKept", func(t *testing.T) {
+		t.Parallel()
+		s, _ := newStore(t)
+		result := put(t, s, letter(1, 17))
+		require.Equal(t, 1, result.Inserted)
+		got := show(t, s, only(t, s).ID)
+		require.Equal(t, []quarantine.Waiting{{ID: got.ID, References: letter(1, 17).References}}, result.Waiting)
+		require.Equal(t, letter(1, 17).Value, got.Raw)
+		require.JSONEq(t, string(got.Raw), string(got.Payload))
+		require.Equal(t, letter(1, 17).Key, got.Key)
+		require.Equal(t, []quarantine.Header{{Key: "tl-tenant", Value: []byte("acct_1")}, {Key: "odd\uFFFD", Value: []byte{0xff}}}, got.Headers)
+		require.Empty(t, got.Decisions)
+		require.Equal(t, "unresolved_account", got.Reason)
+		require.Equal(t, []any{"raw.stripe", int32(1), int64(17)}, []any{got.Topic, got.Partition, got.Offset})
+		require.Equal(t, []any{"stripe", "acct_1", "invoice.paid", "evt_1"}, []any{got.Source, got.Tenant, got.EventType, got.SourceEventID})
+		require.True(t, seen.Equal(got.FirstSeen))
+		require.True(t, letter(1, 17).At.Equal(got.LastSeen))
+		require.Equal(t, quarantine.Open, got.Status)
+	})
+	t.Run("TheSameLetterTwiceIsOneRecord", func(t *testing.T) {
+		t.Parallel()
+		s, _ := newStore(t)
+		result := put(t, s, letter(1, 17), letter(1, 17))
+		require.Equal(t, []int{1, 1}, []int{result.Inserted, result.Repeated})
+		require.Len(t, result.Waiting, 1)
+		result = put(t, s, letter(1, 17))
+		require.Equal(t, 1, result.Repeated)
+		require.Len(t, result.Waiting, 1, "a batch that comes again resolves again")
+		require.EqualValues(t, 1, only(t, s).Attempts)
+	})
+	t.Run("TheSameEventAgainIsAnAttempt", func(t *testing.T) {
+		t.Parallel()
+		s, _ := newStore(t)
+		put(t, s, letter(1, 17), letter(2, 18), letter(1, 19))
+		put(t, s, letter(2, 20))
+		list, err := s.List(t.Context(), quarantine.Filter{})
+		require.NoError(t, err)
+		require.Len(t, list, 2)
+		for _, r := range list {
+			require.EqualValues(t, 2, r.Attempts)
+		}
+	})
+	t.Run("AFailedReplayOpensItsRecordAgain", func(t *testing.T) {
+		t.Parallel()
+		s, _ := newStore(t)
+		put(t, s, letter(1, 17))
+		id := only(t, s).ID
+		_, err := s.Release(t.Context(), quarantine.Filter{}, "ada", "try", false)
+		require.NoError(t, err)
+
+		put(t, s, letter(1, 17))
+		require.Equal(t, quarantine.Replaying, only(t, s).Status, "an old letter that comes again opens nothing")
+
+		failed := quarantine.Letter{DeadLetter: letter(1, 90).DeadLetter, QuarantineID: id}
+		failed.Reason, failed.Error, failed.SourceEventID, failed.Attempts = "unstorable", "Postgres refuses it", "", 1 // a sink does not know the attempts
+		result := put(t, s, failed)
+		require.Equal(t, 1, result.Reopened)
+		require.Empty(t, result.Waiting, "it waits for a person")
+		got := show(t, s, id)
+		require.Equal(t, quarantine.Open, got.Status)
+		require.EqualValues(t, 2, got.Attempts)
+		require.Equal(t, []string{"unstorable", "Postgres refuses it", "evt_1"}, []string{got.Reason, got.Error, got.SourceEventID})
+		require.Nil(t, got.PublishedAt)
+		require.Len(t, got.Decisions, 2)
+		require.Equal(t, quarantine.Decision{From: quarantine.Replaying, To: quarantine.Open, By: quarantine.ByFeed, At: got.Decisions[1].At, Note: "Postgres refuses it"}, got.Decisions[1])
+	})
+	t.Run("ResolvedOpensDiscardedStays", func(t *testing.T) {
+		t.Parallel()
+		s, pool := newStore(t)
+		put(t, s, letter(1, 17))
+		id := only(t, s).ID
+		setStatus(t, pool, id, quarantine.Resolved)
+		require.Equal(t, 1, put(t, s, letter(1, 17)).Repeated)
+		require.Equal(t, quarantine.Resolved, only(t, s).Status)
+		require.Equal(t, 1, put(t, s, letter(1, 18)).Reopened)
+		require.Equal(t, quarantine.Open, only(t, s).Status)
+
+		_, err := s.Discard(t.Context(), []int64{id}, "ada", "a test account")
+		require.NoError(t, err)
+		result := put(t, s, letter(1, 19))
+		require.Equal(t, 1, result.Kept)
+		require.Empty(t, result.Waiting)
+		got := only(t, s)
+		require.Equal(t, quarantine.Discarded, got.Status)
+		require.Equal(t, "ada", got.StatusBy)
+		require.EqualValues(t, 3, got.Attempts)
+	})
+	t.Run("AnUnknownQuarantineIDIsNoLoss", func(t *testing.T) {
+		t.Parallel()
+		s, _ := newStore(t)
+		l := letter(1, 17)
+		l.QuarantineID = 4711
+		require.Equal(t, 1, put(t, s, l).Inserted)
+	})
+	t.Run("BytesAreTheIdentityOfWhatCannotBeDescribed", func(t *testing.T) {
+		t.Parallel()
+		s, _ := newStore(t)
+		for i, value := range []string{"{", "}", "{"} {
+			put(t, s, quarantine.Letter{DeadLetter: event.DeadLetter{Value: []byte(value), Topic: "raw.stripe", Offset: int64(i), Reason: "malformed"}})
+		}
+		list, err := s.List(t.Context(), quarantine.Filter{})
+		require.NoError(t, err)
+		require.Len(t, list, 2)
+		require.EqualValues(t, 2, list[0].Attempts)
+	})
+}
+
+func TestPutTakesAnything(t *testing.T) {
+	t.Parallel()
+	s, _ := newStore(t)
+	nasty := "a\x00b\xff"
+	huge := strings.Repeat("ö", 100_000)
+	letters := []quarantine.Letter{
+		{},
+		{DeadLetter: event.DeadLetter{Value: []byte(nasty), Topic: nasty, Reason: nasty, Error: nasty, Source: nasty, Tenant: nasty, Type: nasty, SourceEventID: nasty,
+			Key: []byte(nasty), Headers: []event.Header{{Key: nasty, Value: []byte(nasty)}}, References: []source.Reference{{Source: nasty, Tenant: nasty, Kind: nasty, ID: nasty}}}},
+		{DeadLetter: event.DeadLetter{Value: []byte(huge), Topic: huge, Reason: huge, Error: huge, Source: huge, Tenant: huge, Type: huge, SourceEventID: huge,
+			Key: []byte(huge), Headers: []event.Header{{Key: huge, Value: []byte(huge)}}, References: []source.Reference{{Source: huge, Tenant: huge, Kind: huge, ID: huge}}}},
+		{DeadLetter: event.DeadLetter{Value: []byte(`{"a": "\u0000"}`), Topic: "raw.stripe", Reason: "unstorable"}},
+		{DeadLetter: event.DeadLetter{Value: bytes.Repeat([]byte("x"), 3<<20), Topic: "raw.stripe", Reason: "oversized"}},
+		letter(1, 17),
+	}
+	require.Equal(t, len(letters), put(t, s, letters...).Inserted)
+	list, err := s.List(t.Context(), quarantine.Filter{})
+	require.NoError(t, err)
+	require.Len(t, list, len(letters))
+}
+
+// TestPutSideBySide has many processes fill and empty the same records.
+func TestPutSideBySide(t *testing.T) {
+	t.Parallel()
+	s, pool := newStore(t)
+	const workers, events, rounds = 6, 20, 10
+	var all sync.WaitGroup
+	errs := make(chan error, workers*rounds*2)
+	for w := range workers {
+		all.Go(func() {
+			for round := range rounds {
+				var batch []quarantine.Letter
+				for e := range events {
+					batch = append(batch, letter((e*7+w)%events, int64(w*1000+round)))
+				}
+				_, err := s.Put(t.Context(), batch)
+				errs <- err
+				_, err = s.Release(t.Context(), quarantine.Filter{Reason: string(fault.Unresolved)}, "ada", "", false)
+				errs <- err
+			}
+		})
+	}
+	all.Wait()
+	close(errs)
+	for err := range errs {
+		require.NoError(t, err)
+	}
+	var count, attempts, decisions, changes int
+	require.NoError(t, pool.QueryRow(t.Context(), "SELECT count(*), sum(attempts) FROM quarantine").Scan(&count, &attempts))
+	require.Equal(t, events, count)
+	require.Equal(t, events*workers*rounds, attempts)
+	// Each record's decisions are a chain that ends where the record stands.
+	require.NoError(t, pool.QueryRow(t.Context(), `SELECT count(*), count(*) FILTER (WHERE from_status IS DISTINCT FROM before) FROM (
+		SELECT from_status, coalesce(lag(to_status) OVER (PARTITION BY quarantine_id ORDER BY id), 'open') AS before FROM quarantine_decisions) AS d`).Scan(&decisions, &changes))
+	require.Positive(t, decisions)
+	require.Zero(t, changes)
+}

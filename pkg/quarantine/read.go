@@ -1,0 +1,144 @@
+package quarantine
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Filter says which records are meant. Its parts must all hold; the zero value means all.
+type Filter struct {
+	IDs    []int64
+	Reason string // a fault.Reason
+	Source string
+	Status Status
+	Since  time.Time // last seen at or after
+	Limit  int       // List only; 0: 100
+}
+
+// check refuses a status that is none, which would mean nothing at all.
+func (f Filter) check() error {
+	if f.Status != "" && !slices.Contains(Statuses(), f.Status) {
+		return refuse("%q is no status: open, replaying, resolved or discarded", f.Status)
+	}
+	return nil
+}
+
+// where gives the condition, with parameters from $1 on.
+func (f Filter) where() (string, []any) {
+	conditions, args := []string{"true"}, []any{}
+	add := func(condition string, arg any) {
+		args = append(args, arg)
+		conditions = append(conditions, strings.ReplaceAll(condition, "?", fmt.Sprintf("$%d", len(args))))
+	}
+	if f.IDs != nil {
+		add("id = ANY (?)", f.IDs)
+	}
+	if f.Reason != "" {
+		add("reason = ?", f.Reason)
+	}
+	if f.Source != "" {
+		add("source = ?", f.Source)
+	}
+	if f.Status != "" {
+		add("status = ?", string(f.Status))
+	}
+	if !f.Since.IsZero() {
+		add("last_seen >= ?", f.Since)
+	}
+	return strings.Join(conditions, " AND "), args
+}
+
+const recordColumns = `id, reason, error, source, tenant, coalesce(event_type, ''), coalesce(source_event_id, ''), topic, partition, "offset",
+  "references", status, coalesce(outcome, ''), attempts, first_seen, last_seen, status_by, status_at, published_at`
+
+// targets are where recordColumns go.
+func (r *Record) targets() []any {
+	return []any{&r.ID, &r.Reason, &r.Error, &r.Source, &r.Tenant, &r.EventType, &r.SourceEventID, &r.Topic, &r.Partition, &r.Offset,
+		&r.References, &r.Status, &r.Outcome, &r.Attempts, &r.FirstSeen, &r.LastSeen, &r.StatusBy, &r.StatusAt, &r.PublishedAt}
+}
+
+// List gives the records that the filter means, the last seen first.
+func (s *Store) List(ctx context.Context, f Filter) ([]Record, error) {
+	if err := f.check(); err != nil {
+		return nil, err
+	}
+	if f.Limit <= 0 {
+		f.Limit = 100
+	}
+	where, args := f.where()
+	rows, err := s.pool.Query(ctx, fmt.Sprintf("SELECT %s FROM quarantine WHERE %s ORDER BY last_seen DESC, id DESC LIMIT %d", recordColumns, where, f.Limit), args...)
+	if err != nil {
+		return nil, broken("listing the quarantine", err)
+	}
+	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Record, error) {
+		var r Record
+		return r, row.Scan(r.targets()...)
+	})
+	return list, broken("listing the quarantine", err)
+}
+
+// Show gives everything about one record. An id that is none is Permanent.
+func (s *Store) Show(ctx context.Context, id int64) (Detail, error) {
+	var d Detail
+	var headers, payload []byte
+	err := s.pool.QueryRow(ctx, "SELECT "+recordColumns+", record_key, headers::text, raw, payload::text FROM quarantine WHERE id = $1", id).
+		Scan(append(d.targets(), &d.Key, &headers, &d.Raw, &payload)...)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return Detail{}, refuse("the quarantine has no record %d", id)
+	}
+	if err != nil {
+		return Detail{}, broken("reading a record", err)
+	}
+	d.Payload = payload
+	if err := json.Unmarshal(headers, &d.Headers); err != nil {
+		return Detail{}, broken("reading a record's headers", err)
+	}
+	rows, err := s.pool.Query(ctx, `SELECT from_status, to_status, decided_by, decided_at, note FROM quarantine_decisions
+		WHERE quarantine_id = $1 ORDER BY id`, id)
+	if err != nil {
+		return Detail{}, broken("reading a record's decisions", err)
+	}
+	d.Decisions, err = pgx.CollectRows(rows, pgx.RowToStructByPos[Decision])
+	return d, broken("reading a record's decisions", err)
+}
+
+// Stats is the quarantine's size.
+type Stats struct {
+	Open      map[string]int // by reason
+	Oldest    time.Time      // first seen of the oldest open record; zero: none is open
+	Replaying int
+	Stuck     int // replaying, and published longer ago than asked
+}
+
+// Stats counts what is open and under way.
+func (s *Store) Stats(ctx context.Context, stuckAfter time.Duration) (Stats, error) {
+	stats := Stats{Open: map[string]int{}}
+	rows, err := s.pool.Query(ctx, `SELECT reason, count(*), min(first_seen), 0::bigint FROM quarantine WHERE status = 'open' GROUP BY reason
+		UNION ALL
+		SELECT '', count(*), NULL, count(*) FILTER (WHERE published_at < now() - $1::interval) FROM quarantine WHERE status = 'replaying'`, stuckAfter)
+	if err != nil {
+		return Stats{}, broken("counting the quarantine", err)
+	}
+	var reason string
+	var count, stuck int
+	var oldest *time.Time
+	_, err = pgx.ForEachRow(rows, []any{&reason, &count, &oldest, &stuck}, func() error {
+		if reason == "" {
+			stats.Replaying, stats.Stuck = count, stuck
+			return nil
+		}
+		stats.Open[reason] = count
+		if oldest != nil && (stats.Oldest.IsZero() || oldest.Before(stats.Oldest)) {
+			stats.Oldest = *oldest
+		}
+		return nil
+	})
+	return stats, broken("counting the quarantine", err)
+}

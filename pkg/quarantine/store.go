@@ -1,0 +1,28 @@
+package quarantine
+
+import (
+	"fmt"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/throughline-dev/throughline/pkg/fault"
+)
+
+// Store is the quarantine in Postgres. It is safe for concurrent use.
+type Store struct{ pool *pgxpool.Pool }
+
+// NewStore makes a Store on a migrated database.
+func NewStore(pool *pgxpool.Pool) *Store { return &Store{pool: pool} }
+
+// refuse is an error for the person who asked.
+func refuse(format string, args ...any) error {
+	return fault.Permanent(fault.Malformed, fmt.Errorf(format, args...))
+}
+
+// broken is an error of the database.
+func broken(doing string, err error) error {
+	if err == nil || fault.IsPermanent(err) {
+		return err
+	}
+	return fault.Transient(fault.Unavailable, fmt.Errorf("%s: %w", doing, err))
+}

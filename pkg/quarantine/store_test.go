@@ -1,0 +1,159 @@
+package quarantine_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/throughline-dev/throughline/pkg/event"
+	"github.com/throughline-dev/throughline/pkg/fault"
+	"github.com/throughline-dev/throughline/pkg/quarantine"
+)
+
+func TestListAndShow(t *testing.T) {
+	t.Parallel()
+	s, _ := newStore(t)
+	malformed := quarantine.Letter{DeadLetter: event.DeadLetter{Value: []byte("{"), Topic: "raw.hubspot", Reason: "malformed", Source: "hubspot"}, At: seen.Add(time.Hour)}
+	put(t, s, letter(1, 1), letter(2, 2), letter(3, 3), malformed)
+	for name, c := range map[string]struct {
+		filter quarantine.Filter
+		want   int
+	}{
+		"all": {quarantine.Filter{}, 4}, "limit": {quarantine.Filter{Limit: 2}, 2}, "reason": {quarantine.Filter{Reason: "malformed"}, 1},
+		"source": {quarantine.Filter{Source: "stripe"}, 3}, "status": {quarantine.Filter{Status: quarantine.Resolved}, 0},
+		"since": {quarantine.Filter{Since: seen.Add(2 * time.Second)}, 3}, "none": {quarantine.Filter{IDs: []int64{}}, 0},
+		"several": {quarantine.Filter{Source: "stripe", Reason: "malformed"}, 0},
+	} {
+		list, err := s.List(t.Context(), c.filter)
+		require.NoError(t, err)
+		require.Len(t, list, c.want, name)
+	}
+	list, err := s.List(t.Context(), quarantine.Filter{})
+	require.NoError(t, err)
+	require.Equal(t, "malformed", list[0].Reason, "the last seen comes first")
+
+	_, err = s.List(t.Context(), quarantine.Filter{Status: "gone"})
+	require.True(t, fault.IsPermanent(err))
+	_, err = s.Show(t.Context(), 4711)
+	require.EqualError(t, err, "the quarantine has no record 4711")
+	require.True(t, fault.IsPermanent(err))
+
+	stats, err := s.Stats(t.Context(), time.Minute)
+	require.NoError(t, err)
+	require.Equal(t, map[string]int{"unresolved_account": 3, "malformed": 1}, stats.Open)
+	require.True(t, seen.Equal(stats.Oldest))
+}
+
+func TestReleaseAndDiscard(t *testing.T) {
+	t.Parallel()
+	s, pool := newStore(t)
+	garbage := quarantine.Letter{DeadLetter: event.DeadLetter{Value: []byte("?"), Topic: "account-events.dlq", Reason: "malformed"}}
+	put(t, s, letter(1, 1), letter(2, 2), letter(3, 3), garbage)
+	list, err := s.List(t.Context(), quarantine.Filter{Source: "stripe"})
+	require.NoError(t, err)
+	one, two, three := list[2].ID, list[1].ID, list[0].ID
+	setStatus(t, pool, three, quarantine.Resolved)
+
+	counts, err := s.Release(t.Context(), quarantine.Filter{}, "ada", "", true)
+	require.NoError(t, err)
+	require.Equal(t, quarantine.Counts{Matched: 4, Changed: 2, Skipped: 1, Impossible: 1}, counts)
+	require.Equal(t, quarantine.Open, show(t, s, one).Status, "a dry run changes nothing")
+
+	discarded, err := s.Discard(t.Context(), []int64{one, three, 4711}, "ada", "a test")
+	require.NoError(t, err)
+	require.Equal(t, quarantine.Counts{Matched: 2, Changed: 1, Skipped: 1}, discarded)
+	counts, err = s.Release(t.Context(), quarantine.Filter{}, "bob", "mended", false)
+	require.NoError(t, err)
+	require.Equal(t, quarantine.Counts{Matched: 4, Changed: 1, Skipped: 2, Impossible: 1}, counts)
+	require.Equal(t, quarantine.Replaying, show(t, s, two).Status)
+
+	counts, err = s.Release(t.Context(), quarantine.Filter{IDs: []int64{one}}, "bob", "after all", false)
+	require.NoError(t, err)
+	require.Equal(t, 1, counts.Changed, "whoever names a discarded record means it")
+	got := show(t, s, one)
+	require.Equal(t, "bob", got.StatusBy)
+	require.Len(t, got.Decisions, 2)
+	require.Equal(t, quarantine.Decision{From: quarantine.Open, To: quarantine.Discarded, By: "ada", At: got.Decisions[0].At, Note: "a test"}, got.Decisions[0])
+	require.Equal(t, quarantine.Decision{From: quarantine.Discarded, To: quarantine.Replaying, By: "bob", At: got.Decisions[1].At, Note: "after all"}, got.Decisions[1])
+
+	_, err = s.Release(t.Context(), quarantine.Filter{}, "", "", false)
+	require.ErrorContains(t, err, "somebody who makes it")
+}
+
+func TestReleaseByLink(t *testing.T) {
+	t.Parallel()
+	s, _ := newStore(t)
+	waiting := put(t, s, letter(1, 1), letter(2, 2)).Waiting
+	released, err := s.ReleaseByLink(t.Context(), []quarantine.Ruling{{ID: waiting[0].ID, Note: "linked"}})
+	require.NoError(t, err)
+	require.Equal(t, 1, released)
+	released, err = s.ReleaseByLink(t.Context(), []quarantine.Ruling{{ID: waiting[0].ID, Note: "linked"}})
+	require.NoError(t, err)
+	require.Zero(t, released, "it is on its way already")
+	require.Len(t, show(t, s, waiting[0].ID).Decisions, 1)
+
+	page, err := s.WaitingPage(t.Context(), 0, 10)
+	require.NoError(t, err)
+	require.Equal(t, waiting[1:], page)
+	page, err = s.WaitingFor(t.Context(), []string{"stripe:customer:cus_1", "stripe:customer:cus_2"}, 0, 10)
+	require.NoError(t, err)
+	require.Equal(t, waiting[1:], page)
+	page, err = s.WaitingFor(t.Context(), []string{"stripe:customer:cus_9"}, 0, 10)
+	require.NoError(t, err)
+	require.Empty(t, page)
+}
+
+func TestPublish(t *testing.T) {
+	t.Parallel()
+	s, pool := newStore(t)
+	sink := letter(3, 3)
+	sink.Topic = "account-events"
+	ids := []int64{}
+	for _, w := range put(t, s, letter(1, 1), letter(2, 2), sink).Waiting {
+		ids = append(ids, w.ID)
+	}
+	_, err := s.Release(t.Context(), quarantine.Filter{IDs: ids}, "ada", "", false)
+	require.NoError(t, err)
+
+	var busy quarantine.PublishResult
+	result, err := s.Publish(t.Context(), 0, func(ctx context.Context, page []quarantine.Replay) []error {
+		require.Len(t, page, 3)
+		require.Equal(t, []string{"raw.stripe", "raw.stripe", "raw.stripe"}, []string{page[0].Topic, page[1].Topic, page[2].Topic})
+		require.Equal(t, letter(1, 1).Value, page[0].Value)
+		require.Equal(t, "ada", page[0].By)
+		busy, err = s.Publish(ctx, 0, func(context.Context, []quarantine.Replay) []error { panic("the page is locked") })
+		return []error{nil, fault.Transient(fault.Unavailable, errors.New("down")), fault.Permanent(fault.Oversized, errors.New("too large"))}
+	})
+	require.NoError(t, err)
+	require.Zero(t, busy.Last)
+	require.Equal(t, []int{1, 1, 1}, []int{len(result.Published), result.Failed, result.Refused})
+	require.EqualError(t, result.Err, "down")
+	require.NotNil(t, show(t, s, ids[0]).PublishedAt)
+	require.Nil(t, show(t, s, ids[1]).PublishedAt)
+	refused := show(t, s, ids[2])
+	require.Equal(t, []any{quarantine.Open, "oversized", "too large"}, []any{refused.Status, refused.Reason, refused.Error})
+	require.Equal(t, quarantine.Open, refused.Decisions[1].To)
+
+	again, err := s.Publish(t.Context(), 0, func(_ context.Context, page []quarantine.Replay) []error {
+		require.Len(t, page, 1)
+		return []error{nil}
+	})
+	require.NoError(t, err)
+	require.Len(t, again.Published, 1)
+
+	stuck, err := s.RepublishStuck(t.Context(), time.Hour)
+	require.NoError(t, err)
+	require.Zero(t, stuck)
+	_, err = pool.Exec(t.Context(), "UPDATE quarantine SET published_at = now() - interval '2 hours' WHERE id = $1", ids[0])
+	require.NoError(t, err)
+	stats, err := s.Stats(t.Context(), time.Hour)
+	require.NoError(t, err)
+	require.Equal(t, []int{2, 1}, []int{stats.Replaying, stats.Stuck})
+	stuck, err = s.RepublishStuck(t.Context(), time.Hour)
+	require.NoError(t, err)
+	require.Equal(t, 1, stuck)
+	require.Nil(t, show(t, s, ids[0]).PublishedAt)
+}

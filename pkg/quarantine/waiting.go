@@ -1,0 +1,33 @@
+package quarantine
+
+import (
+	"context"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/throughline-dev/throughline/pkg/fault"
+)
+
+// WaitingPage gives the open records without an account whose ids are above after, at most limit, by id.
+func (s *Store) WaitingPage(ctx context.Context, after int64, limit int) ([]Waiting, error) {
+	return s.waiting(ctx, `SELECT id, "references" FROM quarantine WHERE status = 'open' AND reason = $1 AND id > $2
+		ORDER BY id LIMIT $3`, string(fault.Unresolved), after, limit)
+}
+
+// WaitingFor is WaitingPage for the records that a change of these keys (resolve.Keys) may concern.
+//
+// The CTE keeps the planner from walking all open records by id in the hope to meet some soon.
+func (s *Store) WaitingFor(ctx context.Context, keys []string, after int64, limit int) ([]Waiting, error) {
+	return s.waiting(ctx, `WITH hit AS MATERIALIZED (SELECT id, "references", status, reason FROM quarantine WHERE reference_keys && $4)
+		SELECT id, "references" FROM hit WHERE status = 'open' AND reason = $1 AND id > $2 ORDER BY id LIMIT $3`,
+		string(fault.Unresolved), after, limit, keys)
+}
+
+func (s *Store) waiting(ctx context.Context, query string, args ...any) ([]Waiting, error) {
+	rows, err := s.pool.Query(ctx, query, args...)
+	if err != nil {
+		return nil, broken("reading what waits for an account", err)
+	}
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Waiting])
+	return list, broken("reading what waits for an account", err)
+}

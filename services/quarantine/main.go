@@ -1,0 +1,14 @@
+// Command quarantine keeps what could not go on, and releases what a link or a person clears.
+package main
+
+import (
+	"os"
+
+	"github.com/throughline-dev/throughline/pkg/service"
+	"github.com/throughline-dev/throughline/services/quarantine/keep"
+)
+
+func main() {
+	var cfg keep.Config
+	os.Exit(service.Main("quarantine", "Keeps events that could not go on, and releases them when a link or a person clears them.", &cfg, os.Args[1:], cfg.Run))
+}
