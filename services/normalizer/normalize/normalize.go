@@ -8,7 +8,10 @@ package normalize
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -46,19 +49,26 @@ type Tuning struct {
 
 // Validate reports every problem.
 func (t Tuning) Validate() error {
+	var problems []error
 	if t.Workers < 1 || t.Workers > 64 {
-		return fmt.Errorf("THROUGHLINE_NORMALIZER_WORKERS (--workers) is %d, it must be 1 to 64", t.Workers)
+		problems = append(problems, fmt.Errorf("THROUGHLINE_NORMALIZER_WORKERS (--workers) is %d, it must be 1 to 64", t.Workers))
 	}
 	if t.Records < 1 || t.Records > 50_000 {
-		return fmt.Errorf("THROUGHLINE_NORMALIZER_BATCH_RECORDS (--batch-records) is %d, it must be 1 to 50000", t.Records)
+		problems = append(problems, fmt.Errorf("THROUGHLINE_NORMALIZER_BATCH_RECORDS (--batch-records) is %d, it must be 1 to 50000", t.Records))
 	}
-	for name := range t.Tenants {
+	if t.Wait < 0 || t.Wait > maxWait {
+		problems = append(problems, fmt.Errorf("THROUGHLINE_NORMALIZER_BATCH_WAIT (--batch-wait) is %v, it must be 0 to %v", t.Wait, maxWait))
+	}
+	for _, name := range slices.Sorted(maps.Keys(t.Tenants)) {
 		if _, ok := catalog.Find(name); !ok {
-			return fmt.Errorf("THROUGHLINE_TENANTS (--tenant) names %q, which is not a source", name)
+			problems = append(problems, fmt.Errorf("THROUGHLINE_TENANTS (--tenant) names %q, which is not a source", name))
 		}
 	}
-	return nil
+	return errors.Join(problems...)
 }
+
+// maxWait is beyond any sensible wait for more records; events arrive later by it.
+const maxWait = time.Minute
 
 // Run is the whole service: it connects, and works until ctx ends.
 func (c *Config) Run(ctx context.Context, rt *service.Runtime) error {

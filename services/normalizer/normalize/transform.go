@@ -150,7 +150,9 @@ func (n *Normalizer) accountEvent(ctx context.Context, it *item, account [16]byt
 	}
 	into.Topic, into.Key, into.Value = stream.AccountEvents, []byte(ev.AccountID.String()), value
 	if it.raw.Traceparent != "" {
-		into.Headers = append(into.Headers, kgo.RecordHeader{Key: stream.HeaderTraceparent, Value: []byte(n.span(ctx, it))})
+		if next := n.span(ctx, it); next != "" {
+			into.Headers = append(into.Headers, kgo.RecordHeader{Key: stream.HeaderTraceparent, Value: []byte(next)})
+		}
 	}
 	if it.raw.QuarantineID != 0 {
 		into.Headers = append(into.Headers, releaseHeaders(it)...)
@@ -171,10 +173,13 @@ func releaseHeaders(it *item) []kgo.RecordHeader {
 }
 
 // span marks this stage in the event's trace and gives the traceparent that
-// the next stage continues.
+// the next stage continues; "" for a header that is none.
 func (n *Normalizer) span(ctx context.Context, it *item) string {
 	parent := service.WithTraceparent(context.WithoutCancel(ctx), it.raw.Traceparent)
-	if !trace.SpanContextFromContext(parent).IsSampled() {
+	switch above := trace.SpanContextFromContext(parent); {
+	case !above.IsValid():
+		return ""
+	case !above.IsSampled():
 		return it.raw.Traceparent
 	}
 	child, span := n.options.Runtime.Tracer.Start(parent, "normalize", trace.WithSpanKind(trace.SpanKindConsumer), trace.WithAttributes(

@@ -45,14 +45,21 @@ type Tuning struct {
 
 // Validate reports every problem.
 func (t Tuning) Validate() error {
+	var problems []error
 	if t.Records < 1 || t.Records > 50_000 {
-		return fmt.Errorf("THROUGHLINE_SINK_BATCH_RECORDS (--batch-records) is %d, it must be 1 to 50000", t.Records)
+		problems = append(problems, fmt.Errorf("THROUGHLINE_SINK_BATCH_RECORDS (--batch-records) is %d, it must be 1 to 50000", t.Records))
+	}
+	if t.Wait < 0 || t.Wait > maxWait {
+		problems = append(problems, fmt.Errorf("THROUGHLINE_SINK_BATCH_WAIT (--batch-wait) is %v, it must be 0 to %v", t.Wait, maxWait))
 	}
 	if t.BreakerRows < 0 {
-		return fmt.Errorf("THROUGHLINE_SINK_BREAKER_ROWS (--breaker-rows) is %d, it must be 0 or more", t.BreakerRows)
+		problems = append(problems, fmt.Errorf("THROUGHLINE_SINK_BREAKER_ROWS (--breaker-rows) is %d, it must be 0 or more", t.BreakerRows))
 	}
-	return nil
+	return errors.Join(problems...)
 }
+
+// maxWait is beyond any sensible wait for more records; events arrive later by it.
+const maxWait = time.Minute
 
 // Run is the whole service: it connects, and works until ctx ends.
 func (c *Config) Run(ctx context.Context, rt *service.Runtime) error {
