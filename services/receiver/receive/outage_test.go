@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
@@ -109,6 +111,25 @@ func TestASpooledOutageSurvivesARestartAndDrainsInOrder(t *testing.T) {
 	}
 	require.Equal(t, 200, r.post("marketo", call(count)).status)
 	require.EqualValues(t, count/2, r.metric("spooled_total", "source", "marketo"), "the spool is empty, so it is passed by")
+}
+
+// A spool whose oldest entry cannot be published yet holds back what comes
+// after it, though the brokers would take that.
+func TestNothingOvertakesTheSpool(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, nil)
+	waiting := r.receiver.spools["marketo"]
+	require.NoError(t, waiting.Append([]*kgo.Record{{Topic: "raw.not-yet", Value: []byte("first")}}))
+	require.Equal(t, 200, r.post("marketo", example(t, "marketo")).status)
+	require.EqualValues(t, 1, r.metric("spooled_total", "source", "marketo"))
+	require.Zero(t, r.written())
+	require.Equal(t, 200, r.post("looker", example(t, "looker")).status, "another source's spool is another queue")
+	require.EqualValues(t, 1, r.written())
+
+	_, err := kadm.NewClient(r.receiver.client).CreateTopic(t.Context(), 1, 1, nil, "raw.not-yet")
+	require.NoError(t, err)
+	require.Len(t, r.records("marketo", 1), 1)
+	require.Eventually(t, func() bool { return !waiting.Engaged() }, patience, time.Millisecond)
 }
 
 // The client goes on holding what it could not write in time: its bytes must
