@@ -30,6 +30,7 @@ func startEmbedded(t *testing.T, p *place) (url string) {
 	// Errors only: an outage makes warnings, and a test's output is for failures.
 	log := zaptest.NewLogger(t, zaptest.Level(zapcore.ErrorLevel), zaptest.WrapOptions(zap.WithFatalHook(zapcore.WriteThenPanic)))
 	rt := service.NewRuntime(service.Options{Name: "e2e", Log: log, StopTimeout: patience})
+	p.metrics = rt.Registry
 	kafka := stream.Config{Brokers: p.brokers}
 	registry, err := event.NewRegistry(event.RegistryConfig{URL: p.registry})
 	require.NoError(t, err)

@@ -33,7 +33,7 @@ func TestKill(t *testing.T) {
 				f.link("stripe:customer:cus_E2Elater", l.later)
 			}
 			victim.start(stable)
-			f.works(l, "after " + victim.name + " was killed and started again")
+			f.works(l, "after "+victim.name+" was killed and started again")
 		}
 	}
 

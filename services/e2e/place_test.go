@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -48,6 +49,7 @@ type place struct {
 	pool     *pgxpool.Pool
 	kafka    *kgo.Client
 	tap      *tap
+	metrics  prometheus.Gatherer // of the services in this process
 }
 
 // newPlace has topics and a schema, but no accounts yet.
@@ -139,6 +141,21 @@ func (p *place) publish(source string, values ...[]byte) {
 		records = append(records, &kgo.Record{Topic: stream.RawTopic(source), Value: value})
 	}
 	require.NoError(p.t, stream.NewPublisher(p.kafka).Publish(p.t.Context(), records...))
+}
+
+// sum is a metric's value over all its labels.
+func (p *place) sum(name string) (total float64) {
+	p.t.Helper()
+	families, err := p.metrics.Gather()
+	require.NoError(p.t, err)
+	for _, family := range families {
+		if family.GetName() == name {
+			for _, m := range family.GetMetric() {
+				total += m.GetCounter().GetValue() + m.GetGauge().GetValue()
+			}
+		}
+	}
+	return total
 }
 
 // difference says how two sets of names differ, briefly; "" when they do not.

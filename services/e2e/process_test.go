@@ -50,7 +50,7 @@ func (p *process) start(env ...string) {
 	p.t.Helper()
 	log, err := os.OpenFile(p.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	require.NoError(p.t, err)
-	defer log.Close() // the child has its own
+	defer log.Close()                      // the child has its own
 	cmd := exec.Command(p.path, p.args...) //nolint:noctx // kill ends it, in the test's cleanup at the latest
 	cmd.Env = append(append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + filepath.Dir(p.log)}, p.env...), env...)
 	cmd.Stdout, cmd.Stderr = log, log

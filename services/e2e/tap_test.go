@@ -13,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/throughline-dev/throughline/pkg/event"
+	"github.com/throughline-dev/throughline/pkg/source"
 	"github.com/throughline-dev/throughline/pkg/stream"
 	"github.com/throughline-dev/throughline/services/normalizer/normalize"
 	"github.com/throughline-dev/throughline/services/quarantine/keep"
@@ -43,6 +44,8 @@ type tap struct {
 	raw   map[string]int // raw records by mark
 	event map[string]int // account-events by mark
 	dead  map[string]int // the normalizer's dead letters by mark
+	// delivery is how each event of account-events came, by mark.
+	delivery map[string]source.Mode
 
 	rawRecords, tombstones, outRecords int
 	next                               map[stage]int64 // behind the last record of each partition
@@ -69,7 +72,7 @@ func newTap(t *testing.T, p *place) *tap {
 	require.NoError(t, err)
 	decoder, err := event.NewDecoder(registry)
 	require.NoError(t, err)
-	tp := &tap{place: p, raw: map[string]int{}, event: map[string]int{}, dead: map[string]int{}, next: map[stage]int64{}}
+	tp := &tap{place: p, raw: map[string]int{}, event: map[string]int{}, dead: map[string]int{}, delivery: map[string]source.Mode{}, next: map[stage]int64{}}
 	ctx, cancel := context.WithCancel(context.Background())
 	var reading sync.WaitGroup
 	reading.Go(func() {
@@ -97,7 +100,9 @@ func (w *tap) see(ctx context.Context, decoder *event.Decoder, r *kgo.Record) {
 			return
 		}
 		w.outRecords++
-		w.event[markOf([]byte(e.Payload))]++
+		name := markOf([]byte(e.Payload))
+		w.event[name]++
+		w.delivery[name] = e.Delivery
 	case stream.DeadLetters:
 		var d event.DeadLetter
 		if err := decoder.DeadLetter(ctx, r.Value, &d); err != nil {
