@@ -180,3 +180,23 @@ func TestPutSideBySide(t *testing.T) {
 	require.Positive(t, decisions)
 	require.Zero(t, changes)
 }
+
+// TestWhatPostgresRefusesIsKeptBare has the database refuse what nobody foresaw.
+func TestWhatPostgresRefusesIsKeptBare(t *testing.T) {
+	t.Parallel()
+	s, pool := newStore(t)
+	_, err := pool.Exec(t.Context(), "ALTER TABLE quarantine ADD CONSTRAINT odd CHECK (payload->>'id' <> 'evt_3')")
+	require.NoError(t, err)
+	var letters []quarantine.Letter
+	for n := range 8 {
+		letters = append(letters, letter(n, int64(n)))
+	}
+	require.Equal(t, 8, put(t, s, letters...).Inserted)
+	list, err := s.List(t.Context(), quarantine.Filter{})
+	require.NoError(t, err)
+	for _, r := range list {
+		d := show(t, s, r.ID)
+		require.Equal(t, d.SourceEventID == "evt_3", d.Payload == nil, d.SourceEventID)
+		require.Contains(t, string(d.Raw), d.SourceEventID, "the bytes are always there")
+	}
+}

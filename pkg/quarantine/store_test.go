@@ -157,3 +157,22 @@ func TestPublish(t *testing.T) {
 	require.Equal(t, 1, stuck)
 	require.Nil(t, show(t, s, ids[0]).PublishedAt)
 }
+
+// TestPublishedButNotMarked is a crash between the brokers' acknowledgement and the commit.
+func TestPublishedButNotMarked(t *testing.T) {
+	t.Parallel()
+	s, _ := newStore(t)
+	put(t, s, letter(1, 1))
+	_, err := s.Release(t.Context(), quarantine.Filter{}, "ada", "", false)
+	require.NoError(t, err)
+	ctx, crash := context.WithCancel(t.Context())
+	_, err = s.Publish(ctx, 0, func(context.Context, []quarantine.Replay) []error {
+		crash()
+		return []error{nil}
+	})
+	require.Error(t, err)
+	require.False(t, fault.IsPermanent(err))
+	again, err := s.Publish(t.Context(), 0, func(_ context.Context, page []quarantine.Replay) []error { return make([]error, len(page)) })
+	require.NoError(t, err)
+	require.Len(t, again.Published, 1, "it is published once more")
+}
