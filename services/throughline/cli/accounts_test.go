@@ -1,0 +1,54 @@
+package cli_test
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestAccounts(t *testing.T) {
+	t.Parallel()
+	inDatabase(t).golden("accounts", scrubTimes,
+		[]string{"accounts", "list"},
+		[]string{"accounts", "add", "Acme GmbH", "--id", acme, "--domain", "https://www.Acme.example/about"},
+		[]string{"accounts", "add", "Acme GmbH", "--id", acme, "--domain", "acme.example"},
+		[]string{"accounts", "add", "Other", "--id", acme},
+		[]string{"accounts", "add", "Bad", "--domain", "not a domain"},
+		[]string{"accounts", "add", "Nimbus", "--id", "0f6e9b1c-6f0e-4c5e-9b61-3f6f6d2a0002", "--json"},
+		[]string{"accounts", "list"},
+		[]string{"accounts", "list", "nimb", "--json"},
+		[]string{"accounts", "list", "--limit", "1"},
+	)
+}
+
+func TestImport(t *testing.T) {
+	t.Parallel()
+	sh := inDatabase(t)
+	sh.input = "id,name,domain,stripe,hubspot/62515:contact,email\n" +
+		acme + ",Acme GmbH,acme.example,cus_1;cus_2,901,kim@acme.example\n" +
+		"0f6e9b1c-6f0e-4c5e-9b61-3f6f6d2a0002,Nimbus,,cus_3,,\n"
+	sh.golden("import", scrubTimes,
+		[]string{"accounts", "import", "-"},
+		[]string{"accounts", "import", "-", "--json"},
+		[]string{"accounts", "list"},
+		[]string{"links", acme},
+		[]string{"links", "--source", "stripe", "--id", "cus_3", "--json"},
+		[]string{"links", "--source", "zendesk"},
+		[]string{"accounts", "import", "no-such-file.csv"},
+	)
+}
+
+func TestImportNamesEveryProblemAndChangesNothing(t *testing.T) {
+	t.Parallel()
+	sh := inDatabase(t)
+	file := filepath.Join(t.TempDir(), "accounts.csv")
+	require.NoError(t, os.WriteFile(file, []byte("name,id,domain\nAcme,4711,acme.example\n,,\nNimbus,,not a domain\n"), 0o600))
+	r := sh.run("accounts", "import", file)
+	require.Equal(t, 1, r.code)
+	require.Contains(t, r.err, file+":2: ")
+	require.Contains(t, r.err, file+":4: ")
+	require.Contains(t, r.err, "nothing was imported: mend ")
+	require.Empty(t, sh.must("accounts", "list"))
+}

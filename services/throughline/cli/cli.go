@@ -1,0 +1,126 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/alecthomas/kong"
+	"golang.org/x/term"
+
+	"github.com/throughline-dev/throughline/pkg/service"
+)
+
+const (
+	name    = "throughline"
+	summary = "One timeline per account, from every tool that a company sells, bills and supports with. " +
+		"Beside `make run`, every command works without a setting."
+)
+
+// Streams is where a run reads and writes, and its environment. Tests give
+// their own.
+type Streams struct {
+	In       io.Reader
+	Out, Err io.Writer
+	// Env is like os.LookupEnv.
+	Env func(string) (string, bool)
+	// InTerminal, OutTerminal and ErrTerminal: a person sits there.
+	InTerminal, OutTerminal, ErrTerminal bool
+}
+
+// Standard gives the process's own streams and environment.
+func Standard() Streams {
+	is := func(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }
+	return Streams{
+		In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Env: os.LookupEnv,
+		InTerminal: is(os.Stdin), OutTerminal: is(os.Stdout), ErrTerminal: is(os.Stderr),
+	}
+}
+
+// Run runs one command line (without the program's name) and gives the exit
+// code. It ends when ctx does. more adds commands to this package's own.
+func Run(ctx context.Context, args []string, streams Streams, more ...Command) int {
+	s := newSession(streams)
+	if len(args) == 0 {
+		// Nothing was asked: show what can be, where an answer will not be taken for one.
+		_, err := s.parse([]string{"--help"}, streams.Err, more)
+		s.report(err)
+		return service.ExitConfig
+	}
+	chosen, err := s.parse(args, streams.Out, more)
+	if err == nil {
+		chosen.BindTo(ctx, (*context.Context)(nil))
+		err = chosen.Run(s)
+	}
+	if ctxErr := ctx.Err(); err != nil && ctxErr != nil && errors.Is(err, ctxErr) {
+		err = errors.New("interrupted")
+	}
+	s.report(err)
+	return service.ExitCode(err)
+}
+
+// root is the whole command line.
+type root struct {
+	connections
+
+	Timeline   timelineCommand   `cmd:"" group:"Timelines" help:"Show an account's events in the order in which they happened."`
+	Accounts   accountsCommand   `cmd:"" group:"Accounts and links" help:"Import, add and list accounts."`
+	Link       linkCommand       `cmd:"" group:"Accounts and links" help:"Say which account a vendor's id belongs to; what waits for it in quarantine is released."`
+	Links      linksCommand      `cmd:"" group:"Accounts and links" help:"List links."`
+	Quarantine quarantineCommand `cmd:"" group:"Quarantine" help:"List, show, release and discard what could not go on."`
+	Topics     topicsCommand     `cmd:"" group:"Setting up" help:"Create and configure the Kafka topics."`
+	Migrate    migrateCommand    `cmd:"" group:"Setting up" help:"Bring the Postgres schema up to date."`
+	Send       sendCommand       `cmd:"" group:"Developing" help:"Sign a body as a vendor would, and post it to a receiver."`
+	EventTypes eventTypesCommand `cmd:"" group:"Developing" help:"List vendors' types and their event_type."`
+	Version    versionCommand    `cmd:"" group:"Developing" help:"Print the version."`
+}
+
+func (s *session) parse(args []string, out io.Writer, more []Command) (*kong.Context, error) {
+	options := []kong.Option{
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true, WrapUpperBound: 110}),
+		kong.Help(s.root.printHelp),
+		kong.Vars{"receiver": localReceiver, "sources": strings.Join(sourceNames(), ", "),
+			"reasons": strings.Join(quarantineReasons(), ", ")},
+		kong.PostBuild(localDefaults),
+		kong.PostBuild(func(k *kong.Kong) error {
+			s.help = helpFor(k.Model.Node, args)
+			return nil
+		}),
+		kong.BindTo(s.Streams.Out, (*io.Writer)(nil)),
+		kong.Bind(s.Streams),
+		kong.BindToProvider(s.set),
+	}
+	s.root.others = map[string]need{}
+	for _, c := range more {
+		s.root.others[c.Name] = c.needs()
+		options = append(options, kong.DynamicCommand(c.Name, c.Help, "Developing", c.Target))
+	}
+	return service.Parse(args, &s.root, service.WithName(name, summary), service.WithEnv(s.Env),
+		service.WithOutput(out, s.Err), service.WithKong(options...))
+}
+
+// session is one run.
+type session struct {
+	Streams
+	root  root
+	help  string // the command line whose --help fits what was typed
+	color bool
+	now   func() time.Time
+}
+
+func newSession(streams Streams) *session {
+	s := &session{Streams: streams, now: time.Now, help: name + " --help"}
+	noColor, _ := s.Env("NO_COLOR")
+	terminal, _ := s.Env("TERM")
+	s.color = s.OutTerminal && noColor == "" && terminal != "dumb"
+	return s
+}
+
+// say writes a line for people, beside the result.
+func (s *session) say(format string, args ...any) {
+	fmt.Fprintln(s.Err, clean(fmt.Sprintf(format, args...)))
+}

@@ -1,0 +1,197 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/alecthomas/kong"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/throughline-dev/throughline/pkg/postgres"
+	"github.com/throughline-dev/throughline/pkg/stream"
+)
+
+// What `make run` starts. DESIGN fixes these addresses; the command line takes
+// them where nothing is set.
+const (
+	localPostgres = "postgres://throughline@127.0.0.1:15432/throughline"
+	localBroker   = "127.0.0.1:19092"
+	localReceiver = "http://127.0.0.1:8080"
+)
+
+// brokerTimeout bounds the first answer of the brokers.
+const brokerTimeout = 10 * time.Second
+
+// postgresFlags and kafkaFlags are the services' own flags without their
+// Validate, so that a command is not refused for a setting it does not use.
+type (
+	postgresFlags postgres.Config
+	kafkaFlags    stream.Config
+)
+
+// connections are the settings that commands share.
+type connections struct {
+	Postgres postgresFlags `embed:"" group:"Connections"`
+	Kafka    kafkaFlags    `embed:"" group:"Connections"`
+
+	needed need
+	others map[string]need // of other packages' commands, by name
+}
+
+// need says which connections a command uses.
+type need int
+
+const (
+	needsPostgres need = 1 << iota
+	needsKafka
+)
+
+// BeforeApply is kong's: it learns what the chosen command needs.
+func (c *connections) BeforeApply(ctx *kong.Context) error {
+	if node := ctx.Selected(); node != nil {
+		c.needed = c.needOf(node)
+	}
+	return nil
+}
+
+// Validate reports every problem with the settings that the chosen command uses.
+func (c *connections) Validate() error {
+	var problems []error
+	if c.needed&needsPostgres != 0 {
+		problems = append(problems, postgres.Config(c.Postgres).Validate())
+	}
+	if c.needed&needsKafka != 0 {
+		problems = append(problems, stream.Config(c.Kafka).Validate())
+	}
+	return errors.Join(problems...)
+}
+
+// needOf gives the connections that a command uses.
+func (c *connections) needOf(node *kong.Node) need {
+	if node.Target.IsValid() && node.Target.CanAddr() {
+		if command, ok := node.Target.Addr().Interface().(interface{ needs() need }); ok {
+			return command.needs()
+		}
+	}
+	return c.others[node.Name]
+}
+
+// localDefaults gives the connection flags the defaults of `make run`.
+func localDefaults(k *kong.Kong) error {
+	defaults := map[string]string{"postgres-url": localPostgres, "kafka-brokers": localBroker}
+	for _, flag := range k.Model.Flags {
+		if value, ok := defaults[flag.Name]; ok {
+			flag.HasDefault, flag.Default = true, value
+			flag.Help += " Default: what `make run` starts, " + value + "."
+		}
+	}
+	return nil
+}
+
+// database opens Postgres. The caller closes the pool.
+func (s *session) database(ctx context.Context) (*pgxpool.Pool, error) {
+	return postgres.Open(ctx, postgres.Config(s.root.Postgres), name)
+}
+
+// kafka makes a client and proves that the brokers answer. The caller closes it.
+func (s *session) kafka(ctx context.Context) (*kgo.Client, error) {
+	cl, err := stream.NewClient(stream.Config(s.root.Kafka), stream.Deps{Name: "cli"})
+	if err != nil {
+		return nil, err
+	}
+	bounded, cancel := context.WithTimeout(ctx, brokerTimeout)
+	defer cancel()
+	if err := cl.Ping(bounded); err != nil {
+		cl.Close()
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		return nil, &unreachable{what: "Kafka at " + strings.Join(s.root.Kafka.Brokers, ","), err: err}
+	}
+	return cl, nil
+}
+
+// unreachable is a connection that could not be made.
+type unreachable struct {
+	what string
+	err  error
+}
+
+func (u *unreachable) Error() string { return "connecting to " + u.what + ": " + u.err.Error() }
+func (u *unreachable) Unwrap() error { return u.err }
+
+// explain gives an error as one line that ends with what to do, where that is
+// known.
+func (s *session) explain(err error) string {
+	text := strings.Join(strings.Fields(err.Error()), " ")
+	var refused *pgconn.ConnectError
+	if errors.As(err, &refused) {
+		// The library tells of each address and each attempt; one says enough.
+		first, _, _ := strings.Cut(errors.Unwrap(refused).Error(), "\n")
+		text = "connecting to Postgres: " + first
+	}
+	if next := s.nextStep(err); next != "" {
+		return text + ": " + next
+	}
+	return text
+}
+
+func (s *session) nextStep(err error) string {
+	var pg *pgconn.PgError
+	var refused *pgconn.ConnectError
+	var kafka *unreachable
+	switch {
+	case errors.As(err, &pg):
+		return s.postgresStep(pg.Code)
+	case errors.As(err, &refused):
+		if s.root.Postgres.URL == localPostgres {
+			return "start `make run`, or set THROUGHLINE_POSTGRES_URL to the database to use"
+		}
+		return "check that the server of THROUGHLINE_POSTGRES_URL runs and is reachable from here"
+	case errors.As(err, &kafka):
+		if slices.Equal(s.root.Kafka.Brokers, []string{localBroker}) {
+			return "start `make run`, or set THROUGHLINE_KAFKA_BROKERS to the brokers to use"
+		}
+		return "check THROUGHLINE_KAFKA_BROKERS (and _TLS, _SASL_MECHANISM, _USER), and that the brokers run"
+	}
+	return ""
+}
+
+// postgresStep knows the SQLSTATEs that a person can do something about.
+func (s *session) postgresStep(code string) string {
+	switch code {
+	case "42P01", "42703": // undefined table, undefined column
+		return "the schema is not there or is older than this program; run `throughline migrate`"
+	case "28P01", "28000": // invalid password, invalid authorization
+		return "check the user and the password in THROUGHLINE_POSTGRES_URL"
+	case "3D000": // no such database
+		return "create the database, or name another in THROUGHLINE_POSTGRES_URL"
+	case "42501": // insufficient privilege
+		return "grant the user of THROUGHLINE_POSTGRES_URL the right, or use another"
+	}
+	return ""
+}
+
+// withDatabase opens Postgres for as long as use runs.
+func (s *session) withDatabase(ctx context.Context, use func(*pgxpool.Pool) error) error {
+	pool, err := s.database(ctx)
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	return use(pool)
+}
+
+// plural gives "1 event", "2 events".
+func plural(n int64, what string) string {
+	if n == 1 {
+		return fmt.Sprintf("1 %s", what)
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}

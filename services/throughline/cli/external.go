@@ -1,0 +1,51 @@
+package cli
+
+import (
+	"slices"
+
+	"github.com/throughline-dev/throughline/pkg/postgres"
+	"github.com/throughline-dev/throughline/pkg/stream"
+)
+
+// Command is a command that another package implements.
+type Command struct {
+	Name, Help string
+	// Target is a pointer to a kong struct. Its Run method may take, in any order,
+	// a context.Context, an io.Writer (standard output), the Streams and the
+	// Connections. Its flags must not repeat those of the connections.
+	Target any
+	// Postgres and Kafka: it uses the connection, so its flags are shown in
+	// --help and checked.
+	Postgres, Kafka bool
+}
+
+// Connections are the connection settings that somebody gave, without the
+// defaults that stand for `make run`: what a command of another package needs
+// to tell "use this one" from "use your own".
+type Connections struct {
+	Kafka    stream.Config
+	Postgres postgres.Config
+}
+
+func (c Command) needs() need {
+	var n need
+	if c.Postgres {
+		n |= needsPostgres
+	}
+	if c.Kafka {
+		n |= needsKafka
+	}
+	return n
+}
+
+// set gives what somebody set; the URL and the brokers are empty where nobody has.
+func (s *session) set() (Connections, error) {
+	c := Connections{Kafka: stream.Config(s.root.Kafka), Postgres: postgres.Config(s.root.Postgres)}
+	if slices.Equal(c.Kafka.Brokers, []string{localBroker}) {
+		c.Kafka = stream.Config{}
+	}
+	if c.Postgres.URL == localPostgres {
+		c.Postgres.URL = ""
+	}
+	return c, nil
+}

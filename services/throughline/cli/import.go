@@ -1,0 +1,88 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/throughline-dev/throughline/pkg/resolve"
+)
+
+// maxImportProblems is how many lines of a wrong file are named: a file with
+// another separator has as many problems as lines.
+const maxImportProblems = 20
+
+type accountsImportCommand struct {
+	File string `arg:"" help:"The CSV file; - reads standard input."`
+	byFlags
+	outputFlags
+}
+
+// Help is kong's: what --help says beyond the summary.
+func (*accountsImportCommand) Help() string {
+	return "The first line names the columns: name (needed), id (a UUID), domain, and any number that are named like the beginning of " +
+		"a reference (stripe, hubspot:contact, zendesk/1234:organization, email), whose cells hold the account's ids there, separated by ';'. " +
+		"A file is imported whole or, when any line is wrong, not at all. Importing it again changes names and domains and adds what is new."
+}
+
+func (*accountsImportCommand) needs() need { return needsPostgres }
+
+// importView is what --json shows.
+type importView struct {
+	Lines           int `json:"lines"`
+	AccountsAdded   int `json:"accounts_added"`
+	AccountsChanged int `json:"accounts_changed"`
+	LinksAdded      int `json:"links_added"`
+	LinksPresent    int `json:"links_present"`
+}
+
+// Run is kong's.
+func (c *accountsImportCommand) Run(ctx context.Context, s *session) error {
+	from := s.In
+	if c.File != "-" {
+		file, err := os.Open(c.File)
+		if err != nil {
+			return fmt.Errorf("opening the file: %w", err)
+		}
+		defer file.Close()
+		from = file
+	}
+	return s.withDatabase(ctx, func(pool *pgxpool.Pool) error { return c.load(ctx, s, pool, from) })
+}
+
+func (c *accountsImportCommand) load(ctx context.Context, s *session, pool *pgxpool.Pool, from io.Reader) error {
+	bar := s.newProgress("importing", 0)
+	result, err := store(pool).Import(ctx, from, c.author(), func(done, total int) {
+		bar.total = int64(total)
+		bar.at(int64(done), fmt.Sprintf("%d of %d accounts and links", done, total))
+	})
+	bar.end()
+	var wrong *resolve.ImportError
+	switch {
+	case errors.As(err, &wrong):
+		return c.problems(s, wrong)
+	case err != nil:
+		return err
+	case c.JSON:
+		return writeJSON(s, importView(result))
+	}
+	_, err = fmt.Fprintf(s.Out, "%s read: %s added, %d changed; %s added, %d already there\n", plural(int64(result.Lines), "line"),
+		plural(int64(result.AccountsAdded), "account"), result.AccountsChanged,
+		plural(int64(result.LinksAdded), "link"), result.LinksPresent)
+	return err
+}
+
+func (c *accountsImportCommand) problems(s *session, wrong *resolve.ImportError) error {
+	for i, p := range wrong.Problems {
+		if i == maxImportProblems {
+			s.say("… and %d more", len(wrong.Problems)-i)
+			break
+		}
+		s.say("%s:%d: %s", c.File, p.Line, p.Problem)
+	}
+	return fmt.Errorf("nothing was imported: mend %s and import again", plural(int64(len(wrong.Problems)), "problem"))
+}

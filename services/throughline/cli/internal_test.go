@@ -1,0 +1,99 @@
+package cli
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestSince(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 3, 31, 12, 0, 0, 0, time.UTC)
+	for value, want := range map[since]time.Time{
+		"":                          {},
+		"all":                       {},
+		"30m":                       now.Add(-30 * time.Minute),
+		"12h":                       now.Add(-12 * time.Hour),
+		"90d":                       time.Date(2025, 12, 31, 12, 0, 0, 0, time.UTC),
+		"2w":                        time.Date(2026, 3, 17, 12, 0, 0, 0, time.UTC),
+		"1y":                        time.Date(2025, 3, 31, 12, 0, 0, 0, time.UTC),
+		"2026-01-31":                time.Date(2026, 1, 31, 0, 0, 0, 0, time.UTC),
+		"2026-01-31T15:04":          time.Date(2026, 1, 31, 15, 4, 0, 0, time.UTC),
+		"2026-01-31T15:04:05.5Z":    time.Date(2026, 1, 31, 15, 4, 5, 5e8, time.UTC),
+		"2026-01-31T15:04:05+02:00": time.Date(2026, 1, 31, 13, 4, 5, 0, time.UTC),
+		"2026-01-31 15:04:05":       time.Date(2026, 1, 31, 15, 4, 5, 0, time.UTC),
+	} {
+		got, err := value.time(now)
+		require.NoError(t, err, value)
+		require.True(t, want.Equal(got), "%s: %s", value, got)
+	}
+	for _, value := range []since{"d", "-1d", "90", "1.5h", "tomorrow", "2026-13-01", "99999999d", "4294967295y", "90 d"} {
+		require.Error(t, value.Validate(), value)
+	}
+}
+
+func TestClean(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{
+		"plain":               "plain",
+		"Grüße 👩‍💻 日本":        "Grüße 👩‍💻 日本",
+		"a\tb\r\nc":           "a b  c",
+		"\x1b]0;title\x07":    "<U+001B>]0;title<U+0007>",
+		"\u009b31m":           "<U+009B>31m",
+		"a\u202eb\u2066c":     "a<U+202E>b<U+2066>c",
+		"zero\u200bwidth":     "zero<U+200B>width",
+		"line\u2028separator": "line separator",
+		"bad \xff utf8":       "bad \ufffd utf8",
+	} {
+		require.Equal(t, want, clean(in))
+	}
+}
+
+func TestProgress(t *testing.T) {
+	t.Parallel()
+	clock := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	start := func(terminal bool) (*progress, *bytes.Buffer) {
+		var out bytes.Buffer
+		s := &session{Streams: Streams{Err: &out, ErrTerminal: terminal}, now: func() time.Time { return clock }}
+		return s.newProgress("importing", 200), &out
+	}
+	line := "importing [######..................] 25% 50 of 200, 30s left"
+
+	bar, out := start(true)
+	bar.at(1, "1 of 200")
+	require.Empty(t, out.String(), "what is done at once is not shown")
+	clock = clock.Add(10 * time.Second)
+	bar.at(50, "50 of 200")
+	require.Equal(t, "\r"+line, out.String())
+	bar.at(51, "51 of 200")
+	require.Equal(t, "\r"+line, out.String(), "not more often than the eye can follow")
+	bar.end()
+	require.Equal(t, "\r"+line+"\r"+strings.Repeat(" ", len(line))+"\r", out.String())
+
+	bar, out = start(false)
+	clock = clock.Add(10 * time.Second)
+	bar.at(50, "50 of 200")
+	bar.end()
+	require.Equal(t, line+"\n", out.String(), "in a log nothing is rewritten")
+}
+
+func TestColor(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		terminal bool
+		env      map[string]string
+		want     bool
+	}{
+		{terminal: true, want: true},
+		{terminal: false, want: false},
+		{terminal: true, env: map[string]string{"NO_COLOR": "1"}, want: false},
+		{terminal: true, env: map[string]string{"NO_COLOR": ""}, want: true},
+		{terminal: true, env: map[string]string{"TERM": "dumb"}, want: false},
+	} {
+		s := newSession(Streams{OutTerminal: c.terminal, Env: func(name string) (string, bool) { v, ok := c.env[name]; return v, ok }})
+		require.Equal(t, c.want, s.color, c)
+	}
+}

@@ -1,0 +1,74 @@
+package cli_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/stretchr/testify/require"
+)
+
+func (s *shell) pool() *pgxpool.Pool {
+	s.t.Helper()
+	pool, err := pgxpool.New(s.t.Context(), s.env["THROUGHLINE_POSTGRES_URL"])
+	require.NoError(s.t, err)
+	s.t.Cleanup(pool.Close)
+	return pool
+}
+
+// quarantine puts n records into quarantine that wait for this reference.
+func (s *shell) quarantine(n int, reason, source, key string) {
+	s.t.Helper()
+	_, err := s.pool().Exec(s.t.Context(), `INSERT INTO quarantine (dedup_key, reason, error, source, event_type, source_event_id, topic, partition, "offset", raw, payload, "references", reference_keys, status_by, first_seen, last_seen)
+		SELECT $2 || $4 || i, $2, 'no link or account for ' || $4, $3, 'invoice.paid', 'evt_' || i, 'raw.' || $3, 0, i, convert_to('{"n":' || i || '}', 'UTF8'),
+			jsonb_build_object('n', i), CASE $3 WHEN '' THEN '[]' ELSE jsonb_build_array(jsonb_build_object('source', $3, 'kind', split_part($4, ':', 2), 'id', split_part($4, ':', 3))) END,
+			ARRAY[$4], 'feed', '2026-01-05T08:00:00Z', '2026-01-05T08:00:00Z'
+		FROM generate_series(1, $1) AS i`, n, reason, source, key)
+	require.NoError(s.t, err)
+}
+
+func TestLink(t *testing.T) {
+	t.Parallel()
+	sh := inDatabase(t)
+	sh.must("accounts", "add", "Acme GmbH", "--id", acme, "--domain", "acme.example")
+	sh.must("accounts", "add", "Nimbus", "--id", "0f6e9b1c-6f0e-4c5e-9b61-3f6f6d2a0002")
+	sh.quarantine(3, "unresolved_account", "stripe", "stripe:customer:cus_1")
+	sh.quarantine(2, "malformed", "stripe", "stripe:customer:cus_1")
+	sh.golden("link", scrubTimes,
+		[]string{"link", "stripe:cus_1", "acme.example"},
+		[]string{"link", "stripe:customer:cus_1", acme},
+		[]string{"link", "stripe:cus_1", "Nimbus"},
+		[]string{"link", "hubspot/62515:contact:901", "Nimbus", "--json"},
+		[]string{"link", "email:Kim@Acme.example", "Nimbus", "--by", "sam", "--wait"},
+		[]string{"link", "stripe:kustomer:cus_1", "Nimbus"},
+		[]string{"link", "strype:cus_1", "Nimbus"},
+		[]string{"link", "cus_1", "Nimbus"},
+		[]string{"link", "stripe:cus_9", "Nobody"},
+		[]string{"links"},
+		[]string{"links", "--limit", "1", "--json"},
+	)
+}
+
+func TestLinkWaits(t *testing.T) {
+	t.Parallel()
+	sh := inDatabase(t)
+	sh.must("accounts", "add", "Acme GmbH", "--id", acme)
+	sh.quarantine(2, "unresolved_account", "stripe", "stripe:customer:cus_1")
+	late := sh.run("link", "stripe:cus_1", acme, "--wait", "--timeout", "10ms")
+	require.Equal(t, 1, late.code)
+	require.Contains(t, late.err, "2 events still in quarantine after 10ms: do the quarantine service")
+
+	pool := sh.pool()
+	sh.quarantine(2, "unresolved_account", "stripe", "stripe:customer:cus_2")
+	done := make(chan result, 1)
+	go func() { done <- sh.run("link", "stripe:cus_2", acme, "--wait", "--timeout", "1m") }()
+	require.Eventually(t, func() bool { // it has counted once the link is there
+		var links int
+		return pool.QueryRow(t.Context(), "SELECT count(*) FROM account_links").Scan(&links) == nil && links == 2
+	}, 30*time.Second, 10*time.Millisecond)
+	_, err := pool.Exec(t.Context(), "UPDATE quarantine SET status = 'resolved', outcome = 'inserted'")
+	require.NoError(t, err)
+	r := <-done
+	require.Zero(t, r.code, r.err)
+	require.Contains(t, r.err, "2 events released from quarantine")
+}

@@ -1,0 +1,45 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/throughline-dev/throughline/pkg/postgres"
+)
+
+type migrateCommand struct{}
+
+// Help is kong's: what --help says beyond the summary.
+func (*migrateCommand) Help() string {
+	return "Does nothing where the schema is up to date. Any number of processes may migrate at once: one works, the others " +
+		"wait up to five minutes. Connect to Postgres itself, not through a pooler in transaction mode."
+}
+
+func (*migrateCommand) needs() need { return needsPostgres }
+
+// Run is kong's.
+func (c *migrateCommand) Run(ctx context.Context, s *session) error {
+	return s.withDatabase(ctx, func(pool *pgxpool.Pool) error {
+		if err := postgres.Migrate(ctx, pool, s.plainLog()); err != nil {
+			return err
+		}
+		var version int64
+		if err := pool.QueryRow(ctx, "SELECT max(version_id) FROM goose_db_version WHERE is_applied").Scan(&version); err != nil {
+			return fmt.Errorf("reading the schema's version: %w", err)
+		}
+		_, err := fmt.Fprintf(s.Out, "the schema is up to date, at version %d\n", version)
+		return err
+	})
+}
+
+// plainLog shows a package's log lines to a person: the message and its fields.
+func (s *session) plainLog() *zap.Logger {
+	encoder := zapcore.NewConsoleEncoder(zapcore.EncoderConfig{
+		MessageKey: "msg", ConsoleSeparator: " ", EncodeDuration: zapcore.StringDurationEncoder,
+	})
+	return zap.New(zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(s.Err)), zap.InfoLevel))
+}

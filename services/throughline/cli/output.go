@@ -1,0 +1,125 @@
+package cli
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/jedib0t/go-pretty/v6/text"
+)
+
+// clipRunes is where a wide column ends on a terminal, so that a row stays a line.
+const clipRunes = 72
+
+// outputFlags is embedded in each command that lists something.
+type outputFlags struct {
+	JSON bool `name:"json" help:"Print one JSON object a line, for programs."`
+}
+
+// column is one column of a table of T.
+type column[T any] struct {
+	title string
+	text  func(T) string
+	wide  bool // clipped on a terminal
+}
+
+// list prints items as a table, or as JSON lines.
+func list[T any](s *session, asJSON bool, items []T, columns []column[T]) error {
+	if asJSON {
+		return writeJSON(s, items...)
+	}
+	if len(items) == 0 {
+		return nil
+	}
+	header := make(table.Row, len(columns))
+	for i, c := range columns {
+		header[i] = c.title
+	}
+	w := s.newTable()
+	w.AppendHeader(header)
+	for _, item := range items {
+		row := make(table.Row, len(columns))
+		for i, c := range columns {
+			row[i] = s.cell(c.text(item), c.wide)
+		}
+		w.AppendRow(row)
+	}
+	_, err := fmt.Fprintln(s.Out, w.Render())
+	return err
+}
+
+// writeJSON prints one JSON object a line.
+func writeJSON[T any](s *session, items ...T) error {
+	w := bufio.NewWriter(s.Out)
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	for _, item := range items {
+		if err := enc.Encode(item); err != nil {
+			return fmt.Errorf("writing JSON: %w", err)
+		}
+	}
+	return w.Flush()
+}
+
+// newTable has neither lines nor borders: a row can be cut and pasted.
+func (s *session) newTable() table.Writer {
+	w := table.NewWriter()
+	style := table.StyleDefault
+	style.Options = table.OptionsNoBordersAndSeparators
+	style.Box.PaddingLeft, style.Box.PaddingRight = "", "  "
+	style.Format.Header = text.FormatDefault
+	if s.color {
+		style.Color.Header = text.Colors{text.Bold}
+	}
+	w.SetStyle(style)
+	w.SuppressTrailingSpaces()
+	return w
+}
+
+func (s *session) cell(value string, wide bool) string {
+	value = clean(value)
+	if wide && s.OutTerminal {
+		value = text.Snip(value, clipRunes, "…")
+	}
+	return value
+}
+
+// clean makes text from outside (a ticket's subject, a server's answer) one
+// printable line: a control or format character could steer a terminal, or
+// reorder what stands beside it, and becomes a space or is named.
+func clean(value string) string {
+	if !strings.ContainsFunc(value, steers) && !strings.ContainsRune(value, unicode.ReplacementChar) {
+		return value
+	}
+	var b strings.Builder
+	for _, r := range value {
+		switch {
+		case unicode.IsSpace(r):
+			b.WriteByte(' ')
+		case steers(r):
+			fmt.Fprintf(&b, "<U+%04X>", r)
+		default:
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
+}
+
+// steers: C0, C1, DEL, and the format characters (direction, zero width) but for
+// the joiner that emoji and several scripts are written with.
+func steers(r rune) bool {
+	const joiner = '\u200d'
+	return unicode.IsControl(r) || unicode.Is(unicode.Cf, r) && r != joiner || r == '\u2028' || r == '\u2029'
+}
+
+// stamp is how tables show a time: UTC, to the second.
+func stamp(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format("2006-01-02T15:04:05Z")
+}

@@ -1,0 +1,123 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/throughline-dev/throughline/pkg/fault"
+	"github.com/throughline-dev/throughline/pkg/quarantine"
+)
+
+type quarantineCommand struct {
+	List    quarantineListCommand    `cmd:"" help:"List records, the last seen first."`
+	Show    quarantineShowCommand    `cmd:"" help:"Show everything about one record, its payload included."`
+	Release quarantineReleaseCommand `cmd:"" help:"Send records through their raw topics again."`
+	Discard quarantineDiscardCommand `cmd:"" help:"Give records up. They stay readable, and can be released by id."`
+}
+
+// recordFilter are the flags that say which records are meant.
+type recordFilter struct {
+	Reason quarantineReason `name:"reason" placeholder:"REASON" help:"Only with this reason: ${reasons}."`
+	Source string           `name:"source" help:"Only of this source."`
+	Since  since            `name:"since" placeholder:"WHEN" help:"Only last seen since: 90d, 12h, 2026-01-31, or all."`
+}
+
+// quarantineReason is a reason that a dead letter can have.
+type quarantineReason string
+
+func quarantineReasons() []string {
+	var names []string
+	for _, r := range fault.Reasons() {
+		if r == fault.DeadLetterReason(fault.Permanent(r, fmt.Errorf("%s", r))) {
+			names = append(names, string(r))
+		}
+	}
+	return names
+}
+
+// Validate is kong's.
+func (r quarantineReason) Validate() error {
+	if r == "" {
+		return nil
+	}
+	for _, known := range quarantineReasons() {
+		if string(r) == known {
+			return nil
+		}
+	}
+	return fmt.Errorf("should be one of %s, but is %q", strings.Join(quarantineReasons(), ", "), string(r))
+}
+
+func (f recordFilter) filter(now time.Time) (quarantine.Filter, error) {
+	from, err := f.Since.time(now)
+	if err != nil {
+		return quarantine.Filter{}, usage("--since: %v", err)
+	}
+	return quarantine.Filter{Reason: string(f.Reason), Source: f.Source, Since: from}, nil
+}
+
+func (f recordFilter) given() bool { return f.Reason != "" || f.Source != "" || f.Since != "" }
+
+type quarantineListCommand struct {
+	recordFilter
+	Status string `name:"status" default:"open" enum:"open,replaying,resolved,discarded,all" help:"Only in this status: ${enum}."`
+	Limit  int    `name:"limit" default:"100" placeholder:"N" help:"At most so many (${default})."`
+	outputFlags
+}
+
+func (*quarantineListCommand) needs() need { return needsPostgres }
+
+// Validate is kong's.
+func (c *quarantineListCommand) Validate() error { return checkLimit(c.Limit) }
+
+// Run is kong's.
+func (c *quarantineListCommand) Run(ctx context.Context, s *session) error {
+	filter, err := c.filter(s.now())
+	if err != nil {
+		return err
+	}
+	if filter.Limit = c.Limit; c.Status != "all" {
+		filter.Status = quarantine.Status(c.Status)
+	}
+	return s.withDatabase(ctx, func(pool *pgxpool.Pool) error {
+		records, err := quarantine.NewStore(pool).List(ctx, filter)
+		if err != nil {
+			return err
+		}
+		for i := range records {
+			inUTC(&records[i])
+		}
+		s.hintList(len(records), c.Limit, "record", "")
+		return list(s, c.JSON, records, []column[quarantine.Record]{
+			{title: "id", text: func(r quarantine.Record) string { return fmt.Sprint(r.ID) }},
+			{title: "last_seen", text: func(r quarantine.Record) string { return stamp(r.LastSeen) }},
+			{title: "status", text: status},
+			{title: "reason", text: func(r quarantine.Record) string { return r.Reason }},
+			{title: "source", text: func(r quarantine.Record) string { return r.Source }},
+			{title: "event_type", text: func(r quarantine.Record) string { return r.EventType }},
+			{title: "attempts", text: func(r quarantine.Record) string { return fmt.Sprint(r.Attempts) }},
+			{title: "error", text: func(r quarantine.Record) string { return r.Error }, wide: true},
+		})
+	})
+}
+
+// status is a record's status, with what became of a resolved one.
+func status(r quarantine.Record) string {
+	if r.Outcome != "" {
+		return string(r.Status) + " (" + strings.ReplaceAll(r.Outcome, "_", " ") + ")"
+	}
+	return string(r.Status)
+}
+
+// inUTC makes --json the same in every time zone.
+func inUTC(r *quarantine.Record) {
+	r.FirstSeen, r.LastSeen, r.StatusAt = r.FirstSeen.UTC(), r.LastSeen.UTC(), r.StatusAt.UTC()
+	if r.PublishedAt != nil {
+		at := r.PublishedAt.UTC()
+		r.PublishedAt = &at
+	}
+}

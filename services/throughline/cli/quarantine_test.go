@@ -1,0 +1,83 @@
+package cli_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func withQuarantine(t *testing.T) *shell {
+	t.Helper()
+	sh := inDatabase(t)
+	sh.quarantine(3, "unresolved_account", "stripe", "stripe:customer:cus_1")
+	sh.quarantine(1, "malformed", "zendesk", "zendesk:user:7")
+	sh.quarantine(1, "oversized", "", "none")
+	_, err := sh.pool().Exec(t.Context(), `UPDATE quarantine SET topic = 'account-events', error = E'odd\x1b[31m text', raw = '\x00ff' WHERE id = 5`)
+	require.NoError(t, err)
+	return sh
+}
+
+func TestQuarantineLists(t *testing.T) {
+	t.Parallel()
+	withQuarantine(t).golden("quarantine_list", scrubStatusTime,
+		[]string{"quarantine", "list"},
+		[]string{"quarantine", "list", "--reason", "malformed", "--json"},
+		[]string{"quarantine", "list", "--source", "stripe", "--limit", "2"},
+		[]string{"quarantine", "list", "--status", "resolved"},
+		[]string{"quarantine", "list", "--status", "lost", "--reason", "bad", "--since", "ever"},
+		[]string{"quarantine", "list", "--since", "2026-01-06", "--status", "all"},
+		[]string{"quarantine", "show", "1"},
+		[]string{"quarantine", "show", "4"},
+		[]string{"quarantine", "show", "5"},
+		[]string{"quarantine", "show", "1", "--json"},
+		[]string{"quarantine", "show", "99"},
+	)
+}
+
+func TestQuarantineShowRaw(t *testing.T) {
+	t.Parallel()
+	sh := withQuarantine(t)
+	require.Equal(t, `{"n":1}`, sh.must("quarantine", "show", "1", "--raw"))
+	require.Equal(t, "\x00\xff", sh.must("quarantine", "show", "5", "--raw"))
+}
+
+func TestQuarantineChanges(t *testing.T) {
+	t.Parallel()
+	withQuarantine(t).golden("quarantine_change", scrubStatusTime,
+		[]string{"quarantine", "release"},
+		[]string{"quarantine", "release", "1", "--all"},
+		[]string{"quarantine", "release", "--all", "--dry-run"},
+		[]string{"quarantine", "release", "--source", "stripe"},
+		[]string{"quarantine", "release", "1", "--note", "mended"},
+		[]string{"quarantine", "release", "1"},
+		[]string{"quarantine", "release", "5"},
+		[]string{"quarantine", "release", "2", "2", "99", "--yes"},
+		[]string{"quarantine", "discard", "--reason", "malformed", "--dry-run", "--json"},
+		[]string{"quarantine", "discard", "--reason", "malformed", "--by", "sam", "--note", "a test's"},
+		[]string{"quarantine", "discard", "1"},
+		[]string{"quarantine", "discard", "--reason", "malformed"},
+		[]string{"quarantine", "show", "4"},
+		[]string{"quarantine", "release", "4"},
+		[]string{"quarantine", "release", "--all", "--yes", "--json"},
+		[]string{"quarantine", "list", "--status", "all"},
+	)
+}
+
+func TestQuarantineAsks(t *testing.T) {
+	t.Parallel()
+	for answer, code := range map[string]int{"y\n": 0, "YES\n": 0, "n\n": 1, "\n": 1, "": 1} {
+		t.Run(strings.TrimSpace(answer), func(t *testing.T) {
+			t.Parallel()
+			sh := withQuarantine(t)
+			sh.tty, sh.input = true, answer
+			r := sh.run("quarantine", "release", "--source", "stripe")
+			require.Equal(t, code, r.code)
+			require.Contains(t, r.err, "release 3 records? [y/N] ")
+			if code == 1 {
+				require.Contains(t, r.err, "nothing was changed")
+				require.Empty(t, sh.must("quarantine", "list", "--status", "replaying"))
+			}
+		})
+	}
+}

@@ -1,0 +1,168 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/throughline-dev/throughline/pkg/quarantine"
+)
+
+// changeFlags are those of the commands that change records: which, who, why,
+// and how sure.
+type changeFlags struct {
+	IDs []int64 `arg:"" optional:"" name:"id" help:"The records' ids."`
+	recordFilter
+	All    bool   `name:"all" help:"Every open record."`
+	DryRun bool   `name:"dry-run" help:"Say how many it would be, and change nothing."`
+	Yes    bool   `name:"yes" short:"y" help:"Do not ask, also when it is more than one."`
+	Note   string `name:"note" placeholder:"TEXT" help:"Why, for the record."`
+	byFlags
+	outputFlags
+}
+
+func (*changeFlags) needs() need { return needsPostgres }
+
+// Validate is kong's.
+func (f *changeFlags) Validate() error {
+	switch {
+	case len(f.IDs) > 0 && (f.given() || f.All):
+		return errors.New("name records by id or by --reason, --source, --since, --all: not both")
+	case len(f.IDs) == 0 && !f.given() && !f.All:
+		return errors.New("say which records: ids, or --reason, --source, --since, or --all")
+	}
+	return nil
+}
+
+// meant gives the records that are meant; those that are named by id in every status.
+func (f *changeFlags) meant(s *session) (quarantine.Filter, error) {
+	if len(f.IDs) > 0 {
+		ids := slices.Clone(f.IDs)
+		slices.Sort(ids)
+		return quarantine.Filter{IDs: slices.Compact(ids)}, nil
+	}
+	filter, err := f.filter(s.now())
+	filter.Status = quarantine.Open
+	return filter, err
+}
+
+// countsView is what --json shows.
+type countsView struct {
+	Matched    int  `json:"matched"`
+	Changed    int  `json:"changed"`
+	Skipped    int  `json:"skipped"`
+	Impossible int  `json:"impossible"`
+	DryRun     bool `json:"dry_run"`
+}
+
+// verb is what a command does, in the forms that its sentences need.
+type verb struct{ infinitive, past string }
+
+// change counts, asks where that is wanted, changes, and tells. apply does it,
+// or on a dry run only counts.
+func (f *changeFlags) change(ctx context.Context, s *session, filter quarantine.Filter, v verb, apply func(dryRun bool) (quarantine.Counts, error)) error {
+	counts, err := apply(true)
+	if err != nil {
+		return err
+	}
+	if !f.DryRun && counts.Changed > 0 {
+		if counts.Changed > 1 && !f.Yes {
+			if err := s.confirm(ctx, fmt.Sprintf("%s %s?", v.infinitive, plural(int64(counts.Changed), "record"))); err != nil {
+				return err
+			}
+		}
+		if counts, err = apply(false); err != nil {
+			return err
+		}
+	}
+	if err := f.tell(s, v, counts); err != nil {
+		return err
+	}
+	if missing := len(filter.IDs) - counts.Matched; missing > 0 {
+		return fmt.Errorf("%s not in quarantine: `throughline quarantine list --status all` shows what is", plural(int64(missing), "id"))
+	}
+	if len(filter.IDs) > 0 && counts.Changed == 0 {
+		return fmt.Errorf("nothing to %s: `throughline quarantine show` says where a record stands", v.infinitive)
+	}
+	return nil
+}
+
+func (f *changeFlags) tell(s *session, v verb, c quarantine.Counts) error {
+	if f.JSON {
+		return writeJSON(s, countsView{Matched: c.Matched, Changed: c.Changed, Skipped: c.Skipped, Impossible: c.Impossible, DryRun: f.DryRun})
+	}
+	did := v.past
+	if f.DryRun {
+		did = "would be " + v.past
+	}
+	line := fmt.Sprintf("%s %s", plural(int64(c.Changed), "record"), did)
+	if c.Skipped > 0 {
+		line += fmt.Sprintf(", %d skipped (under way, resolved or discarded)", c.Skipped)
+	}
+	if c.Impossible > 0 {
+		line += fmt.Sprintf(", %d impossible (no raw topic, or no bytes, to publish)", c.Impossible)
+	}
+	_, err := fmt.Fprintln(s.Out, line)
+	return err
+}
+
+type quarantineReleaseCommand struct{ changeFlags }
+
+// Help is kong's: what --help says beyond the summary.
+func (*quarantineReleaseCommand) Help() string {
+	return "The quarantine service publishes released records within seconds. Whatever is on the timeline already stays there once. " +
+		"Records that wait for a link need none of this: a link releases them. By filter only open records are meant, by id discarded ones too."
+}
+
+// Run is kong's.
+func (c *quarantineReleaseCommand) Run(ctx context.Context, s *session) error {
+	filter, err := c.meant(s)
+	if err != nil {
+		return err
+	}
+	return s.withDatabase(ctx, func(pool *pgxpool.Pool) error {
+		records := quarantine.NewStore(pool)
+		return c.change(ctx, s, filter, verb{"release", "released"}, func(dryRun bool) (quarantine.Counts, error) {
+			return records.Release(ctx, filter, c.author(), c.Note, dryRun)
+		})
+	})
+}
+
+type quarantineDiscardCommand struct{ changeFlags }
+
+// maxDiscard is the most that one command gives up: it names each.
+const maxDiscard = 100_000
+
+// Run is kong's.
+func (c *quarantineDiscardCommand) Run(ctx context.Context, s *session) error {
+	filter, err := c.meant(s)
+	if err != nil {
+		return err
+	}
+	return s.withDatabase(ctx, func(pool *pgxpool.Pool) error {
+		records := quarantine.NewStore(pool)
+		filter.Limit = maxDiscard
+		found, err := records.List(ctx, filter)
+		if err != nil {
+			return err
+		}
+		var open []int64
+		for _, r := range found {
+			if r.Status == quarantine.Open {
+				open = append(open, r.ID)
+			}
+		}
+		return c.change(ctx, s, filter, verb{"discard", "discarded"}, func(dryRun bool) (quarantine.Counts, error) {
+			counts := quarantine.Counts{Matched: len(found), Changed: len(open), Skipped: len(found) - len(open)}
+			if dryRun {
+				return counts, nil
+			}
+			done, err := records.Discard(ctx, open, c.author(), c.Note)
+			counts.Changed, counts.Skipped = done.Changed, len(found)-done.Changed
+			return counts, err
+		})
+	})
+}

@@ -1,0 +1,117 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/throughline-dev/throughline/pkg/fault"
+	"github.com/throughline-dev/throughline/pkg/quarantine"
+)
+
+// maxShown is how much of a record without JSON is shown; --raw gives all.
+const maxShown = 4 << 10
+
+type quarantineShowCommand struct {
+	ID   int64 `arg:"" help:"The record's id, from quarantine list."`
+	Raw  bool  `name:"raw" xor:"form" help:"Write the vendor's bytes, exactly, and nothing else."`
+	JSON bool  `name:"json" xor:"form" help:"Print one JSON object, for programs; raw, key and header values in base64."`
+}
+
+func (*quarantineShowCommand) needs() need { return needsPostgres }
+
+// Run is kong's.
+func (c *quarantineShowCommand) Run(ctx context.Context, s *session) error {
+	return s.withDatabase(ctx, func(pool *pgxpool.Pool) error {
+		detail, err := quarantine.NewStore(pool).Show(ctx, c.ID)
+		switch {
+		case err != nil:
+			return err
+		case c.Raw:
+			_, err := s.Out.Write(detail.Raw)
+			return err
+		case c.JSON:
+			inUTC(&detail.Record)
+			for i := range detail.Decisions {
+				detail.Decisions[i].At = detail.Decisions[i].At.UTC()
+			}
+			return writeJSON(s, detail)
+		}
+		return s.showRecord(detail)
+	})
+}
+
+func (s *session) showRecord(d quarantine.Detail) error {
+	var b strings.Builder
+	line := func(name, format string, args ...any) {
+		b.WriteString(strings.TrimRight(fmt.Sprintf("%-12s%s", name, clean(fmt.Sprintf(format, args...))), " ") + "\n")
+	}
+	line("id", "%d", d.ID)
+	line("status", "%s, by %s at %s", status(d.Record), d.StatusBy, stamp(d.StatusAt))
+	line("reason", "%s", d.Reason)
+	line("error", "%s", d.Error)
+	line("source", "%s", strings.TrimSpace(d.Source+" "+d.Tenant))
+	line("event", "%s", strings.TrimSpace(d.EventType+" "+d.SourceEventID))
+	line("record", "%s, partition %d, offset %d", d.Topic, d.Partition, d.Offset)
+	line("attempts", "%d, first seen %s, last seen %s", d.Attempts, stamp(d.FirstSeen), stamp(d.LastSeen))
+	for _, ref := range d.References {
+		line("reference", "%s", ref.Key())
+	}
+	for _, x := range d.Decisions {
+		line("decision", "%s", strings.TrimSuffix(fmt.Sprintf("%s  %s → %s, by %s: %s", stamp(x.At), x.From, x.To, x.By, x.Note), ": "))
+	}
+	b.WriteString("\n" + shownPayload(d) + "\n")
+	if _, err := fmt.Fprint(s.Out, b.String()); err != nil {
+		return err
+	}
+	if next := nextFor(d.Record); next != "" {
+		s.say("%s", next)
+	}
+	return nil
+}
+
+// shownPayload is what a person can read of a record: its JSON, else its text,
+// else a dump of its beginning.
+func shownPayload(d quarantine.Detail) string {
+	var indented bytes.Buffer
+	if json.Indent(&indented, d.Raw, "", "  ") == nil {
+		return cleanLines(indented.String())
+	}
+	raw, more := d.Raw, ""
+	if len(raw) > maxShown {
+		raw, more = raw[:maxShown], fmt.Sprintf("\n… %d bytes in all: --raw writes them", len(d.Raw))
+	}
+	if utf8.Valid(raw) {
+		return cleanLines(string(raw)) + more
+	}
+	return fmt.Sprintf("%q", raw) + more
+}
+
+func cleanLines(text string) string {
+	lines := strings.Split(text, "\n")
+	for i := range lines {
+		lines[i] = clean(lines[i])
+	}
+	return strings.Join(lines, "\n")
+}
+
+// nextFor says what a person can do about a record.
+func nextFor(r quarantine.Record) string {
+	switch {
+	case r.Status == quarantine.Replaying:
+		return "it is on its way to the timeline; the quarantine service publishes it"
+	case r.Status == quarantine.Discarded:
+		return fmt.Sprintf("to bring it back: `throughline quarantine release %d`", r.ID)
+	case r.Status != quarantine.Open:
+		return ""
+	case r.Reason == string(fault.Unresolved) && len(r.References) > 0:
+		return fmt.Sprintf("say whose it is, and it is released: `throughline link %s ACCOUNT`", r.References[0].Key())
+	default:
+		return fmt.Sprintf("when its cause is mended: `throughline quarantine release %d`; to give it up: `throughline quarantine discard %d`", r.ID, r.ID)
+	}
+}

@@ -1,0 +1,193 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/throughline-dev/throughline/pkg/postgres"
+	"github.com/throughline-dev/throughline/pkg/service"
+)
+
+// timelinePage is how many events are read at once.
+const timelinePage = 1000
+
+// followEvery is how often --follow looks; an event is seen within it.
+const followEvery = 300 * time.Millisecond
+
+type timelineCommand struct {
+	Account string `arg:"" help:"The account: its id, its domain, or its name when only one has it."`
+	Since   since  `name:"since" default:"90d" help:"Only events that occurred after: 90d, 12h, 2026-01-31, or all."`
+	Source  string `name:"source" help:"Only events of this source."`
+	Type    string `name:"type" help:"Only events of this event_type."`
+	Limit   int    `name:"limit" help:"Only the newest so many; 0: all." default:"0"`
+	Follow  bool   `name:"follow" short:"f" help:"Go on with new events as they arrive, until interrupted."`
+	outputFlags
+}
+
+func (*timelineCommand) needs() need { return needsPostgres }
+
+// Validate is kong's.
+func (c *timelineCommand) Validate() error {
+	if c.Limit < 0 {
+		return fmt.Errorf("--limit should be 0 (all) or more, but is %d", c.Limit)
+	}
+	return nil
+}
+
+// eventView is an event as --json shows it.
+type eventView struct {
+	OccurredAt    time.Time       `json:"occurred_at"`
+	Source        string          `json:"source"`
+	EventType     string          `json:"event_type"`
+	Subject       string          `json:"subject,omitempty"`
+	ID            int64           `json:"id"`
+	AccountID     uuid.UUID       `json:"account_id"`
+	SourceEventID string          `json:"source_event_id"`
+	IngestedAt    time.Time       `json:"ingested_at"`
+	Payload       json.RawMessage `json:"payload"`
+}
+
+func eventColumns() []column[eventView] {
+	return []column[eventView]{
+		{title: "occurred_at", text: func(e eventView) string { return stamp(e.OccurredAt) }},
+		{title: "source", text: func(e eventView) string { return e.Source }},
+		{title: "event_type", text: func(e eventView) string { return e.EventType }},
+		{title: "subject", text: func(e eventView) string { return e.Subject }, wide: true},
+		{title: "id", text: func(e eventView) string { return fmt.Sprint(e.ID) }},
+	}
+}
+
+// Run is kong's.
+func (c *timelineCommand) Run(ctx context.Context, s *session) error {
+	return s.withDatabase(ctx, func(pool *pgxpool.Pool) error {
+		account, err := s.findAccount(ctx, pool, c.Account)
+		if err != nil {
+			return err
+		}
+		from, err := c.Since.time(s.now())
+		if err != nil {
+			return usage("--since: %v", err)
+		}
+		q := postgres.TimelineQuery{AccountID: account.ID, Since: from, Source: c.Source, Type: c.Type, Limit: timelinePage}
+		if c.Follow {
+			return c.follow(ctx, s, pool, q)
+		}
+		events, all, err := c.read(ctx, pool, q)
+		if err != nil {
+			return err
+		}
+		if err := list(s, c.JSON, events, eventColumns()); err != nil {
+			return err
+		}
+		if !c.JSON {
+			s.say("%s", c.footer(s, account.Name, len(events), all))
+		}
+		return nil
+	})
+}
+
+// read reads page by page, and keeps the newest --limit events.
+func (c *timelineCommand) read(ctx context.Context, pool *pgxpool.Pool, q postgres.TimelineQuery) (events []eventView, all int, err error) {
+	for {
+		page, err := postgres.Timeline(ctx, pool, q)
+		if err != nil {
+			return nil, 0, err
+		}
+		all += len(page)
+		events = c.newest(append(events, c.views(page)...))
+		if len(page) < q.Limit {
+			return events, all, nil
+		}
+		cursor := page[len(page)-1].Cursor()
+		q.After = &cursor
+	}
+}
+
+func (c *timelineCommand) newest(events []eventView) []eventView {
+	if c.Limit > 0 && len(events) > c.Limit {
+		return append([]eventView(nil), events[len(events)-c.Limit:]...)
+	}
+	return events
+}
+
+func (c *timelineCommand) views(page []postgres.TimelineEvent) []eventView {
+	views := make([]eventView, len(page))
+	for i, e := range page {
+		views[i] = eventView{OccurredAt: e.OccurredAt, Source: e.Source, EventType: e.EventType, Subject: e.Subject, ID: e.ID,
+			AccountID: e.AccountID, SourceEventID: e.SourceEventID, IngestedAt: e.IngestedAt}
+		if c.JSON { // a table shows no payload, and need not hold it
+			views[i].Payload = e.Payload
+		}
+	}
+	return views
+}
+
+func (c *timelineCommand) footer(s *session, account string, shown, all int) string {
+	line := fmt.Sprintf("%s: %s%s", account, plural(int64(all), "event"), c.Since.words(s.now()))
+	if shown < all {
+		line += fmt.Sprintf(", the newest %d shown", shown)
+	}
+	if c.Since != "all" {
+		line += "; --since all shows older ones too"
+	}
+	return line
+}
+
+// follow prints what is there and then what comes, until ctx ends. That is its
+// normal end. An outage of the database is waited out.
+func (c *timelineCommand) follow(ctx context.Context, s *session, pool *pgxpool.Pool, q postgres.TimelineQuery) error {
+	follower, events, err := postgres.Follow(ctx, pool, q)
+	if err != nil {
+		return err
+	}
+	if err := c.print(s, c.newest(c.views(events))); err != nil {
+		return err
+	}
+	if !c.JSON {
+		s.say("waiting for events; Ctrl-C ends")
+	}
+	ticker := time.NewTicker(followEvery)
+	defer ticker.Stop()
+	lost := false
+	for {
+		select {
+		case <-ctx.Done():
+			return service.ErrDone
+		case <-ticker.C:
+		}
+		events, err := follower.Next(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return service.ErrDone
+		case err != nil && !lost:
+			s.say("%s: %s; trying again until it answers", name, s.explain(err))
+		case err == nil && lost:
+			s.say("%s: the database answers again", name)
+		}
+		lost = err != nil
+		if err := c.print(s, c.views(events)); err != nil {
+			return err
+		}
+	}
+}
+
+// print is list for what grows: a line an event. What is to come cannot be
+// measured, so a longer value moves the rest of its line.
+func (c *timelineCommand) print(s *session, events []eventView) error {
+	if c.JSON {
+		return writeJSON(s, events...)
+	}
+	for _, e := range events {
+		line := fmt.Sprintf("%-20s  %-9s  %-28s  %s", stamp(e.OccurredAt), s.cell(e.Source, false), s.cell(e.EventType, false), s.cell(e.Subject, true))
+		if _, err := fmt.Fprintln(s.Out, strings.TrimRight(line, " ")); err != nil {
+			return err
+		}
+	}
+	return nil
+}
