@@ -19,6 +19,7 @@ import (
 	"github.com/throughline-dev/throughline/pkg/service"
 	"github.com/throughline-dev/throughline/pkg/source/catalog"
 	"github.com/throughline-dev/throughline/pkg/stream"
+	"github.com/throughline-dev/throughline/services/throughline/cli"
 )
 
 // Command is `throughline dev` as kong reads it. Make it with NewCommand.
@@ -28,7 +29,7 @@ type Command struct {
 	DataDir   string `name:"data-dir" default:".throughline" type:"path" placeholder:"DIR" help:"Where everything is kept between starts (${default})."`
 
 	Listen       string `name:"listen" env:"THROUGHLINE_RECEIVER_LISTEN" default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Address of the receivers (${default})."`
-	AdminAddr    string `name:"dev-admin-addr" default:"127.0.0.1:9090" placeholder:"HOST:PORT" help:"Address of /metrics, /livez and /readyz (${default})."`
+	AdminAddr    string `name:"admin-addr" default:"127.0.0.1:9090" placeholder:"HOST:PORT" help:"Address of /metrics, /livez and /readyz (${default})."`
 	KafkaAddr    string `name:"kafka-addr" default:"127.0.0.1:19092" placeholder:"HOST:PORT" help:"Address of the embedded broker, on loopback (${default})."`
 	RegistryAddr string `name:"registry-addr" default:"127.0.0.1:18081" placeholder:"HOST:PORT" help:"Address of the embedded schema registry (${default})."`
 	PostgresPort int    `name:"postgres-port" default:"15432" placeholder:"PORT" help:"Port of the local Postgres on 127.0.0.1 (${default})."`
@@ -59,7 +60,7 @@ func NewCommand() *Command {
 // Validate gives every problem at once.
 func (c *Command) Validate() error {
 	var problems []error
-	for flag, addr := range map[string]string{"--listen": c.Listen, "--dev-admin-addr": c.AdminAddr, "--kafka-addr": c.KafkaAddr, "--registry-addr": c.RegistryAddr} {
+	for flag, addr := range map[string]string{"--listen": c.Listen, "--admin-addr": c.AdminAddr, "--kafka-addr": c.KafkaAddr, "--registry-addr": c.RegistryAddr} {
 		if _, _, err := net.SplitHostPort(addr); err != nil {
 			problems = append(problems, fmt.Errorf("%s is %q: it should be like 127.0.0.1:8080", flag, addr))
 		}
@@ -68,6 +69,11 @@ func (c *Command) Validate() error {
 		problems = append(problems, fmt.Errorf("--postgres-port is %d: it should be 0 (a free one) to 65535", c.PostgresPort))
 	}
 	return errors.Join(problems...)
+}
+
+// Run is kong's way to Start, as a command of the throughline command line.
+func (c *Command) Run(ctx context.Context, out io.Writer, set cli.Connections) error {
+	return c.Start(ctx, out, External{Kafka: set.Kafka, PostgresURL: set.Postgres.URL})
 }
 
 // Start starts everything, says on out what there is, and works until ctx ends.

@@ -160,7 +160,14 @@ func (s *stack) openServices(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	normalizer, err := normalize.New(ctx, normalize.Options{Kafka: s.kafka, Pool: s.pool, Registry: registry, Resolve: rules, Runtime: s.rt})
+	var tuning normalize.Tuning // the defaults, but for the tenants
+	tuning.Tenants = map[string]string{}
+	for _, name := range receive.SourceNames() {
+		if tenant := s.command.vendors.Get(name).Tenant; tenant != "" {
+			tuning.Tenants[name] = tenant
+		}
+	}
+	normalizer, err := normalize.New(ctx, normalize.Options{Kafka: s.kafka, Pool: s.pool, Registry: registry, Resolve: rules, Tuning: tuning, Runtime: s.rt})
 	if err != nil {
 		return err
 	}
