@@ -139,6 +139,11 @@ func (s *Sink) Run(ctx context.Context) error {
 	}
 	defer client.Close()
 	s.letters = stream.NewPublisher(client)
+	// Ready until a batch fails: without traffic nothing else would say so.
+	o.Runtime.Health.Set("sink", nil)
+	o.Runtime.Health.Check("sink-postgres", 0, o.Pool.Ping)
+	o.Runtime.Health.Check("sink-kafka", 0, client.Ping)
+	defer o.Runtime.Health.Remove("sink-kafka") // its client is closed then
 
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return s.keeper.Run(ctx) })
@@ -184,21 +189,39 @@ func (s *Sink) Write(ctx context.Context, batch []*kgo.Record) error {
 	if err != nil {
 		return err
 	}
-	result, refused, err := s.store(ctx, entries)
+	refused, err := s.store(ctx, entries, len(dead))
+	lost, stored := len(dead)+len(refused), len(entries)-len(refused)
+	if err == nil {
+		err = s.breaker.check(lost, stored)
+	}
+	s.metrics.broken(errors.Is(err, errBreakerOpen))
 	if err != nil {
 		return err
 	}
-	if err := s.breaker.check(len(refused), len(entries)-len(refused)); err != nil {
-		s.metrics.breaker.Set(1)
+	if err := s.bury(ctx, append(dead, refused...)); err != nil {
 		return err
 	}
-	s.metrics.breaker.Set(0)
-	dead = append(dead, refused...)
-	if err := s.bury(ctx, dead); err != nil {
-		return err
-	}
-	s.breaker.note(len(refused), len(entries)-len(refused))
-	s.metrics.wrote(result, entries, len(dead))
-	s.trace(ctx, entries)
+	s.breaker.note(lost, stored)
+	s.metrics.letters.Add(float64(lost))
+	visible := withoutRefused(entries, refused)
+	s.metrics.became(visible)
+	s.trace(ctx, visible)
 	return nil
+}
+
+// withoutRefused gives the entries that are on the timeline now. Both are in
+// the batch's order.
+func withoutRefused(entries []entry, refused []failed) []entry {
+	if len(refused) == 0 {
+		return entries
+	}
+	visible := make([]entry, 0, len(entries)-len(refused))
+	for _, e := range entries {
+		if len(refused) > 0 && refused[0].rec == e.rec {
+			refused = refused[1:]
+			continue
+		}
+		visible = append(visible, e)
+	}
+	return visible
 }
