@@ -1,0 +1,140 @@
+// Package measure starts what the stages need, runs each stage and the limit of
+// the same work in turn, every one in a process of its own (package stage), and
+// makes one report of it.
+package measure
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/throughline-dev/throughline/services/bench/traffic"
+)
+
+// Command is the bench program as kong reads it.
+type Command struct {
+	Only        []string      `name:"only" enum:"receiver,normalizer,sink,latency" default:"receiver,normalizer,sink,latency" placeholder:"STAGE,…" help:"What to measure: ${enum}."`
+	Broker      string        `name:"broker" enum:"apache,embedded" default:"apache" help:"Apache Kafka on this machine, or the broker of make run: ${enum} (${default})."`
+	Rounds      int           `name:"rounds" default:"3" help:"How often ours and the limit take turns (${default}); medians are shown."`
+	Duration    time.Duration `name:"duration" default:"5s" help:"Receiver: length of each run (${default})."`
+	Connections int           `name:"connections" default:"64" help:"Receiver: requests at a time (${default})."`
+	Records     int           `name:"records" default:"300000" help:"Normalizer: records of each run (${default})."`
+	SinkRecords int           `name:"sink-records" default:"80000" help:"Sink: rows of each run (${default})."`
+	Rows        int           `name:"rows" default:"1000000" help:"Sink: rows up to which the table grows in one run, to compare the rate at the end with the rate at a tenth of it (${default}); 0: not measured."`
+	Rate        int           `name:"rate" default:"500" help:"Latency: events per second (${default})."`
+	Steady      time.Duration `name:"steady" default:"30s" help:"Latency: how long (${default})."`
+	Accounts    int           `name:"accounts" default:"10000" help:"Accounts, each with four links (${default})."`
+	JSON        bool          `name:"json" help:"Print the report as JSON."`
+	Profiles    string        `name:"profiles" type:"path" placeholder:"DIR" help:"Write a CPU profile of each measured process here. They cost a few percent."`
+
+	unsafe bool // Postgres without durability: for a test of the program itself
+}
+
+// Validate gives every problem at once.
+func (c *Command) Validate() error {
+	var problems []error
+	for _, n := range []struct {
+		flag      string
+		value, lo int
+	}{
+		{"--rounds", c.Rounds, 1}, {"--connections", c.Connections, 1}, {"--records", c.Records, 100}, {"--sink-records", c.SinkRecords, 100},
+		{"--rows", c.Rows, 0}, {"--rate", c.Rate, 1}, {"--accounts", c.Accounts, 1},
+	} {
+		if n.value < n.lo {
+			problems = append(problems, fmt.Errorf("%s is %d, it must be %d or more", n.flag, n.value, n.lo))
+		}
+	}
+	if c.Duration <= 0 || c.Steady <= 0 {
+		problems = append(problems, errors.New("--duration and --steady must be above 0"))
+	}
+	return errors.Join(problems...)
+}
+
+// Run measures and writes the report to out; errs gets the progress. Everything
+// that it started is gone when it returns.
+func (c *Command) Run(ctx context.Context, out, errs io.Writer) (err error) {
+	if c.Profiles != "" {
+		if err := os.MkdirAll(c.Profiles, 0o755); err != nil {
+			return fmt.Errorf("making the directory of the profiles (--profiles): %w", err)
+		}
+	}
+	b := &bench{command: c, errs: errs, accounts: traffic.Accounts(c.Accounts), report: newReport(c)}
+	defer func() { err = errors.Join(err, b.ground.close()) }()
+	steps := append([]step{{"starting Kafka and Postgres", 15, b.open}}, b.steps()...)
+	if err := b.walk(ctx, steps); err != nil {
+		return err
+	}
+	b.report.finish()
+	if !c.JSON {
+		b.report.print(out)
+		return nil
+	}
+	encoder := json.NewEncoder(out)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(b.report)
+}
+
+// bench is one run.
+type bench struct {
+	command  *Command
+	errs     io.Writer
+	accounts traffic.Accounts
+	ground   ground
+	report   *Report
+}
+
+// step is a part of a run.
+type step struct {
+	what    string
+	seconds float64 // about how long it takes
+	do      func(context.Context) error
+}
+
+// stepBound is how much longer than expected a step may take on a busy machine.
+const stepBound = 10
+
+// walk takes the steps and says how many are left and about how long they take.
+func (b *bench) walk(ctx context.Context, steps []step) error {
+	var total, expected float64
+	for _, s := range steps {
+		total += s.seconds
+	}
+	began := time.Now()
+	for i, s := range steps {
+		left := total - expected
+		if taken := time.Since(began).Seconds(); expected > 30 {
+			left *= taken / expected // as slow as it has been so far
+		}
+		fmt.Fprintf(b.errs, "[%2d/%d] about %s left · %s\n", i+1, len(steps), (time.Duration(left) * time.Second).Round(5*time.Second), s.what)
+		bounded, cancel := context.WithTimeoutCause(ctx, time.Duration(max(60, s.seconds*stepBound))*time.Second,
+			fmt.Errorf("it took more than %d times as long as expected", stepBound))
+		err := s.do(bounded)
+		if err != nil && bounded.Err() != nil {
+			err = errors.Join(context.Cause(bounded), err)
+		}
+		cancel()
+		if err != nil {
+			return fmt.Errorf("%s: %w", s.what, err)
+		}
+		expected += s.seconds
+	}
+	return nil
+}
+
+// steps are those of the stages that were asked for.
+func (b *bench) steps() (steps []step) {
+	for _, part := range []struct {
+		name  string
+		steps func() []step
+	}{{"receiver", b.receiver}, {"normalizer", b.normalizer}, {"sink", b.sink}, {"latency", b.latency}} {
+		if slices.Contains(b.command.Only, part.name) {
+			steps = append(steps, part.steps()...)
+		}
+	}
+	return steps
+}

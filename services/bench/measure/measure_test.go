@@ -1,0 +1,102 @@
+package measure
+
+import (
+	"bytes"
+	"encoding/json"
+	"math"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/throughline-dev/throughline/services/bench/stage"
+)
+
+// TestMain lets the test binary be the process of a stage, as the program is.
+func TestMain(m *testing.M) {
+	if len(os.Args) == 2 && os.Args[1] == stage.Argument {
+		os.Exit(stage.Main(os.Stdin, os.Stdout, os.Stderr))
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// The whole bench runs from end to end. Its figures say nothing here.
+func TestRun(t *testing.T) {
+	t.Parallel()
+	c := Command{
+		Only: []string{"receiver", "normalizer", "sink", "latency"}, Broker: "embedded", Rounds: 1, Duration: 200 * time.Millisecond, Connections: 4,
+		Records: 2000, SinkRecords: 1000, Rows: 2000, Rate: 100, Steady: 500 * time.Millisecond, Accounts: 50, JSON: true, Profiles: t.TempDir(), unsafe: true,
+	}
+	require.NoError(t, c.Validate())
+	var out, errs bytes.Buffer
+	require.NoError(t, c.Run(t.Context(), &out, &errs), errs.String())
+
+	var report Report
+	require.NoError(t, json.Unmarshal(out.Bytes(), &report), out.String())
+	var stages []string
+	for _, l := range report.Lines {
+		stages = append(stages, l.Stage)
+		require.Len(t, l.Ours.Rates, 1, l.Stage)
+		require.Positive(t, l.Ours.Rates[0], l.Stage)
+		if l.Unit != "events/s" {
+			require.Positive(t, l.Ratio, l.Stage)
+		}
+	}
+	require.Equal(t, []string{
+		"receiver", "normalizer", "sink", "sink, its limit without a keeper", "sink at 2000 rows, beside its rate at 200", "POST to row visible, at 100 events/s",
+	}, stages)
+	require.Zero(t, report.Lost)
+	require.Positive(t, report.Lines[5].Ours.Latencies[0].P50)
+	profiles, err := os.ReadDir(c.Profiles)
+	require.NoError(t, err)
+	require.NotEmpty(t, profiles)
+	require.Contains(t, errs.String(), "sink: limit, round 1 of 1")
+
+	out.Reset()
+	report.print(&out)
+	require.Contains(t, out.String(), "POST to 2xx at the steady rate")
+}
+
+func TestValidate(t *testing.T) {
+	t.Parallel()
+	err := (&Command{Rounds: 0, Rows: -1}).Validate()
+	for _, want := range []string{"--rounds", "--rows", "--steady"} {
+		require.ErrorContains(t, err, want)
+	}
+}
+
+func TestRate(t *testing.T) {
+	t.Parallel()
+	samples := []stage.Sample{{Records: 100, Seconds: 1}, {Records: 200, Seconds: 2}, {Records: 600, Seconds: 3}, {Records: 1000, Seconds: 4}}
+	for name, c := range map[string]struct{ from, to, want float64 }{
+		"between samples":         {100, 200, 100},
+		"in proportion":           {400, 600, 400},
+		"over several":            {200, 1000, 400},
+		"before the first sample": {50, 200, 150},
+		"within the first batch":  {10, 100, 100},
+	} {
+		require.InDelta(t, c.want, rate(samples, c.from, c.to), 0.001, name)
+	}
+	require.True(t, math.IsNaN(when(samples, 1001)))
+	require.InDelta(t, 800/2.75, steadyRate(samples), 0.001)
+	require.Zero(t, steadyRate(nil))
+}
+
+func TestMedian(t *testing.T) {
+	t.Parallel()
+	require.InDelta(t, 2, median([]float64{9, 1, 2}), 0)
+	require.InDelta(t, 1.5, median([]float64{2, 1}), 0)
+	require.Zero(t, median(nil))
+}
+
+// A round's ratio is of the two runs that stood beside each other.
+func TestRatioIsOfRounds(t *testing.T) {
+	t.Parallel()
+	r := &Report{}
+	l := r.line("x", "u", 0)
+	l.Ours.Rates, l.Limit.Rates = []float64{100, 10, 90}, []float64{100, 20, 100}
+	r.finish()
+	require.InDelta(t, 0.9, l.Ratio, 1e-9)
+}

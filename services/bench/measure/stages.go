@@ -1,0 +1,200 @@
+package measure
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/throughline-dev/throughline/pkg/event"
+	"github.com/throughline-dev/throughline/pkg/stream"
+	"github.com/throughline-dev/throughline/services/bench/stage"
+	"github.com/throughline-dev/throughline/services/normalizer/normalize"
+	"github.com/throughline-dev/throughline/services/sink/write"
+)
+
+// What issue of speed each stage aims at: its share of its limit, and for the
+// growth of the table and the latency what is said beside them in the report.
+const (
+	aimReceiver   = 0.85
+	aimNormalizer = 0.6
+	aimSink       = 0.9
+	aimGrowth     = 0.8
+)
+
+// What ours do without a setting, and so the limits too.
+const (
+	normalizerWorkers = 2
+	normalizerBatch   = 5000
+	normalizerWait    = 5 * time.Millisecond
+	sinkBatch         = 2000
+)
+
+// turns makes the steps of a comparison: ours and each limit, round after round.
+func (b *bench) turns(stageName string, seconds float64, names []string, run func(ctx context.Context, side int, what string) error) (steps []step) {
+	for round := range b.command.Rounds {
+		for side, name := range names {
+			what := fmt.Sprintf("%s-%s-%d", stageName, name, round+1)
+			steps = append(steps, step{
+				fmt.Sprintf("%s: %s, round %d of %d", stageName, name, round+1, b.command.Rounds), seconds,
+				func(ctx context.Context) error { return run(ctx, side, what) },
+			})
+		}
+	}
+	return steps
+}
+
+func (b *bench) receiver() []step {
+	c := b.command
+	line := b.report.line("receiver", "req/s", aimReceiver)
+	warm := min(c.Duration/2, 2*time.Second)
+	roles := []stage.Role{stage.Receiver, stage.BareReceiver}
+	steps := []step{{"receiver: making the topics", 2, b.ground.freshTopics}}
+	return append(steps, b.turns("receiver", (warm+c.Duration).Seconds()+1.5, []string{"ours", "limit"}, func(ctx context.Context, side int, what string) error {
+		var load stage.Result
+		r, err := b.serve(ctx, what, stage.Job{Role: roles[side]}, func(address string) (err error) {
+			load, err = b.run(ctx, what+"-load", stage.Job{Role: stage.Load, Address: address, Connections: c.Connections, Warm: warm, Duration: c.Duration})
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		line.side(side).add(float64(load.Requests)/c.Duration.Seconds(), load.Answered, r, load.Sent)
+		return nil
+	})...)
+}
+
+func (b *bench) normalizer() []step {
+	c := b.command
+	line := b.report.line("normalizer", "records/s", aimNormalizer)
+	jobs := []stage.Job{
+		{Role: stage.Normalizer, Records: c.Records},
+		{Role: stage.BareNormalizer, Records: c.Records, Workers: normalizerWorkers, Batch: normalizerBatch, Wait: normalizerWait},
+	}
+	steps := []step{{"normalizer: filling the raw topics", float64(c.Records) / 60_000, func(ctx context.Context) error {
+		if err := b.ground.freshTopics(ctx); err != nil {
+			return err
+		}
+		return b.ground.fill(ctx, c.Records, func(i int) (*kgo.Record, error) {
+			src, rec, _, err := b.accounts.Raw(i)
+			if err != nil {
+				return nil, err
+			}
+			return stream.RawRecord(src.Name(), rec, ""), nil
+		})
+	}}}
+	return append(steps, b.turns("normalizer", float64(c.Records)/40_000+2, []string{"ours", "limit"}, func(ctx context.Context, side int, what string) error {
+		return b.ground.database(ctx, func(url string) error {
+			job := jobs[side]
+			job.Postgres = url
+			r, err := b.run(ctx, what, job)
+			if err != nil {
+				return err
+			}
+			line.side(side).add(steadyRate(r.Samples), stage.Latency{}, r, c.Records)
+			return b.ground.forget(ctx, normalize.Group)
+		})
+	})...)
+}
+
+func (b *bench) sink() []step {
+	c := b.command
+	line := b.report.line("sink", "rows/s", aimSink)
+	alone := b.report.line("sink, its limit without a keeper", "rows/s", 0)
+	alone.Ours = line.Ours
+	sides := []*Side{line.Ours, line.Limit, alone.Limit}
+	jobs := []stage.Job{
+		{Role: stage.Sink, Records: c.SinkRecords},
+		{Role: stage.BareSink, Records: c.SinkRecords, Batch: sinkBatch, Keeper: true},
+		{Role: stage.BareSink, Records: c.SinkRecords, Batch: sinkBatch},
+	}
+	total := max(c.SinkRecords, c.Rows)
+	steps := []step{{"sink: filling account-events", float64(total) / 50_000, func(ctx context.Context) error { return b.fillEvents(ctx, total) }}}
+	steps = append(steps, b.turns("sink", float64(c.SinkRecords)/9000+2, []string{"ours", "limit", "limit-without-keeper"}, func(ctx context.Context, side int, what string) error {
+		r, err := b.write(ctx, what, jobs[side])
+		if err != nil {
+			return err
+		}
+		sides[side].add(steadyRate(r.Samples), stage.Latency{}, r, c.SinkRecords)
+		return nil
+	})...)
+	if c.Rows == 0 {
+		return steps
+	}
+	grown := b.report.line(fmt.Sprintf("sink at %d rows, beside its rate at %d", c.Rows, c.Rows/10), "rows/s", aimGrowth)
+	return append(steps, step{fmt.Sprintf("sink: growing the table to %d rows", c.Rows), float64(c.Rows) / 8000, func(ctx context.Context) error {
+		r, err := b.write(ctx, "sink-growth", stage.Job{Role: stage.Sink, Records: c.Rows})
+		if err != nil {
+			return err
+		}
+		tenth, wide := float64(c.Rows)/10, float64(c.Rows)/40
+		grown.Limit.add(rate(r.Samples, tenth-wide, tenth+wide), stage.Latency{}, stage.Result{}, 0)
+		grown.Ours.add(rate(r.Samples, float64(c.Rows)-2*wide, float64(c.Rows)), stage.Latency{}, r, c.Rows)
+		return nil
+	}})
+}
+
+// write does a job of the sink's in a fresh database, from the topic's start.
+func (b *bench) write(ctx context.Context, what string, job stage.Job) (r stage.Result, err error) {
+	err = b.ground.database(ctx, func(url string) error {
+		job.Postgres = url
+		if r, err = b.run(ctx, what, job); err != nil || job.Role != stage.Sink {
+			return err
+		}
+		return b.ground.forget(ctx, write.Group)
+	})
+	return r, err
+}
+
+// fillEvents puts n events into account-events, as the normalizer would.
+func (b *bench) fillEvents(ctx context.Context, n int) error {
+	if err := b.ground.freshTopics(ctx); err != nil {
+		return err
+	}
+	registry, err := event.NewRegistry(event.RegistryConfig{URL: b.ground.registry, Timeout: 5 * time.Second})
+	if err != nil {
+		return err
+	}
+	encoder, err := event.NewEncoder(ctx, registry, stream.AccountEvents, stream.DeadLetters)
+	if err != nil {
+		return err
+	}
+	return b.ground.fill(ctx, n, func(i int) (*kgo.Record, error) {
+		e, err := b.accounts.Event(i)
+		if err != nil {
+			return nil, err
+		}
+		value, err := encoder.AccountEvent(&e)
+		if err != nil {
+			return nil, err
+		}
+		return &kgo.Record{Topic: stream.AccountEvents, Key: []byte(e.AccountID.String()), Value: value}, nil
+	})
+}
+
+func (b *bench) latency() []step {
+	c := b.command
+	line := b.report.line(fmt.Sprintf("POST to row visible, at %d events/s", c.Rate), "events/s", 0)
+	warm := min(c.Steady/3, 3*time.Second)
+	return []step{{"latency: the whole pipeline at a steady rate", (warm + c.Steady).Seconds() + 6, func(ctx context.Context) error {
+		if err := b.ground.freshTopics(ctx); err != nil {
+			return err
+		}
+		return b.ground.database(ctx, func(url string) error {
+			var steady stage.Result
+			r, err := b.serve(ctx, "pipeline", stage.Job{Role: stage.Pipeline, Postgres: url}, func(address string) (err error) {
+				steady, err = b.run(ctx, "pipeline-load", stage.Job{
+					Role: stage.Steady, Postgres: url, Address: address, Connections: c.Connections, Rate: c.Rate, Warm: warm, Duration: c.Steady,
+				})
+				return err
+			})
+			if err != nil {
+				return err
+			}
+			line.Ours.add(float64(steady.Requests-steady.Lost)/c.Steady.Seconds(), steady.Visible, r, steady.Sent)
+			b.report.Acknowledged, b.report.Lost = steady.Answered, steady.Lost
+			return nil
+		})
+	}}}
+}

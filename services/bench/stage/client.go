@@ -1,0 +1,92 @@
+package stage
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/throughline-dev/throughline/pkg/source"
+	"github.com/throughline-dev/throughline/pkg/source/stripe"
+)
+
+// answerTimeout bounds one request.
+const answerTimeout = 20 * time.Second
+
+// requests makes n signed requests of different events, whole, as they go over
+// the wire: the sender shares the machine with what it measures, so it should
+// cost next to nothing while it sends. Signatures hold for five minutes.
+func requests(job Job, first, n int) [][]byte {
+	src := stripe.New()
+	out := make([][]byte, n)
+	for i := range out {
+		body := job.Accounts.Stripe(first + i)
+		d := &source.Delivery{Method: http.MethodPost, Header: http.Header{}, Body: body}
+		src.Sign(d, secret, time.Now())
+		var b bytes.Buffer
+		fmt.Fprintf(&b, "POST %s HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n", stripePath, job.Address, len(body))
+		_ = d.Header.Write(&b) // a bytes.Buffer takes everything
+		b.WriteString("\r\n")
+		b.Write(body)
+		out[i] = b.Bytes()
+	}
+	return out
+}
+
+// connection sends one request after the other over one connection, with no
+// more of HTTP than the answers of our two receivers have.
+type connection struct {
+	net.Conn
+	in *bufio.Reader
+}
+
+func dial(ctx context.Context, address string) (*connection, error) {
+	var d net.Dialer
+	c, err := d.DialContext(ctx, "tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("connecting: %w", err)
+	}
+	return &connection{c, bufio.NewReaderSize(c, 4<<10)}, nil
+}
+
+// post sends a request and reads its answer, which must be a 2xx.
+func (c *connection) post(request []byte) error {
+	if err := c.SetDeadline(time.Now().Add(answerTimeout)); err != nil {
+		return err
+	}
+	if _, err := c.Write(request); err != nil {
+		return fmt.Errorf("posting: %w", err)
+	}
+	line, err := c.in.ReadSlice('\n')
+	if err != nil {
+		return fmt.Errorf("reading the answer: %w", err)
+	}
+	if len(line) < 12 || line[9] != '2' {
+		return fmt.Errorf("answered %q", line)
+	}
+	length := 0
+	for {
+		line, err := c.in.ReadSlice('\n')
+		if err != nil {
+			return fmt.Errorf("reading the answer: %w", err)
+		}
+		line = bytes.TrimRight(line, "\r\n")
+		if len(line) == 0 {
+			break
+		}
+		if value, ok := bytes.CutPrefix(line, []byte("Content-Length: ")); ok {
+			if length, err = strconv.Atoi(string(value)); err != nil {
+				return fmt.Errorf("reading the answer: %w", err)
+			}
+		}
+	}
+	if _, err := io.CopyN(io.Discard, c.in, int64(length)); err != nil {
+		return fmt.Errorf("reading the answer: %w", err)
+	}
+	return nil
+}

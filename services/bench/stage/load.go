@@ -1,0 +1,54 @@
+package stage
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// differentRequests is how many the senders take in turn.
+const differentRequests = 4096
+
+// runLoad posts as fast as it is answered, over Connections connections, each
+// with one request at a time.
+func runLoad(ctx context.Context, job Job, _ func(string)) (Result, error) {
+	ready := requests(job, 0, differentRequests)
+	start := time.Now().Add(job.Warm)
+	end := start.Add(job.Duration)
+	var sent atomic.Int64
+	took := make([][]time.Duration, job.Connections)
+	group, ctx := errgroup.WithContext(ctx)
+	for n := range job.Connections {
+		group.Go(func() error {
+			c, err := dial(ctx, job.Address)
+			if err != nil {
+				return err
+			}
+			defer c.Close()
+			for i := n; ctx.Err() == nil; i += job.Connections {
+				began := time.Now()
+				if !began.Before(end) {
+					return nil
+				}
+				if err := c.post(ready[i%len(ready)]); err != nil {
+					return err
+				}
+				sent.Add(1)
+				if now := time.Now(); !began.Before(start) && now.Before(end) {
+					took[n] = append(took[n], now.Sub(began))
+				}
+			}
+			return context.Cause(ctx)
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return Result{}, err
+	}
+	var all []time.Duration
+	for _, t := range took {
+		all = append(all, t...)
+	}
+	return Result{Requests: len(all), Sent: int(sent.Load()), Answered: latencyOf(all)}, nil
+}

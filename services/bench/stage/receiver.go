@@ -1,0 +1,102 @@
+package stage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"path/filepath"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/throughline-dev/throughline/pkg/service"
+	"github.com/throughline-dev/throughline/pkg/stream"
+	"github.com/throughline-dev/throughline/services/receiver/receive"
+)
+
+// secret signs the requests. It guards nothing.
+const secret = "bench-secret-0123456789abcdef"
+
+// stripePath is where both receivers are posted to.
+const stripePath = "/webhooks/stripe"
+
+func newReceiver(job Job, rt *service.Runtime) (*receive.Receiver, error) {
+	doors, err := receive.Doors([]string{"stripe"}, func(string) service.SourceSetting {
+		return service.SourceSetting{Secrets: service.Secrets{secret}}
+	})
+	if err != nil {
+		return nil, err
+	}
+	config := receive.DefaultConfig()
+	config.Listen, config.SpoolDir = "127.0.0.1:0", filepath.Join(job.Scratch, "spool")
+	return receive.New(receive.Options{Runtime: rt, Config: config, Kafka: job.kafka(), Doors: doors})
+}
+
+// runReceiver is the receiver with Stripe's door.
+func runReceiver(ctx context.Context, job Job, ready func(string)) (Result, error) {
+	r, err := newReceiver(job, newRuntime("receiver"))
+	if err != nil {
+		return Result{}, err
+	}
+	return Result{}, serving(ctx, r.Run, r.Addr, ready)
+}
+
+// serving runs a server until ctx ends, and calls ready once it listens.
+func serving(ctx context.Context, run func(context.Context) error, address func() string, ready func(string)) error {
+	return until(ctx, run, func(ctx context.Context) error {
+		tick := time.NewTicker(5 * time.Millisecond)
+		defer tick.Stop()
+		for address() == "" {
+			select {
+			case <-ctx.Done():
+				return nil // run says why
+			case <-tick.C:
+			}
+		}
+		ready(address())
+		<-ctx.Done()
+		return nil
+	})
+}
+
+// runBareReceiver is the least that can be between a POST and the brokers: the
+// body is read and produced with acks=all, and 200 follows the acknowledgement.
+// The records have no key, so the client fills one partition's batch after the
+// other, which is the fastest it can do.
+func runBareReceiver(ctx context.Context, job Job, ready func(string)) (Result, error) {
+	client, err := kgo.NewClient(kgo.SeedBrokers(job.Brokers...), kgo.RequiredAcks(kgo.AllISRAcks()), kgo.ProducerLinger(0))
+	if err != nil {
+		return Result{}, fmt.Errorf("making the Kafka client: %w", err)
+	}
+	defer client.Close()
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST "+stripePath, func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		if err := client.ProduceSync(r.Context(), &kgo.Record{Topic: stream.RawTopic("stripe"), Value: body}).FirstErr(); err != nil {
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+			return
+		}
+		w.WriteHeader(http.StatusOK)
+	})
+	var config net.ListenConfig
+	l, err := config.Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return Result{}, fmt.Errorf("listening: %w", err)
+	}
+	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
+	run := func(ctx context.Context) error {
+		defer context.AfterFunc(ctx, func() { _ = server.Close() })()
+		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			return fmt.Errorf("serving: %w", err)
+		}
+		return nil
+	}
+	return Result{}, serving(ctx, run, func() string { return l.Addr().String() }, ready)
+}

@@ -1,0 +1,198 @@
+// Package stage is what runs in a process of its own while it is measured: a
+// stage of ours, the limit of the same work, or what sends the load.
+//
+// The measuring process starts itself again with Argument, writes one Job to
+// its standard input and reads messages from its standard output: Ready, for
+// jobs that serve, then the Result or an error. Closing the standard input ends
+// a job, so none outlives the process that started it.
+package stage
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime/pprof"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/throughline-dev/throughline/pkg/event"
+	"github.com/throughline-dev/throughline/pkg/service"
+	"github.com/throughline-dev/throughline/pkg/stream"
+	"github.com/throughline-dev/throughline/services/bench/traffic"
+)
+
+// Argument makes the bench program one of these processes.
+const Argument = "stage"
+
+// Role names what a process does.
+type Role string
+
+// The roles.
+const (
+	Receiver       Role = "receiver"        // ours, serves
+	BareReceiver   Role = "bare-receiver"   // its limit, serves
+	Load           Role = "load"            // requests as fast as they are answered
+	Normalizer     Role = "normalizer"      // ours, until Records are through
+	BareNormalizer Role = "bare-normalizer" // its limit
+	Sink           Role = "sink"            // ours, until Records are in the table
+	BareSink       Role = "bare-sink"       // its limit
+	Pipeline       Role = "pipeline"        // receiver, normalizer and sink, serves
+	Steady         Role = "steady"          // requests at a rate, until their rows are visible
+)
+
+// Job says what to do. Which fields a role reads stands beside them.
+type Job struct {
+	Role     Role
+	Brokers  []string         // all but Load and Steady
+	Registry string           // ours, and BareSink
+	Postgres string           // all but the receivers and Load
+	Accounts traffic.Accounts // Load, Steady
+	Address  string           // Load, Steady: host:port to post to
+	Scratch  string           // Receiver, Pipeline: an empty directory
+
+	Records     int           // Normalizer, Sink and their limits: when to end
+	Workers     int           // BareNormalizer
+	Batch       int           // BareNormalizer, BareSink: records in a transaction
+	Wait        time.Duration // BareNormalizer: how long one that is not full waits
+	Keeper      bool          // BareSink: merge the pending list beside, as ours does
+	Connections int           // Load, Steady
+	Warm        time.Duration // Load, Steady: sent and not counted
+	Duration    time.Duration // Load, Steady: counted
+	Rate        int           // Steady: events per second
+
+	Profile string // file for a CPU profile; "" for none
+}
+
+// Result is what a role measured.
+type Result struct {
+	Samples   []Sample // progress of a job that ends by itself
+	Requests  int      // answered 2xx within Duration
+	Sent      int      // all requests, also those that are not counted
+	Answered  Latency  // from POST, or from when it was due (Steady), to the answer
+	Visible   Latency  // Steady: from when the POST was due to its row read by another connection
+	Lost      int      // Steady: acknowledged and not in the table after all
+	PeakBytes int64    // VmHWM of this process; 0 where it cannot be known
+	CPU       float64  // seconds of all cores that this process took, while it was being measured
+}
+
+// Sample is how far a job was when.
+type Sample struct {
+	Records int
+	Seconds float64
+}
+
+// Latency is in milliseconds.
+type Latency struct{ P50, P99, Max float64 }
+
+// Message is what a process says, one a line.
+type Message struct {
+	Ready   bool   `json:",omitempty"`
+	Address string `json:",omitempty"` // of a role that serves
+	Result  *Result
+	Error   string `json:",omitempty"`
+}
+
+// role does a job until it is done or ctx ends. It calls ready when it serves.
+type role func(ctx context.Context, job Job, ready func(address string)) (Result, error)
+
+func (j Job) role() (role, error) {
+	switch j.Role {
+	case Receiver:
+		return runReceiver, nil
+	case BareReceiver:
+		return runBareReceiver, nil
+	case Load:
+		return runLoad, nil
+	case Normalizer:
+		return runNormalizer, nil
+	case BareNormalizer:
+		return runBareNormalizer, nil
+	case Sink:
+		return runSink, nil
+	case BareSink:
+		return runBareSink, nil
+	case Pipeline:
+		return runPipeline, nil
+	case Steady:
+		return runSteady, nil
+	}
+	return nil, fmt.Errorf("there is no role %q", j.Role)
+}
+
+// Main is such a process's main function; it gives the exit code. Warnings go to errs.
+func Main(in io.Reader, out, errs io.Writer) int {
+	// A Ctrl-C in the terminal reaches all processes; the first one ends us in order.
+	signal.Ignore(os.Interrupt)
+	say := json.NewEncoder(out)
+	result, err := run(in, func(address string) {
+		_ = say.Encode(Message{Ready: true, Address: address}) // nobody reads: the input's end says so too
+	})
+	message := Message{Result: &result}
+	if err != nil {
+		message = Message{Error: err.Error()}
+	}
+	if err := say.Encode(message); err != nil {
+		fmt.Fprintln(errs, err)
+		return service.ExitFailure
+	}
+	return service.ExitOK
+}
+
+func run(in io.Reader, ready func(string)) (Result, error) {
+	var job Job
+	input := json.NewDecoder(in)
+	if err := input.Decode(&job); err != nil {
+		return Result{}, fmt.Errorf("reading the job: %w", err)
+	}
+	do, err := job.role()
+	if err != nil {
+		return Result{}, err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	go func() { // ends with the process
+		_, _ = io.Copy(io.Discard, in)
+		cancel()
+	}()
+	stopProfile, err := profile(job.Profile)
+	if err != nil {
+		return Result{}, err
+	}
+	result, err := do(ctx, job, ready)
+	err = errors.Join(err, stopProfile())
+	result.PeakBytes, result.CPU = peakBytes(), cpuSeconds()-result.CPU
+	return result, err
+}
+
+func profile(path string) (stop func() error, err error) {
+	if path == "" {
+		return func() error { return nil }, nil
+	}
+	f, err := os.Create(path)
+	if err != nil {
+		return nil, fmt.Errorf("making the profile: %w", err)
+	}
+	if err := pprof.StartCPUProfile(f); err != nil {
+		return nil, errors.Join(fmt.Errorf("profiling: %w", err), f.Close())
+	}
+	return func() error { pprof.StopCPUProfile(); return f.Close() }, nil
+}
+
+// newRuntime is the surroundings of a stage. Its registry has the stage's own
+// metrics only, because progress is read from it a hundred times a second.
+func newRuntime(name string) *service.Runtime {
+	return service.NewRuntime(service.Options{
+		Name: name, Log: service.NewLogger(os.Stderr, name, "warn", "console"), Registry: prometheus.NewRegistry(), StopTimeout: 15 * time.Second,
+	})
+}
+
+func (j Job) kafka() stream.Config { return stream.Config{Brokers: j.Brokers} }
+
+func (j Job) registry() (*event.Registry, error) {
+	return event.NewRegistry(event.RegistryConfig{URL: j.Registry, Timeout: 5 * time.Second})
+}
