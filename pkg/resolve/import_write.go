@@ -60,6 +60,9 @@ ON CONFLICT (source, kind, external_id, tenant) DO NOTHING`
 // reportEvery is after how many rows progress is told.
 const reportEvery = 1000
 
+// analyzeFrom is how many new rows make the planner's statistics worth renewing at once.
+const analyzeFrom = 1000
+
 // write does the whole import within tx. An *ImportError undoes it.
 func (f *importFile) write(ctx context.Context, tx pgx.Tx, by string, progress func(done, total int), result *ImportResult) error {
 	if _, err := tx.Exec(ctx, prepareImport); err != nil {
@@ -99,6 +102,13 @@ func (f *importFile) write(ctx context.Context, tx pgx.Tx, by string, progress f
 		*step.count = int(tag.RowsAffected())
 	}
 	result.LinksPresent = len(f.links) - result.LinksAdded
+	if result.AccountsAdded+result.LinksAdded >= analyzeFrom {
+		// Autovacuum would do so a minute later; until then domains are looked up by reading the whole table. A role
+		// that does not own the tables gets a warning, and that minute.
+		if _, err := tx.Exec(ctx, "ANALYZE accounts, account_links"); err != nil {
+			return fmt.Errorf("analyzing: %w", err)
+		}
+	}
 	return nil
 }
 

@@ -14,30 +14,38 @@ import (
 	"github.com/throughline-dev/throughline/pkg/source"
 )
 
-// lookup answers a batch in one statement; each row says which kind of answer it is and to which element of that
-// kind's arrays. Links of the exact tenant and of ” come as two rows, and so does each account of a domain.
+// lookup answers a batch in one statement. Each row says which kind of answer it is and to what: for links the
+// number of the kind of reference and the place in its list, else the place in that array. Links of the exact
+// tenant and of ” come as two rows, and so does each account of a domain.
 //
 // Most kinds of reference are never linked (an invoice, when its customer is), so the kinds are looked at first
-// and the references of those without any link not at all.
+// and the lists of those without any link are not even taken apart. A list travels as one text. A tenant that is
+// ” may come out of it as NULL, which means the same here.
 //
 // The arrays stand in sub-selects so that the planner does not see how long they are. It then assumes a few
-// elements and descends an index for each. With the length in view it would rather read a whole table into a
+// elements and descends an index for each. The CTEs keep it from joining the links by kind alone, which without
+// statistics it takes for few. With the length in view it would rather read a whole table into a
 // hash, which takes longer with every account, and compile that with JIT first.
 const lookup = `
 WITH kinds AS MATERIALIZED (
-  SELECT k.n, k.source, k.kind
-  FROM unnest((SELECT $1::text[]), (SELECT $2::text[])) WITH ORDINALITY AS k (source, kind, n)
+  SELECT k.n, k.source, k.kind, k.ids, k.tenants
+  FROM unnest((SELECT $1::text[]), (SELECT $2::text[]), (SELECT $3::text[]), (SELECT $4::text[])) WITH ORDINALITY AS k (source, kind, ids, tenants, n)
   CROSS JOIN LATERAL (
     SELECT FROM account_links l WHERE l.source = k.source AND l.kind = k.kind
-    ORDER BY l.source, l.kind, l.external_id, l.tenant LIMIT 1) AS first)
-SELECT CASE l.tenant WHEN '' THEN 1 ELSE 0 END, r.n, l.account_id
-FROM kinds k
-JOIN unnest((SELECT $3::int[]), (SELECT $4::text[]), (SELECT $5::text[])) WITH ORDINALITY AS r (kind, tenant, id, n) ON r.kind = k.n
-JOIN account_links l ON l.source = k.source AND l.kind = k.kind AND l.external_id = r.id AND l.tenant = ANY (ARRAY[r.tenant, ''])
+    ORDER BY l.source, l.kind, l.external_id, l.tenant LIMIT 1) AS first
+), refs AS MATERIALIZED (
+  SELECT k.n AS kind_n, k.source, k.kind, r.n, r.id, r.tenant
+  FROM kinds k CROSS JOIN LATERAL unnest(string_to_array(k.ids, E'\x1f'), string_to_array(k.tenants, E'\x1f')) WITH ORDINALITY AS r (id, tenant, n))
+SELECT CASE l.tenant WHEN '' THEN 1 ELSE 0 END, r.kind_n, r.n, l.account_id
+FROM refs r
+JOIN account_links l ON l.source = r.source AND l.kind = r.kind AND l.external_id = r.id AND l.tenant = ANY (ARRAY[r.tenant, ''])
 UNION ALL
-SELECT 2, u.n, a.id FROM unnest((SELECT $6::uuid[])) WITH ORDINALITY AS u (id, n) JOIN accounts a ON a.id = u.id
+SELECT 2, 1, u.n, a.id FROM unnest((SELECT $5::uuid[])) WITH ORDINALITY AS u (id, n) JOIN accounts a ON a.id = u.id
 UNION ALL
-SELECT 3, d.n, a.id FROM unnest((SELECT $7::text[])) WITH ORDINALITY AS d (domain, n) JOIN accounts a ON lower(a.domain) = d.domain`
+SELECT 3, 1, d.n, a.id FROM unnest((SELECT $6::text[])) WITH ORDINALITY AS d (domain, n) JOIN accounts a ON lower(a.domain) = d.domain`
+
+// separator stands between the elements of a list; nothing linkable holds it.
+const separator = "\x1f"
 
 // The values of lookup's first column.
 const (
@@ -174,47 +182,68 @@ func (q *question) answer(ctx context.Context, pool *pgxpool.Pool) (*answers, er
 	a.exact, a.anyTenant = make([]uuid.UUID, len(q.links.list)), make([]uuid.UUID, len(q.links.list))
 	a.exists = make([]bool, len(q.accounts.list))
 	a.owner, a.owners = make([]uuid.UUID, len(q.domains.list)), make([]int, len(q.domains.list))
-	c := columnsOf(q.links.list)
+	l := listsOf(q.links.list)
 	// Not a prepared statement: its plan would outlive the tables' size, and one made for empty tables reads
 	// them whole for each reference.
-	rows, err := pool.Query(ctx, lookup, pgx.QueryExecModeCacheDescribe,
-		c.sources, c.kinds, c.kind, c.tenant, c.id, q.accounts.list, q.domains.list)
+	rows, err := pool.Query(ctx, lookup, pgx.QueryExecModeCacheDescribe, l.sources, l.kinds, l.ids, l.tenants, q.accounts.list, q.domains.list)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
 	var what int32
-	var n int64
+	var kind, n int64
 	var id [16]byte
-	into := []any{&what, &n, &id}
+	into := []any{&what, &kind, &n, &id}
 	for rows.Next() {
 		if err := rows.Scan(into...); err != nil {
 			return nil, fmt.Errorf("reading an answer: %w", err)
 		}
-		a.take(what, n-1, id)
+		place := n - 1
+		if what == whatLink || what == whatAnyTenantLink {
+			place = int64(l.links[kind-1][n-1])
+		}
+		a.take(what, place, id)
 	}
 	return a, rows.Err()
 }
 
-// columns is the references as lookup's parameters.
-type columns struct {
-	sources, kinds []string // each kind of reference once
-	kind           []int32  // by reference: the number of its kind, from 1
-	tenant, id     []string // by reference
+// lists is the references as lookup's parameters, by kind.
+type lists struct {
+	sources, kinds []string
+	ids, tenants   []string  // joined by separator
+	links          [][]int32 // the places of the lists' elements among the references
 }
 
-func columnsOf(refs []source.Reference) columns {
+func listsOf(refs []source.Reference) lists {
 	type kind struct{ source, kind string }
 	kinds := newIndex[kind](16)
-	c := columns{kind: make([]int32, len(refs)), tenant: make([]string, len(refs)), id: make([]string, len(refs))}
+	var l lists
 	for i, r := range refs {
 		n, isNew := kinds.add(kind{r.Source, r.Kind})
 		if isNew {
-			c.sources, c.kinds = append(c.sources, r.Source), append(c.kinds, r.Kind)
+			l.sources, l.kinds, l.links = append(l.sources, r.Source), append(l.kinds, r.Kind), append(l.links, nil)
 		}
-		c.kind[i], c.tenant[i], c.id[i] = n+1, r.Tenant, r.ID
+		l.links[n] = append(l.links[n], int32(i))
 	}
-	return c
+	for _, links := range l.links {
+		var ids, tenants strings.Builder
+		hasTenant := false
+		for i, n := range links {
+			if i > 0 {
+				ids.WriteString(separator)
+				tenants.WriteString(separator)
+			}
+			ids.WriteString(refs[n].ID)
+			tenants.WriteString(refs[n].Tenant)
+			hasTenant = hasTenant || refs[n].Tenant != ""
+		}
+		l.ids = append(l.ids, ids.String())
+		if !hasTenant {
+			tenants.Reset()
+		}
+		l.tenants = append(l.tenants, tenants.String())
+	}
+	return l
 }
 
 func (a *answers) take(what int32, n int64, id uuid.UUID) {
