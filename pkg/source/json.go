@@ -52,6 +52,9 @@ func ValidateBody(body []byte) error {
 	case bytes.HasPrefix(body, []byte("\xef\xbb\xbf")):
 		return fault.Permanent(fault.Malformed, errors.New("the body starts with a byte order mark, which JSON does not have"))
 	}
+	if shallow(body) && isValue(body, lenient...) {
+		return nil
+	}
 	err := walk(body, false, lenient...)
 	var syntax *jsontext.SyntacticError
 	if errors.As(err, &syntax) {
@@ -61,23 +64,18 @@ func ValidateBody(body []byte) error {
 }
 
 // Elements yields the exact bytes of each element of a JSON array, aliasing
-// body; a body that is one object is yielded whole. More than limit elements
-// end the sequence with Permanent(Oversized), any other top with
-// Permanent(Malformed).
+// body. A body that starts as an object is yielded whole and not read: the
+// receiver has validated it, and CheckJSON holds every record to it again. More
+// than limit elements end the sequence with Permanent(Oversized), any other top
+// with Permanent(Malformed).
 func Elements(body []byte, limit int) iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) {
-		dec := jsontext.NewDecoder(bytes.NewBuffer(body), lenient...)
-		switch dec.PeekKind() {
-		case '{':
-			value, err := dec.ReadValue()
-			if err != nil {
-				yield(nil, fault.Permanent(fault.Malformed, err))
-				return
-			}
-			yield(at(body, dec, value), nil)
+		if object := Object(body); object != nil {
+			yield(object, nil)
 			return
-		case '[':
-		default:
+		}
+		dec := jsontext.NewDecoder(bytes.NewBuffer(body), lenient...)
+		if dec.PeekKind() != '[' {
 			yield(nil, fault.Permanent(fault.Malformed, errors.New("the body is neither a JSON object nor an array of them")))
 			return
 		}
@@ -98,6 +96,19 @@ func Elements(body []byte, limit int) iter.Seq2[[]byte, error] {
 	}
 }
 
+// Object gives a body that starts as a JSON object without the white space
+// around it, and nil for any other. Like Elements it does not read the object.
+func Object(body []byte) []byte {
+	body = bytes.Trim(body, whiteSpace)
+	if len(body) == 0 || body[0] != '{' {
+		return nil
+	}
+	return body[:len(body):len(body)]
+}
+
+// whiteSpace is JSON's.
+const whiteSpace = " \t\r\n"
+
 // at gives the place in body of the value that dec has just read.
 func at(body []byte, dec *jsontext.Decoder, value jsontext.Value) []byte {
 	end := dec.InputOffset()
@@ -117,7 +128,7 @@ type reader struct {
 // towards false, and looks at bytes without knowing what is text: that is some
 // ten times faster than walking.
 func ordinary(raw []byte) bool {
-	if bytes.Count(raw, []byte("{"))+bytes.Count(raw, []byte("[")) > MaxDepth || bytes.Contains(raw, []byte(`\u0000`)) {
+	if !shallow(raw) || bytes.Contains(raw, []byte(`\u0000`)) {
 		return false
 	}
 	const stride = 2048 // a number of twice that covers two places in a row
@@ -138,6 +149,11 @@ func ordinary(raw []byte) bool {
 	return true
 }
 
+// shallow reports that raw has too few brackets to be nested beyond MaxDepth.
+func shallow(raw []byte) bool {
+	return bytes.Count(raw, []byte("{"))+bytes.Count(raw, []byte("[")) <= MaxDepth
+}
+
 // largeExponent reports four digits or more, as far as a look at the first
 // bytes can tell.
 func largeExponent(text []byte) bool {
@@ -149,17 +165,19 @@ func isDigit(c byte) bool { return c >= '0' && c <= '9' }
 // isObject reports whether raw is one valid JSON object without duplicate
 // names, at whatever depth, and nothing else.
 func isObject(raw []byte) bool {
+	return Object(raw) != nil && isValue(raw)
+}
+
+// isValue reports whether raw is one JSON value and nothing else.
+func isValue(raw []byte, opts ...jsontext.Options) bool {
 	r := decoders.Get().(*reader)
 	defer decoders.Put(r)
 	r.buf = *bytes.NewBuffer(raw)
-	r.dec.Reset(&r.buf)
-	if r.dec.PeekKind() != '{' {
-		return false
-	}
+	r.dec.Reset(&r.buf, opts...)
 	if _, err := r.dec.ReadValue(); err != nil {
 		return false
 	}
-	return len(bytes.TrimLeft(raw[r.dec.InputOffset():], " \t\r\n")) == 0
+	return len(bytes.TrimLeft(raw[r.dec.InputOffset():], whiteSpace)) == 0
 }
 
 // walk reads every token of one JSON document. With storable it also demands
@@ -197,7 +215,7 @@ func walk(raw []byte, storable bool, opts ...jsontext.Options) error {
 			break
 		}
 	}
-	if rest := bytes.TrimLeft(raw[dec.InputOffset():], " \t\r\n"); len(rest) > 0 {
+	if rest := bytes.TrimLeft(raw[dec.InputOffset():], whiteSpace); len(rest) > 0 {
 		return fault.Permanent(fault.Malformed, fmt.Errorf("more data follows the JSON value at byte %d", dec.InputOffset()))
 	}
 	return nil

@@ -8,7 +8,7 @@ import (
 
 // Keyring holds a source's secrets, newest first. Two or more are a rotation:
 // each is tried. It prints as a count, so that no log can hold a secret.
-type Keyring struct{ secrets []string }
+type Keyring struct{ secrets []secret }
 
 // NewKeyring refuses an empty list, and an empty or blank secret, because
 // several vendors' own libraries accept what was signed with "".
@@ -21,13 +21,17 @@ func NewKeyring(secrets ...string) (Keyring, error) {
 			return Keyring{}, fmt.Errorf("secret %d of %d is empty", i+1, len(secrets))
 		}
 	}
-	return Keyring{secrets: append([]string(nil), secrets...)}, nil
+	ring := Keyring{secrets: make([]secret, len(secrets))}
+	for i, s := range secrets {
+		ring.secrets[i].text = s
+	}
+	return ring, nil
 }
 
 // Match calls ok with each secret until one matches, and gives its position.
 func (k Keyring) Match(ok func(secret string) bool) (key int, matched bool) {
-	for i, s := range k.secrets {
-		if ok(s) {
+	for i := range k.secrets {
+		if ok(k.secrets[i].text) {
 			return i, true
 		}
 	}

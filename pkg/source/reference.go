@@ -25,18 +25,22 @@ type Reference struct {
 
 // Key is the one text form of a reference, in Kafka keys, in quarantine and in
 // the command line: "stripe:customer:cus_1", "hubspot/62515:contact:901".
-func (r Reference) Key() string {
-	if r.Tenant == "" {
-		return r.Source + ":" + r.Kind + ":" + r.ID
+func (r Reference) Key() string { return string(r.key()) }
+
+func (r Reference) key() []byte {
+	out := append(make([]byte, 0, len(r.Source)+len(r.Tenant)+len(r.Kind)+len(r.ID)+len("/::")), r.Source...)
+	if r.Tenant != "" {
+		out = append(append(out, '/'), r.Tenant...)
 	}
-	return r.Source + "/" + r.Tenant + ":" + r.Kind + ":" + r.ID
+	out = append(append(out, ':'), r.Kind...)
+	return append(append(out, ':'), r.ID...)
 }
 
 // RecordKey is the Kafka key for an event with these references and this id:
 // the first reference's Key, else the id.
 func RecordKey(refs []Reference, id string) []byte {
 	if len(refs) > 0 {
-		return []byte(refs[0].Key())
+		return refs[0].key()
 	}
 	return []byte(id)
 }
@@ -53,13 +57,20 @@ const MaxReferenceBytes = 512
 type References struct {
 	Source string
 	Tenant string
-	list   []Reference
+	// FirstOnly: one is enough, which is all that a record's key needs.
+	FirstOnly bool
+	list      []Reference
+}
+
+// Full reports that Add adds no more, so that looking for more is of no use.
+func (c *References) Full() bool {
+	return len(c.list) >= MaxReferences || c.FirstOnly && len(c.list) > 0
 }
 
 // Add appends a reference of this kind, unless id says nothing ("", "0", "null").
 func (c *References) Add(kind, id string) {
 	id = strings.TrimSpace(id)
-	if id == "" || id == "0" || id == "null" || len(id) > MaxReferenceBytes || len(c.list) >= MaxReferences {
+	if id == "" || id == "0" || id == "null" || len(id) > MaxReferenceBytes || c.Full() {
 		return
 	}
 	if strings.ContainsRune(id, 0) {
@@ -90,7 +101,11 @@ func (c *References) Add(kind, id string) {
 		}
 	}
 	if c.list == nil {
-		c.list = make([]Reference, 0, 4) // most events have two to four
+		room := 4 // most events have two to four
+		if c.FirstOnly {
+			room = 1
+		}
+		c.list = make([]Reference, 0, room)
 	}
 	c.list = append(c.list, r)
 }

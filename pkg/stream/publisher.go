@@ -3,49 +3,77 @@ package stream
 import (
 	"context"
 	"fmt"
+	"sync"
 	"sync/atomic"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // Publisher writes records and answers when the brokers have them.
-type Publisher struct{ client *kgo.Client }
+type Publisher struct {
+	client  *kgo.Client
+	waiters sync.Pool // of *waiter
+}
 
 // NewPublisher publishes through cl, which must produce with acks=all (NewClient).
-func NewPublisher(cl *kgo.Client) *Publisher { return &Publisher{client: cl} }
+func NewPublisher(cl *kgo.Client) *Publisher {
+	p := &Publisher{client: cl}
+	p.waiters.New = func() any { return newWaiter() }
+	return p
+}
 
 // Publish returns nil after every record is acknowledged by all in-sync
 // replicas. On an error (Permanent(Oversized), else Transient) some of them may
 // be written, now or later: try again, the timeline knows duplicates. After an
-// error the records' bytes must not be reused, the client may still hold them.
-// It returns at latest when ctx ends. A full buffer is an error at once, so
-// that a receiver can push back.
+// error the records' bytes must not be reused, the client may still hold them;
+// the slice may be in any case. It returns at latest when ctx ends. A full
+// buffer is an error at once, so that a receiver can push back.
 func (p *Publisher) Publish(ctx context.Context, records ...*kgo.Record) error {
 	if len(records) == 0 {
 		return nil
 	}
-	var first atomic.Pointer[error]
-	var left atomic.Int64
-	left.Store(int64(len(records)))
-	done := make(chan struct{})
-	promise := func(_ *kgo.Record, err error) {
-		if err != nil {
-			first.CompareAndSwap(nil, &err)
-		}
-		if left.Add(-1) == 0 {
-			close(done)
-		}
-	}
+	w := p.waiters.Get().(*waiter)
+	w.left.Store(int64(len(records)))
 	for _, r := range records {
-		p.client.TryProduce(ctx, r, promise)
+		p.client.TryProduce(ctx, r, w.promise)
 	}
 	select {
-	case <-done:
+	case <-w.done:
 	case <-ctx.Done():
+		// The waiter is not used again: promises are still to come.
 		return classify(fmt.Errorf("waiting for the brokers' acknowledgement: %w", context.Cause(ctx)))
 	}
-	if err := first.Load(); err != nil {
-		return classify(fmt.Errorf("publishing: %w", *err))
+	first := w.first.Swap(nil)
+	p.waiters.Put(w)
+	if first != nil {
+		return classify(fmt.Errorf("publishing: %w", *first))
 	}
 	return nil
 }
+
+// waiter waits for the promises of one Publish after the other.
+type waiter struct {
+	left    atomic.Int64
+	first   atomic.Pointer[error]
+	done    chan struct{} // holds one, so that the last promise never waits
+	promise func(*kgo.Record, error)
+}
+
+func newWaiter() *waiter {
+	w := &waiter{done: make(chan struct{}, 1)}
+	w.promise = w.keep
+	return w
+}
+
+// keep is called once for each record, and touches w last when it sends.
+func (w *waiter) keep(_ *kgo.Record, err error) {
+	if err != nil {
+		w.fail(err)
+	}
+	if w.left.Add(-1) == 0 {
+		w.done <- struct{}{}
+	}
+}
+
+// fail is apart from keep so that only a failure moves its error to the heap.
+func (w *waiter) fail(err error) { w.first.CompareAndSwap(nil, &err) }

@@ -26,18 +26,45 @@ const (
 // RawRecord makes the Kafka record of a source's event. traceparent may be "".
 // The record aliases r's bytes.
 func RawRecord(sourceName string, r source.Record, traceparent string) *kgo.Record {
-	headers := make([]kgo.RecordHeader, 0, 5)
-	headers = append(headers,
-		kgo.RecordHeader{Key: HeaderSource, Value: []byte(sourceName)},
-		kgo.RecordHeader{Key: HeaderReceivedAt, Value: r.ReceivedAt.UTC().AppendFormat(nil, time.RFC3339Nano)},
-		kgo.RecordHeader{Key: HeaderDelivery, Value: []byte(r.Mode)})
+	return NewRawMaker(sourceName).Record(r, traceparent)
+}
+
+// RawMaker is RawRecord for one source: what all of its records have in common
+// is made once. Records share that, so nobody writes to their header values.
+type RawMaker struct {
+	topic  string
+	source []byte
+}
+
+// NewRawMaker makes a RawMaker of this source.
+func NewRawMaker(sourceName string) RawMaker {
+	return RawMaker{topic: RawTopic(sourceName), source: []byte(sourceName)}
+}
+
+// rawParts are a record and what its headers are made of, as one allocation.
+type rawParts struct {
+	record  kgo.Record
+	headers [5]kgo.RecordHeader
+	text    [len(time.RFC3339Nano) + len(source.Backfill)]byte
+}
+
+// Record is RawRecord.
+func (m RawMaker) Record(r source.Record, traceparent string) *kgo.Record {
+	p := &rawParts{}
+	at := r.ReceivedAt.UTC().AppendFormat(p.text[:0], time.RFC3339Nano)
+	mode := append(at[len(at):], r.Mode...)
+	headers := append(p.headers[:0],
+		kgo.RecordHeader{Key: HeaderSource, Value: m.source},
+		kgo.RecordHeader{Key: HeaderReceivedAt, Value: at[:len(at):len(at)]},
+		kgo.RecordHeader{Key: HeaderDelivery, Value: mode})
 	if r.Tenant != "" {
 		headers = append(headers, kgo.RecordHeader{Key: HeaderTenant, Value: []byte(r.Tenant)})
 	}
 	if traceparent != "" {
 		headers = append(headers, kgo.RecordHeader{Key: HeaderTraceparent, Value: []byte(traceparent)})
 	}
-	return &kgo.Record{Topic: RawTopic(sourceName), Key: r.Key, Value: r.Value, Headers: headers}
+	p.record = kgo.Record{Topic: m.topic, Key: r.Key, Value: r.Value, Headers: headers}
+	return &p.record
 }
 
 // Raw is what a raw record says, headers read.

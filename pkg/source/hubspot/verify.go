@@ -40,14 +40,12 @@ func (hubspot) Verify(d *source.Delivery, keys source.Keyring, now time.Time) (i
 	if !source.InWindow(time.UnixMilli(millis), now, window) {
 		return 0, unauthenticated("the request's time is more than %s from now", window)
 	}
+	equal := func(_ string, want []byte) bool { return hmac.Equal(want, got) }
 	decoded := decodeURL(d.URL)
-	key, ok := keys.Match(func(secret string) bool {
-		matched := hmac.Equal(sign(secret, d.Method, decoded, d.Body, at), got)
-		if decoded != d.URL {
-			matched = hmac.Equal(sign(secret, d.Method, d.URL, d.Body, at), got) || matched
-		}
-		return matched
-	})
+	key, ok := keys.MatchHMAC(source.SHA256, signed(d.Method, decoded, d.Body, at), equal)
+	if !ok && decoded != d.URL {
+		key, ok = keys.MatchHMAC(source.SHA256, signed(d.Method, d.URL, d.Body, at), equal)
+	}
 	if !ok {
 		return 0, unauthenticated("the v3 signature does not match; it covers the public URL, so that setting must be the address HubSpot calls")
 	}
@@ -57,20 +55,17 @@ func (hubspot) Verify(d *source.Delivery, keys source.Keyring, now time.Time) (i
 // Sign implements source.Source. Like HubSpot, it sends v1 beside v3.
 func (hubspot) Sign(d *source.Delivery, secret string, now time.Time) {
 	at := strconv.FormatInt(now.UnixMilli(), 10)
+	mac := source.HMAC(source.SHA256, secret, signed(d.Method, decodeURL(d.URL), d.Body, at))
 	d.Header.Set(timeHeader, at)
-	d.Header.Set(signatureHeader, base64.StdEncoding.EncodeToString(sign(secret, d.Method, decodeURL(d.URL), d.Body, at)))
+	d.Header.Set(signatureHeader, base64.StdEncoding.EncodeToString(mac))
 	old := sha256.Sum256(append([]byte(secret), d.Body...))
 	d.Header.Set(oldSignatureHeader, hex.EncodeToString(old[:]))
 	d.Header.Set(oldVersionHeader, "v1")
 }
 
-func sign(secret, method, url string, body []byte, at string) []byte {
-	mac := hmac.New(sha256.New, []byte(secret))
-	mac.Write([]byte(method))
-	mac.Write([]byte(url))
-	mac.Write(body)
-	mac.Write([]byte(at))
-	return mac.Sum(nil)
+// signed is what a v3 signature covers.
+func signed(method, url string, body []byte, at string) source.Signed {
+	return source.Signed{Before: method + url, Body: body, After: at}
 }
 
 // escapes are those that HubSpot's request validation page lists; all others

@@ -2,7 +2,6 @@ package intercom
 
 import (
 	"crypto/hmac"
-	"crypto/sha1" // Intercom signs with HMAC-SHA1 and nothing else
 	"encoding/hex"
 	"errors"
 	"net/http"
@@ -29,7 +28,7 @@ func (intercom) Verify(d *source.Delivery, keys source.Keyring, _ time.Time) (in
 	if err != nil {
 		return 0, refuse("the header " + signatureHeader + " does not hold hex digits")
 	}
-	key, ok := keys.Match(func(secret string) bool { return hmac.Equal(sum, signature(secret, d.Body)) })
+	key, ok := keys.MatchHMAC(source.SHA1, source.Signed{Body: d.Body}, func(_ string, mac []byte) bool { return hmac.Equal(sum, mac) })
 	if !ok {
 		return 0, refuse("the signature matches no secret")
 	}
@@ -41,13 +40,7 @@ func (intercom) Sign(d *source.Delivery, secret string, _ time.Time) {
 	if d.Header == nil {
 		d.Header = http.Header{}
 	}
-	d.Header.Set(signatureHeader, signaturePrefix+hex.EncodeToString(signature(secret, d.Body)))
-}
-
-func signature(secret string, body []byte) []byte {
-	mac := hmac.New(sha1.New, []byte(secret))
-	mac.Write(body)
-	return mac.Sum(nil)
+	d.Header.Set(signatureHeader, signaturePrefix+hex.EncodeToString(source.HMAC(source.SHA1, secret, source.Signed{Body: d.Body})))
 }
 
 func refuse(why string) error { return fault.Permanent(fault.Unauthenticated, errors.New(why)) }

@@ -3,6 +3,7 @@ package stripe
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/tidwall/gjson"
 
@@ -20,20 +21,10 @@ const (
 
 // Describe implements source.Source.
 func (stripe) Describe(r source.Record) (source.Event, error) {
-	e := readEnvelope(r.Value)
-	if e.object != objectSnapshot && e.object != objectThin {
-		return source.Event{}, malformed("the top is not a Stripe event: its object is neither %q nor %q", objectSnapshot, objectThin)
-	}
-	id := e.snapshotEvent
-	if id == "" {
-		id = e.id
-	}
-	if id == "" || e.kind == "" {
-		return source.Event{}, malformed("the event has no id or no type")
-	}
-	occurred, err := source.ParseTime(e.created)
+	e := readEnvelope(string(r.Value))
+	id, occurred, err := e.identity()
 	if err != nil {
-		return source.Event{}, fmt.Errorf("reading created: %w", err)
+		return source.Event{}, err
 	}
 	tenant := e.tenant()
 	if tenant == "" {
@@ -42,6 +33,25 @@ func (stripe) Describe(r source.Record) (source.Event, error) {
 	return source.Event{
 		ID: id, Type: typeName(e.kind), OccurredAt: occurred, Tenant: tenant, References: e.references(tenant),
 	}, nil
+}
+
+// identity gives the event's id and time, or why it is none of Stripe's.
+func (e envelope) identity() (id string, occurred time.Time, err error) {
+	if e.object != objectSnapshot && e.object != objectThin {
+		return "", occurred, malformed("the top is not a Stripe event: its object is neither %q nor %q", objectSnapshot, objectThin)
+	}
+	id = e.snapshotEvent
+	if id == "" {
+		id = e.id
+	}
+	if id == "" || e.kind == "" {
+		return "", occurred, malformed("the event has no id or no type")
+	}
+	occurred, err = source.ParseTime(e.created)
+	if err != nil {
+		return "", occurred, fmt.Errorf("reading created: %w", err)
+	}
+	return id, occurred, nil
 }
 
 // typeName keeps Stripe's own type, which reads as thing.happened, but for two
@@ -65,8 +75,8 @@ type envelope struct {
 	related                   gjson.Result // thin: {id, type, url}
 }
 
-func readEnvelope(raw []byte) (e envelope) {
-	gjson.ParseBytes(raw).ForEach(func(key, value gjson.Result) bool {
+func readEnvelope(raw string) (e envelope) {
+	gjson.Parse(raw).ForEach(func(key, value gjson.Result) bool {
 		switch key.Str {
 		case "id":
 			e.id = text(value)

@@ -28,10 +28,16 @@ const (
 // which a customer can be learned, and last the connected account.
 func (e envelope) references(tenant string) []source.Reference {
 	c := source.References{Source: name, Tenant: tenant}
+	e.addReferences(&c)
+	return c.List()
+}
+
+// addReferences stops once c is full.
+func (e envelope) addReferences(c *source.References) {
 	o := readObject(e.data)
 	related, relatedID := kindOf(textAt(e.related, "type")), textAt(e.related, "id")
 
-	o.addOwn(&c, kindCustomer)
+	o.addOwn(c, kindCustomer)
 	if related == kindCustomer {
 		c.Add(kindCustomer, relatedID)
 	}
@@ -40,13 +46,16 @@ func (e envelope) references(tenant string) []source.Reference {
 	c.Add(kindCustomer, idAt(e.previous, "customer"))
 	c.Add(kindCustomer, idOf(o.relatedCustomer))           // identity.verification_session
 	c.Add(kindCustomer, idAt(o.accountHolder, "customer")) // financial_connections.account
-	addAccount(&c, idOf(o.customerAccount))
+	addAccount(c, idOf(o.customerAccount))
 
-	o.addUUIDs(&c)
-	o.addEmails(&c)
+	if c.Full() {
+		return // most often
+	}
+	o.addUUIDs(c)
+	o.addEmails(c)
 
 	for _, kind := range [...]string{kindCharge, kindPaymentIntent, kindInvoice, kindSubscription, kindPaymentMethod} {
-		o.addOwn(&c, kind)
+		o.addOwn(c, kind)
 		if related == kind {
 			c.Add(kind, relatedID)
 		}
@@ -55,16 +64,15 @@ func (e envelope) references(tenant string) []source.Reference {
 	c.Add(kindSubscription, idAt(o.parent, "subscription_details.subscription"))
 
 	if kindOf(o.name) == kindAccount {
-		addAccount(&c, o.id)
+		addAccount(c, o.id)
 	}
 	if related == kindAccount {
-		addAccount(&c, relatedID)
+		addAccount(c, relatedID)
 	}
-	addAccount(&c, idOf(o.account))     // application fees, persons, capabilities
-	addAccount(&c, idOf(o.destination)) // transfers; a payout's is a bank account
-	addAccount(&c, idAt(o.accountHolder, "account"))
-	addAccount(&c, e.tenant())
-	return c.List()
+	addAccount(c, idOf(o.account))     // application fees, persons, capabilities
+	addAccount(c, idOf(o.destination)) // transfers; a payout's is a bank account
+	addAccount(c, idAt(o.accountHolder, "account"))
+	addAccount(c, e.tenant())
 }
 
 // addAccount adds an account, if id is one. Its id is unique over Stripe, so the

@@ -1,34 +1,41 @@
 package stripe
 
 import (
-	"bytes"
 	"errors"
 	"iter"
+	"strings"
+	"unsafe"
 
 	"github.com/throughline-dev/throughline/pkg/fault"
 	"github.com/throughline-dev/throughline/pkg/source"
 )
 
 // Split implements source.Source: Stripe posts one event at a time.
-func (s stripe) Split(d *source.Delivery) iter.Seq2[source.Record, error] {
+func (stripe) Split(d *source.Delivery) iter.Seq2[source.Record, error] {
 	return func(yield func(source.Record, error) bool) {
-		if !bytes.HasPrefix(bytes.TrimLeft(d.Body, " \t\r\n"), []byte("{")) {
+		value := source.Object(d.Body)
+		if value == nil {
 			yield(source.Record{}, fault.Permanent(fault.Malformed, errors.New("the body is not a JSON object: Stripe sends one event at a time")))
 			return
 		}
-		for value, err := range source.Elements(d.Body, 1) {
-			if err != nil {
-				yield(source.Record{}, err)
-				return
-			}
-			record := source.Record{Value: value, Mode: source.Webhook, ReceivedAt: d.ReceivedAt}
-			// What cannot be described has no key; the normalizer says why.
-			if event, err := s.Describe(record); err == nil {
-				record.Key, record.Tenant = source.RecordKey(event.References, event.ID), event.Tenant
-			}
-			if !yield(record, nil) {
-				return
-			}
-		}
+		record := source.Record{Value: value, Mode: source.Webhook, ReceivedAt: d.ReceivedAt}
+		record.Key, record.Tenant = keyOf(value)
+		yield(record, nil)
 	}
+}
+
+// keyOf gives what Describe and RecordKey would give, without what they find
+// beyond it. What cannot be described has no key; the normalizer says why.
+func keyOf(value []byte) (key []byte, tenant string) {
+	// Safe: nobody writes to value before this returns, and what is returned of
+	// the text is copied.
+	e := readEnvelope(unsafe.String(unsafe.SliceData(value), len(value)))
+	id, _, err := e.identity()
+	if err != nil {
+		return nil, ""
+	}
+	tenant = strings.Clone(e.tenant())
+	c := source.References{Source: name, Tenant: tenant, FirstOnly: true}
+	e.addReferences(&c)
+	return source.RecordKey(c.List(), id), tenant
 }

@@ -18,19 +18,19 @@ const signatureHeader = "Stripe-Signature"
 
 // Verify implements source.Source.
 func (stripe) Verify(d *source.Delivery, keys source.Keyring, now time.Time) (int, error) {
-	at, signatures, err := parseHeader(d.Header.Get(signatureHeader))
+	given, err := parseHeader(d.Header.Get(signatureHeader))
 	if err != nil {
 		return 0, fault.Permanent(fault.Unauthenticated, err)
 	}
-	if signed := time.Unix(at, 0); !source.InWindow(signed, now, window) {
+	if signed := time.Unix(given.at, 0); !source.InWindow(signed, now, window) {
 		return 0, fault.Permanent(fault.Unauthenticated, fmt.Errorf("the signature's time is more than %s from now", window))
 	}
-	key, ok := keys.Match(func(secret string) bool {
-		want := sign(secret, at, d.Body)
+	message := source.Signed{Before: given.time + ".", Body: d.Body}
+	key, ok := keys.MatchHMAC(source.SHA256, message, func(_ string, want []byte) bool {
 		matched := false
-		for _, got := range signatures {
+		for i := range given.count {
 			// No early end: each is compared, so time tells nothing.
-			matched = hmac.Equal(want, got) || matched
+			matched = hmac.Equal(want, given.sums[i][:]) || matched
 		}
 		return matched
 	})
@@ -42,52 +42,72 @@ func (stripe) Verify(d *source.Delivery, keys source.Keyring, now time.Time) (in
 
 // Sign implements source.Source.
 func (stripe) Sign(d *source.Delivery, secret string, now time.Time) {
-	at := now.Unix()
-	d.Header.Set(signatureHeader, fmt.Sprintf("t=%d,v1=%s", at, hex.EncodeToString(sign(secret, at, d.Body))))
-}
-
-func sign(secret string, at int64, body []byte) []byte {
-	mac := hmac.New(sha256.New, []byte(secret))
-	mac.Write(strconv.AppendInt(nil, at, 10))
-	mac.Write([]byte{'.'})
-	mac.Write(body)
-	return mac.Sum(nil)
+	at := strconv.FormatInt(now.Unix(), 10)
+	mac := source.HMAC(source.SHA256, secret, source.Signed{Before: at + ".", Body: d.Body})
+	d.Header.Set(signatureHeader, "t="+at+",v1="+hex.EncodeToString(mac))
 }
 
 // maxSignatures bounds the work that a header can ask for; Stripe sends two at most.
 const maxSignatures = 16
 
+// signatures is what the header says.
+type signatures struct {
+	at    int64
+	time  string // at as the header has it, which is what is signed
+	sums  [maxSignatures][sha256.Size]byte
+	count int // of sums
+}
+
 // parseHeader reads the time and the v1 signatures, leaving out other schemes
 // and what is not hex. Its errors quote nothing of the header.
-func parseHeader(header string) (at int64, signatures [][]byte, err error) {
+func parseHeader(header string) (out signatures, err error) {
 	if header == "" {
-		return 0, nil, errors.New("there is no " + signatureHeader + " header")
+		return out, errors.New("there is no " + signatureHeader + " header")
 	}
-	timed := false
-	for pair := range strings.SplitSeq(header, ",") {
+	for more := true; more; {
+		var pair string
+		pair, header, more = strings.Cut(header, ",")
 		scheme, value, ok := strings.Cut(pair, "=")
 		if !ok {
-			return 0, nil, errors.New("the " + signatureHeader + " header is not a list of name=value")
+			return out, errors.New("the " + signatureHeader + " header is not a list of name=value")
 		}
 		switch scheme {
 		case "t":
-			at, err = strconv.ParseInt(value, 10, 64)
-			// Only the plain decimal form: the signature covers the text.
-			if err != nil || timed || strconv.FormatInt(at, 10) != value {
-				return 0, nil, errors.New("the " + signatureHeader + " header has no plain time")
+			if out.time != "" || !out.setTime(value) {
+				return out, errors.New("the " + signatureHeader + " header has no plain time")
 			}
-			timed = true
 		case "v1":
-			if sig, err := hex.DecodeString(value); err == nil && len(sig) == sha256.Size && len(signatures) < maxSignatures {
-				signatures = append(signatures, sig)
-			}
+			out.addSum(value)
 		}
 	}
 	switch {
-	case !timed:
-		return 0, nil, errors.New("the " + signatureHeader + " header has no time")
-	case len(signatures) == 0:
-		return 0, nil, errors.New("the " + signatureHeader + " header has no v1 signature")
+	case out.time == "":
+		return out, errors.New("the " + signatureHeader + " header has no time")
+	case out.count == 0:
+		return out, errors.New("the " + signatureHeader + " header has no v1 signature")
 	}
-	return at, signatures, nil
+	return out, nil
+}
+
+// setTime takes only the plain decimal form: the signature covers the text.
+func (s *signatures) setTime(text string) (ok bool) {
+	at, err := strconv.ParseInt(text, 10, 64)
+	var plain [20]byte // the longest
+	if err != nil || string(strconv.AppendInt(plain[:0], at, 10)) != text {
+		return false
+	}
+	s.at, s.time = at, text
+	return true
+}
+
+// addSum adds a signature, if it is one and there is room.
+func (s *signatures) addSum(text string) {
+	var digits [2 * sha256.Size]byte
+	if len(text) != len(digits) || s.count == maxSignatures {
+		return
+	}
+	copy(digits[:], text)
+	if _, err := hex.Decode(s.sums[s.count][:], digits[:]); err == nil {
+		s.count++
+	}
 }

@@ -2,7 +2,6 @@ package zendesk
 
 import (
 	"crypto/hmac"
-	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
 	"errors"
@@ -35,8 +34,9 @@ func (zendesk) Verify(d *source.Delivery, keys source.Keyring, now time.Time) (i
 	if err != nil {
 		return 0, refuse("the header " + timestampHeader + " is not an RFC 3339 time")
 	}
-	key, ok := keys.Match(func(secret string) bool {
-		matches := hmac.Equal([]byte(given), []byte(signature(secret, timestamp, d.Body)))
+	message := source.Signed{Before: timestamp, Body: d.Body}
+	key, ok := keys.MatchHMAC(source.SHA256, message, func(secret string, mac []byte) bool {
+		matches := hmac.Equal([]byte(given), encoded(mac))
 		public := subtle.ConstantTimeCompare([]byte(secret), []byte(publicTestSecret)) == 1
 		return matches && !public
 	})
@@ -45,7 +45,7 @@ func (zendesk) Verify(d *source.Delivery, keys source.Keyring, now time.Time) (i
 		return key, nil
 	case ok:
 		return 0, refuse("the signature is more than an hour old, or that far ahead of this clock")
-	case hmac.Equal([]byte(given), []byte(signature(publicTestSecret, timestamp, d.Body))):
+	case hmac.Equal([]byte(given), encoded(source.HMAC(source.SHA256, publicTestSecret, message))):
 		return 0, refuse("it is signed with the test secret that Zendesk publishes: save the webhook, then test it with its own secret")
 	default:
 		return 0, refuse("the signature matches no secret")
@@ -59,14 +59,11 @@ func (zendesk) Sign(d *source.Delivery, secret string, now time.Time) {
 	}
 	timestamp := now.UTC().Format(time.RFC3339)
 	d.Header.Set(timestampHeader, timestamp)
-	d.Header.Set(signatureHeader, signature(secret, timestamp, d.Body))
+	mac := source.HMAC(source.SHA256, secret, source.Signed{Before: timestamp, Body: d.Body})
+	d.Header.Set(signatureHeader, string(encoded(mac)))
 }
 
-func signature(secret, timestamp string, body []byte) string {
-	mac := hmac.New(sha256.New, []byte(secret))
-	mac.Write([]byte(timestamp))
-	mac.Write(body)
-	return base64.StdEncoding.EncodeToString(mac.Sum(nil))
-}
+// encoded is a signature as its header holds it.
+func encoded(mac []byte) []byte { return base64.StdEncoding.AppendEncode(nil, mac) }
 
 func refuse(why string) error { return fault.Permanent(fault.Unauthenticated, errors.New(why)) }

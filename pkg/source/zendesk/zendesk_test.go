@@ -218,3 +218,7 @@ func TestReadmeTemplate(t *testing.T) {
 	want := describe(t, "testdata/trigger_template.json")
 	require.Equal(t, want, event)
 }
+
+func signature(secret, timestamp string, body []byte) string {
+	return string(encoded(source.HMAC(source.SHA256, secret, source.Signed{Before: timestamp, Body: body})))
+}
