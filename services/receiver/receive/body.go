@@ -75,7 +75,10 @@ func (b *bodies) read(w http.ResponseWriter, r *http.Request, limit int64) (*bod
 	if r.ContentLength > limit {
 		return in, &http.MaxBytesError{Limit: limit}
 	}
-	from := http.MaxBytesReader(w, r.Body, limit)
+	from := r.Body
+	if r.ContentLength < 0 { // else the server lets no more in than was announced
+		from = http.MaxBytesReader(w, r.Body, limit)
+	}
 	for {
 		if len(in.buf) == cap(in.buf) && !b.grow(in, r.ContentLength, limit) {
 			return in, errOverloaded

@@ -1,7 +1,6 @@
 package receive
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -16,6 +15,7 @@ import (
 	"github.com/throughline-dev/throughline/pkg/fault"
 	"github.com/throughline-dev/throughline/pkg/service"
 	"github.com/throughline-dev/throughline/pkg/source"
+	"github.com/throughline-dev/throughline/pkg/stream"
 )
 
 // door is the handler of one source's path.
@@ -33,6 +33,8 @@ type door struct {
 	publisher *publisher
 	log       *zap.Logger
 	tracer    trace.Tracer // nil when no spans are made
+	raw       stream.RawMaker
+	splits    splittings
 }
 
 // refused is an outcome with the label that counts it.
@@ -90,25 +92,35 @@ func (d *door) receive(w http.ResponseWriter, r *http.Request, arrived time.Time
 	if err != nil {
 		return d.unread(err)
 	}
-	delivery := source.Delivery{Method: r.Method, URL: d.calledURL(r), Header: r.Header, Body: in.buf, ReceivedAt: arrived}
-	key, err := d.src.Verify(&delivery, d.keys, arrived)
+	one := d.splits.get(d)
+	one.delivery = source.Delivery{Method: r.Method, URL: d.calledURL(r), Header: r.Header, Body: in.buf, ReceivedAt: arrived}
+	out, no := d.take(r, one)
+	reusable = !out.held
+	d.splits.put(one)
+	return no
+}
+
+// take verifies a delivery that was read, and makes its events safe.
+func (d *door) take(r *http.Request, one *splitting) (published, *refused) {
+	arrived := one.delivery.ReceivedAt
+	key, err := d.src.Verify(&one.delivery, d.keys, arrived)
 	if err != nil {
-		return refusePermanent(err)
+		return published{}, refusePermanent(err)
 	}
 	if key >= 0 && key < len(d.metrics.keys) {
 		d.metrics.keys[key].Inc()
 	}
-	if err := source.ValidateBody(in.buf); err != nil {
-		return refusePermanent(err)
+	if err := source.ValidateBody(one.delivery.Body); err != nil {
+		return published{}, refusePermanent(err)
 	}
-	ctx, span := d.trace(r, arrived)
-	out, no := d.publish(ctx, &delivery)
-	reusable = !out.held
+	traceparent, span := d.trace(r, arrived)
+	one.traceparent = traceparent
+	out, no := d.publish(one)
 	d.metrics.events.Add(float64(out.events))
 	if span != nil {
 		endSpan(span, out.events, no)
 	}
-	return no
+	return out, no
 }
 
 // checkHeaders refuses what cannot be read before any of it is.
@@ -149,18 +161,21 @@ func (d *door) calledURL(r *http.Request) string {
 }
 
 // trace begins the span of a verified POST, in the trace that its traceparent
-// names if it has a valid one. Unverified requests make no spans, and nothing
-// is made when spans go nowhere.
-func (d *door) trace(r *http.Request, arrived time.Time) (context.Context, trace.Span) {
-	// Once it publishes, the client's going away changes nothing.
-	ctx := context.WithoutCancel(r.Context())
-	if parent := r.Header["Traceparent"]; len(parent) == 1 {
+// names if it has a valid one, and gives the traceparent of its records.
+// Unverified requests make no spans, and nothing is made when spans go nowhere.
+func (d *door) trace(r *http.Request, arrived time.Time) (traceparent string, span trace.Span) {
+	parent := r.Header["Traceparent"]
+	if d.tracer == nil && len(parent) != 1 {
+		return "", nil
+	}
+	ctx := r.Context()
+	if len(parent) == 1 {
 		ctx = service.WithTraceparent(ctx, parent[0])
 	}
-	if d.tracer == nil {
-		return ctx, nil
+	if d.tracer != nil {
+		ctx, span = d.tracer.Start(ctx, "receive "+d.name, trace.WithTimestamp(arrived), trace.WithSpanKind(trace.SpanKindProducer))
 	}
-	return d.tracer.Start(ctx, "receive "+d.name, trace.WithTimestamp(arrived), trace.WithSpanKind(trace.SpanKindProducer))
+	return service.Traceparent(ctx), span
 }
 
 func endSpan(span trace.Span, events int, no *refused) {

@@ -10,7 +10,6 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/throughline-dev/throughline/pkg/fault"
-	"github.com/throughline-dev/throughline/pkg/service"
 	"github.com/throughline-dev/throughline/pkg/source"
 	"github.com/throughline-dev/throughline/pkg/stream"
 	"github.com/throughline-dev/throughline/services/receiver/spool"
@@ -26,11 +25,11 @@ const (
 
 // publisher puts parts of deliveries where they cannot be lost.
 type publisher struct {
-	kafka   *stream.Publisher
-	timeout time.Duration
-	spool   *spool.Spool // nil for a source whose vendor retries
-	outage  *atomic.Bool // shared by all doors: the brokers are the same
-	log     *zap.Logger
+	kafka     *stream.Publisher
+	deadlines *deadlines
+	spool     *spool.Spool // nil for a source whose vendor retries
+	outage    *atomic.Bool // shared by all doors: the brokers are the same
+	log       *zap.Logger
 }
 
 // published is what became of a delivery.
@@ -42,49 +41,27 @@ type published struct {
 
 // publish makes a delivery's events safe, all of them, or says why not. Then
 // some may be written all the same; the timeline knows duplicates.
-func (d *door) publish(ctx context.Context, delivery *source.Delivery) (published, *refused) {
-	traceparent := service.Traceparent(ctx)
+func (d *door) publish(s *splitting) (published, *refused) {
 	// Split to its end before anything is written: its error refuses all.
-	part, total, err := d.firstPart(delivery, traceparent)
-	if err != nil {
+	if err := s.run(); err != nil {
 		return published{}, refusePermanent(err)
 	}
-	if total == 0 {
+	if s.total == 0 {
 		return published{}, nil // a ping: nothing to keep
 	}
-	ctx, cancel := context.WithTimeout(ctx, d.publisher.timeout)
-	defer cancel()
+	ctx := d.publisher.deadlines.context(time.Now())
 	out := published{}
-	if len(part) == total {
-		out.held, err = d.put(ctx, part)
+	var err error
+	if len(s.part) == s.total {
+		out.held, err = d.put(ctx, s.part)
 	} else {
-		out.held, err = d.putParts(ctx, delivery, traceparent)
+		out.held, err = d.putParts(ctx, &s.delivery, s.traceparent)
 	}
 	if err != nil {
 		return out, d.unpublished(err)
 	}
-	out.events = total
+	out.events = s.total
 	return out, nil
-}
-
-// firstPart splits a delivery to its end, and keeps the records of its first part.
-func (d *door) firstPart(delivery *source.Delivery, traceparent string) (part []*kgo.Record, total int, err error) {
-	size, open := 0, true
-	for r, err := range d.src.Split(delivery) {
-		if err != nil {
-			return nil, 0, err
-		}
-		if err := checkRecord(r, total); err != nil {
-			return nil, 0, err
-		}
-		total++
-		size += len(r.Value)
-		open = open && (len(part) == 0 || len(part) < partRecords && size <= partBytes)
-		if open {
-			part = append(part, d.record(r, traceparent))
-		}
-	}
-	return part, total, nil
 }
 
 // putParts splits a large delivery, which firstPart has found good, once more.
@@ -131,7 +108,7 @@ func (d *door) record(r source.Record, traceparent string) *kgo.Record {
 			}
 		}
 	}
-	return stream.RawRecord(d.name, r, traceparent)
+	return d.raw.Record(r, traceparent)
 }
 
 // put returns nil once the records are acknowledged or, for a vendor that never

@@ -44,14 +44,15 @@ type Options struct {
 
 // Receiver is the HTTP server in front of the raw topics.
 type Receiver struct {
-	o        Options
-	client   *kgo.Client
-	spools   map[string]*spool.Spool
-	handler  http.Handler
-	server   *http.Server
-	listener atomic.Pointer[net.Listener]
-	closing  sync.Once
-	closed   error
+	o         Options
+	client    *kgo.Client
+	spools    map[string]*spool.Spool
+	deadlines *deadlines
+	handler   http.Handler
+	server    *http.Server
+	listener  atomic.Pointer[net.Listener]
+	closing   sync.Once
+	closed    error
 }
 
 // New makes a receiver that does not listen yet. It opens the spools of sources
@@ -69,7 +70,9 @@ func New(o Options) (*Receiver, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Receiver{o: o, client: client, spools: map[string]*spool.Spool{}}
+	r := &Receiver{
+		o: o, client: client, spools: map[string]*spool.Spool{}, deadlines: &deadlines{timeout: o.Config.PublishTimeout},
+	}
 	if err := r.build(); err != nil {
 		return nil, errors.Join(err, r.Close())
 	}
@@ -98,7 +101,7 @@ func (r *Receiver) build() error {
 		if err != nil {
 			return err
 		}
-		p := &publisher{kafka: kafka, timeout: r.o.Config.PublishTimeout, outage: outage, log: r.o.Runtime.Log}
+		p := &publisher{kafka: kafka, deadlines: r.deadlines, outage: outage, log: r.o.Runtime.Log}
 		if o.Source.Profile().NeverRetries {
 			if p.spool, err = r.openSpool(name, kafka, m); err != nil {
 				return err
@@ -107,7 +110,7 @@ func (r *Receiver) build() error {
 		d := &door{
 			src: o.Source, name: name, keys: o.Keys, limits: o.Source.Profile().Limits, address: address, tenant: o.Tenant,
 			accepted: newAnswer(o.Source.Reply(nil)), metrics: m.door(name, o.Keys.Len()),
-			bodies: bodies, inFlight: inFlight, publisher: p, log: r.o.Runtime.Log,
+			bodies: bodies, inFlight: inFlight, publisher: p, log: r.o.Runtime.Log, raw: stream.NewRawMaker(name),
 		}
 		if _, silent := r.o.Runtime.TracerProvider.(noop.TracerProvider); !silent {
 			d.tracer = r.o.Runtime.Tracer
@@ -190,6 +193,7 @@ func (r *Receiver) Close() error {
 			r.closed = errors.Join(r.closed, s.Close())
 		}
 		r.client.Close()
+		r.deadlines.close()
 	})
 	return r.closed
 }
