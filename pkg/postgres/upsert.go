@@ -23,6 +23,9 @@ type Row struct {
 	IngestedAt time.Time // kept to the microsecond
 	// QuarantineID is the quarantine row that this event was released from; 0 for an event that comes by itself.
 	QuarantineID int64
+	// RawSHA256 is the hash of the vendor's bytes; only read when QuarantineID is set, to know the quarantine row
+	// again that was put there before the event could be described.
+	RawSHA256 [32]byte
 }
 
 // Result counts what became of a batch's rows. They add up to its length.

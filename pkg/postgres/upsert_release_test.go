@@ -1,6 +1,7 @@
 package postgres_test
 
 import (
+	"crypto/sha256"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -17,6 +18,15 @@ func quarantined(t *testing.T, pool *pgxpool.Pool, key, status string) int64 {
 	require.NoError(t, pool.QueryRow(t.Context(), `INSERT INTO quarantine (dedup_key, reason, topic, partition, "offset", raw, status, status_by)
 		VALUES ($1, 'unresolved_account', 'raw.stripe', 0, 0, '{}', $2, 'ada') RETURNING id`, key, status).Scan(&id))
 	return id
+}
+
+// replayedRows are events of the bytes that quarantined stores.
+func replayedRows(from, to int) []postgres.Row {
+	rows := eventRows(from, to)
+	for i := range rows {
+		rows[i].RawSHA256 = sha256.Sum256([]byte("{}"))
+	}
+	return rows
 }
 
 type release struct{ Status, Outcome, By string }
@@ -36,7 +46,7 @@ func TestUpsertReleased(t *testing.T) {
 		t.Parallel()
 		w, pool := newWriter(t)
 		upsert(t, w, eventRows(1, 2))
-		rows := eventRows(0, 3)
+		rows := replayedRows(0, 3)
 		rows[0].QuarantineID = quarantined(t, pool, "new", "replaying")
 		rows[1].QuarantineID = quarantined(t, pool, "known", "replaying")
 		require.Equal(t, postgres.Result{Inserted: 2, AlreadyPresent: 1}, upsert(t, w, rows))
@@ -48,7 +58,7 @@ func TestUpsertReleased(t *testing.T) {
 	t.Run("ARedeliveryKeepsTheFirstOutcome", func(t *testing.T) {
 		t.Parallel()
 		w, pool := newWriter(t)
-		rows := eventRows(0, 1)
+		rows := replayedRows(0, 1)
 		rows[0].QuarantineID = quarantined(t, pool, "new", "replaying")
 		upsert(t, w, rows)
 		require.Equal(t, postgres.Result{AlreadyPresent: 1}, upsert(t, w, rows))
@@ -61,6 +71,24 @@ func TestUpsertReleased(t *testing.T) {
 		rows := eventRows(0, 1)
 		rows[0].QuarantineID = 404
 		require.Equal(t, postgres.Result{Inserted: 1}, upsert(t, w, rows))
+	})
+	t.Run("AHeaderAloneClosesNothing", func(t *testing.T) {
+		t.Parallel()
+		w, pool := newWriter(t)
+		rows := eventRows(0, 1) // of other bytes, and the quarantine row is of no event
+		rows[0].QuarantineID = quarantined(t, pool, "another", "replaying")
+		require.Equal(t, postgres.Result{Inserted: 1}, upsert(t, w, rows))
+		require.Equal(t, release{"replaying", "", "ada"}, released(t, pool, rows[0].QuarantineID))
+	})
+	t.Run("TheSameEventIsEnough", func(t *testing.T) {
+		t.Parallel()
+		w, pool := newWriter(t)
+		rows := eventRows(0, 1)
+		rows[0].QuarantineID = quarantined(t, pool, "described", "replaying")
+		_, err := pool.Exec(t.Context(), "UPDATE quarantine SET source = $1, source_event_id = $2", rows[0].Source, rows[0].SourceEventID)
+		require.NoError(t, err)
+		upsert(t, w, rows)
+		require.Equal(t, "resolved", released(t, pool, rows[0].QuarantineID).Status)
 	})
 	t.Run("AFailedBatchReleasesNothing", func(t *testing.T) {
 		t.Parallel()

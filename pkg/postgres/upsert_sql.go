@@ -28,12 +28,15 @@ FROM pg_temp.account_events_batch
 ORDER BY source COLLATE "C", source_event_id COLLATE "C"
 ON CONFLICT (source, source_event_id) DO NOTHING`
 
-// The rows are locked in the order of their ids, for the same reason as above.
+// The rows are locked in the order of their ids, for the same reason as above. A header's word is not enough to
+// close a row: headers are copied with records from elsewhere. The row must hold this event, or these bytes.
 const resolveQuarantined = `
-WITH released AS (
+WITH released AS MATERIALIZED (
   SELECT q.id, q.status, r.outcome
-  FROM unnest($1::bigint[], $2::text[]) AS r (id, outcome) JOIN quarantine q ON q.id = r.id
+  FROM unnest($1::bigint[], $2::text[], $4::text[], $5::text[], $6::bytea[]) AS r (id, outcome, source, source_event_id, sha256)
+  JOIN quarantine q ON q.id = r.id
   WHERE q.status <> 'resolved'
+    AND (q.source = r.source AND q.source_event_id = r.source_event_id OR sha256(q.raw) = r.sha256)
   ORDER BY q.id FOR UPDATE OF q
 ), updated AS (
   UPDATE quarantine q SET status = 'resolved', outcome = released.outcome, status_by = $3, status_at = now()
@@ -118,20 +121,20 @@ func insertReturning(ctx context.Context, tx pgx.Tx) (map[identity]bool, error) 
 
 func resolve(ctx context.Context, tx pgx.Tx, rows []Row, inserted map[identity]bool) error {
 	var ids []int64
-	var outcomes []string
-	seen := make(map[int64]bool)
+	var outcomes, sources, eventIDs []string
+	var hashes [][]byte
 	for i := range rows {
 		r := &rows[i]
-		if r.QuarantineID == 0 || seen[r.QuarantineID] {
+		if r.QuarantineID == 0 {
 			continue
 		}
-		seen[r.QuarantineID] = true
 		outcome := OutcomeAlreadyPresent
 		if inserted[identity{r.Source, r.SourceEventID}] {
 			outcome = OutcomeInserted
 		}
 		ids, outcomes = append(ids, r.QuarantineID), append(outcomes, outcome)
+		sources, eventIDs, hashes = append(sources, r.Source), append(eventIDs, r.SourceEventID), append(hashes, r.RawSHA256[:])
 	}
-	_, err := tx.Exec(ctx, resolveQuarantined, ids, outcomes, sinkName)
+	_, err := tx.Exec(ctx, resolveQuarantined, ids, outcomes, sinkName, sources, eventIDs, hashes)
 	return err
 }

@@ -3,6 +3,7 @@ package quarantine
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"slices"
@@ -93,6 +94,7 @@ type entry struct {
 	reason   string
 	attempts int32
 	tried    []string
+	raw      [32]byte // the hash of the record's bytes
 
 	first, newest *Letter // newest is nil when nothing changes
 	waiting       *Letter // the letter whose references count
@@ -112,7 +114,8 @@ func put(ctx context.Context, tx pgx.Tx, letters []Letter) (PutResult, error) {
 	for i := range letters {
 		l := &letters[i]
 		e := byID[l.QuarantineID]
-		if e == nil {
+		if e == nil || e.raw != sha256.Sum256(l.Value) {
+			// Named by no release of ours (headers travel with copied records), or of other bytes.
 			key := l.dedupKey()
 			if e = byKey[key]; e == nil {
 				e = &entry{key: key}
@@ -151,14 +154,17 @@ func load(ctx context.Context, tx pgx.Tx, letters []Letter) (byKey map[string]*e
 			ids = append(ids, id)
 		}
 	}
-	rows, err := tx.Query(ctx, `SELECT id, dedup_key, status, reason, attempts, tried FROM quarantine
+	rows, err := tx.Query(ctx, `SELECT id, dedup_key, status, reason, attempts, tried, sha256(raw) FROM quarantine
 		WHERE id = ANY ($1) OR dedup_key = ANY ($2) ORDER BY id FOR UPDATE`, ids, keys)
 	if err != nil {
 		return nil, nil, fmt.Errorf("finding the records: %w", err)
 	}
 	found, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (*entry, error) {
 		e := &entry{}
-		return e, row.Scan(&e.id, &e.key, &e.status, &e.reason, &e.attempts, &e.tried)
+		var raw []byte
+		err := row.Scan(&e.id, &e.key, &e.status, &e.reason, &e.attempts, &e.tried, &raw)
+		copy(e.raw[:], raw)
+		return e, err
 	})
 	if err != nil {
 		return nil, nil, fmt.Errorf("finding the records: %w", err)

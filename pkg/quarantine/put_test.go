@@ -110,6 +110,17 @@ func TestPut(t *testing.T) {
 		l.QuarantineID = 4711
 		require.Equal(t, 1, put(t, s, l).Inserted)
 	})
+	t.Run("AnotherEventsQuarantineIDIsNoLossEither", func(t *testing.T) {
+		t.Parallel()
+		s, _ := newStore(t)
+		put(t, s, letter(1, 17))
+		other := letter(2, 18) // a third party copied a replayed record's headers
+		other.QuarantineID = only(t, s).ID
+		require.Equal(t, 1, put(t, s, other).Inserted)
+		list, err := s.List(t.Context(), quarantine.Filter{})
+		require.NoError(t, err)
+		require.Len(t, list, 2)
+	})
 	t.Run("BytesAreTheIdentityOfWhatCannotBeDescribed", func(t *testing.T) {
 		t.Parallel()
 		s, _ := newStore(t)

@@ -2,6 +2,7 @@ package write
 
 import (
 	"context"
+	"crypto/sha256"
 	"strconv"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -11,6 +12,7 @@ import (
 	"github.com/throughline-dev/throughline/pkg/fault"
 	"github.com/throughline-dev/throughline/pkg/postgres"
 	"github.com/throughline-dev/throughline/pkg/service"
+	"github.com/throughline-dev/throughline/pkg/source"
 	"github.com/throughline-dev/throughline/pkg/stream"
 )
 
@@ -49,7 +51,7 @@ func (s *Sink) decode(ctx context.Context, batch []*kgo.Record) ([]entry, []fail
 			Payload: []byte(e.event.Payload), OccurredAt: e.event.OccurredAt, IngestedAt: e.event.IngestedAt,
 		}
 		if id, err := strconv.ParseInt(string(stream.Header(rec, stream.HeaderQuarantineID)), 10, 64); err == nil && id > 0 {
-			e.row.QuarantineID = id
+			e.row.QuarantineID, e.row.RawSHA256 = id, sha256.Sum256(source.Original(e.row.Payload))
 		}
 		entries = append(entries, e)
 	}

@@ -107,12 +107,12 @@ func TestARecordThatIsNoEventIsDeadLettered(t *testing.T) {
 func TestAReleasedRecordIsResolved(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	id := func(key string) (id int64) {
-		require.NoError(t, w.pool.QueryRow(t.Context(), `INSERT INTO quarantine (dedup_key, reason, topic, partition, "offset", raw, status, status_by)
-			VALUES ($1, 'unresolved_account', 'raw.stripe', 0, 0, '{}', 'replaying', 'ada') RETURNING id`, key).Scan(&id))
+	id := func(e event.AccountEvent) (id int64) {
+		require.NoError(t, w.pool.QueryRow(t.Context(), `INSERT INTO quarantine (dedup_key, source, source_event_id, reason, topic, partition, "offset", raw, status, status_by)
+			VALUES ($2, $1, $2, 'unresolved_account', 'raw.stripe', 0, 0, '{}', 'replaying', 'ada') RETURNING id`, e.Source, e.SourceEventID).Scan(&id))
 		return id
 	}
-	fresh, known := id("fresh"), id("known")
+	fresh, known := id(events(0, 1)[0]), id(events(1, 2)[0])
 	w.refuse(t)
 	w.start(t)
 	w.publish(t, events(1, 2))
@@ -133,7 +133,7 @@ func TestAReleasedRecordIsResolved(t *testing.T) {
 	require.Equal(t, "resolved inserted", outcome(fresh))
 
 	// One that fails here goes on counting.
-	again := id("again")
+	again := id(refused(9))
 	w.publish(t, []event.AccountEvent{refused(9)}, release(again)...)
 	w.requireLetters(t, 1)
 	letter := w.letters.list()[0]
