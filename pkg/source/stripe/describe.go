@@ -36,7 +36,7 @@ func (stripe) Describe(r source.Record) (source.Event, error) {
 }
 
 // identity gives the event's id and time, or why it is none of Stripe's.
-func (e envelope) identity() (id string, occurred time.Time, err error) {
+func (e *envelope) identity() (id string, occurred time.Time, err error) {
 	if e.object != objectSnapshot && e.object != objectThin {
 		return "", occurred, malformed("the top is not a Stripe event: its object is neither %q nor %q", objectSnapshot, objectThin)
 	}
@@ -71,55 +71,51 @@ type envelope struct {
 	snapshotEvent             string       // thin: the same fact's snapshot event
 	account                   string       // snapshot, Connect: acct_…
 	context                   string       // thin, Connect: acct_…, or a path that ends in it
-	data, previous            gjson.Result // snapshot: data.object, data.previous_attributes
+	data                      string       // snapshot: data.object, JSON
+	previous                  gjson.Result // snapshot: data.previous_attributes
 	related                   gjson.Result // thin: {id, type, url}
 }
 
 func readEnvelope(raw string) (e envelope) {
-	gjson.Parse(raw).ForEach(func(key, value gjson.Result) bool {
-		switch key.Str {
+	source.Members(raw, func(key, value string) {
+		switch key {
 		case "id":
-			e.id = text(value)
+			e.id = textOf(value)
 		case "object":
-			e.object = text(value)
+			e.object = textOf(value)
 		case "type":
-			e.kind = text(value)
+			e.kind = textOf(value)
 		case "created":
-			e.created = value.String()
+			e.created = gjson.Parse(value).String()
 		case "snapshot_event":
-			e.snapshotEvent = text(value)
+			e.snapshotEvent = textOf(value)
 		case "account":
-			e.account = text(value)
+			e.account = textOf(value)
 		case "context":
-			e.context = text(value)
+			e.context = textOf(value)
 		case "data":
-			e.data, e.previous = readData(value)
+			e.readData(value)
 		case "related_object":
-			e.related = value
+			e.related = gjson.Parse(value)
 		}
-		return true
 	})
 	return e
 }
 
-func readData(v gjson.Result) (object, previous gjson.Result) {
-	if !v.IsObject() {
-		return object, previous
-	}
-	v.ForEach(func(key, value gjson.Result) bool {
-		switch key.Str {
+func (e *envelope) readData(raw string) {
+	e.data, e.previous = "", gjson.Result{}
+	source.Members(raw, func(key, value string) {
+		switch key {
 		case "object":
-			object = value
+			e.data = value
 		case "previous_attributes":
-			previous = value
+			e.previous = gjson.Parse(value)
 		}
-		return true
 	})
-	return object, previous
 }
 
 // tenant is the connected account that the event happened on, or "".
-func (e envelope) tenant() string {
+func (e *envelope) tenant() string {
 	if e.account != "" {
 		return e.account
 	}
@@ -137,6 +133,9 @@ func text(v gjson.Result) string {
 	}
 	return v.Str
 }
+
+// textOf is text of a value's JSON.
+func textOf(raw string) string { return text(gjson.Parse(raw)) }
 
 // textAt gives the text at path in an object, and "" for anything else. Most
 // fields that may hold an expanded object do not, and then nothing is searched.

@@ -26,15 +26,16 @@ const (
 // references lists what points at the customer: the customer itself, what the
 // merchant wrote on the object, e-mail addresses, then the objects through
 // which a customer can be learned, and last the connected account.
-func (e envelope) references(tenant string) []source.Reference {
+func (e *envelope) references(tenant string) []source.Reference {
 	c := source.References{Source: name, Tenant: tenant}
 	e.addReferences(&c)
 	return c.List()
 }
 
 // addReferences stops once c is full.
-func (e envelope) addReferences(c *source.References) {
-	o := readObject(e.data)
+func (e *envelope) addReferences(c *source.References) {
+	var o object
+	o.read(e.data)
 	related, relatedID := kindOf(textAt(e.related, "type")), textAt(e.related, "id")
 
 	o.addOwn(c, kindCustomer)
@@ -100,33 +101,28 @@ type object struct {
 	clientReferenceID, email, customerEmail, receiptEmail     string
 }
 
-// readObject reads the object once: an invoice has some hundred fields.
-func readObject(v gjson.Result) (o object) {
-	if !v.IsObject() {
-		return o
-	}
-	v.ForEach(func(key, value gjson.Result) bool {
-		if field := o.field(key.Str); field != nil {
-			*field = value
-			return true
+// read reads the object once: an invoice has some hundred fields.
+func (o *object) read(raw string) {
+	source.Members(raw, func(key, value string) {
+		if field := o.field(key); field != nil {
+			*field = gjson.Parse(value)
+			return
 		}
-		switch key.Str {
+		switch key {
 		case "object":
-			o.name = text(value)
+			o.name = textOf(value)
 		case "id":
-			o.id = text(value)
+			o.id = textOf(value)
 		case "client_reference_id":
-			o.clientReferenceID = text(value)
+			o.clientReferenceID = textOf(value)
 		case "email":
-			o.email = text(value)
+			o.email = textOf(value)
 		case "customer_email":
-			o.customerEmail = text(value)
+			o.customerEmail = textOf(value)
 		case "receipt_email":
-			o.receiptEmail = text(value)
+			o.receiptEmail = textOf(value)
 		}
-		return true
 	})
-	return o
 }
 
 // field gives where the value of this key goes, or nil.
