@@ -33,7 +33,7 @@ func (k *Keeper) Feed(ctx context.Context, batch []*kgo.Record) error {
 	if err != nil {
 		return err
 	}
-	if _, err := k.release(ctx, put.Waiting); err != nil {
+	if err := k.release(ctx, put.Waiting); err != nil {
 		return err
 	}
 	k.metrics.fed(letters, put)

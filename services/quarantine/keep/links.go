@@ -72,7 +72,7 @@ func (k *Keeper) watchLinks(ctx context.Context) error {
 	defer sweep.Stop()
 	for {
 		var keys []string
-		everything := false
+		var everything bool
 		select {
 		case <-ctx.Done():
 			return nil
@@ -127,7 +127,7 @@ func (k *Keeper) releasePages(ctx context.Context, page func(after int64) ([]qua
 		if err != nil || len(waiting) == 0 {
 			return err
 		}
-		if _, err := k.release(ctx, waiting); err != nil {
+		if err := k.release(ctx, waiting); err != nil {
 			return err
 		}
 		if len(waiting) < pageSize {
@@ -138,9 +138,9 @@ func (k *Keeper) releasePages(ctx context.Context, page func(after int64) ([]qua
 }
 
 // release resolves waiting records in one query and releases those that have an account.
-func (k *Keeper) release(ctx context.Context, waiting []quarantine.Waiting) (int, error) {
+func (k *Keeper) release(ctx context.Context, waiting []quarantine.Waiting) error {
 	if len(waiting) == 0 {
-		return 0, nil
+		return nil
 	}
 	batch := make([][]source.Reference, len(waiting))
 	for i, w := range waiting {
@@ -148,7 +148,7 @@ func (k *Keeper) release(ctx context.Context, waiting []quarantine.Waiting) (int
 	}
 	found, err := k.resolver.Resolve(ctx, batch)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	var rulings []quarantine.Ruling
 	for i, f := range found {
@@ -159,12 +159,12 @@ func (k *Keeper) release(ctx context.Context, waiting []quarantine.Waiting) (int
 	}
 	released, err := k.store.ReleaseByLink(ctx, rulings)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	if released > 0 {
 		wake(k.released)
 	}
-	return released, nil
+	return nil
 }
 
 // retry does work until it succeeds, with backoff, and tells the readiness check. It gives false when ctx ended.
