@@ -37,11 +37,11 @@ type ground struct {
 // open starts it.
 func (b *bench) open(ctx context.Context) (err error) {
 	g := &b.ground
-	// Not below TMPDIR's private part: Postgres runs as another user than root.
 	if g.dir, err = os.MkdirTemp("", "throughline-bench-"); err != nil {
 		return fmt.Errorf("making a directory: %w", err)
 	}
 	g.onClose(func(context.Context) error { return os.RemoveAll(g.dir) })
+	// For root, Postgres runs as another user, who has to get in.
 	if err := os.Chmod(g.dir, 0o755); err != nil {
 		return fmt.Errorf("opening the directory to Postgres: %w", err)
 	}

@@ -14,8 +14,8 @@ import (
 	"github.com/throughline-dev/throughline/services/sink/write"
 )
 
-// What issue of speed each stage aims at: its share of its limit, and for the
-// growth of the table and the latency what is said beside them in the report.
+// What is aimed at: a stage's share of its limit and, for the grown table, of
+// the sink's own rate at a tenth of the rows.
 const (
 	aimReceiver   = 0.85
 	aimNormalizer = 0.6

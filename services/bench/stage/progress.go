@@ -8,9 +8,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// sampleEvery is how often progress is read: rates over a second or more are
-// then right to about a percent.
-const sampleEvery = 10 * time.Millisecond
+// sampleEvery is how often progress is read, which costs a core about a percent:
+// so rates over some seconds are right to about as much.
+const sampleEvery = 25 * time.Millisecond
 
 // sample calls count until it gives total or more, or ctx ends, and keeps each
 // change.
