@@ -14,31 +14,31 @@ import (
 // Describe reads one notification, or one that a job made of Intercom's API,
 // which needs no id where the fact gives one.
 func (intercom) Describe(r source.Record) (source.Event, error) {
-	topic, app := text(gjson.GetBytes(r.Value, "topic")), text(gjson.GetBytes(r.Value, "app_id"))
+	n := readNotification(r.Value)
 	switch {
-	case topic == "":
+	case n.topic == "":
 		return source.Event{}, fault.Permanent(fault.Malformed, errors.New("not an Intercom notification: it has no topic"))
-	case topic == ping:
+	case n.topic == ping:
 		return source.Event{}, fault.Permanent(fault.Unsupported, errors.New("a ping tells of no event"))
-	case app == "":
+	case n.app == "":
 		return source.Event{}, fault.Permanent(fault.Malformed, errors.New("the notification has no app_id"))
 	}
-	item := gjson.GetBytes(r.Value, "data.item")
-	f := factOf(topic, item)
+	item := readObject(n.item)
+	f := factOf(n.topic, &item)
 	id := f.id
 	if id == "" {
-		id = text(gjson.GetBytes(r.Value, "id"))
+		id = n.id
 	}
 	if id == "" {
 		return source.Event{}, fault.Permanent(fault.Malformed, errors.New("the notification has no id"))
 	}
-	at, ok := firstTime(f.at, gjson.GetBytes(r.Value, "created_at"))
+	at, ok := firstTime(f.at, n.createdAt)
 	if !ok {
 		return source.Event{}, fault.Permanent(fault.Malformed, errors.New("neither the notification nor its item has a created_at that is a time"))
 	}
 	return source.Event{
-		ID: app + ":" + id, Type: typeName(topic, text(item.Get("content_stat.stat_type"))), OccurredAt: at,
-		Tenant: app, References: references(app, item), Subject: subject(topic, item),
+		ID: n.app + ":" + id, Type: typeName(n.topic, text(in(item.contentStat, "stat_type"))), OccurredAt: at,
+		Tenant: n.app, References: references(n.app, &item), Subject: subject(n.topic, &item),
 	}, nil
 }
 
@@ -48,7 +48,7 @@ type fact struct {
 	at gjson.Result // the fact's own time, so that webhook and backfill agree
 }
 
-func factOf(topic string, item gjson.Result) fact {
+func factOf(topic string, item *object) fact {
 	switch topic {
 	case "conversation.user.created", "conversation.admin.single.created":
 		return created("conversation", item)
@@ -65,42 +65,40 @@ func factOf(topic string, item gjson.Result) fact {
 	case "conversation.operator.replied":
 		return partOf(item, bot)
 	case "ticket.admin.replied", "ticket.contact.replied", "ticket.note.created":
-		part := item.Get("ticket_part")
-		return partFact("ticket", text(item.Get("ticket.id")), part)
+		return partFact("ticket", text(in(item.ticket, "id")), item.ticketPart)
 	}
 	// These items are the fact itself; every other item is the object that the
 	// fact happened to, and its created_at is much older.
-	kind := text(item.Get("type"))
+	kind := item.kind
 	if strings.HasPrefix(kind, "content_stat.") || kind == "event" || strings.HasSuffix(kind, "_tag") && strings.HasSuffix(topic, ".created") {
-		return fact{at: item.Get("created_at")}
+		return fact{at: item.createdAt}
 	}
 	return fact{}
 }
 
-func created(kind string, item gjson.Result) fact {
-	id := text(item.Get("id"))
-	if id == "" {
+func created(kind string, item *object) fact {
+	if item.id == "" {
 		return fact{}
 	}
-	return fact{id: kind + ":" + id + ":created", at: item.Get("created_at")}
+	return fact{id: kind + ":" + item.id + ":created", at: item.createdAt}
 }
 
 func partFact(kind, id string, part gjson.Result) fact {
-	partID := text(part.Get("id"))
+	partID := text(in(part, "id"))
 	if id == "" || partID == "" {
-		return fact{at: part.Get("created_at")}
+		return fact{at: in(part, "created_at")}
 	}
-	return fact{id: kind + ":" + id + ":part:" + partID, at: part.Get("created_at")}
+	return fact{id: kind + ":" + id + ":part:" + partID, at: in(part, "created_at")}
 }
 
 // partOf finds the part that a conversation's reply or note is: the last one
 // that this role wrote, one with words or attachments before one without (an
 // assignment after the reply). Intercom sends the one part, but where another's
 // stands beside it, taking that would make two replies one.
-func partOf(item gjson.Result, role role) fact {
+func partOf(item *object, role role) fact {
 	var last, silent gjson.Result
-	each(item.Get("conversation_parts.conversation_parts"), func(part gjson.Result) {
-		switch by := roleOf(part.Get("author")); {
+	each(in(item.conversationParts, "conversation_parts"), func(part gjson.Result) {
+		switch by := roleOf(text(part.Get("author.type"))); {
 		case by != role && by != nobody:
 		case text(part.Get("body")) != "" || part.Get("attachments.0").Exists():
 			last = part
@@ -111,7 +109,7 @@ func partOf(item gjson.Result, role role) fact {
 	if !last.Exists() {
 		last = silent
 	}
-	return partFact("conversation", text(item.Get("id")), last)
+	return partFact("conversation", item.id, last)
 }
 
 // role is who wrote something.
@@ -124,8 +122,9 @@ const (
 	bot
 )
 
-func roleOf(author gjson.Result) role {
-	switch text(author.Get("type")) {
+// roleOf reads the type of an author.
+func roleOf(kind string) role {
+	switch kind {
 	case "":
 		return nobody
 	case "user", "lead", "contact", "visitor":
@@ -146,29 +145,4 @@ func firstTime(times ...gjson.Result) (time.Time, bool) {
 		}
 	}
 	return time.Time{}, false
-}
-
-// each calls f with the objects of an array.
-func each(list gjson.Result, f func(gjson.Result)) {
-	if !list.IsArray() {
-		return
-	}
-	list.ForEach(func(_, value gjson.Result) bool {
-		if value.IsObject() {
-			f(value)
-		}
-		return true
-	})
-}
-
-// text gives a string, or a number as it is written; "" for anything else.
-func text(r gjson.Result) string {
-	switch r.Type {
-	case gjson.String:
-		return strings.TrimSpace(r.Str)
-	case gjson.Number:
-		return r.Raw
-	default:
-		return ""
-	}
 }

@@ -13,92 +13,95 @@ import (
 // they carry, and at last the conversation or ticket, which can be linked when
 // nothing else is known. An item is the object itself or has it nested
 // (contact_tag, content_stat.*, ticket parts, ticket.closed of 2.15 on).
-func references(app string, item gjson.Result) []source.Reference {
+func references(app string, item *object) []source.Reference {
 	refs := source.References{Source: name, Tenant: app}
-	objects := []gjson.Result{item}
-	for _, field := range []string{"ticket", "conversation"} {
-		if nested := item.Get(field); nested.IsObject() {
-			objects = append(objects, nested)
+	objects := []*object{item}
+	for _, nested := range []gjson.Result{item.ticket, item.conversation} {
+		if nested.IsObject() {
+			o := readObject(nested)
+			objects = append(objects, &o)
 		}
 	}
-	var people []gjson.Result
+	var people []person
 	for _, object := range objects {
-		people = append(people, peopleOf(object)...)
+		people = addPeople(people, object)
 	}
 	for _, object := range objects {
 		addCompanies(&refs, object)
 	}
-	for _, person := range people {
-		addCompaniesOfPerson(&refs, person)
+	for i := range people {
+		addCompaniesOfPerson(&refs, &people[i])
 	}
-	for _, person := range people {
-		refs.Add(kindContact, text(person.Get("id")))
+	for i := range people {
+		refs.Add(kindContact, people[i].id)
 	}
-	for _, person := range people {
-		addExternal(&refs, text(person.Get("external_id")))
-		addExternal(&refs, text(person.Get("user_id"))) // 1.x
+	for i := range people {
+		addExternal(&refs, people[i].externalID)
+		addExternal(&refs, people[i].userID) // 1.x
 	}
-	for _, person := range people {
-		refs.Add(source.KindEmail, text(person.Get("email")))
+	for i := range people {
+		refs.Add(source.KindEmail, people[i].email)
 	}
-	if text(item.Get("type")) == "event" { // event.created names its contact flat
-		refs.Add(kindContact, text(item.Get("intercom_user_id")))
-		addExternal(&refs, text(item.Get("user_id")))
-		refs.Add(source.KindEmail, text(item.Get("email")))
+	if item.kind == "event" { // event.created names its contact flat
+		refs.Add(kindContact, item.intercomUserID)
+		addExternal(&refs, item.userID)
+		refs.Add(source.KindEmail, item.email)
 	}
 	for _, object := range objects {
 		addSelf(&refs, object)
 	}
-	refs.Add(kindConversation, text(item.Get("conversation.model.id"))) // conversation.contact.*
+	refs.Add(kindConversation, text(in(item.conversation, "model.id"))) // conversation.contact.*
 	return refs.List()
 }
 
-// peopleOf gives the contacts of an object, never a teammate or a bot: their
+// addPeople appends the contacts of an object, never a teammate or a bot: their
 // addresses say who we are.
-func peopleOf(object gjson.Result) []gjson.Result {
-	var people []gjson.Result
-	add := func(person gjson.Result) {
-		if person.IsObject() {
-			people = append(people, person)
+func addPeople(people []person, o *object) []person {
+	add := func(v gjson.Result) {
+		if v.IsObject() {
+			people = append(people, readPerson(v))
 		}
 	}
-	switch text(object.Get("type")) {
+	switch o.kind {
 	case "contact", "user", "lead", "visitor":
-		add(object)
+		add(o.raw)
 	}
-	add(object.Get("contact"))
-	add(object.Get("user")) // 1.x
-	for _, list := range []string{"contacts.contacts", "contacts.data", "contacts", "customers"} {
-		each(object.Get(list), add)
+	add(o.contact)
+	add(o.user) // 1.x
+	for _, list := range []gjson.Result{in(o.contacts, "contacts"), in(o.contacts, "data"), o.contacts, o.customers} {
+		each(list, add)
 	}
-	author := func(author gjson.Result) {
-		if roleOf(author) == customer {
-			add(author)
+	author := func(v gjson.Result) {
+		if !v.IsObject() {
+			return
+		}
+		if p := readPerson(v); roleOf(p.kind) == customer {
+			people = append(people, p)
 		}
 	}
-	author(object.Get("source.author"))
-	author(object.Get("conversation_message.author")) // 1.x
-	each(object.Get("conversation_parts.conversation_parts"), func(part gjson.Result) { author(part.Get("author")) })
-	author(object.Get("ticket_part.author"))
-	add(object.Get("merged_from"))
+	author(in(o.source, "author"))
+	author(in(o.message, "author")) // 1.x
+	each(in(o.conversationParts, "conversation_parts"), func(part gjson.Result) { author(part.Get("author")) })
+	author(in(o.ticketPart, "author"))
+	add(o.mergedFrom)
 	return people
 }
 
-func addCompanies(refs *source.References, object gjson.Result) {
-	if text(object.Get("type")) == "company" {
-		addCompany(refs, object)
+func addCompanies(refs *source.References, o *object) {
+	if o.kind == "company" {
+		addCompany(refs, o.raw)
 		return
 	}
-	addCompany(refs, object.Get("company"))
-	refs.Add(kindCompany, unlessNone(text(object.Get("company_id"))))
+	addCompany(refs, o.company)
+	refs.Add(kindCompany, unlessNone(o.companyID))
 }
 
 // addCompaniesOfPerson reads companies.data of 2.x and companies.companies of 1.x.
-func addCompaniesOfPerson(refs *source.References, person gjson.Result) {
-	for _, list := range []string{"companies.data", "companies.companies"} {
-		each(person.Get(list), func(company gjson.Result) { addCompany(refs, company) })
+func addCompaniesOfPerson(refs *source.References, p *person) {
+	for _, list := range []string{"data", "companies"} {
+		each(in(p.companies, list), func(company gjson.Result) { addCompany(refs, company) })
 	}
-	addCompany(refs, person.Get("company"))
+	addCompany(refs, p.company)
 }
 
 // addCompany adds the id of the customer's own system before Intercom's. A
@@ -125,14 +128,14 @@ func addExternal(refs *source.References, id string) {
 	refs.Add(kindExternal, id)
 }
 
-func addSelf(refs *source.References, object gjson.Result) {
-	switch text(object.Get("type")) {
+func addSelf(refs *source.References, o *object) {
+	switch o.kind {
 	case "conversation":
-		refs.Add(kindConversation, text(object.Get("id")))
+		refs.Add(kindConversation, o.id)
 	case "ticket":
-		refs.Add(kindTicket, text(object.Get("id")))
+		refs.Add(kindTicket, o.id)
 	}
-	refs.Add(kindConversation, text(object.Get("conversation_id")))
+	refs.Add(kindConversation, o.conversationID)
 }
 
 // unlessNone: an object without a company can have -1 for it.

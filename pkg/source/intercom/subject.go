@@ -3,7 +3,6 @@ package intercom
 import (
 	"strings"
 
-	"github.com/tidwall/gjson"
 	"golang.org/x/net/html"
 	"golang.org/x/net/html/atom"
 
@@ -13,18 +12,19 @@ import (
 // subject is the line that a person would read, on the event that opens a
 // conversation or a ticket only. Intercom's texts are HTML, and a chat has no
 // subject: its first line stands in.
-func subject(topic string, item gjson.Result) string {
-	var fields []string
+func subject(topic string, item *object) string {
+	var texts []string
 	switch topic {
 	case "conversation.user.created", "conversation.admin.single.created":
-		fields = []string{
-			"source.subject", "conversation_message.subject", "title", "source.body", "conversation_message.body",
+		texts = []string{
+			text(in(item.source, "subject")), text(in(item.message, "subject")), item.title,
+			text(in(item.source, "body")), text(in(item.message, "body")),
 		}
 	case "ticket.created":
-		fields = []string{"ticket_attributes._default_title_", "ticket_attributes._default_description_"}
+		texts = []string{text(in(item.ticketAttributes, "_default_title_")), text(in(item.ticketAttributes, "_default_description_"))}
 	}
-	for _, field := range fields {
-		if line := source.SubjectLine(firstLine(text(item.Get(field)))); line != "" {
+	for _, fragment := range texts {
+		if line := source.SubjectLine(firstLine(fragment)); line != "" {
 			return line
 		}
 	}
