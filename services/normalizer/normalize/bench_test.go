@@ -6,6 +6,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -24,16 +25,7 @@ const benchCustomers = 4_000
 // events between polling and producing.
 func BenchmarkTransform(b *testing.B) {
 	n := newNormalizer(b)
-	_, err := n.pool.Exec(b.Context(), `WITH made AS (
-		INSERT INTO accounts (id, name, domain)
-		SELECT gen_random_uuid(), 'Account ' || i, 'company' || i || '.example' FROM generate_series(1, $1::int) AS i RETURNING id, split_part(name, ' ', 2) AS i)
-		INSERT INTO account_links (source, tenant, kind, external_id, account_id, learned, created_by)
-		SELECT s.source, s.tenant, s.kind, s.prefix || i, id, 'operator', 'test'
-		FROM made, (VALUES ('stripe', '', 'customer', 'cus_'), ('hubspot', '62515', 'contact', ''), ('zendesk', '12514403', 'organization', '')) AS s (source, tenant, kind, prefix)
-		WHERE s.source <> 'hubspot' OR i::int % 2 = 0`, benchCustomers)
-	require.NoError(b, err)
-	_, err = n.pool.Exec(b.Context(), "VACUUM ANALYZE accounts, account_links")
-	require.NoError(b, err)
+	benchLinks(b, n.pool)
 	batch := benchBatch(b, 5_000)
 	b.ReportAllocs()
 	b.SetBytes(int64(bytesOf(batch) / len(batch)))
@@ -77,6 +69,7 @@ func BenchmarkDescribe(b *testing.B) {
 // BenchmarkResolve is the one query of a batch without all else.
 func BenchmarkResolve(b *testing.B) {
 	n := newNormalizer(b)
+	benchLinks(b, n.pool)
 	r, err := resolve.New(n.pool, allRules)
 	require.NoError(b, err)
 	var references [][]source.Reference
@@ -92,6 +85,20 @@ func BenchmarkResolve(b *testing.B) {
 		_, err := r.Resolve(b.Context(), references)
 		require.NoError(b, err)
 	}
+}
+
+func benchLinks(b *testing.B, pool *pgxpool.Pool) {
+	b.Helper()
+	_, err := pool.Exec(b.Context(), `WITH made AS (
+		INSERT INTO accounts (id, name, domain)
+		SELECT gen_random_uuid(), 'Account ' || i, 'company' || i || '.example' FROM generate_series(1, $1::int) AS i RETURNING id, split_part(name, ' ', 2) AS i)
+		INSERT INTO account_links (source, tenant, kind, external_id, account_id, learned, created_by)
+		SELECT s.source, s.tenant, s.kind, s.prefix || i, id, 'operator', 'test'
+		FROM made, (VALUES ('stripe', '', 'customer', 'cus_'), ('hubspot', '62515', 'contact', ''), ('zendesk', '12514403', 'organization', '')) AS s (source, tenant, kind, prefix)
+		WHERE s.source <> 'hubspot' OR i::int % 2 = 0`, benchCustomers)
+	require.NoError(b, err)
+	_, err = pool.Exec(b.Context(), "VACUUM ANALYZE accounts, account_links")
+	require.NoError(b, err)
 }
 
 // benchBatch makes n raw records of Stripe, HubSpot and Zendesk in turn, in the
