@@ -122,12 +122,17 @@ func (l *loop) consumerOpts() []kgo.Opt {
 	return opts
 }
 
-// collect gathers a batch: at least one record, at most MaxRecords, waiting
-// MaxWait after the first. It gives an empty batch only when ctx has ended.
+// maxBatchBytes ends a batch early: 5,000 records of a megabyte would not fit
+// into a stage's memory. One fetch may go beyond it.
+const maxBatchBytes = 8 << 20
+
+// collect gathers a batch: at least one record, at most MaxRecords or about
+// maxBatchBytes, waiting MaxWait after the first. It gives an empty batch only
+// when ctx has ended.
 func (l *loop) collect(ctx context.Context, poll func(context.Context, int) kgo.Fetches) ([]*kgo.Record, error) {
 	var batch []*kgo.Record
 	wait := ctx
-	for len(batch) < l.MaxRecords {
+	for bytes := 0; len(batch) < l.MaxRecords && bytes < maxBatchBytes; {
 		fetches := poll(wait, l.MaxRecords-len(batch))
 		if fetches.IsClientClosed() {
 			return nil, errors.New("the Kafka client is closed")
@@ -149,6 +154,9 @@ func (l *loop) collect(ctx context.Context, poll func(context.Context, int) kgo.
 		})
 		got := fetches.Records()
 		batch = append(batch, got...)
+		for _, r := range got {
+			bytes += len(r.Value)
+		}
 		if len(batch) > 0 && (l.MaxWait <= 0 || wait.Err() != nil) {
 			break
 		}
