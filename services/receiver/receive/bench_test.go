@@ -42,7 +42,7 @@ func BenchmarkPost(b *testing.B) {
 	require.NoError(b, err)
 	receiver, err := New(Options{
 		Runtime: service.NewRuntime(service.Options{Name: "receiver"}), Kafka: stream.Config{Brokers: brokers},
-		Config: Config{Listen: "127.0.0.1:0", PublishTimeout: 4 * time.Second, ReadTimeout: 20 * time.Second, MaxInFlight: 1024, MaxInFlightBytes: 40 << 20, SpoolBytes: 1},
+		Config: Config{Listen: "127.0.0.1:0", PublishTimeout: 4 * time.Second, ReadTimeout: 20 * time.Second, MaxInFlight: 1024, MaxInFlightBytes: 12 << 20, SpoolBytes: 1},
 		Doors:  []Door{{Source: stripe.New(), Keys: keys}},
 	})
 	require.NoError(b, err)

@@ -21,7 +21,7 @@ type Config struct {
 	PublishTimeout   time.Duration `name:"publish-timeout" env:"THROUGHLINE_PUBLISH_TIMEOUT" default:"4s" help:"Longest wait for the brokers before a vendor is told to come again (${default}); HubSpot and Intercom hang up after 5s."`
 	ReadTimeout      time.Duration `name:"read-timeout" env:"THROUGHLINE_READ_TIMEOUT" default:"20s" help:"Longest time that a request may take to arrive (${default})."`
 	MaxInFlight      int64         `name:"max-in-flight" env:"THROUGHLINE_MAX_IN_FLIGHT" default:"1024" help:"Most requests at a time (${default}); beyond it vendors are told to come again."`
-	MaxInFlightBytes int64         `name:"max-in-flight-bytes" env:"THROUGHLINE_MAX_IN_FLIGHT_BYTES" default:"41943040" help:"Most bytes of bodies held at a time (${default})."`
+	MaxInFlightBytes int64         `name:"max-in-flight-bytes" env:"THROUGHLINE_MAX_IN_FLIGHT_BYTES" default:"12582912" help:"Most bytes of bodies held at a time (${default})."`
 	SpoolDir         string        `name:"spool-dir" env:"THROUGHLINE_SPOOL_DIR" default:".throughline/spool" placeholder:"DIR" help:"Where deliveries of vendors that never retry wait while the brokers are away (${default}); put it on a disk that survives a restart."`
 	SpoolBytes       int64         `name:"spool-bytes" env:"THROUGHLINE_SPOOL_BYTES" default:"268435456" help:"Most bytes in each source's spool (${default})."`
 }
@@ -165,6 +165,6 @@ func publicAddress(configured, name string) (string, error) {
 func DefaultConfig() Config {
 	return Config{
 		Listen: ":8080", PublishTimeout: 4 * time.Second, ReadTimeout: 20 * time.Second,
-		MaxInFlight: 1024, MaxInFlightBytes: 41943040, SpoolDir: ".throughline/spool", SpoolBytes: 256 << 20,
+		MaxInFlight: 1024, MaxInFlightBytes: 12 << 20, SpoolDir: ".throughline/spool", SpoolBytes: 256 << 20,
 	}
 }

@@ -76,7 +76,7 @@ func (spaces) Read(p []byte) (int, error) { return copy(p, bytes.Repeat([]byte{'
 
 // announceTooMuch is a body that is one byte over the largest cap of all.
 func announceTooMuch(req *http.Request) {
-	const more = 32<<20 + 1
+	const more = 8<<20 + 1
 	req.Body, req.ContentLength = io.NopCloser(io.LimitReader(spaces{}, more)), more
 }
 
