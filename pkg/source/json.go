@@ -139,14 +139,25 @@ func ordinary(raw []byte) bool {
 		}
 		before = here
 	}
-	var before byte
-	for i, c := range raw {
-		if c|' ' == 'e' && isDigit(before) && largeExponent(raw[i+1:]) {
+	for i := 4; i < len(raw); i += 4 { // one of an exponent's first four digits is here
+		if isDigit(raw[i]) && inLargeExponent(raw, i) {
 			return false
 		}
-		before = c
 	}
 	return true
+}
+
+// inLargeExponent looks from the digit at i back to the e that it may belong to.
+func inLargeExponent(raw []byte, i int) bool {
+	for at := i - 1; at > 0 && at >= i-5; at-- {
+		switch c := raw[at]; {
+		case c|' ' == 'e':
+			return isDigit(raw[at-1]) && largeExponent(raw[at+1:])
+		case !isDigit(c) && c != '+' && c != '-':
+			return false
+		}
+	}
+	return false
 }
 
 // shallow reports that raw has too few brackets to be nested beyond MaxDepth.

@@ -91,6 +91,23 @@ func TestElementsRefuses(t *testing.T) {
 	}
 }
 
+// A number beyond the bounds is found wherever it stands.
+func TestCheckJSONFindsLargeNumbersAnywhere(t *testing.T) {
+	t.Parallel()
+	for _, number := range []string{"1e20000", "1E+20000", "2.5e-20000", "1e99999", strings.Repeat("9", 16_001), "0." + strings.Repeat("1", 16_001)} {
+		for shift := range 9 {
+			raw := `{"` + strings.Repeat("x", shift) + `":` + number + `}`
+			require.Equal(t, fault.Unstorable, fault.ReasonOf(CheckJSON([]byte(raw))), "%.60s", raw)
+		}
+	}
+	for _, number := range []string{"1e999", "1e-123", "1E+307", strings.Repeat("9", 4000)} {
+		for shift := range 9 {
+			raw := `{"` + strings.Repeat("x", shift) + `":` + number + `}`
+			require.NoError(t, CheckJSON([]byte(raw)), "%.60s", raw)
+		}
+	}
+}
+
 func FuzzCheckJSON(f *testing.F) {
 	for _, seed := range []string{`{"a":1}`, `[{},{}]`, `{"a":"\u0000"}`, `{"a":1e999999}`, "\xef\xbb\xbf{}", `{"a":"\ud800"}`} {
 		f.Add([]byte(seed))
