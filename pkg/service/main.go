@@ -25,6 +25,7 @@ const lastGrace = 3 * time.Second
 //
 //	func main() { os.Exit(service.Main("sink", "Writes events to Postgres.", &cfg, os.Args[1:], run)) }
 func Main(name, summary string, cfg Config, args []string, run func(context.Context, *Runtime) error, opts ...Option) int {
+	LimitMemory()
 	ctx, restore := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer restore()
 	// From the first signal on, the next has its default effect.

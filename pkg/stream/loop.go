@@ -107,9 +107,9 @@ func (l *loop) consumerOpts() []kgo.Opt {
 		kgo.HeartbeatInterval(time.Second),
 		// Memory: what is fetched ahead is bounded per client. These are bytes
 		// as they travel, compressed: the normalizer, with two clients, peaked
-		// at 370 MB with 8 MB here and at 220 MB with 2, for the same CPU a
-		// record. A batch that is larger comes all the same, alone.
-		kgo.FetchMaxBytes(2 << 20),
+		// at 370 MB with 8 MB here, at 220 MB with 2 and at 186 MB with 1, for
+		// the same CPU a record. A batch that is larger comes all the same, alone.
+		kgo.FetchMaxBytes(1 << 20),
 		kgo.FetchMaxPartitionBytes(512 << 10),
 		kgo.MaxConcurrentFetches(2),
 		kgo.FetchMaxWait(500 * time.Millisecond),

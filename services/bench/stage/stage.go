@@ -102,6 +102,10 @@ type role func(ctx context.Context, job Job, ready func(address string)) (Result
 
 func (j Job) role() (role, error) {
 	switch j.Role {
+	case Receiver, Normalizer, Sink:
+		service.LimitMemory() // as the service's own process does
+	}
+	switch j.Role {
 	case Receiver:
 		return runReceiver, nil
 	case BareReceiver:

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/twmb/franz-go/pkg/kgo"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/throughline-dev/throughline/pkg/event"
@@ -43,7 +44,7 @@ type Config struct {
 type Tuning struct {
 	Tenants map[string]string `name:"tenant" env:"THROUGHLINE_TENANTS" placeholder:"SOURCE=TENANT;…" help:"Vendor account of events that do not say theirs, by source: marketo=123-ABC-456. It is part of such events' identity."`
 	Workers int               `name:"workers" env:"THROUGHLINE_NORMALIZER_WORKERS" default:"2" help:"Members of the consumer group in this process (${default}); more than partitions stay idle."`
-	Records int               `name:"batch-records" env:"THROUGHLINE_NORMALIZER_BATCH_RECORDS" default:"5000" help:"Most records in one transaction (${default})."`
+	Records int               `name:"batch-records" env:"THROUGHLINE_NORMALIZER_BATCH_RECORDS" default:"2000" help:"Most records in one transaction (${default})."`
 	Wait    time.Duration     `name:"batch-wait" env:"THROUGHLINE_NORMALIZER_BATCH_WAIT" default:"5ms" help:"How long a transaction that is not full waits for more records (${default})."`
 }
 
@@ -118,7 +119,7 @@ func New(ctx context.Context, o Options) (*Normalizer, error) {
 		o.Sources = catalog.Sources()
 	}
 	if o.Tuning.Workers == 0 {
-		o.Tuning = Tuning{Tenants: o.Tuning.Tenants, Workers: 2, Records: 5000, Wait: 5 * time.Millisecond}
+		o.Tuning = Tuning{Tenants: o.Tuning.Tenants, Workers: 2, Records: 2000, Wait: 5 * time.Millisecond}
 	}
 	resolver, err := resolve.New(o.Pool, o.Resolve)
 	if err != nil {
@@ -143,6 +144,8 @@ func New(ctx context.Context, o Options) (*Normalizer, error) {
 func (n *Normalizer) Run(ctx context.Context) error {
 	o := n.options
 	o.Runtime.Health.Check("normalizer-postgres", 0, o.Pool.Ping)
+	// Two workers with the loop's own bounds would hold more than the batches do.
+	fetchOpts := []kgo.Opt{kgo.FetchMaxBytes(2 << 20), kgo.FetchMaxPartitionBytes(512 << 10), kgo.MaxConcurrentFetches(1)}
 	group, ctx := errgroup.WithContext(ctx)
 	for i := range o.Tuning.Workers {
 		name := fmt.Sprintf("normalizer-%d", i)
@@ -154,7 +157,7 @@ func (n *Normalizer) Run(ctx context.Context) error {
 			LoopOptions: stream.LoopOptions{
 				Config: kafka, Deps: stream.Deps{Name: name, Log: o.Runtime.Log, Registry: o.Runtime.Registry},
 				Group: Group, Topics: n.topics, MaxRecords: o.Tuning.Records, MaxWait: o.Tuning.Wait,
-				Metrics: n.loop, OnState: func(err error) { o.Runtime.Health.Set(name, err) },
+				Opts: fetchOpts, Metrics: n.loop, OnState: func(err error) { o.Runtime.Health.Set(name, err) },
 			},
 			TransactionalID: stream.TransactionalID(kafka, "normalizer", i),
 		}
