@@ -32,13 +32,18 @@ func (d *deadlines) context(now time.Time) context.Context {
 		if m != nil && now.Before(m.until) {
 			return m.ctx
 		}
-		fresh := &moment{until: now.Add(d.timeout / shares)}
-		fresh.ctx, fresh.cancel = context.WithDeadline(context.Background(), now.Add(d.timeout))
+		fresh := d.begin(now)
 		if d.current.CompareAndSwap(m, fresh) {
 			return fresh.ctx
 		}
 		fresh.cancel() // another request came first: what it made serves
 	}
+}
+
+// begin makes the moment that starts now.
+func (d *deadlines) begin(now time.Time) *moment {
+	ctx, cancel := context.WithDeadline(context.Background(), now.Add(d.timeout))
+	return &moment{ctx: ctx, cancel: cancel, until: now.Add(d.timeout / shares)}
 }
 
 // close ends the current context. Earlier ones end by themselves.
