@@ -144,7 +144,9 @@ func New(ctx context.Context, o Options) (*Normalizer, error) {
 func (n *Normalizer) Run(ctx context.Context) error {
 	o := n.options
 	o.Runtime.Health.Check("normalizer-postgres", 0, o.Pool.Ping)
-	// Two workers with the loop's own bounds would hold more than the batches do.
+	defer o.Runtime.Health.Remove("normalizer-postgres") // the pool may be closed then
+	// With the loop's own bounds two workers would hold more fetched ahead than
+	// all that they work on.
 	fetchOpts := []kgo.Opt{kgo.FetchMaxBytes(2 << 20), kgo.FetchMaxPartitionBytes(512 << 10), kgo.MaxConcurrentFetches(1)}
 	group, ctx := errgroup.WithContext(ctx)
 	for i := range o.Tuning.Workers {

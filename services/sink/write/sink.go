@@ -143,7 +143,8 @@ func (s *Sink) Run(ctx context.Context) error {
 	o.Runtime.Health.Set("sink", nil)
 	o.Runtime.Health.Check("sink-postgres", 0, o.Pool.Ping)
 	o.Runtime.Health.Check("sink-kafka", 0, client.Ping)
-	defer o.Runtime.Health.Remove("sink-kafka") // its client is closed then
+	defer o.Runtime.Health.Remove("sink-kafka") // the client is closed then, and the pool may be
+	defer o.Runtime.Health.Remove("sink-postgres")
 
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return s.keeper.Run(ctx) })
