@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/twmb/franz-go/pkg/kgo"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/throughline-dev/throughline/pkg/event"
@@ -145,9 +144,6 @@ func (n *Normalizer) Run(ctx context.Context) error {
 	o := n.options
 	o.Runtime.Health.Check("normalizer-postgres", 0, o.Pool.Ping)
 	defer o.Runtime.Health.Remove("normalizer-postgres") // the pool may be closed then
-	// With the loop's own bounds two workers would hold more fetched ahead than
-	// all that they work on.
-	fetchOpts := []kgo.Opt{kgo.FetchMaxBytes(2 << 20), kgo.FetchMaxPartitionBytes(512 << 10), kgo.MaxConcurrentFetches(1)}
 	group, ctx := errgroup.WithContext(ctx)
 	for i := range o.Tuning.Workers {
 		name := fmt.Sprintf("normalizer-%d", i)
@@ -159,7 +155,7 @@ func (n *Normalizer) Run(ctx context.Context) error {
 			LoopOptions: stream.LoopOptions{
 				Config: kafka, Deps: stream.Deps{Name: name, Log: o.Runtime.Log, Registry: o.Runtime.Registry},
 				Group: Group, Topics: n.topics, MaxRecords: o.Tuning.Records, MaxWait: o.Tuning.Wait,
-				Opts: fetchOpts, Metrics: n.loop, OnState: func(err error) { o.Runtime.Health.Set(name, err) },
+				Metrics: n.loop, OnState: func(err error) { o.Runtime.Health.Set(name, err) },
 			},
 			TransactionalID: stream.TransactionalID(kafka, "normalizer", i),
 		}
