@@ -30,7 +30,7 @@ func TestKill(t *testing.T) {
 			f.killUnderLoad(l, victim, random)
 			if victim == f.quarantine && round == 1 {
 				// It hears of this link only when it lives again.
-				f.link("stripe:customer:cus_E2Elater", l.later)
+				l.linkLater()
 			}
 			victim.start(stable)
 			f.works(l, "after "+victim.name+" was killed and started again")

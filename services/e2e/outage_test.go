@@ -19,6 +19,13 @@ import (
 // come again in the way that makes it, those who never come again are taken at
 // their word and their events kept on disk, over a kill of the receiver too.
 // Once the broker is back, all that was acknowledged arrives.
+//
+// The normalizer is stopped before, and started in the outage, because Apache
+// Kafka 4.3.1 cannot end a transaction that was open when all replicas of a
+// partition died: restarted, its coordinator meets partitions without a leader,
+// takes them for deleted, and forgets the transaction's markers ("likely
+// deleted already and hence can be skipped"). No reader gets past that.
+// TestBrokerLoss has transactions under way.
 func TestBrokerOutage(t *testing.T) {
 	t.Parallel()
 	kafka := streamtest.Kafka(t, 1)
@@ -27,11 +34,14 @@ func TestBrokerOutage(t *testing.T) {
 	l := startLoad(t, f.place, f.url(), newRand(t))
 	f.works(l, "before the outage")
 
+	f.normalizer.interrupt()
 	kafka.Kill(0)
 	f.answersOfAnOutage(l, "while the broker is dead")
 	f.receiver.kill()
 	f.receiver.start(stable)
+	f.normalizer.start(stable)
 	f.answersOfAnOutage(l, "after the receiver was killed in the outage")
+	l.linkLater() // what it releases can be published only later
 	kafka.Restart(0)
 	f.works(l, "after the outage")
 	l.end()
@@ -43,6 +53,26 @@ func TestBrokerOutage(t *testing.T) {
 			require.Contains(t, []int{0, 200, v.busy}, status, v.source)
 		}
 	}
+}
+
+// TestBrokerLoss kills each of three brokers in turn, in the middle of
+// everybody's work: all goes on with the other two.
+func TestBrokerLoss(t *testing.T) {
+	t.Parallel()
+	kafka := streamtest.Kafka(t, 3)
+	f := newFleet(t, kafka.Brokers())
+	f.startAll()
+	l := startLoad(t, f.place, f.url(), newRand(t))
+	f.works(l, "before the first loss")
+	l.linkLater()
+	for broker := range 3 {
+		kafka.Kill(broker)
+		f.works(l, fmt.Sprintf("without broker %d", broker))
+		kafka.Restart(broker)
+		f.works(l, fmt.Sprintf("with broker %d again", broker))
+	}
+	l.end()
+	l.compare()
 }
 
 // answersOfAnOutage waits until each vendor has got, several times from now on,
@@ -84,6 +114,7 @@ func TestPostgresOutage(t *testing.T) {
 	require.Equal(t, refused, l.refused.Load(), "nobody is refused for want of Postgres")
 	database.start()
 	f.works(l, "after the outage")
+	l.linkLater()
 	l.end()
 	l.compare()
 }

@@ -71,7 +71,7 @@ func newPlaceOn(t *testing.T, brokers []string, postgres string) *place {
 	require.NoError(t, err)
 	t.Cleanup(p.kafka.Close)
 	_, err = stream.ApplyTopics(t.Context(), p.kafka, receive.SourceNames(), stream.TopicOptions{
-		Partitions: 3, ReplicationFactor: 1, RawRetention: time.Hour, EventRetention: time.Hour,
+		Partitions: 3, ReplicationFactor: -1, RawRetention: time.Hour, EventRetention: time.Hour,
 	})
 	require.NoError(t, err)
 	p.tap = newTap(t, p)

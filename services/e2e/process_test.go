@@ -39,7 +39,7 @@ func newProcess(t *testing.T, name, path string, env ...string) *process {
 	t.Cleanup(func() {
 		p.kill()
 		if text, err := os.ReadFile(p.log); t.Failed() && err == nil {
-			t.Logf("the end of %s's log:\n%s", name, tail(text, 40))
+			t.Logf("the end of %s's log:\n%s", name, tail(text, 15))
 		}
 	})
 	return p

@@ -138,6 +138,12 @@ func (l *load) linkCustomers() {
 	l.later = l.place.account("Customer of later", "")
 }
 
+// linkLater links the later customer: what waits for it is to be released.
+func (l *load) linkLater() {
+	l.place.t.Helper()
+	l.place.link("stripe:customer:cus_E2Elater", l.later)
+}
+
 // link says whose a reference is, as `throughline link` does.
 func (p *place) link(text string, account uuid.UUID) {
 	p.t.Helper()
