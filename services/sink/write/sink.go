@@ -154,7 +154,7 @@ func (s *Sink) Run(ctx context.Context) error {
 			Config: o.Kafka, Deps: deps, Group: Group, Topics: []string{stream.AccountEvents},
 			MaxRecords: o.Tuning.Records, MaxWait: o.Tuning.Wait, Metrics: s.loop,
 			// One client with a whole batch fetched ahead: smaller fetches make smaller batches and a fifth fewer rows.
-			Opts: []kgo.Opt{kgo.FetchMaxBytes(4 << 20), kgo.FetchMaxPartitionBytes(1 << 20)},
+			Opts:    []kgo.Opt{kgo.FetchMaxBytes(4 << 20), kgo.FetchMaxPartitionBytes(1 << 20)},
 			OnState: func(err error) { o.Runtime.Health.Set("sink", err) },
 		}, stopGrace, s.Write)
 	})
