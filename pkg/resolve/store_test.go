@@ -1,7 +1,6 @@
 package resolve_test
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -259,7 +258,7 @@ func TestImportRefusesTheWholeFile(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			_, err := s.Import(t.Context(), strings.NewReader(c.file), "ada", nil)
 			var problems *resolve.ImportError
-			require.True(t, errors.As(err, &problems), "%v", err)
+			require.ErrorAs(t, err, &problems)
 			require.True(t, fault.IsPermanent(err))
 			for _, want := range c.want {
 				require.ErrorContains(t, err, want)

@@ -3,7 +3,6 @@ package catalog
 import (
 	"os"
 	"path/filepath"
-	"regexp"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -16,7 +15,7 @@ func TestEverySourceIsWhole(t *testing.T) {
 	listed := map[string]bool{"catalog": true, "sourcetest": true, "testdata": true}
 	for _, s := range Sources() {
 		name := s.Name()
-		require.Regexp(t, regexp.MustCompile(`^[a-z0-9]+$`), name)
+		require.Regexp(t, `^[a-z0-9]+$`, name)
 		require.False(t, listed[name], "%s is listed twice", name)
 		listed[name] = true
 		found, ok := Find(name)

@@ -10,7 +10,7 @@ import (
 // The headers of a delivery. Source: looker-open-source/actions,
 // src/hub/action_request.ts and docs/action_api.md.
 const (
-	tokenHeader    = "X-Looker-Webhook-Token" //nolint:gosec // G101: a header's name, not a credential
+	tokenHeader    = "X-Looker-Webhook-Token"
 	instanceHeader = "X-Looker-Instance"
 )
 

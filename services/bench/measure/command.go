@@ -71,7 +71,7 @@ func (c *Command) Run(ctx context.Context, out, errs io.Writer) (err error) {
 	}
 	b.report.finish()
 	if !c.JSON {
-		b.report.print(out)
+		b.report.write(out)
 		return nil
 	}
 	encoder := json.NewEncoder(out)

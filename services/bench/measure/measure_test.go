@@ -55,7 +55,7 @@ func TestRun(t *testing.T) {
 	require.Contains(t, errs.String(), "sink: limit, round 1 of 1")
 
 	out.Reset()
-	report.print(&out)
+	report.write(&out)
 	require.Contains(t, out.String(), "POST to 2xx at the steady rate")
 }
 

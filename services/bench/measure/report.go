@@ -141,8 +141,8 @@ func median(values []float64) float64 {
 	return (sorted[middle-1] + sorted[middle]) / 2
 }
 
-// print writes the table.
-func (r *Report) print(out io.Writer) {
+// write writes the table.
+func (r *Report) write(out io.Writer) {
 	broker := "Apache Kafka"
 	if r.Broker == "embedded" {
 		broker = "the embedded broker"

@@ -26,7 +26,7 @@ func runLoad(ctx context.Context, job Job, _ func(string)) (Result, error) {
 			if err != nil {
 				return err
 			}
-			defer c.Close()
+			defer c.Close() //nolint:errcheck // nothing is left to do about it
 			for i := n; ctx.Err() == nil; i += job.Connections {
 				began := time.Now()
 				if !began.Before(end) {

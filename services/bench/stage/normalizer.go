@@ -82,7 +82,7 @@ func bareTransform(ctx context.Context, job Job, through *atomic.Int64) error {
 	tx, err := kgo.NewGroupTransactSession(
 		kgo.SeedBrokers(job.Brokers...), kgo.TransactionalID("bench-"+uuid.NewString()),
 		kgo.ConsumerGroup(normalize.Group), kgo.ConsumeTopics(topics...), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
-		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.RequireStableFetchOffsets(), kgo.Balancers(kgo.CooperativeStickyBalancer()),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.Balancers(kgo.CooperativeStickyBalancer()),
 	)
 	if err != nil {
 		return fmt.Errorf("making the Kafka client: %w", err)

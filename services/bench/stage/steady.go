@@ -81,7 +81,7 @@ func (s *steady) send(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			defer c.Close()
+			defer c.Close() //nolint:errcheck // nothing is left to do about it
 			for i := range next {
 				if err := c.post(s.requests[i]); err != nil {
 					return err

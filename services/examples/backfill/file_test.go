@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -23,7 +24,7 @@ func rest(t *testing.T, in *input, most, mostBytes int) (batches []string) {
 	t.Helper()
 	for {
 		lines, err := in.next(most, mostBytes)
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return batches
 		}
 		require.NoError(t, err)
@@ -70,7 +71,7 @@ func TestGoesOnBehindTheCheckpoint(t *testing.T) {
 		require.Equal(t, want, string(bytes.Join(lines, []byte(" "))))
 		require.NoError(t, in.commit())
 		_, err = in.next(2, 5) // read, but never acknowledged
-		if err != io.EOF {
+		if !errors.Is(err, io.EOF) {
 			require.NoError(t, err)
 		}
 		in.close()

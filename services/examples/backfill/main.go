@@ -81,7 +81,7 @@ func run(ctx context.Context, args []string, out, errs io.Writer) error {
 	}
 	defer source.close()
 	writer := newWriter(o)
-	defer writer.Close()
+	defer writer.Close() //nolint:errcheck // every message was acknowledged, or its error returned
 	show := newProgress(o, source, errs)
 	defer show.stop()
 	begun, published := time.Now(), source.at.Lines

@@ -125,7 +125,7 @@ func TestStopInOrderAndStartAgain(t *testing.T) {
 	require.NoError(t, client.ProduceSync(ctx, &kgo.Record{Topic: "kept", Value: []byte("record")}).FirstErr())
 	client.Close()
 	require.NoError(t, first.Stop(ctx))
-	require.EqualValues(t, 143, first.nodes[0].current().cmd.ProcessState.ExitCode(), "128 + SIGTERM: it was not killed")
+	require.Equal(t, 143, first.nodes[0].current().cmd.ProcessState.ExitCode(), "128 + SIGTERM: it was not killed")
 
 	second, err := Start(ctx, Options{Dir: dir})
 	require.NoError(t, err)
