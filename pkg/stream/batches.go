@@ -33,10 +33,20 @@ func RunBatches(ctx context.Context, o LoopOptions, grace time.Duration, write f
 	}
 	defer client.CloseAllowingRebalance()
 
+	// A poll that gives nothing but errors still holds rebalances back. The
+	// group may have to be joined anew before there is anything to poll, so
+	// going on to the next poll without this would wait for ever.
+	poll := func(ctx context.Context, most int) kgo.Fetches {
+		fetches := client.PollRecords(ctx, most)
+		if fetches.NumRecords() == 0 {
+			client.AllowRebalance()
+		}
+		return fetches
+	}
 	work, stop := withGrace(ctx, grace)
 	defer stop()
 	for {
-		batch, err := l.collect(ctx, client.PollRecords)
+		batch, err := l.collect(ctx, poll)
 		if err != nil {
 			return err
 		}

@@ -67,7 +67,7 @@ func TestExamples(t *testing.T) {
 
 	startEmbedded(t, p)
 	p.tap.settle(patience)
-	require.Equal(t, fileEvents, len(p.tap.raw), "events of the file in the raw topic")
+	require.Len(t, p.tap.raw, fileEvents, "events of the file in the raw topic")
 	require.LessOrEqual(t, p.tap.rawRecords, fileEvents+fileBatch, "one batch at most comes twice")
 	require.Equal(t, fileEvents-fileUnknown, p.onTimelines())
 	require.Equal(t, fileUnknown, p.open())
