@@ -1,11 +1,11 @@
 # Everything that is done here is a target; `make` lists them. CI calls nothing else.
-MODULES := schemas pkg services
+MODULES := . services/examples
 GO      ?= go
 ARGS    ?=
 BIN     := $(CURDIR)/bin
 # Printed by --version; a plain `go build` uses what the toolchain knows.
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
-LDFLAGS := -X github.com/throughline-dev/throughline/pkg/service.version=$(VERSION)
+LDFLAGS := -X github.com/throughline-dev/throughline/pkg/settings.version=$(VERSION)
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-unit test-system bench build lint fmt vet vulnerabilities generate verify fuzz tidy prerequisites clean
@@ -22,14 +22,14 @@ test-unit: ## unit, contract, golden and single-service tests
 	@for m in $(MODULES); do (cd $$m && $(GO) test -race -timeout 10m $$($(GO) list ./... | grep -v /services/e2e)) || exit 1; done
 
 test-system: ## whole-system and fault tests: in-process broker, Apache Kafka, killed processes
-	cd services && $(GO) test -race -timeout 15m ./e2e/...
+	$(GO) test -race -timeout 15m ./services/e2e/...
 
 bench: ## each stage beside the limit of its work, as a ratio (ARGS="--only sink …")
-	cd services && $(GO) run ./bench $(ARGS)
+	$(GO) run ./services/bench $(ARGS)
 
 build: ## all programs, into bin/
 	@mkdir -p $(BIN)
-	@cd services && $(GO) build -ldflags "$(LDFLAGS)" -o $(BIN)/ ./receiver ./normalizer ./sink ./quarantine ./throughline
+	@$(GO) build -ldflags "$(LDFLAGS)" -o $(BIN)/ ./services/receiver ./services/normalizer ./services/sink ./services/quarantine ./services/throughline
 
 lint: $(BIN)/golangci-lint ## golangci-lint with .golangci.yml, and go vet
 	@for m in $(MODULES); do echo "lint $$m"; (cd $$m && $(GO) vet ./... && $(BIN)/golangci-lint run ./...) || exit 1; done

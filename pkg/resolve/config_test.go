@@ -65,12 +65,12 @@ func TestNormalizeDomain(t *testing.T) {
 	for in, want := range map[string]string{
 		"acme.example": "acme.example", " Https://WWW.Acme.example/about?x ": "acme.example", "acme.example.": "acme.example", "bücher.example": "bücher.example",
 	} {
-		got, err := normalizeDomain(in)
+		got, err := NormalizeDomain(in)
 		require.NoError(t, err, in)
 		require.Equal(t, want, got)
 	}
 	for _, in := range []string{"", "acme", "kim@acme.example", "a b.example", "a..example", ".example", "a\x00.example", strings.Repeat("a", 300) + ".example", "acme.example:443"} {
-		_, err := normalizeDomain(in)
+		_, err := NormalizeDomain(in)
 		require.Error(t, err, in)
 	}
 }

@@ -9,7 +9,7 @@ import (
 //go:embed freemail.txt
 var freemailText string
 
-// domains is a set of domains in the form that normalizeDomain gives.
+// domains is a set of domains in the form that NormalizeDomain gives.
 type domains map[string]struct{}
 
 func builtinFreemail() domains {
@@ -25,7 +25,7 @@ func (d domains) add(text string) (bad []string) {
 		if line = strings.TrimSpace(line); line == "" {
 			continue
 		}
-		domain, err := normalizeDomain(line)
+		domain, err := NormalizeDomain(line)
 		if err != nil {
 			bad = append(bad, line)
 			continue
@@ -43,9 +43,9 @@ func (d domains) has(domain string) bool {
 // maxDomainBytes is DNS's bound on a name.
 const maxDomainBytes = 253
 
-// normalizeDomain gives the one form of a domain: lower case, without scheme, "www.", path and last dot. People
+// NormalizeDomain gives the one form of a domain: lower case, without scheme, "www.", path and last dot. People
 // paste what their browser shows.
-func normalizeDomain(text string) (string, error) {
+func NormalizeDomain(text string) (string, error) {
 	d := strings.ToLower(strings.TrimSpace(text))
 	if _, rest, found := strings.Cut(d, "://"); found {
 		d = rest
@@ -53,7 +53,7 @@ func normalizeDomain(text string) (string, error) {
 	d, _, _ = strings.Cut(d, "/")
 	d = strings.TrimSuffix(strings.TrimPrefix(d, "www."), ".")
 	if d == "" || len(d) > maxDomainBytes || !strings.Contains(d, ".") ||
-		strings.ContainsAny(d, " \t\r\n@:;,'\"\\\x00") || strings.Contains(d, "..") || d[0] == '.' || !linkable(d) {
+		strings.ContainsAny(d, " \t\r\n@:;,'\"\\\x00") || strings.Contains(d, "..") || d[0] == '.' || !Linkable(d) {
 		return "", errors.New("not a domain like acme.example")
 	}
 	return d, nil

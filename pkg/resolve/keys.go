@@ -11,7 +11,7 @@ func Keys(refs []source.Reference) []string {
 	var keys []string
 	seen := map[string]bool{}
 	add := func(key string) {
-		if !seen[key] && linkable(key) {
+		if !seen[key] && Linkable(key) {
 			seen[key] = true
 			keys = append(keys, key)
 		}

@@ -44,7 +44,7 @@ SELECT 2, 1, u.n, a.id FROM unnest((SELECT $5::uuid[])) WITH ORDINALITY AS u (id
 UNION ALL
 SELECT 3, 1, d.n, a.id FROM unnest((SELECT $6::text[])) WITH ORDINALITY AS d (domain, n) JOIN accounts a ON lower(a.domain) = d.domain`
 
-// separator stands between the elements of a list; nothing linkable holds it.
+// separator stands between the elements of a list; nothing Linkable holds it.
 const separator = "\x1f"
 
 // The values of lookup's first column.
@@ -101,7 +101,7 @@ func (q *question) ask(ref source.Reference) int32 {
 	if !isNew {
 		return n
 	}
-	if !linkable(ref.Source) || !linkable(ref.Tenant) || !linkable(ref.Kind) || !linkable(ref.ID) {
+	if !Linkable(ref.Source) || !Linkable(ref.Tenant) || !Linkable(ref.Kind) || !Linkable(ref.ID) {
 		q.links.list = q.links.list[:n]
 		q.links.number[ref] = -1
 		return -1
@@ -315,8 +315,8 @@ func (a *answers) obstacle(n int32) string {
 	return ""
 }
 
-// linkable: text that Postgres takes and that somebody could have typed.
-func linkable(s string) bool {
+// Linkable: text that Postgres takes and that somebody could have typed.
+func Linkable(s string) bool {
 	for i := range len(s) {
 		if s[i] < ' ' || s[i] == 0x7f {
 			return false

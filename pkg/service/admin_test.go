@@ -8,7 +8,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"runtime/debug"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -19,6 +18,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/throughline-dev/throughline/pkg/service"
+	"github.com/throughline-dev/throughline/pkg/settings"
 )
 
 func TestAdminEndpoints(t *testing.T) {
@@ -188,7 +188,7 @@ func TestSpansReachTheCollector(t *testing.T) {
 	})}
 	address := serveHTTP(t, admin)
 	var out bytes.Buffer
-	c := service.Common{OTLPEndpoint: "http://" + address + "/", TraceRatio: 1}
+	c := settings.Common{OTLPEndpoint: "http://" + address + "/", TraceRatio: 1}
 	rt, err := service.OpenRuntime(t.Context(), "sink", &c, &out)
 	require.NoError(t, err)
 	_, span := rt.Tracer.Start(t.Context(), "write")
@@ -213,7 +213,7 @@ func TestLogLines(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, time.UTC, ts.Location())
 	delete(plain, "ts")
-	require.Equal(t, map[string]any{"level": "info", "msg": "plain", "service": "sink", "version": service.Version()}, plain)
+	require.Equal(t, map[string]any{"level": "info", "msg": "plain", "service": "sink", "version": settings.Version()}, plain)
 	require.Equal(t, "4bf92f3577b34da6a3ce929d0e0e4736", traced["trace_id"])
 	require.Equal(t, "00f067aa0ba902b7", traced["span_id"])
 	var text bytes.Buffer
@@ -222,19 +222,6 @@ func TestLogLines(t *testing.T) {
 	var auto bytes.Buffer
 	service.NewLogger(&auto, "sink", "info", "auto").Info("hello")
 	require.Equal(t, byte('{'), auto.Bytes()[0], "a buffer is no terminal")
-}
-
-func TestVersionOf(t *testing.T) {
-	t.Parallel()
-	setting := func(key, value string) debug.BuildSetting { return debug.BuildSetting{Key: key, Value: value} }
-	for want, info := range map[string]debug.BuildInfo{
-		"devel":                    {Main: debug.Module{Version: "(devel)"}},
-		"v1.2.3":                   {Main: debug.Module{Version: "v1.2.3"}},
-		"devel+0123456789ab":       {Settings: []debug.BuildSetting{setting("vcs.revision", "0123456789abcdef"), setting("vcs.modified", "false")}},
-		"devel+0123456789ab-dirty": {Settings: []debug.BuildSetting{setting("vcs.revision", "0123456789abcdef"), setting("vcs.modified", "true")}},
-	} {
-		require.Equal(t, want, service.VersionOf(&info))
-	}
 }
 
 func TestManyRuntimesInOneProcess(t *testing.T) {

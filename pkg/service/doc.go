@@ -4,7 +4,7 @@
 // A main function is thin:
 //
 //	type config struct {
-//		service.Common
+//		settings.Common
 //		Postgres postgres.Config `embed:""`
 //	}
 //

@@ -6,15 +6,14 @@ import (
 	"io"
 	"os"
 
-	"github.com/alecthomas/kong"
-
 	"github.com/throughline-dev/throughline/pkg/service"
+	"github.com/throughline-dev/throughline/pkg/settings"
 )
 
 // A service's configuration embeds Common; its main function is one call.
 func ExampleMain() {
 	var cfg struct {
-		service.Common
+		settings.Common
 		Greeting string `name:"greeting" env:"THROUGHLINE_GREETING" default:"hello" help:"What to say."`
 	}
 	code := service.Main("greeter", "Says something.", &cfg, []string{"--greeting=good day", "--admin-addr="},
@@ -23,7 +22,7 @@ func ExampleMain() {
 				fmt.Println(cfg.Greeting)
 				return nil
 			}}).Run(ctx)
-		}, service.WithEnv(func(string) (string, bool) { return "", false }), service.WithOutput(os.Stdout, io.Discard))
+		}, settings.WithEnv(func(string) (string, bool) { return "", false }), settings.WithOutput(os.Stdout, io.Discard))
 	fmt.Println(code)
 	// Output:
 	// good day
@@ -47,21 +46,4 @@ func ExampleGroup() {
 	// reader stops
 	// writer flushes and closes
 	// <nil>
-}
-
-// The list of sources decides which flags, variables and YAML keys there are.
-func ExampleSourceSettings() {
-	settings := service.NewSourceSettings([]string{"stripe", "hubspot"})
-	var cfg struct {
-		Sources kong.Plugins `embed:""`
-	}
-	cfg.Sources = settings.Plugins()
-	environment := map[string]string{"THROUGHLINE_STRIPE_SECRETS": "whsec_new,whsec_old"}
-	_, err := service.Parse([]string{"--stripe-tenant=acct_1"}, &cfg, service.WithEnv(func(name string) (string, bool) {
-		value, ok := environment[name]
-		return value, ok
-	}))
-	stripe := settings.Get("stripe")
-	fmt.Println(err, len(stripe.Secrets), stripe.Secrets, stripe.Tenant)
-	// Output: <nil> 2 [hidden] acct_1
 }

@@ -4,5 +4,4 @@ package service
 var (
 	MainWith    = mainWith
 	NewProvider = newProvider
-	VersionOf   = versionOf
 )

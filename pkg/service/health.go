@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/throughline-dev/throughline/pkg/settings"
 )
 
 // checkTimeout bounds a check that states no bound of its own: less than the
@@ -116,7 +118,7 @@ func (h *Health) Livez(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	writeJSON(w, http.StatusOK, map[string]any{
-		"alive": true, "version": Version(), "started": h.started, "uptime_seconds": int64(time.Since(h.started).Seconds()),
+		"alive": true, "version": settings.Version(), "started": h.started, "uptime_seconds": int64(time.Since(h.started).Seconds()),
 	})
 }
 

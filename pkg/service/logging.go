@@ -9,6 +9,8 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
+
+	"github.com/throughline-dev/throughline/pkg/settings"
 )
 
 // NewLogger makes the logger of a process. A JSON line has ts (RFC 3339, UTC,
@@ -34,7 +36,7 @@ func NewLogger(w io.Writer, service, level, format string) *zap.Logger {
 		encoder = zapcore.NewJSONEncoder(enc)
 	}
 	core := zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(w)), least)
-	return zap.New(core).With(zap.String("service", service), zap.String("version", Version()))
+	return zap.New(core).With(zap.String("service", service), zap.String("version", settings.Version()))
 }
 
 // Log gives log with the trace_id and span_id of the context's span; log

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"github.com/throughline-dev/throughline/pkg/settings"
 )
 
 // lastGrace is what Main waits for run beyond its stop timeout, and for the
@@ -24,7 +26,7 @@ const lastGrace = 3 * time.Second
 // the shutdown timeout.
 //
 //	func main() { os.Exit(service.Main("sink", "Writes events to Postgres.", &cfg, os.Args[1:], run)) }
-func Main(name, summary string, cfg Config, args []string, run func(context.Context, *Runtime) error, opts ...Option) int {
+func Main(name, summary string, cfg settings.Config, args []string, run func(context.Context, *Runtime) error, opts ...settings.Option) int {
 	LimitMemory()
 	ctx, restore := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer restore()
@@ -34,19 +36,19 @@ func Main(name, summary string, cfg Config, args []string, run func(context.Cont
 }
 
 // mainWith is Main without signals.
-func mainWith(ctx context.Context, name, summary string, cfg Config, args []string, run func(context.Context, *Runtime) error, opts ...Option) int {
-	p := newParser(append([]Option{WithName(name, summary)}, opts...))
-	if _, err := p.parse(args, cfg); err != nil {
-		if !errors.Is(err, ErrDone) {
-			fmt.Fprintln(p.errs, err)
+func mainWith(ctx context.Context, name, summary string, cfg settings.Config, args []string, run func(context.Context, *Runtime) error, opts ...settings.Option) int {
+	errs := settings.ErrorOutput(opts...)
+	if _, err := settings.Parse(args, cfg, append([]settings.Option{settings.WithName(name, summary)}, opts...)...); err != nil {
+		if !errors.Is(err, settings.ErrDone) {
+			fmt.Fprintln(errs, err)
 		}
-		return ExitCode(err)
+		return settings.ExitCode(err)
 	}
-	common := cfg.common()
-	rt, err := OpenRuntime(ctx, name, common, p.errs)
+	common := cfg.Process()
+	rt, err := OpenRuntime(ctx, name, common, errs)
 	if err != nil {
-		fmt.Fprintln(p.errs, name+": "+err.Error())
-		return ExitFailure
+		fmt.Fprintln(errs, name+": "+err.Error())
+		return settings.ExitFailure
 	}
 	err = serve(ctx, rt, common, run)
 	if err != nil {
@@ -54,10 +56,10 @@ func mainWith(ctx context.Context, name, summary string, cfg Config, args []stri
 	} else {
 		rt.Log.Info("stopped")
 	}
-	return ExitCode(err)
+	return settings.ExitCode(err)
 }
 
-func serve(ctx context.Context, rt *Runtime, c *Common, run func(context.Context, *Runtime) error) (err error) {
+func serve(ctx context.Context, rt *Runtime, c *settings.Common, run func(context.Context, *Runtime) error) (err error) {
 	defer func() {
 		closing, cancel := context.WithTimeout(context.Background(), lastGrace)
 		defer cancel()

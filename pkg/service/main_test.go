@@ -16,6 +16,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/throughline-dev/throughline/pkg/service"
+	"github.com/throughline-dev/throughline/pkg/settings"
 )
 
 // childVariable makes the test binary a service, for the tests of signals.
@@ -30,7 +31,7 @@ func TestMain(m *testing.M) {
 
 // child stops when told, or, as "stubborn", does not.
 func child(mode string) int {
-	var cfg struct{ service.Common }
+	var cfg struct{ settings.Common }
 	args := []string{"--admin-addr=127.0.0.1:0"}
 	return service.Main("child", "A service.", &cfg, args, func(ctx context.Context, rt *service.Runtime) error {
 		rt.Log.Info("running")
@@ -99,42 +100,42 @@ func TestASecondSignalKills(t *testing.T) {
 func TestMainGivesTheExitCode(t *testing.T) {
 	t.Parallel()
 	run := func(ctx context.Context, env map[string]string, args []string, f func(context.Context, *service.Runtime) error) (int, string, string) {
-		var cfg struct{ service.Common }
+		var cfg struct{ settings.Common }
 		var out, errs bytes.Buffer
 		code := service.MainWith(ctx, "sink", "Writes.", &cfg, append(args, "--admin-addr=127.0.0.1:0"), f,
-			service.WithOutput(&out, &errs), service.WithEnv(lookup(env)))
+			settings.WithOutput(&out, &errs), settings.WithEnv(lookup(env)))
 		return code, out.String(), errs.String()
 	}
 	never := func(context.Context, *service.Runtime) error { return errors.New("it should not run") }
 	t.Run("ok", func(t *testing.T) {
 		t.Parallel()
 		code, _, errs := run(t.Context(), nil, nil, func(context.Context, *service.Runtime) error { return nil })
-		require.Equal(t, service.ExitOK, code)
+		require.Equal(t, settings.ExitOK, code)
 		require.Contains(t, errs, `"msg":"stopped"`)
 	})
 	t.Run("failure", func(t *testing.T) {
 		t.Parallel()
 		code, _, errs := run(t.Context(), nil, nil, func(context.Context, *service.Runtime) error { return errors.New("no disk") })
-		require.Equal(t, service.ExitFailure, code)
+		require.Equal(t, settings.ExitFailure, code)
 		require.Equal(t, 1, strings.Count(errs, "no disk"))
 	})
 	t.Run("configuration", func(t *testing.T) {
 		t.Parallel()
 		code, _, errs := run(t.Context(), map[string]string{"THROUGHLINE_LOG_LEVEL": "loud"}, nil, never)
-		require.Equal(t, service.ExitConfig, code)
+		require.Equal(t, settings.ExitConfig, code)
 		require.Equal(t, "--log-level (THROUGHLINE_LOG_LEVEL) must be one of debug, info, warn, error, but is \"loud\"\n", errs)
 	})
 	t.Run("validate", func(t *testing.T) {
 		t.Parallel()
 		code, out, _ := run(t.Context(), nil, []string{"--validate"}, never)
-		require.Equal(t, service.ExitOK, code)
+		require.Equal(t, settings.ExitOK, code)
 		require.Contains(t, out, "valid")
 	})
 	t.Run("cancelled is the normal end", func(t *testing.T) {
 		t.Parallel()
 		ctx, cancel := context.WithCancel(t.Context())
 		code, _, _ := run(ctx, nil, nil, func(ctx context.Context, _ *service.Runtime) error { cancel(); <-ctx.Done(); return ctx.Err() })
-		require.Equal(t, service.ExitOK, code)
+		require.Equal(t, settings.ExitOK, code)
 	})
 	t.Run("cancelled and failed is a failure", func(t *testing.T) {
 		t.Parallel()
@@ -143,7 +144,7 @@ func TestMainGivesTheExitCode(t *testing.T) {
 			cancel()
 			return errors.Join(ctx.Err(), errors.New("not flushed"))
 		})
-		require.Equal(t, service.ExitFailure, code)
+		require.Equal(t, settings.ExitFailure, code)
 		require.Contains(t, errs, "not flushed")
 	})
 	t.Run("a taken admin port", func(t *testing.T) {
@@ -152,11 +153,15 @@ func TestMainGivesTheExitCode(t *testing.T) {
 		other := service.NewAdmin(rt, "127.0.0.1:0", false)
 		require.NoError(t, other.Start(t.Context()))
 		defer func() { require.NoError(t, other.Stop(context.Background())) }()
-		var cfg struct{ service.Common }
+		var cfg struct{ settings.Common }
 		var errs bytes.Buffer
 		code := service.MainWith(t.Context(), "sink", "", &cfg, []string{"--admin-addr", other.Addr()}, never,
-			service.WithOutput(&errs, &errs), service.WithEnv(lookup(nil)))
-		require.Equal(t, service.ExitFailure, code)
+			settings.WithOutput(&errs, &errs), settings.WithEnv(lookup(nil)))
+		require.Equal(t, settings.ExitFailure, code)
 		require.Contains(t, errs.String(), "is taken by another process: set --admin-addr (THROUGHLINE_ADMIN_ADDR)")
 	})
+}
+
+func lookup(env map[string]string) func(string) (string, bool) {
+	return func(name string) (string, bool) { v, ok := env[name]; return v, ok }
 }

@@ -5,6 +5,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/throughline-dev/throughline/pkg/settings"
 )
 
 // NewRegistry makes a registry with the Go and process metrics and
@@ -16,7 +18,7 @@ func NewRegistry(service string) *prometheus.Registry {
 		Name: "throughline_build_info",
 		Help: "What is running; always 1.",
 		ConstLabels: prometheus.Labels{
-			"service": service, "version": Version(), "goversion": runtime.Version(),
+			"service": service, "version": settings.Version(), "goversion": runtime.Version(),
 		},
 	})
 	info.Set(1)

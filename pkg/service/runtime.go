@@ -12,6 +12,8 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	"go.opentelemetry.io/otel/trace/noop"
 	"go.uber.org/zap"
+
+	"github.com/throughline-dev/throughline/pkg/settings"
 )
 
 // defaultStop is the bound of an ordered stop where none is configured. With
@@ -76,7 +78,7 @@ func NewRuntime(o Options) *Runtime {
 
 // OpenRuntime makes the Runtime of a process from its configuration. The log
 // goes to w. Close it.
-func OpenRuntime(ctx context.Context, name string, c *Common, w io.Writer) (*Runtime, error) {
+func OpenRuntime(ctx context.Context, name string, c *settings.Common, w io.Writer) (*Runtime, error) {
 	o := Options{Name: name, Log: NewLogger(w, name, c.LogLevel, c.LogFormat), StopTimeout: c.ShutdownTimeout}
 	if c.OTLPEndpoint == "" {
 		return NewRuntime(o), nil

@@ -11,6 +11,8 @@ import (
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
+
+	"github.com/throughline-dev/throughline/pkg/settings"
 )
 
 // maxTraceparent bounds the header that is looked at: version 00 has 55 bytes,
@@ -78,12 +80,12 @@ func newProvider(service string, ratio float64, options ...sdktrace.TracerProvid
 		sdktrace.WithSampler(sdktrace.ParentBased(sdktrace.TraceIDRatioBased(ratio))),
 		sdktrace.WithResource(resource.NewSchemaless(
 			attribute.String("service.name", "throughline-"+service),
-			attribute.String("service.version", Version()))))...)
+			attribute.String("service.version", settings.Version()))))...)
 }
 
 // tracerName is the instrumentation scope of our spans.
 const tracerName = "github.com/throughline-dev/throughline"
 
 func tracerOf(p trace.TracerProvider) trace.Tracer {
-	return p.Tracer(tracerName, trace.WithInstrumentationVersion(Version()))
+	return p.Tracer(tracerName, trace.WithInstrumentationVersion(settings.Version()))
 }

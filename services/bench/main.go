@@ -10,7 +10,7 @@ import (
 	"os/signal"
 	"syscall"
 
-	"github.com/throughline-dev/throughline/pkg/service"
+	"github.com/throughline-dev/throughline/pkg/settings"
 	"github.com/throughline-dev/throughline/services/bench/measure"
 	"github.com/throughline-dev/throughline/services/bench/stage"
 )
@@ -27,12 +27,12 @@ func main() {
 
 func run(ctx context.Context) int {
 	var cmd measure.Command
-	_, err := service.Parse(os.Args[1:], &cmd, service.WithName("bench", "Measures each stage beside the limit of the same work, in one run."))
+	_, err := settings.Parse(os.Args[1:], &cmd, settings.WithName("bench", "Measures each stage beside the limit of the same work, in one run."))
 	if err == nil {
 		err = cmd.Run(ctx, os.Stdout, os.Stderr)
 	}
-	if err != nil && !errors.Is(err, service.ErrDone) {
+	if err != nil && !errors.Is(err, settings.ErrDone) {
 		fmt.Fprintln(os.Stderr, "bench: "+err.Error())
 	}
-	return service.ExitCode(err)
+	return settings.ExitCode(err)
 }

@@ -16,11 +16,12 @@ import (
 	"github.com/throughline-dev/throughline/pkg/event"
 	"github.com/throughline-dev/throughline/pkg/resolve"
 	"github.com/throughline-dev/throughline/pkg/service"
+	"github.com/throughline-dev/throughline/pkg/settings"
 	"github.com/throughline-dev/throughline/pkg/stream"
-	"github.com/throughline-dev/throughline/services/normalizer/normalize"
-	"github.com/throughline-dev/throughline/services/quarantine/keep"
-	"github.com/throughline-dev/throughline/services/receiver/receive"
-	"github.com/throughline-dev/throughline/services/sink/write"
+	"github.com/throughline-dev/throughline/services/normalizer/normalizer"
+	"github.com/throughline-dev/throughline/services/quarantine/quarantine"
+	"github.com/throughline-dev/throughline/services/receiver/receiver"
+	"github.com/throughline-dev/throughline/services/sink/sink"
 )
 
 // startEmbedded runs every service in this process, and gives the receiver's
@@ -36,11 +37,11 @@ func startEmbedded(t *testing.T, p *place) (url string) {
 	require.NoError(t, err)
 	rules := resolve.Config{RuleList: resolve.RuleNames()}
 
-	quarantine, err := keep.New(t.Context(), keep.Options{Kafka: kafka, Pool: p.pool, Registry: registry, Resolve: rules, Runtime: rt})
+	quarantine, err := quarantine.New(t.Context(), quarantine.Options{Kafka: kafka, Pool: p.pool, Registry: registry, Resolve: rules, Runtime: rt})
 	require.NoError(t, err)
-	sink, err := write.New(t.Context(), write.Options{Kafka: kafka, Pool: p.pool, Registry: registry, Runtime: rt})
+	sink, err := sink.New(t.Context(), sink.Options{Kafka: kafka, Pool: p.pool, Registry: registry, Runtime: rt})
 	require.NoError(t, err)
-	normalizer, err := normalize.New(t.Context(), normalize.Options{Kafka: kafka, Pool: p.pool, Registry: registry, Resolve: rules, Runtime: rt})
+	normalizer, err := normalizer.New(t.Context(), normalizer.Options{Kafka: kafka, Pool: p.pool, Registry: registry, Resolve: rules, Runtime: rt})
 	require.NoError(t, err)
 	receiver := newReceiver(t, rt, kafka)
 	group := rt.Group(append([]service.Component{
@@ -68,15 +69,15 @@ func startEmbedded(t *testing.T, p *place) (url string) {
 	return "http://" + receiver.Addr()
 }
 
-func newReceiver(t *testing.T, rt *service.Runtime, kafka stream.Config) *receive.Receiver {
+func newReceiver(t *testing.T, rt *service.Runtime, kafka stream.Config) *receiver.Receiver {
 	t.Helper()
-	doors, err := receive.Doors(receive.SourceNames(), func(name string) service.SourceSetting {
-		return service.SourceSetting{Secrets: service.Secrets{secretOf(name)}, PublicURL: fmt.Sprintf("%s/webhooks/%s", publicURL, name)}
+	doors, err := receiver.Doors(receiver.SourceNames(), func(name string) settings.SourceSetting {
+		return settings.SourceSetting{Secrets: settings.Secrets{secretOf(name)}, PublicURL: fmt.Sprintf("%s/webhooks/%s", publicURL, name)}
 	})
 	require.NoError(t, err)
-	config := receive.DefaultConfig()
+	config := receiver.DefaultConfig()
 	config.Listen, config.SpoolDir, config.PublishTimeout = "127.0.0.1:0", filepath.Join(t.TempDir(), "spool"), 10*time.Second
-	receiver, err := receive.New(receive.Options{Runtime: rt, Config: config, Kafka: kafka, Doors: doors})
+	receiver, err := receiver.New(receiver.Options{Runtime: rt, Config: config, Kafka: kafka, Doors: doors})
 	require.NoError(t, err)
 	return receiver
 }

@@ -17,12 +17,12 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/throughline-dev/throughline/pkg/accounts"
 	"github.com/throughline-dev/throughline/pkg/postgres/postgrestest"
-	"github.com/throughline-dev/throughline/pkg/resolve"
 	"github.com/throughline-dev/throughline/pkg/source/catalog"
 	"github.com/throughline-dev/throughline/pkg/stream"
 	"github.com/throughline-dev/throughline/pkg/stream/streamtest"
-	"github.com/throughline-dev/throughline/services/receiver/receive"
+	"github.com/throughline-dev/throughline/services/receiver/receiver"
 	"github.com/throughline-dev/throughline/services/throughline/cli"
 )
 
@@ -34,7 +34,7 @@ func secretOf(source string) string { return "secret-of-" + source + "-012345678
 
 func secrets() map[string]string {
 	all := map[string]string{}
-	for _, name := range receive.SourceNames() {
+	for _, name := range receiver.SourceNames() {
 		all[name] = secretOf(name)
 	}
 	return all
@@ -70,7 +70,7 @@ func newPlaceOn(t *testing.T, brokers []string, postgres string) *place {
 	p.kafka, err = stream.NewClient(stream.Config{Brokers: brokers}, stream.Deps{Name: "e2e"})
 	require.NoError(t, err)
 	t.Cleanup(p.kafka.Close)
-	_, err = stream.ApplyTopics(t.Context(), p.kafka, receive.SourceNames(), stream.TopicOptions{
+	_, err = stream.ApplyTopics(t.Context(), p.kafka, receiver.SourceNames(), stream.TopicOptions{
 		Partitions: 3, ReplicationFactor: -1, RawRetention: time.Hour, EventRetention: time.Hour,
 	})
 	require.NoError(t, err)
@@ -78,12 +78,12 @@ func newPlaceOn(t *testing.T, brokers []string, postgres string) *place {
 	return p
 }
 
-func (p *place) store() *resolve.Store { return resolve.NewStore(p.pool, catalog.Kinds) }
+func (p *place) store() *accounts.Store { return accounts.NewStore(p.pool, catalog.Kinds) }
 
 // account adds one.
 func (p *place) account(name, domain string) uuid.UUID {
 	p.t.Helper()
-	added, err := p.store().AddAccount(p.t.Context(), resolve.Account{Name: name, Domain: domain}, "e2e")
+	added, err := p.store().AddAccount(p.t.Context(), accounts.Account{Name: name, Domain: domain}, "e2e")
 	require.NoError(p.t, err)
 	return added.ID
 }

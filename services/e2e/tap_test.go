@@ -15,10 +15,10 @@ import (
 	"github.com/throughline-dev/throughline/pkg/event"
 	"github.com/throughline-dev/throughline/pkg/source"
 	"github.com/throughline-dev/throughline/pkg/stream"
-	"github.com/throughline-dev/throughline/services/normalizer/normalize"
-	"github.com/throughline-dev/throughline/services/quarantine/keep"
-	"github.com/throughline-dev/throughline/services/receiver/receive"
-	"github.com/throughline-dev/throughline/services/sink/write"
+	"github.com/throughline-dev/throughline/services/normalizer/normalizer"
+	"github.com/throughline-dev/throughline/services/quarantine/quarantine"
+	"github.com/throughline-dev/throughline/services/receiver/receiver"
+	"github.com/throughline-dev/throughline/services/sink/sink"
 )
 
 // markOf gives the name that these tests put into a vendor's event, to know it
@@ -61,7 +61,7 @@ type stage struct {
 func newTap(t *testing.T, p *place) *tap {
 	t.Helper()
 	topics := []string{stream.AccountEvents, stream.DeadLetters}
-	for _, name := range receive.SourceNames() {
+	for _, name := range receiver.SourceNames() {
 		topics = append(topics, stream.RawTopic(name))
 	}
 	client, err := kgo.NewClient(kgo.SeedBrokers(p.brokers...), kgo.ConsumeTopics(topics...),
@@ -153,7 +153,7 @@ func (w *tap) behind(ctx context.Context) (string, error) {
 	}
 	adm := kadm.NewClient(w.place.kafka)
 	committed := map[string]kadm.OffsetResponses{}
-	for _, group := range []string{keep.Group, write.Group, normalize.Group} {
+	for _, group := range []string{quarantine.Group, sink.Group, normalizer.Group} {
 		offsets, err := adm.FetchOffsets(ctx, group)
 		if err != nil {
 			return "", err
@@ -161,7 +161,7 @@ func (w *tap) behind(ctx context.Context) (string, error) {
 		committed[group] = offsets
 	}
 	var topics []string
-	for _, name := range receive.SourceNames() {
+	for _, name := range receiver.SourceNames() {
 		topics = append(topics, stream.RawTopic(name))
 	}
 	ends, err := adm.ListEndOffsets(ctx, topics...)
@@ -185,12 +185,12 @@ func (w *tap) behind(ctx context.Context) (string, error) {
 		return fmt.Sprintf("the normalizer made %d of %d records", w.outRecords, w.rawRecords), nil
 	}
 	for at, next := range w.next {
-		group := normalize.Group
+		group := normalizer.Group
 		switch at.topic {
 		case stream.AccountEvents:
-			group = write.Group
+			group = sink.Group
 		case stream.DeadLetters:
-			group = keep.Group
+			group = quarantine.Group
 		}
 		if got, ok := committed[group].Lookup(at.topic, at.partition); !ok || got.At < next {
 			return fmt.Sprintf("%s has committed %d of %d of %s/%d", group, got.At, next, at.topic, at.partition), nil

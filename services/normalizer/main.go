@@ -6,10 +6,10 @@ import (
 	"os"
 
 	"github.com/throughline-dev/throughline/pkg/service"
-	"github.com/throughline-dev/throughline/services/normalizer/normalize"
+	"github.com/throughline-dev/throughline/services/normalizer/normalizer"
 )
 
 func main() {
-	var cfg normalize.Config
+	var cfg normalizer.Config
 	os.Exit(service.Main("normalizer", "Resolves raw events to accounts and writes account-events, exactly once.", &cfg, os.Args[1:], cfg.Run))
 }

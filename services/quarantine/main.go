@@ -5,10 +5,10 @@ import (
 	"os"
 
 	"github.com/throughline-dev/throughline/pkg/service"
-	"github.com/throughline-dev/throughline/services/quarantine/keep"
+	"github.com/throughline-dev/throughline/services/quarantine/quarantine"
 )
 
 func main() {
-	var cfg keep.Config
+	var cfg quarantine.Config
 	os.Exit(service.Main("quarantine", "Keeps events that could not go on, and releases them when a link or a person clears them.", &cfg, os.Args[1:], cfg.Run))
 }

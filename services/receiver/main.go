@@ -6,10 +6,10 @@ import (
 	"os"
 
 	"github.com/throughline-dev/throughline/pkg/service"
-	"github.com/throughline-dev/throughline/services/receiver/receive"
+	"github.com/throughline-dev/throughline/services/receiver/receiver"
 )
 
 func main() {
-	settings := receive.NewSettings()
+	settings := receiver.NewSettings()
 	os.Exit(service.Main("receiver", "Takes vendors' webhooks in: verified, acknowledged by the brokers, then answered 2xx.", settings, os.Args[1:], settings.Run))
 }

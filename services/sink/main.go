@@ -5,10 +5,10 @@ import (
 	"os"
 
 	"github.com/throughline-dev/throughline/pkg/service"
-	"github.com/throughline-dev/throughline/services/sink/write"
+	"github.com/throughline-dev/throughline/services/sink/sink"
 )
 
 func main() {
-	var cfg write.Config
+	var cfg sink.Config
 	os.Exit(service.Main("sink", "Writes account-events to the timeline in Postgres.", &cfg, os.Args[1:], cfg.Run))
 }

@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/throughline-dev/throughline/pkg/postgres/pgserver"
+	"github.com/throughline-dev/throughline/pkg/local/pgserver"
 )
 
 // dirPattern names the directories of test servers in the system's temporary directory.

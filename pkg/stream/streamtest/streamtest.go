@@ -19,8 +19,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"go.uber.org/zap/zaptest"
 
-	"github.com/throughline-dev/throughline/pkg/stream/broker"
-	"github.com/throughline-dev/throughline/pkg/stream/broker/apache"
+	"github.com/throughline-dev/throughline/pkg/local/broker"
+	"github.com/throughline-dev/throughline/pkg/local/kafka"
 )
 
 // startTimeout bounds the start of Apache Kafka: a few seconds when Kafka has
@@ -62,14 +62,14 @@ func Registry(t testing.TB) (url string) {
 // fails the test.
 type Cluster struct {
 	t       testing.TB
-	cluster *apache.Cluster
+	cluster *kafka.Cluster
 }
 
 // Kafka starts Apache Kafka with n brokers (1 or 3) and kills them when the
 // test ends. Properties are added to each broker's server.properties.
 func Kafka(t testing.TB, n int, properties ...map[string]string) *Cluster {
 	t.Helper()
-	options := apache.Options{Brokers: n, Dir: t.TempDir(), Log: zaptest.NewLogger(t), Properties: map[string]string{}}
+	options := kafka.Options{Brokers: n, Dir: t.TempDir(), Log: zaptest.NewLogger(t), Properties: map[string]string{}}
 	for _, more := range properties {
 		for key, value := range more {
 			options.Properties[key] = value
@@ -77,7 +77,7 @@ func Kafka(t testing.TB, n int, properties ...map[string]string) *Cluster {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), startTimeout)
 	defer cancel()
-	cluster, err := apache.Start(ctx, options)
+	cluster, err := kafka.Start(ctx, options)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, cluster.Close()) })
 	return &Cluster{t: t, cluster: cluster}
@@ -113,7 +113,7 @@ func (c *Cluster) Stop() {
 //	func TestMain(m *testing.M) { os.Exit(kafka.Run(m)) }
 type Shared struct {
 	once    sync.Once
-	cluster *apache.Cluster
+	cluster *kafka.Cluster
 	err     error
 }
 
@@ -138,7 +138,7 @@ func (s *Shared) Brokers(t testing.TB) []string {
 		// Not the test's context: the others go on using it.
 		ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 		defer cancel()
-		s.cluster, s.err = apache.Start(ctx, apache.Options{})
+		s.cluster, s.err = kafka.Start(ctx, kafka.Options{})
 	})
 	require.NoError(t, s.err)
 	return s.cluster.Brokers()

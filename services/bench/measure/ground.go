@@ -12,11 +12,11 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/throughline-dev/throughline/pkg/local/broker"
+	"github.com/throughline-dev/throughline/pkg/local/kafka"
+	"github.com/throughline-dev/throughline/pkg/local/pgserver"
 	"github.com/throughline-dev/throughline/pkg/postgres"
-	"github.com/throughline-dev/throughline/pkg/postgres/pgserver"
 	"github.com/throughline-dev/throughline/pkg/stream"
-	"github.com/throughline-dev/throughline/pkg/stream/broker"
-	"github.com/throughline-dev/throughline/pkg/stream/broker/apache"
 	"github.com/throughline-dev/throughline/services/bench/traffic"
 )
 
@@ -72,7 +72,7 @@ func (g *ground) openBroker(ctx context.Context, kind string) error {
 		g.brokers = []string{e.Addr()}
 		return nil
 	}
-	c, err := apache.Start(ctx, apache.Options{Dir: filepath.Join(g.dir, "kafka")})
+	c, err := kafka.Start(ctx, kafka.Options{Dir: filepath.Join(g.dir, "kafka")})
 	if err != nil {
 		return err
 	}

@@ -10,8 +10,8 @@ import (
 	"github.com/throughline-dev/throughline/pkg/event"
 	"github.com/throughline-dev/throughline/pkg/stream"
 	"github.com/throughline-dev/throughline/services/bench/stage"
-	"github.com/throughline-dev/throughline/services/normalizer/normalize"
-	"github.com/throughline-dev/throughline/services/sink/write"
+	"github.com/throughline-dev/throughline/services/normalizer/normalizer"
+	"github.com/throughline-dev/throughline/services/sink/sink"
 )
 
 // What is aimed at: a stage's share of its limit and, for the grown table, of
@@ -93,7 +93,7 @@ func (b *bench) normalizer() []step {
 				return err
 			}
 			line.side(side).add(steadyRate(r.Samples), stage.Latency{}, r, c.Records)
-			return b.ground.forget(ctx, normalize.Group)
+			return b.ground.forget(ctx, normalizer.Group)
 		})
 	})...)
 }
@@ -142,7 +142,7 @@ func (b *bench) write(ctx context.Context, what string, job stage.Job) (r stage.
 		if r, err = b.run(ctx, what, job); err != nil || job.Role != stage.Sink {
 			return err
 		}
-		return b.ground.forget(ctx, write.Group)
+		return b.ground.forget(ctx, sink.Group)
 	})
 	return r, err
 }

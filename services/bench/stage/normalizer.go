@@ -14,7 +14,7 @@ import (
 	"github.com/throughline-dev/throughline/pkg/service"
 	"github.com/throughline-dev/throughline/pkg/stream"
 	"github.com/throughline-dev/throughline/services/bench/traffic"
-	"github.com/throughline-dev/throughline/services/normalizer/normalize"
+	"github.com/throughline-dev/throughline/services/normalizer/normalizer"
 )
 
 // newNormalizer is the normalizer as it is without a setting.
@@ -28,7 +28,7 @@ func newNormalizer(ctx context.Context, job Job, rt *service.Runtime) (run func(
 		pool.Close()
 		return nil, err
 	}
-	n, err := normalize.New(ctx, normalize.Options{
+	n, err := normalizer.New(ctx, normalizer.Options{
 		Kafka: job.kafka(), Pool: pool, Registry: registry, Resolve: resolve.Config{RuleList: resolve.RuleNames()}, Runtime: rt,
 	})
 	if err != nil {
@@ -81,7 +81,7 @@ func bareTransform(ctx context.Context, job Job, through *atomic.Int64) error {
 	}
 	tx, err := kgo.NewGroupTransactSession(
 		kgo.SeedBrokers(job.Brokers...), kgo.TransactionalID("bench-"+uuid.NewString()),
-		kgo.ConsumerGroup(normalize.Group), kgo.ConsumeTopics(topics...), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
+		kgo.ConsumerGroup(normalizer.Group), kgo.ConsumeTopics(topics...), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.Balancers(kgo.CooperativeStickyBalancer()),
 	)
 	if err != nil {

@@ -13,8 +13,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/throughline-dev/throughline/pkg/service"
+	"github.com/throughline-dev/throughline/pkg/settings"
 	"github.com/throughline-dev/throughline/pkg/stream"
-	"github.com/throughline-dev/throughline/services/receiver/receive"
+	"github.com/throughline-dev/throughline/services/receiver/receiver"
 )
 
 // secret signs the requests. It guards nothing.
@@ -23,16 +24,16 @@ const secret = "bench-secret-0123456789abcdef"
 // stripePath is where both receivers are posted to.
 const stripePath = "/webhooks/stripe"
 
-func newReceiver(job Job, rt *service.Runtime) (*receive.Receiver, error) {
-	doors, err := receive.Doors([]string{"stripe"}, func(string) service.SourceSetting {
-		return service.SourceSetting{Secrets: service.Secrets{secret}}
+func newReceiver(job Job, rt *service.Runtime) (*receiver.Receiver, error) {
+	doors, err := receiver.Doors([]string{"stripe"}, func(string) settings.SourceSetting {
+		return settings.SourceSetting{Secrets: settings.Secrets{secret}}
 	})
 	if err != nil {
 		return nil, err
 	}
-	config := receive.DefaultConfig()
+	config := receiver.DefaultConfig()
 	config.Listen, config.SpoolDir = "127.0.0.1:0", filepath.Join(job.Scratch, "spool")
-	return receive.New(receive.Options{Runtime: rt, Config: config, Kafka: job.kafka(), Doors: doors})
+	return receiver.New(receiver.Options{Runtime: rt, Config: config, Kafka: job.kafka(), Doors: doors})
 }
 
 // runReceiver is the receiver with Stripe's door.

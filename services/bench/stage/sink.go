@@ -15,7 +15,7 @@ import (
 	"github.com/throughline-dev/throughline/pkg/postgres"
 	"github.com/throughline-dev/throughline/pkg/service"
 	"github.com/throughline-dev/throughline/pkg/stream"
-	"github.com/throughline-dev/throughline/services/sink/write"
+	"github.com/throughline-dev/throughline/services/sink/sink"
 )
 
 // newSink is the sink as it is without a setting.
@@ -29,7 +29,7 @@ func newSink(ctx context.Context, job Job, rt *service.Runtime) (run func(contex
 		pool.Close()
 		return nil, err
 	}
-	s, err := write.New(ctx, write.Options{Kafka: job.kafka(), Pool: pool, Registry: registry, Runtime: rt})
+	s, err := sink.New(ctx, sink.Options{Kafka: job.kafka(), Pool: pool, Registry: registry, Runtime: rt})
 	if err != nil {
 		pool.Close()
 		return nil, err

@@ -22,6 +22,7 @@ import (
 
 	"github.com/throughline-dev/throughline/pkg/event"
 	"github.com/throughline-dev/throughline/pkg/service"
+	"github.com/throughline-dev/throughline/pkg/settings"
 	"github.com/throughline-dev/throughline/pkg/stream"
 	"github.com/throughline-dev/throughline/services/bench/traffic"
 )
@@ -142,9 +143,9 @@ func Main(in io.Reader, out, errs io.Writer) int {
 	}
 	if err := say.Encode(message); err != nil {
 		fmt.Fprintln(errs, err)
-		return service.ExitFailure
+		return settings.ExitFailure
 	}
-	return service.ExitOK
+	return settings.ExitOK
 }
 
 func run(in io.Reader, ready func(string)) (Result, error) {

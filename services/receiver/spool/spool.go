@@ -16,7 +16,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/throughline-dev/throughline/pkg/fault"
-	"github.com/throughline-dev/throughline/pkg/stream/broker/filelock"
+	"github.com/throughline-dev/throughline/pkg/local/filelock"
 )
 
 // Options says where a Spool lies and how it empties.

@@ -18,7 +18,7 @@ import (
 	"go.uber.org/zap/zaptest"
 
 	"github.com/throughline-dev/throughline/pkg/fault"
-	"github.com/throughline-dev/throughline/pkg/stream/broker/filelock"
+	"github.com/throughline-dev/throughline/pkg/local/filelock"
 )
 
 const patience = 30 * time.Second

@@ -10,8 +10,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/throughline-dev/throughline/pkg/accounts"
 	"github.com/throughline-dev/throughline/pkg/fault"
-	"github.com/throughline-dev/throughline/pkg/resolve"
 	"github.com/throughline-dev/throughline/pkg/source/catalog"
 )
 
@@ -47,7 +47,7 @@ type accountView struct {
 	CreatedAt time.Time `json:"created_at"`
 }
 
-func viewAccount(a resolve.Account) accountView {
+func viewAccount(a accounts.Account) accountView {
 	return accountView{ID: a.ID, Name: a.Name, Domain: a.Domain, CreatedBy: a.CreatedBy, CreatedAt: a.CreatedAt.UTC()}
 }
 
@@ -72,7 +72,7 @@ func (*accountsAddCommand) needs() need { return needsPostgres }
 // Run is kong's.
 func (c *accountsAddCommand) Run(ctx context.Context, s *session) error {
 	return s.withDatabase(ctx, func(pool *pgxpool.Pool) error {
-		added, err := store(pool).AddAccount(ctx, resolve.Account{ID: c.ID, Name: c.Name, Domain: c.Domain}, c.author())
+		added, err := store(pool).AddAccount(ctx, accounts.Account{ID: c.ID, Name: c.Name, Domain: c.Domain}, c.author())
 		if err != nil {
 			return err
 		}
@@ -98,7 +98,7 @@ func (c *accountsListCommand) Validate() error { return checkLimit(c.Limit) }
 // Run is kong's.
 func (c *accountsListCommand) Run(ctx context.Context, s *session) error {
 	return s.withDatabase(ctx, func(pool *pgxpool.Pool) error {
-		accounts, err := store(pool).Accounts(ctx, resolve.AccountFilter{Text: c.Text, Limit: c.Limit})
+		accounts, err := store(pool).Accounts(ctx, accounts.AccountFilter{Text: c.Text, Limit: c.Limit})
 		if err != nil {
 			return err
 		}
@@ -134,10 +134,10 @@ func (s *session) hintList(shown, limit int, what, whenEmpty string) {
 }
 
 // store gives accounts and links of this database, with the catalog's kinds.
-func store(pool *pgxpool.Pool) *resolve.Store { return resolve.NewStore(pool, catalog.Kinds) }
+func store(pool *pgxpool.Pool) *accounts.Store { return accounts.NewStore(pool, catalog.Kinds) }
 
 // findAccount gives the account that a person means.
-func (s *session) findAccount(ctx context.Context, pool *pgxpool.Pool, text string) (resolve.Account, error) {
+func (s *session) findAccount(ctx context.Context, pool *pgxpool.Pool, text string) (accounts.Account, error) {
 	account, err := store(pool).FindAccount(ctx, text)
 	if fault.ReasonOf(err) == fault.Unresolved {
 		err = fmt.Errorf("%w (`throughline accounts list` shows them)", err)

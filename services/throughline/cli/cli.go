@@ -12,7 +12,7 @@ import (
 	"github.com/alecthomas/kong"
 	"golang.org/x/term"
 
-	"github.com/throughline-dev/throughline/pkg/service"
+	"github.com/throughline-dev/throughline/pkg/settings"
 )
 
 const (
@@ -49,7 +49,7 @@ func Run(ctx context.Context, args []string, streams Streams, more ...Command) i
 		// Nothing was asked: show what can be, where an answer will not be taken for one.
 		_, err := s.parse([]string{"--help"}, streams.Err, more)
 		s.report(err)
-		return service.ExitConfig
+		return settings.ExitConfig
 	}
 	chosen, err := s.parse(args, streams.Out, more)
 	if err == nil {
@@ -60,7 +60,7 @@ func Run(ctx context.Context, args []string, streams Streams, more ...Command) i
 		err = errors.New("interrupted")
 	}
 	s.report(err)
-	return service.ExitCode(err)
+	return settings.ExitCode(err)
 }
 
 // root is the whole command line.
@@ -99,8 +99,8 @@ func (s *session) parse(args []string, out io.Writer, more []Command) (*kong.Con
 		s.root.others[c.Name] = c.needs()
 		options = append(options, kong.DynamicCommand(c.Name, c.Help, "Developing", c.Target))
 	}
-	return service.Parse(args, &s.root, service.WithName(name, summary), service.WithEnv(s.Env),
-		service.WithOutput(out, s.Err), service.WithKong(options...))
+	return settings.Parse(args, &s.root, settings.WithName(name, summary), settings.WithEnv(s.Env),
+		settings.WithOutput(out, s.Err), settings.WithKong(options...))
 }
 
 // session is one run.

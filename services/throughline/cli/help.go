@@ -9,7 +9,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
-	"github.com/throughline-dev/throughline/pkg/service"
+	"github.com/throughline-dev/throughline/pkg/settings"
 )
 
 // printHelp is kong's help without the connection flags that the command does
@@ -54,10 +54,10 @@ func helpFor(node *kong.Node, args []string) string {
 
 // report prints an error, one line a problem.
 func (s *session) report(err error) {
-	if err == nil || errors.Is(err, service.ErrDone) {
+	if err == nil || errors.Is(err, settings.ErrDone) {
 		return
 	}
-	var config *service.ConfigError
+	var config *settings.ConfigError
 	if !errors.As(err, &config) {
 		fmt.Fprintf(s.Err, "%s: %s\n", name, clean(s.explain(err)))
 		return
@@ -74,7 +74,7 @@ func (s *session) report(err error) {
 
 // usage is an error of what was typed: exit code 2.
 func usage(format string, args ...any) error {
-	return &service.ConfigError{Problems: []string{fmt.Sprintf(format, args...)}}
+	return &settings.ConfigError{Problems: []string{fmt.Sprintf(format, args...)}}
 }
 
 var (

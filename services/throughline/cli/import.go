@@ -9,7 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/throughline-dev/throughline/pkg/resolve"
+	"github.com/throughline-dev/throughline/pkg/accounts"
 )
 
 // maxImportProblems is how many lines of a wrong file are named: a file with
@@ -61,7 +61,7 @@ func (c *accountsImportCommand) load(ctx context.Context, s *session, pool *pgxp
 		bar.at(int64(done), fmt.Sprintf("%d of %d accounts and links", done, total))
 	})
 	bar.end()
-	var wrong *resolve.ImportError
+	var wrong *accounts.ImportError
 	switch {
 	case errors.As(err, &wrong):
 		return c.problems(s, wrong)
@@ -76,7 +76,7 @@ func (c *accountsImportCommand) load(ctx context.Context, s *session, pool *pgxp
 	return err
 }
 
-func (c *accountsImportCommand) problems(s *session, wrong *resolve.ImportError) error {
+func (c *accountsImportCommand) problems(s *session, wrong *accounts.ImportError) error {
 	for i, p := range wrong.Problems {
 		if i == maxImportProblems {
 			s.say("… and %d more", len(wrong.Problems)-i)

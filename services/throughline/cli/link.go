@@ -9,15 +9,15 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/throughline-dev/throughline/pkg/accounts"
 	"github.com/throughline-dev/throughline/pkg/quarantine"
-	"github.com/throughline-dev/throughline/pkg/resolve"
 	"github.com/throughline-dev/throughline/pkg/source/catalog"
 )
 
 // waitEvery is how often --wait looks.
 const waitEvery = 100 * time.Millisecond
 
-// reference is a reference as a person writes it (resolve.ParseReference).
+// reference is a reference as a person writes it (accounts.ParseReference).
 type reference string
 
 // Validate is kong's.
@@ -25,7 +25,7 @@ func (r reference) Validate() error {
 	if r == "" {
 		return nil
 	}
-	_, err := resolve.ParseReference(string(r), catalog.Kinds)
+	_, err := accounts.ParseReference(string(r), catalog.Kinds)
 	return err
 }
 
@@ -58,7 +58,7 @@ type linkedView struct {
 
 // Run is kong's.
 func (c *linkCommand) Run(ctx context.Context, s *session) error {
-	ref, err := resolve.ParseReference(string(c.Reference), catalog.Kinds)
+	ref, err := accounts.ParseReference(string(c.Reference), catalog.Kinds)
 	if err != nil {
 		return usage("%v", err)
 	}
@@ -75,7 +75,7 @@ func (c *linkCommand) Run(ctx context.Context, s *session) error {
 			return err
 		}
 		view.Quarantined = int64(len(waiting))
-		view.Added, err = store(pool).AddLink(ctx, resolve.Link{Reference: ref, AccountID: account.ID, Learned: resolve.LearnedOperator, CreatedBy: c.author()})
+		view.Added, err = store(pool).AddLink(ctx, accounts.Link{Reference: ref, AccountID: account.ID, Learned: accounts.LearnedOperator, CreatedBy: c.author()})
 		if err != nil {
 			return err
 		}

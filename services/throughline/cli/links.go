@@ -8,7 +8,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/throughline-dev/throughline/pkg/resolve"
+	"github.com/throughline-dev/throughline/pkg/accounts"
 )
 
 type linksCommand struct {
@@ -39,7 +39,7 @@ type linkView struct {
 // Run is kong's.
 func (c *linksCommand) Run(ctx context.Context, s *session) error {
 	return s.withDatabase(ctx, func(pool *pgxpool.Pool) error {
-		filter := resolve.LinkFilter{Source: c.Source, Kind: c.Kind, ID: c.ID, Limit: c.Limit}
+		filter := accounts.LinkFilter{Source: c.Source, Kind: c.Kind, ID: c.ID, Limit: c.Limit}
 		if c.Account != "" {
 			account, err := s.findAccount(ctx, pool, c.Account)
 			if err != nil {

@@ -14,7 +14,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/throughline-dev/throughline/pkg/service"
+	"github.com/throughline-dev/throughline/pkg/settings"
 	"github.com/throughline-dev/throughline/pkg/source"
 	"github.com/throughline-dev/throughline/pkg/source/catalog"
 )
@@ -25,16 +25,16 @@ const (
 )
 
 type sendCommand struct {
-	Source      sourceName     `arg:"" help:"The source whose vendor to play: ${sources}."`
-	File        string         `arg:"" help:"The body, sent byte for byte; - reads it from standard input."`
-	URL         string         `name:"url" default:"${receiver}" help:"The receiver; /webhooks/<source> is added unless it ends so."`
-	PublicURL   string         `name:"public-url" placeholder:"URL" help:"The address that the vendor believes it calls, which HubSpot signs; else THROUGHLINE_<SOURCE>_PUBLIC_URL, else the URL posted to."`
-	Secret      service.Secret `name:"secret" placeholder:"SECRET" help:"Secret to sign with. Other users see a command line: rather set THROUGHLINE_<SOURCE>_SECRETS (the first is used)."`
-	SecretsFile string         `name:"secrets-file" default:".throughline/secrets.json" placeholder:"FILE" help:"Local secrets by source, used when no other is set (${default}, which make run writes)."`
-	Header      []string       `name:"header" short:"H" sep:"none" placeholder:"NAME: VALUE" help:"A header more, or instead of a usual one. Can be given again."`
-	Repeat      int            `name:"repeat" default:"1" placeholder:"N" help:"Send it so many times, signed anew each time, one after the other (${default})."`
-	Tamper      bool           `name:"tamper" help:"Change the body after signing it. Then a refusal is the success."`
-	Timeout     time.Duration  `name:"timeout" default:"30s" help:"Longest wait for one answer."`
+	Source      sourceName      `arg:"" help:"The source whose vendor to play: ${sources}."`
+	File        string          `arg:"" help:"The body, sent byte for byte; - reads it from standard input."`
+	URL         string          `name:"url" default:"${receiver}" help:"The receiver; /webhooks/<source> is added unless it ends so."`
+	PublicURL   string          `name:"public-url" placeholder:"URL" help:"The address that the vendor believes it calls, which HubSpot signs; else THROUGHLINE_<SOURCE>_PUBLIC_URL, else the URL posted to."`
+	Secret      settings.Secret `name:"secret" placeholder:"SECRET" help:"Secret to sign with. Other users see a command line: rather set THROUGHLINE_<SOURCE>_SECRETS (the first is used)."`
+	SecretsFile string          `name:"secrets-file" default:".throughline/secrets.json" placeholder:"FILE" help:"Local secrets by source, used when no other is set (${default}, which make run writes)."`
+	Header      []string        `name:"header" short:"H" sep:"none" placeholder:"NAME: VALUE" help:"A header more, or instead of a usual one. Can be given again."`
+	Repeat      int             `name:"repeat" default:"1" placeholder:"N" help:"Send it so many times, signed anew each time, one after the other (${default})."`
+	Tamper      bool            `name:"tamper" help:"Change the body after signing it. Then a refusal is the success."`
+	Timeout     time.Duration   `name:"timeout" default:"30s" help:"Longest wait for one answer."`
 	outputFlags
 }
 

@@ -12,7 +12,7 @@ import (
 	"github.com/google/uuid"
 )
 
-// variable is a source's environment variable, as service.SourceSettings names it.
+// variable is a source's environment variable, as settings.SourceSettings names it.
 func variable(source, setting string) string {
 	return "THROUGHLINE_" + strings.ToUpper(strings.ReplaceAll(source, "-", "_")) + "_" + setting
 }

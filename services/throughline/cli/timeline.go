@@ -11,7 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/throughline-dev/throughline/pkg/postgres"
-	"github.com/throughline-dev/throughline/pkg/service"
+	"github.com/throughline-dev/throughline/pkg/settings"
 )
 
 // timelinePage is how many events are read at once.
@@ -158,13 +158,13 @@ func (c *timelineCommand) follow(ctx context.Context, s *session, pool *pgxpool.
 	for {
 		select {
 		case <-ctx.Done():
-			return service.ErrDone
+			return settings.ErrDone
 		case <-ticker.C:
 		}
 		events, err := follower.Next(ctx)
 		switch {
 		case ctx.Err() != nil:
-			return service.ErrDone
+			return settings.ErrDone
 		case err != nil && !lost:
 			s.say("%s: %s; trying again until it answers", name, s.explain(err))
 		case err == nil && lost:

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"runtime"
 
-	"github.com/throughline-dev/throughline/pkg/service"
+	"github.com/throughline-dev/throughline/pkg/settings"
 )
 
 type versionCommand struct{ outputFlags }
@@ -12,8 +12,8 @@ type versionCommand struct{ outputFlags }
 // Run is kong's.
 func (c *versionCommand) Run(s *session) error {
 	if c.JSON {
-		return writeJSON(s, map[string]string{"version": service.Version(), "go": runtime.Version(), "platform": runtime.GOOS + "/" + runtime.GOARCH})
+		return writeJSON(s, map[string]string{"version": settings.Version(), "go": runtime.Version(), "platform": runtime.GOOS + "/" + runtime.GOARCH})
 	}
-	_, err := fmt.Fprintf(s.Out, "%s %s (%s, %s/%s)\n", name, service.Version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	_, err := fmt.Fprintf(s.Out, "%s %s (%s, %s/%s)\n", name, settings.Version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 	return err
 }

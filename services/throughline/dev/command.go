@@ -17,6 +17,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/throughline-dev/throughline/pkg/service"
+	"github.com/throughline-dev/throughline/pkg/settings"
 	"github.com/throughline-dev/throughline/pkg/source/catalog"
 	"github.com/throughline-dev/throughline/pkg/stream"
 	"github.com/throughline-dev/throughline/services/throughline/cli"
@@ -37,7 +38,7 @@ type Command struct {
 	RegistryURL string `name:"schema-registry-url" env:"THROUGHLINE_SCHEMA_REGISTRY_URL" placeholder:"URL" help:"Use this schema registry instead of the embedded one."`
 
 	Vendors kong.Plugins `embed:""`
-	vendors *service.SourceSettings
+	vendors *settings.SourceSettings
 }
 
 // External is what is used instead of the parts of our own. The zero value is
@@ -53,7 +54,7 @@ func NewCommand() *Command {
 	for _, s := range catalog.Sources() {
 		names = append(names, s.Name())
 	}
-	vendors := service.NewSourceSettings(names)
+	vendors := settings.NewSourceSettings(names)
 	return &Command{Vendors: vendors.Plugins(), vendors: vendors}
 }
 

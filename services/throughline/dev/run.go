@@ -14,10 +14,10 @@ import (
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
 
+	"github.com/throughline-dev/throughline/pkg/accounts"
 	"github.com/throughline-dev/throughline/pkg/postgres"
-	"github.com/throughline-dev/throughline/pkg/resolve"
 	"github.com/throughline-dev/throughline/pkg/source/catalog"
-	"github.com/throughline-dev/throughline/services/receiver/receive"
+	"github.com/throughline-dev/throughline/services/receiver/receiver"
 	"github.com/throughline-dev/throughline/services/throughline/demo"
 )
 
@@ -77,16 +77,16 @@ func (s *stack) listening(ctx context.Context) error {
 // tell sends the story, unless this data directory has heard it, and waits
 // until it is on the timeline and in quarantine.
 func (s *stack) tell(ctx context.Context) error {
-	accounts, err := demo.Accounts()
+	csv, err := demo.Accounts()
 	if err != nil {
 		return err
 	}
-	store := resolve.NewStore(s.pool, catalog.Kinds)
+	store := accounts.NewStore(s.pool, catalog.Kinds)
 	if _, err := store.FindAccount(ctx, demo.Account.String()); err == nil {
 		fmt.Fprintln(s.out, "The demo story is there already, from an earlier start.")
 		return s.showTimeline(ctx)
 	}
-	if _, err := store.Import(ctx, bytes.NewReader(accounts), "demo", nil); err != nil {
+	if _, err := store.Import(ctx, bytes.NewReader(csv), "demo", nil); err != nil {
 		return err
 	}
 	story, err := demo.Tell(time.Now())
@@ -153,7 +153,7 @@ func (s *stack) print(a Addresses, took time.Duration) {
 	row("metrics", a.Admin+"/metrics")
 	row("log", filepath.Join(s.command.DataDir, "dev.log"))
 	fmt.Fprintf(s.out, "\nSecrets for local use (kept in %s; THROUGHLINE_<SOURCE>_SECRETS overrides):\n", a.SecretsFile)
-	for _, name := range receive.SourceNames() {
+	for _, name := range receiver.SourceNames() {
 		if len(s.command.vendors.Get(name).Secrets) > 0 {
 			row(name, "as set in the environment")
 			continue

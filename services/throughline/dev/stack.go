@@ -12,17 +12,18 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/throughline-dev/throughline/pkg/event"
+	"github.com/throughline-dev/throughline/pkg/local/broker"
+	"github.com/throughline-dev/throughline/pkg/local/pgserver"
 	"github.com/throughline-dev/throughline/pkg/postgres"
-	"github.com/throughline-dev/throughline/pkg/postgres/pgserver"
 	"github.com/throughline-dev/throughline/pkg/resolve"
 	"github.com/throughline-dev/throughline/pkg/service"
+	"github.com/throughline-dev/throughline/pkg/settings"
 	"github.com/throughline-dev/throughline/pkg/source/catalog"
 	"github.com/throughline-dev/throughline/pkg/stream"
-	"github.com/throughline-dev/throughline/pkg/stream/broker"
-	"github.com/throughline-dev/throughline/services/normalizer/normalize"
-	"github.com/throughline-dev/throughline/services/quarantine/keep"
-	"github.com/throughline-dev/throughline/services/receiver/receive"
-	"github.com/throughline-dev/throughline/services/sink/write"
+	"github.com/throughline-dev/throughline/services/normalizer/normalizer"
+	"github.com/throughline-dev/throughline/services/quarantine/quarantine"
+	"github.com/throughline-dev/throughline/services/receiver/receiver"
+	"github.com/throughline-dev/throughline/services/sink/sink"
 )
 
 // stack is all that runs, in the order in which it was started.
@@ -39,7 +40,7 @@ type stack struct {
 	pool     *pgxpool.Pool
 	postgres string
 	secrets  map[string][]string
-	receiver *receive.Receiver
+	receiver *receiver.Receiver
 	admin    *service.Admin
 	group    *service.Group
 }
@@ -124,7 +125,7 @@ func (s *stack) openKafka(ctx context.Context) error {
 	bounded, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	options := stream.TopicOptions{Partitions: 4, ReplicationFactor: -1, RawRetention: 14 * 24 * time.Hour, EventRetention: 30 * 24 * time.Hour}
-	if _, err := stream.ApplyTopics(bounded, client, receive.SourceNames(), options); err != nil {
+	if _, err := stream.ApplyTopics(bounded, client, receiver.SourceNames(), options); err != nil {
 		return fmt.Errorf("%w (is a broker at %v? THROUGHLINE_KAFKA_BROKERS says where; unset it for the embedded one)", err, s.kafka.Brokers)
 	}
 	return nil
@@ -152,22 +153,22 @@ func (s *stack) openServices(ctx context.Context) error {
 		return err
 	}
 	rules := resolve.Config{RuleList: resolve.RuleNames()}
-	quarantine, err := keep.New(ctx, keep.Options{Kafka: s.kafka, Pool: s.pool, Registry: registry, Resolve: rules, Runtime: s.rt})
+	quarantine, err := quarantine.New(ctx, quarantine.Options{Kafka: s.kafka, Pool: s.pool, Registry: registry, Resolve: rules, Runtime: s.rt})
 	if err != nil {
 		return err
 	}
-	sink, err := write.New(ctx, write.Options{Kafka: s.kafka, Pool: s.pool, Registry: registry, Runtime: s.rt})
+	sink, err := sink.New(ctx, sink.Options{Kafka: s.kafka, Pool: s.pool, Registry: registry, Runtime: s.rt})
 	if err != nil {
 		return err
 	}
-	var tuning normalize.Tuning // the defaults, but for the tenants
+	var tuning normalizer.Tuning // the defaults, but for the tenants
 	tuning.Tenants = map[string]string{}
-	for _, name := range receive.SourceNames() {
+	for _, name := range receiver.SourceNames() {
 		if tenant := s.command.vendors.Get(name).Tenant; tenant != "" {
 			tuning.Tenants[name] = tenant
 		}
 	}
-	normalizer, err := normalize.New(ctx, normalize.Options{Kafka: s.kafka, Pool: s.pool, Registry: registry, Resolve: rules, Tuning: tuning, Runtime: s.rt})
+	normalizer, err := normalizer.New(ctx, normalizer.Options{Kafka: s.kafka, Pool: s.pool, Registry: registry, Resolve: rules, Tuning: tuning, Runtime: s.rt})
 	if err != nil {
 		return err
 	}
@@ -186,12 +187,12 @@ func (s *stack) openServices(ctx context.Context) error {
 
 func (s *stack) openReceiver() error {
 	c := s.command
-	names := receive.SourceNames()
+	names := receiver.SourceNames()
 	var err error
 	if s.secrets, err = c.localSecrets(names); err != nil {
 		return err
 	}
-	doors, err := receive.Doors(names, func(name string) service.SourceSetting {
+	doors, err := receiver.Doors(names, func(name string) settings.SourceSetting {
 		set := c.vendors.Get(name)
 		set.Secrets = s.secrets[name]
 		if src, ok := catalog.Find(name); ok && src.Profile().NeedsPublicURL && set.PublicURL == "" {
@@ -202,9 +203,9 @@ func (s *stack) openReceiver() error {
 	if err != nil {
 		return err
 	}
-	config := receive.DefaultConfig()
+	config := receiver.DefaultConfig()
 	config.Listen, config.SpoolDir = c.Listen, filepath.Join(c.DataDir, "spool")
-	s.receiver, err = receive.New(receive.Options{Runtime: s.rt, Config: config, Kafka: s.kafka, Doors: doors})
+	s.receiver, err = receiver.New(receiver.Options{Runtime: s.rt, Config: config, Kafka: s.kafka, Doors: doors})
 	if err != nil {
 		return err
 	}

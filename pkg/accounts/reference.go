@@ -1,0 +1,153 @@
+package accounts
+
+import (
+	"strings"
+
+	"github.com/throughline-dev/throughline/pkg/fault"
+	"github.com/throughline-dev/throughline/pkg/resolve"
+	"github.com/throughline-dev/throughline/pkg/source"
+)
+
+// Normalize gives a reference the form in which events carry it (source.References): e-mail addresses and domains
+// in lower case and without a tenant, no white space around ids. What cannot be linked is an error.
+func Normalize(ref source.Reference) (source.Reference, error) {
+	if ref.Kind == source.KindDomain {
+		domain, err := resolve.NormalizeDomain(ref.ID)
+		if err != nil {
+			return source.Reference{}, refuse(fault.Malformed, "%q: %w", ref.ID, err)
+		}
+		ref.ID = domain
+	}
+	refs := source.References{Source: ref.Source, Tenant: ref.Tenant}
+	refs.Add(ref.Kind, ref.ID)
+	if len(refs.List()) != 1 || ref.Source == "" || ref.Kind == "" || len(ref.Tenant) > source.MaxTenantBytes ||
+		!resolve.Linkable(ref.Source) || !resolve.Linkable(ref.Tenant) || !resolve.Linkable(ref.Kind) || !resolve.Linkable(ref.ID) {
+		return source.Reference{}, refuse(fault.Malformed, "%q cannot be linked: it is not an id of kind %s", ref.ID, ref.Kind)
+	}
+	return refs.List()[0], nil
+}
+
+// ParseReference reads a reference as a person writes it:
+//
+//	stripe:cus_1                  a source and an id; the kind is known by the id's prefix, else it is the source's first
+//	stripe:customer:cus_1         with the kind
+//	hubspot/62515:contact:901     with the tenant
+//	email:kim@acme.example        an e-mail address, whatever source mentions it
+//	domain:acme.example           a domain, likewise
+//
+// The result is in the form of Normalize. A text that can be read in more ways than one is an error.
+func ParseReference(text string, kindsOf Kinds) (source.Reference, error) {
+	column, id, ok := strings.Cut(strings.TrimSpace(text), ":")
+	if !ok || id == "" {
+		return source.Reference{}, refuse(fault.Malformed, "%q is not like stripe:cus_1 or hubspot/62515:contact:901", text)
+	}
+	p, err := parsePrefix(column, kindsOf)
+	if err != nil {
+		return source.Reference{}, err
+	}
+	if p.kind == "" {
+		p, id = p.withKind(id)
+	}
+	return p.reference(id)
+}
+
+// prefix is a reference without its id: a column's name in an import.
+type prefix struct {
+	source, tenant, kind string // kind may be open ("")
+	kinds                []source.Kind
+}
+
+// parsePrefix reads "stripe", "stripe:customer", "hubspot/62515:contact", "email" or "domain".
+func parsePrefix(text string, kindsOf Kinds) (prefix, error) {
+	head, kind, _ := strings.Cut(text, ":")
+	var p prefix
+	p.source, p.tenant, _ = strings.Cut(strings.TrimSpace(head), "/")
+	p.source, p.kind = strings.ToLower(p.source), strings.TrimSpace(kind)
+	if p.source == source.KindEmail || p.source == source.KindDomain {
+		if p.kind == "" {
+			p.kind = p.source
+		}
+		if p.kind != p.source || p.tenant != "" {
+			return prefix{}, refuse(fault.Malformed, "%q: write %s:… without more", text, p.source)
+		}
+		return p, nil
+	}
+	if p.kinds = kindsOf(p.source); p.kinds == nil {
+		return prefix{}, refuse(fault.Unsupported, "%q is not a source", p.source)
+	}
+	if p.kind != "" && !p.knows(p.kind) {
+		return prefix{}, p.unknown(p.kind)
+	}
+	return p, nil
+}
+
+// knows: the kinds of the source, and those that every source's events may carry.
+func (p prefix) knows(kind string) bool {
+	for _, k := range p.kinds {
+		if k.Name == kind {
+			return true
+		}
+	}
+	return kind == source.KindEmail || kind == source.KindDomain || kind == source.KindAccountUUID
+}
+
+func (p prefix) unknown(kind string) error {
+	names := make([]string, len(p.kinds))
+	for i, k := range p.kinds {
+		names[i] = k.Name
+	}
+	return refuse(fault.Unsupported, "%s has no kind %q: its kinds are %s", p.source, kind, strings.Join(names, ", "))
+}
+
+// withKind takes the kind off an id that begins with one.
+func (p prefix) withKind(id string) (prefix, string) {
+	if kind, rest, ok := strings.Cut(id, ":"); ok && p.knows(kind) {
+		p.kind = kind
+		return p, rest
+	}
+	return p, id
+}
+
+// reference makes the reference, with the kind that the id shows where it is open.
+func (p prefix) reference(id string) (source.Reference, error) {
+	if p.kind == "" {
+		kind, err := p.kindOf(id)
+		if err != nil {
+			return source.Reference{}, err
+		}
+		p.kind = kind
+	}
+	return Normalize(source.Reference{Source: p.source, Tenant: p.tenant, Kind: p.kind, ID: id})
+}
+
+// kindOf knows a bare id's kind by the longest prefix that it has, else takes the source's first kind, unless that
+// one's ids have a prefix of their own.
+func (p prefix) kindOf(id string) (string, error) {
+	if word, _, ok := strings.Cut(id, ":"); ok && looksLikeKind(word) {
+		return "", p.unknown(word)
+	}
+	best, length := "", 0
+	for _, k := range p.kinds {
+		switch {
+		case k.Prefix == "" || !strings.HasPrefix(id, k.Prefix) || len(k.Prefix) < length:
+		case len(k.Prefix) == length:
+			return "", refuse(fault.Malformed, "%q may be a %s or a %s: write %s:KIND:%s", id, best, k.Name, p.source, id)
+		default:
+			best, length = k.Name, len(k.Prefix)
+		}
+	}
+	switch {
+	case best != "":
+		return best, nil
+	case strings.Contains(id, "@"):
+		return source.KindEmail, nil
+	case len(p.kinds) > 0 && p.kinds[0].Prefix == "":
+		return p.kinds[0].Name, nil
+	}
+	return "", refuse(fault.Malformed, "the kind of %q does not show: write %s:KIND:%s", id, p.source, id)
+}
+
+// looksLikeKind: a word such as "customer", which is then a slip and not part of an id.
+func looksLikeKind(s string) bool {
+	return s != "" && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz_") == ""
+}

@@ -1,0 +1,42 @@
+package accounts
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/throughline-dev/throughline/pkg/fault"
+	"github.com/throughline-dev/throughline/pkg/source"
+)
+
+// Kinds gives the kinds of reference of a source (source.Profile.Kinds), or nil for a name that is no source.
+type Kinds func(source string) []source.Kind
+
+// Store keeps accounts and links. Whatever it commits is announced to Watch by the database itself.
+//
+// Its errors are Permanent when the request cannot be granted (the text says why, for the person who asked) and
+// Transient when the database did not answer.
+type Store struct {
+	pool  *pgxpool.Pool
+	kinds Kinds
+}
+
+// NewStore makes a Store. kinds serves Import, which reads references from column names and cells.
+func NewStore(pool *pgxpool.Pool, kinds Kinds) *Store { return &Store{pool: pool, kinds: kinds} }
+
+// refuse is an error for the person who asked.
+func refuse(reason fault.Reason, format string, args ...any) error {
+	return fault.Permanent(reason, fmt.Errorf(format, args...))
+}
+
+// broken is an error of the database. One that was refused before stays as it is.
+func broken(doing string, err error) error {
+	if err == nil || fault.IsPermanent(err) {
+		return err
+	}
+	return fault.Transient(fault.Unavailable, fmt.Errorf("%s: %w", doing, err))
+}
+
+func notFound(err error) bool { return errors.Is(err, pgx.ErrNoRows) }

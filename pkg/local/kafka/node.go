@@ -1,0 +1,191 @@
+package kafka
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// readyPoll is how often a broker that does not answer yet is asked again.
+const readyPoll = 50 * time.Millisecond
+
+// A node is one broker: its place on disk, its ports, and its process while
+// it has one.
+type node struct {
+	id         int // Kafka's node.id, from 1
+	clusterID  string
+	vm         jvm
+	dir        string
+	port       int
+	controller int
+
+	mu      sync.Mutex
+	process *process // nil before the first start
+}
+
+func (n *node) addr() string       { return fmt.Sprintf("127.0.0.1:%d", n.port) }
+func (n *node) dataDir() string    { return filepath.Join(n.dir, "data") }
+func (n *node) logFile() string    { return filepath.Join(n.dir, "broker.log") }
+func (n *node) configFile() string { return filepath.Join(n.dir, "server.properties") }
+
+// writeConfig makes the broker's directory, with all that it reads.
+func (n *node) writeConfig(serverProperties string) error {
+	// Native compression libraries unpack themselves into the JVM's temporary
+	// directory, and a killed JVM leaves them there: keep them in ours.
+	if err := os.MkdirAll(filepath.Join(n.dir, "tmp"), 0o755); err != nil {
+		return fmt.Errorf("making the broker's directory: %w", err)
+	}
+	err := errors.Join(
+		os.WriteFile(n.configFile(), []byte(serverProperties), 0o644),
+		os.WriteFile(filepath.Join(n.dir, "log4j2.properties"), []byte(log4jProperties), 0o644),
+	)
+	if err != nil {
+		return fmt.Errorf("writing the broker's configuration: %w", err)
+	}
+	return nil
+}
+
+// format prepares an empty data directory. One of an earlier start keeps its
+// records, and its cluster id.
+func (n *node) format(ctx context.Context) error {
+	if _, err := os.Stat(filepath.Join(n.dataDir(), "meta.properties")); err == nil {
+		return nil
+	}
+	cmd := n.vm.command(ctx, n.dir, "kafka.tools.StorageTool",
+		"format", "--cluster-id", n.clusterID, "--config", n.configFile())
+	out, err := run(cmd)
+	if err != nil {
+		return fmt.Errorf("formatting the storage of broker %d: %w\n%s", n.id-1, err, lastLines(out))
+	}
+	return nil
+}
+
+// start starts the process; awaitReady says when it serves.
+func (n *node) start() error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	out, err := os.OpenFile(n.logFile(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	if err != nil {
+		return fmt.Errorf("opening the broker's log: %w", err)
+	}
+	defer out.Close() // the child has its own copy
+	// The process outlives any context: Kill, Stop and Close end it.
+	cmd := n.vm.command(context.Background(), n.dir, "kafka.Kafka", n.configFile())
+	cmd.Stdout, cmd.Stderr = out, out
+	if n.process, err = startProcess(cmd); err != nil {
+		return fmt.Errorf("starting java: %w", err)
+	}
+	return nil
+}
+
+func (n *node) current() *process {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.process
+}
+
+func (n *node) running() bool {
+	p := n.current()
+	return p != nil && p.running()
+}
+
+// kill ends the process, if there is one, and waits until it is gone.
+func (n *node) kill() {
+	if p := n.current(); p != nil {
+		p.signal(syscall.SIGKILL)
+		<-p.done
+	}
+}
+
+// terminate asks the broker to stop, and kills it when ctx ends first.
+func (n *node) terminate(ctx context.Context) {
+	p := n.current()
+	if p == nil {
+		return
+	}
+	p.signal(syscall.SIGTERM)
+	select {
+	case <-p.done:
+	case <-ctx.Done():
+		n.kill()
+	}
+}
+
+// awaitReady asks this broker for the cluster's metadata until it lists itself
+// among at least atLeast live brokers. It ends early when the process does.
+func (n *node) awaitReady(ctx context.Context, atLeast int) error {
+	client, err := kgo.NewClient(
+		kgo.SeedBrokers(n.addr()),
+		kgo.RequestRetries(0), // we ask again ourselves, and look at the process in between
+		kgo.DialTimeout(time.Second),
+	)
+	if err != nil {
+		return fmt.Errorf("making a client: %w", err)
+	}
+	defer client.Close()
+	process := n.current()
+	ticker := time.NewTicker(readyPoll)
+	defer ticker.Stop()
+	for {
+		err := n.probe(ctx, client, atLeast)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-process.done:
+			return fmt.Errorf("the broker exited: %w\n%s", process.err, n.logTail())
+		case <-ctx.Done():
+			return fmt.Errorf("%w: the broker does not answer (%w)\n%s", context.Cause(ctx), err, n.logTail())
+		case <-ticker.C:
+		}
+	}
+}
+
+func (n *node) probe(ctx context.Context, client *kgo.Client, atLeast int) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	// Not through kadm, which answers from the client's cache, and would go on
+	// for ever saying how many brokers there were the first time.
+	request := kmsg.NewPtrMetadataRequest()
+	request.Topics = []kmsg.MetadataRequestTopic{} // none, where nil is all
+	response, err := client.SeedBrokers()[0].Request(ctx, request)
+	if err != nil {
+		return err
+	}
+	metadata, ok := response.(*kmsg.MetadataResponse)
+	if !ok {
+		return fmt.Errorf("it answered with a %T", response)
+	}
+	for _, live := range metadata.Brokers {
+		if live.NodeID == int32(n.id) && len(metadata.Brokers) >= atLeast {
+			return nil
+		}
+	}
+	return fmt.Errorf("it sees %d of %d brokers", len(metadata.Brokers), atLeast)
+}
+
+// logTail gives the end of the broker's log, for an error.
+func (n *node) logTail() string {
+	content, err := os.ReadFile(n.logFile())
+	if err != nil {
+		return "(no log: " + err.Error() + ")"
+	}
+	return lastLines(content)
+}
+
+// lastLines gives what a reader of an error wants of a program's output.
+func lastLines(out []byte) string {
+	const most = 15
+	lines := strings.Split(string(bytes.TrimSpace(out)), "\n")
+	return strings.Join(lines[max(0, len(lines)-most):], "\n")
+}

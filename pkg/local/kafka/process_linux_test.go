@@ -1,0 +1,57 @@
+package kafka
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// orphanVariable turns this test binary into a program that starts a child and
+// waits to be killed.
+const orphanVariable = "THROUGHLINE_TEST_STARTS_A_CHILD"
+
+func startChildAndWait() int {
+	child := exec.Command("sleep", "600")
+	child.Stdout = os.Stdout // held open for as long as the child lives
+	if _, err := startProcess(child); err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	fmt.Println("started")
+	select {}
+}
+
+func TestAKilledProcessTakesItsChildrenAlong(t *testing.T) {
+	t.Parallel()
+	self, err := os.Executable()
+	require.NoError(t, err)
+	parent := exec.CommandContext(t.Context(), self)
+	parent.Env = append(os.Environ(), orphanVariable+"=1")
+	out, err := parent.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, parent.Start())
+	reader := bufio.NewReader(out)
+	line, err := reader.ReadString('\n')
+	require.NoError(t, err)
+	require.Equal(t, "started\n", line)
+
+	require.NoError(t, parent.Process.Kill())
+	ended := make(chan error, 1)
+	go func() {
+		_, err := io.Copy(io.Discard, reader) // ends when the child has gone too
+		ended <- err
+	}()
+	select {
+	case err := <-ended:
+		require.NoError(t, err)
+	case <-time.After(20 * time.Second):
+		require.Fail(t, "the child lives on")
+	}
+	require.Error(t, parent.Wait())
+}

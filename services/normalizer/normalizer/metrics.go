@@ -1,0 +1,64 @@
+package normalizer
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/throughline-dev/throughline/pkg/fault"
+	"github.com/throughline-dev/throughline/pkg/resolve"
+	"github.com/throughline-dev/throughline/pkg/source"
+)
+
+type metrics struct {
+	events     *prometheus.CounterVec
+	letters    *prometheus.CounterVec
+	tombstones prometheus.Counter
+}
+
+// newMetrics makes the metrics with every label value, so that a rate exists
+// before the first event.
+func newMetrics(reg prometheus.Registerer, sources []source.Source) *metrics {
+	m := &metrics{
+		events: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "throughline_normalizer_events_total", Help: "Events resolved to an account, by the rule that found it.",
+		}, []string{"source", "rule"}),
+		letters: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "throughline_normalizer_dead_letters_total", Help: "Records that went to the dead letter topic, by reason.",
+		}, []string{"source", "reason"}),
+		tombstones: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "throughline_normalizer_tombstones_total", Help: "Raw records without a value, which say nothing and are passed over.",
+		}),
+	}
+	for _, s := range sources {
+		for _, rule := range resolve.RuleNames() {
+			m.events.WithLabelValues(s.Name(), rule)
+		}
+		for _, reason := range []fault.Reason{fault.Unresolved, fault.Malformed, fault.Unsupported, fault.Oversized, fault.Unstorable} {
+			m.letters.WithLabelValues(s.Name(), string(reason))
+		}
+	}
+	reg.MustRegister(m.events, m.letters, m.tombstones)
+	return m
+}
+
+// count counts a batch before its transaction commits: one that comes again
+// counts again. It adds up first, because finding a counter by its labels for
+// each event costs more than the rest of counting.
+func (m *metrics) count(items []item, tombstones int) {
+	type key struct{ source, label string }
+	events, letters := map[key]float64{}, map[key]float64{}
+	for i := range items {
+		it := &items[i]
+		if it.err == nil {
+			events[key{it.raw.Source, it.rule}]++
+		} else {
+			letters[key{it.raw.Source, string(fault.DeadLetterReason(it.err))}]++
+		}
+	}
+	for k, n := range events {
+		m.events.WithLabelValues(k.source, k.label).Add(n)
+	}
+	for k, n := range letters {
+		m.letters.WithLabelValues(k.source, k.label).Add(n)
+	}
+	m.tombstones.Add(float64(tombstones))
+}

@@ -1,0 +1,190 @@
+package normalizer
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/throughline-dev/throughline/pkg/event"
+	"github.com/throughline-dev/throughline/pkg/fault"
+	"github.com/throughline-dev/throughline/pkg/resolve"
+	"github.com/throughline-dev/throughline/pkg/service"
+	"github.com/throughline-dev/throughline/pkg/source"
+	"github.com/throughline-dev/throughline/pkg/stream"
+)
+
+// item is one raw record on its way through a batch.
+type item struct {
+	rec   *kgo.Record
+	raw   stream.Raw
+	event source.Event
+	rule  string // that found the account
+	err   error  // Permanent: why this record is a dead letter
+}
+
+// Transform turns a batch of raw records into the records of account-events and
+// of the dead letter topic: one for each record but tombstones, in the batch's
+// order. It has no effects, and gives the same bytes whenever it is given the
+// same records and links. An error is Transient and concerns the whole batch.
+func (n *Normalizer) Transform(ctx context.Context, batch []*kgo.Record) ([]*kgo.Record, error) {
+	items := make([]item, 0, len(batch))
+	for _, rec := range batch {
+		if rec.Value != nil { // a tombstone says nothing, so there is nothing to keep
+			items = append(items, item{rec: rec})
+		}
+	}
+	references := make([][]source.Reference, len(items))
+	inParallel(len(items), func(i int) {
+		n.describe(&items[i])
+		references[i] = items[i].event.References
+	})
+	resolutions, err := n.resolver.Resolve(ctx, references)
+	if err != nil {
+		return nil, err
+	}
+	records := make([]kgo.Record, len(items)) // one allocation for all
+	failures := make([]error, len(items))
+	inParallel(len(items), func(i int) {
+		failures[i] = n.finish(ctx, &items[i], &resolutions[i], &records[i])
+	})
+	out := make([]*kgo.Record, len(items))
+	for i, err := range failures {
+		if err != nil {
+			return nil, err
+		}
+		out[i] = &records[i]
+	}
+	n.metrics.count(items, len(batch)-len(items))
+	return out, nil
+}
+
+// minShare is how many records are worth a goroutine.
+const minShare = 64
+
+// inParallel calls do for 0 to count-1, spread over the processors, and returns
+// when all are done.
+func inParallel(count int, do func(i int)) {
+	shares := max(1, min(runtime.GOMAXPROCS(0), count/minShare))
+	var group sync.WaitGroup
+	for share := range shares {
+		run := func() {
+			for i := count * share / shares; i < count*(share+1)/shares; i++ {
+				do(i)
+			}
+		}
+		if share == shares-1 {
+			run() // the caller takes the last one
+		} else {
+			group.Go(run)
+		}
+	}
+	group.Wait()
+}
+
+// describe reads one record as far as it can be read.
+func (n *Normalizer) describe(it *item) {
+	it.raw = stream.ReadRaw(it.rec)
+	src, ok := n.sources[it.raw.Source]
+	if !ok {
+		it.err = fault.Permanent(fault.Unsupported, fmt.Errorf("no source is named %q", it.raw.Source))
+		return
+	}
+	if !clean(it.raw.Tenant) {
+		it.raw.Tenant = "" // an odd header must not cost the event
+	}
+	if it.raw.Tenant == "" {
+		it.raw.Tenant = n.options.Tuning.Tenants[it.raw.Source]
+	}
+	if it.err = source.CheckJSON(it.rec.Value); it.err != nil {
+		return
+	}
+	ev, err := src.Describe(it.raw.Record)
+	if err == nil {
+		err = source.CheckEvent(ev, it.raw.ReceivedAt)
+	}
+	if err != nil {
+		it.err = fault.Permanent(fault.ReasonOf(err), err)
+		return
+	}
+	it.event = ev
+}
+
+// clean: text without control characters, as every tenant's name is.
+func clean(s string) bool {
+	return utf8.ValidString(s) && strings.IndexFunc(s, unicode.IsControl) < 0
+}
+
+// finish makes the one record that it becomes.
+func (n *Normalizer) finish(ctx context.Context, it *item, found *resolve.Resolution, into *kgo.Record) error {
+	if it.err == nil && !found.Found {
+		it.err = fault.Permanent(fault.Unresolved, fmt.Errorf("no account: %s", found.Why))
+	}
+	if it.err == nil {
+		it.rule = found.Rule
+		if it.err = n.accountEvent(ctx, it, found.AccountID, into); it.err == nil {
+			return nil
+		}
+	}
+	return n.deadLetter(it, into)
+}
+
+// accountEvent makes the record of account-events.
+func (n *Normalizer) accountEvent(ctx context.Context, it *item, account [16]byte, into *kgo.Record) error {
+	ev := event.AccountEvent{
+		AccountID: account, Type: it.event.Type, Source: it.raw.Source, SourceEventID: it.event.ID,
+		Payload:    string(source.Payload(it.rec.Value, it.event.Subject)),
+		OccurredAt: it.event.OccurredAt, IngestedAt: it.raw.ReceivedAt, Tenant: it.event.Tenant, Delivery: it.raw.Mode,
+	}
+	value, err := n.encoder.AccountEvent(&ev)
+	if err != nil {
+		return err
+	}
+	into.Topic, into.Key, into.Value = stream.AccountEvents, []byte(ev.AccountID.String()), value
+	if it.raw.Traceparent != "" {
+		if next := n.span(ctx, it); next != "" {
+			into.Headers = append(into.Headers, kgo.RecordHeader{Key: stream.HeaderTraceparent, Value: []byte(next)})
+		}
+	}
+	if it.raw.QuarantineID != 0 {
+		into.Headers = append(into.Headers, releaseHeaders(it)...)
+	}
+	return nil
+}
+
+// releaseHeaders hand on what a release says of itself: the sink resolves the
+// quarantine row, or goes on counting if the event fails there too.
+func releaseHeaders(it *item) []kgo.RecordHeader {
+	headers := []kgo.RecordHeader{{Key: stream.HeaderQuarantineID, Value: strconv.AppendInt(nil, it.raw.QuarantineID, 10)}}
+	for _, key := range []string{stream.HeaderAttempts, stream.HeaderFirstSeen} {
+		if value := stream.Header(it.rec, key); value != nil {
+			headers = append(headers, kgo.RecordHeader{Key: key, Value: value})
+		}
+	}
+	return headers
+}
+
+// span marks this stage in the event's trace and gives the traceparent that
+// the next stage continues; "" for a header that is none.
+func (n *Normalizer) span(ctx context.Context, it *item) string {
+	parent := service.WithTraceparent(context.WithoutCancel(ctx), it.raw.Traceparent)
+	switch above := trace.SpanContextFromContext(parent); {
+	case !above.IsValid():
+		return ""
+	case !above.IsSampled():
+		return it.raw.Traceparent
+	}
+	child, span := n.options.Runtime.Tracer.Start(parent, "normalize", trace.WithSpanKind(trace.SpanKindConsumer), trace.WithAttributes(
+		attribute.String("messaging.destination.name", it.rec.Topic),
+		attribute.String("throughline.event_type", it.event.Type)))
+	defer span.End()
+	return service.Traceparent(child)
+}

@@ -1,0 +1,186 @@
+package quarantine
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+	"go.uber.org/zap"
+
+	"github.com/throughline-dev/throughline/pkg/quarantine"
+	"github.com/throughline-dev/throughline/pkg/resolve"
+	"github.com/throughline-dev/throughline/pkg/source"
+)
+
+// pageSize is how many waiting records are resolved in one query.
+const pageSize = 1000
+
+// maxChanged is how many keys are looked at one by one; with more, looking at everything is cheaper.
+const maxChanged = 2000
+
+// changes collects what the watcher hears until the releasing loop takes it.
+type changes struct {
+	mu         sync.Mutex
+	keys       map[string]bool
+	everything bool
+	ready      chan struct{}
+}
+
+func newChanges() *changes {
+	return &changes{keys: map[string]bool{}, ready: make(chan struct{}, 1)}
+}
+
+// add is resolve.Watch's callback.
+func (c *changes) add(keys []string) {
+	c.mu.Lock()
+	for _, key := range keys {
+		if key == resolve.Everything || len(c.keys) >= maxChanged {
+			c.everything = true
+			break
+		}
+		c.keys[key] = true
+	}
+	c.mu.Unlock()
+	wake(c.ready)
+}
+
+func (c *changes) take() (keys []string, everything bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for key := range c.keys {
+		keys = append(keys, key)
+	}
+	everything = c.everything
+	clear(c.keys)
+	c.everything = false
+	return keys, everything
+}
+
+// wake leaves a token for a loop that will look; one is enough.
+func wake(ready chan struct{}) {
+	select {
+	case ready <- struct{}{}:
+	default:
+	}
+}
+
+// watchLinks releases what new links and accounts resolve, and sweeps now and then.
+func (k *Keeper) watchLinks(ctx context.Context) error {
+	sweep := time.NewTicker(k.options.Tuning.SweepEvery)
+	defer sweep.Stop()
+	for {
+		var keys []string
+		var everything bool
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-sweep.C:
+			everything = true
+		case <-k.changed.ready:
+			keys, everything = k.changed.take()
+		}
+		var work func() error
+		switch {
+		case everything:
+			work = func() error { return k.sweep(ctx) }
+		case len(keys) > 0:
+			work = func() error {
+				return k.releasePages(ctx, func(after int64) ([]quarantine.Waiting, error) {
+					return k.store.WaitingFor(ctx, keys, after, pageSize)
+				})
+			}
+		default:
+			continue
+		}
+		if !k.retry(ctx, "releasing linked records", work) {
+			return nil
+		}
+	}
+}
+
+// sweep looks at everything: what waits for an account, and what was published and did not arrive.
+func (k *Keeper) sweep(ctx context.Context) error {
+	err := k.releasePages(ctx, func(after int64) ([]quarantine.Waiting, error) {
+		return k.store.WaitingPage(ctx, after, pageSize)
+	})
+	if err != nil {
+		return err
+	}
+	again, err := k.store.RepublishStuck(ctx, k.options.Tuning.StuckAfter)
+	if err != nil {
+		return err
+	}
+	if again > 0 {
+		k.log.Warn("published records did not arrive and are published again", zap.Int("records", again), zap.Duration("after", k.options.Tuning.StuckAfter))
+		k.metrics.republished.Add(float64(again))
+		wake(k.released)
+	}
+	return nil
+}
+
+// releasePages resolves page after page and releases what has an account.
+func (k *Keeper) releasePages(ctx context.Context, page func(after int64) ([]quarantine.Waiting, error)) error {
+	for after := int64(0); ; {
+		waiting, err := page(after)
+		if err != nil || len(waiting) == 0 {
+			return err
+		}
+		if err := k.release(ctx, waiting); err != nil {
+			return err
+		}
+		if len(waiting) < pageSize {
+			return nil
+		}
+		after = waiting[len(waiting)-1].ID
+	}
+}
+
+// release resolves waiting records in one query and releases those that have an account.
+func (k *Keeper) release(ctx context.Context, waiting []quarantine.Waiting) error {
+	if len(waiting) == 0 {
+		return nil
+	}
+	batch := make([][]source.Reference, len(waiting))
+	for i, w := range waiting {
+		batch[i] = w.References
+	}
+	found, err := k.resolver.Resolve(ctx, batch)
+	if err != nil {
+		return err
+	}
+	var rulings []quarantine.Ruling
+	for i, f := range found {
+		if f.Found {
+			note := fmt.Sprintf("%s leads to account %s (rule %s)", f.Reference.Key(), f.AccountID, f.Rule)
+			rulings = append(rulings, quarantine.Ruling{ID: waiting[i].ID, Note: note})
+		}
+	}
+	released, err := k.store.ReleaseByLink(ctx, rulings)
+	if err != nil {
+		return err
+	}
+	if released > 0 {
+		wake(k.released)
+	}
+	return nil
+}
+
+// retry does work until it succeeds, with backoff, and tells the readiness check. It gives false when ctx ended.
+func (k *Keeper) retry(ctx context.Context, doing string, work func() error) bool {
+	policy := backoff.NewExponentialBackOff()
+	policy.InitialInterval, policy.MaxInterval = 100*time.Millisecond, 10*time.Second
+	_, err := backoff.Retry(ctx, func() (struct{}, error) {
+		err := work()
+		if ctx.Err() == nil {
+			k.options.Runtime.Health.Set(doing, err)
+		}
+		return struct{}{}, err
+	}, backoff.WithBackOff(policy), backoff.WithMaxElapsedTime(0), backoff.WithNotify(func(err error, wait time.Duration) {
+		if ctx.Err() == nil {
+			k.log.Error(doing, zap.Error(err), zap.Duration("retry_in", wait))
+		}
+	}))
+	return err == nil && ctx.Err() == nil
+}

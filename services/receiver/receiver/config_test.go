@@ -1,0 +1,65 @@
+package receiver
+
+import (
+	"bytes"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/throughline-dev/throughline/pkg/settings"
+)
+
+func noSettings(string) settings.SourceSetting { return settings.SourceSetting{} }
+
+func parse(env map[string]string, args ...string) (*Settings, error) {
+	s := NewSettings()
+	var out bytes.Buffer
+	_, err := settings.Parse(args, s, settings.WithName("receiver", ""), settings.WithOutput(&out, &out),
+		settings.WithEnv(func(name string) (string, bool) { v, ok := env[name]; return v, ok }))
+	return s, err
+}
+
+func TestEveryProblemIsToldAtOnce(t *testing.T) {
+	t.Parallel()
+	_, err := parse(map[string]string{
+		"THROUGHLINE_SOURCES":              "stripe,hubspot,faxes,zendesk",
+		"THROUGHLINE_STRIPE_SECRETS":       "",
+		"THROUGHLINE_ZENDESK_SECRETS":      ",zd-secret-value",
+		"THROUGHLINE_PUBLISH_TIMEOUT":      "0s",
+		"THROUGHLINE_RECEIVER_LISTEN":      "8080",
+		"THROUGHLINE_KAFKA_SASL_MECHANISM": "plain",
+	})
+	require.Error(t, err)
+	for _, problem := range []string{
+		"THROUGHLINE_KAFKA_BROKERS", "THROUGHLINE_KAFKA_USER", "THROUGHLINE_SOURCES", `"faxes"`, "THROUGHLINE_STRIPE_SECRETS",
+		"THROUGHLINE_HUBSPOT_SECRETS", "THROUGHLINE_HUBSPOT_PUBLIC_URL", "THROUGHLINE_ZENDESK_SECRETS", "secret 1 of 2 is empty",
+		"THROUGHLINE_PUBLISH_TIMEOUT", "THROUGHLINE_RECEIVER_LISTEN",
+	} {
+		require.ErrorContains(t, err, problem)
+	}
+	require.NotContains(t, err.Error(), "zd-secret-value")
+}
+
+func TestSourcesAreThoseWithSecrets(t *testing.T) {
+	t.Parallel()
+	env := map[string]string{"THROUGHLINE_KAFKA_BROKERS": "localhost:9092"}
+	_, err := parse(env)
+	require.ErrorContains(t, err, "nothing to receive")
+
+	env["THROUGHLINE_STRIPE_SECRETS"] = "whsec_new, whsec_old"
+	env["THROUGHLINE_LOOKER_SECRETS"] = "token-of-looker"
+	s, err := parse(env)
+	require.NoError(t, err)
+	require.Len(t, s.doors, 2)
+	require.Equal(t, "stripe", s.doors[0].Source.Name())
+	require.Equal(t, 2, s.doors[0].Keys.Len())
+
+	s, err = parse(env, "--sources", "stripe,stripe")
+	require.NoError(t, err)
+	require.Len(t, s.doors, 1)
+
+	_, err = parse(env, "--max-in-flight-bytes", "1000")
+	require.ErrorContains(t, err, "Looker may send at once")
+	_, err = parse(env, "--spool-dir", "")
+	require.ErrorContains(t, err, "needs a spool")
+}

@@ -1,0 +1,243 @@
+package receiver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"go.opentelemetry.io/otel/trace/noop"
+	"go.uber.org/zap"
+
+	"github.com/throughline-dev/throughline/pkg/service"
+	"github.com/throughline-dev/throughline/pkg/stream"
+	"github.com/throughline-dev/throughline/services/receiver/spool"
+)
+
+// Bounds of the server that nobody needs to change.
+const (
+	readHeaderTimeout = 5 * time.Second
+	idleTimeout       = 75 * time.Second // longer than the usual load balancer's 60 s, so that it closes first
+	writeSlack        = 5 * time.Second
+	maxHeaderBytes    = 32 << 10
+	flushTimeout      = 2 * time.Second
+	// What the client may hold beside what is in flight: records of deliveries
+	// that were given up, which an idempotent client cannot forget at once.
+	maxBufferedBytes   = 32 << 20
+	maxBufferedRecords = 50_000
+)
+
+// Options are what a Receiver is made of.
+type Options struct {
+	Runtime *service.Runtime
+	Config  Config
+	Kafka   stream.Config
+	Doors   []Door // at least one; see Doors
+}
+
+// Receiver is the HTTP server in front of the raw topics.
+type Receiver struct {
+	o         Options
+	client    *kgo.Client
+	spools    map[string]*spool.Spool
+	deadlines *deadlines
+	handler   http.Handler
+	server    *http.Server
+	listener  atomic.Pointer[net.Listener]
+	closing   sync.Once
+	closed    error
+}
+
+// New makes a receiver that does not listen yet. It opens the spools of sources
+// whose vendors never retry. An error names the setting to change. Whoever does
+// not go on to Run or to run the Components calls Close.
+func New(o Options) (*Receiver, error) {
+	if len(o.Doors) == 0 {
+		return nil, errors.New("there is no source to receive")
+	}
+	if err := errors.Join(o.Config.Validate(), o.Config.check(o.Doors)); err != nil {
+		return nil, err
+	}
+	client, err := stream.NewClient(o.Kafka, stream.Deps{Name: o.Runtime.Name, Log: o.Runtime.Log, Registry: o.Runtime.Registry},
+		kgo.MaxBufferedBytes(maxBufferedBytes), kgo.MaxBufferedRecords(maxBufferedRecords))
+	if err != nil {
+		return nil, err
+	}
+	r := &Receiver{
+		o: o, client: client, spools: map[string]*spool.Spool{}, deadlines: &deadlines{timeout: o.Config.PublishTimeout},
+	}
+	if err := r.build(); err != nil {
+		return nil, errors.Join(err, r.Close())
+	}
+	return r, nil
+}
+
+// build makes the doors and the server.
+func (r *Receiver) build() error {
+	m := newMetrics(r.o.Runtime.Registry)
+	inFlight := &budget{most: r.o.Config.MaxInFlight}
+	bodies := newBodies(r.o.Config.MaxInFlightBytes)
+	m.gauge("in_flight_requests", "Requests being received.", nil, inFlight.held.Load)
+	m.gauge("in_flight_bytes", "Bytes reserved for bodies being received.", nil, bodies.bytes.held.Load)
+	kafka := stream.NewPublisher(r.client)
+	outage := new(atomic.Bool)
+	seen := map[string]bool{}
+	mux := http.NewServeMux()
+	mux.HandleFunc("/", notFound)
+	for _, o := range r.o.Doors {
+		name := o.Source.Name()
+		if seen[name] {
+			return fmt.Errorf("the source %s is there twice", name)
+		}
+		seen[name] = true
+		address, err := publicAddress(o.PublicURL, name)
+		if err != nil {
+			return err
+		}
+		p := &publisher{kafka: kafka, deadlines: r.deadlines, outage: outage, log: r.o.Runtime.Log}
+		if o.Source.Profile().NeverRetries {
+			if p.spool, err = r.openSpool(name, kafka, m); err != nil {
+				return err
+			}
+		}
+		d := &door{
+			src: o.Source, name: name, keys: o.Keys, limits: o.Source.Profile().Limits, address: address, tenant: o.Tenant,
+			accepted: newAnswer(o.Source.Reply(nil)), metrics: m.door(name, o.Keys.Len()),
+			bodies: bodies, inFlight: inFlight, publisher: p, log: r.o.Runtime.Log, raw: stream.NewRawMaker(name),
+		}
+		if _, silent := r.o.Runtime.TracerProvider.(noop.TracerProvider); !silent {
+			d.tracer = r.o.Runtime.Tracer
+		}
+		mux.Handle(path(name), d)
+	}
+	r.handler = mux
+	r.server = r.newServer()
+	return nil
+}
+
+func (r *Receiver) newServer() *http.Server {
+	return &http.Server{
+		Handler:           r.handler,
+		ReadHeaderTimeout: min(readHeaderTimeout, r.o.Config.ReadTimeout),
+		ReadTimeout:       r.o.Config.ReadTimeout,
+		WriteTimeout:      r.o.Config.ReadTimeout + r.o.Config.PublishTimeout + writeSlack,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeaderBytes,
+		ErrorLog:          silentLog(r.o.Runtime.Log),
+	}
+}
+
+func (r *Receiver) openSpool(name string, kafka *stream.Publisher, m *metrics) (*spool.Spool, error) {
+	s, err := spool.Open(spool.Options{
+		Dir: r.o.Config.spoolDir(name), MaxBytes: r.o.Config.SpoolBytes, Publish: kafka.Publish,
+		PublishTimeout: r.o.Config.PublishTimeout, Log: r.o.Runtime.Log.With(zap.String("source", name)),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("--spool-dir (THROUGHLINE_SPOOL_DIR): %w", err)
+	}
+	r.spools[name] = s
+	labels := prometheus.Labels{"source": name}
+	m.gauge("spool_deliveries", "Parts of deliveries that wait on disk for the brokers.", labels, s.Deliveries)
+	m.gauge("spool_bytes", "Bytes that wait on disk for the brokers.", labels, s.Bytes)
+	m.counter("spool_drained_total", "Parts of deliveries that were published from disk.", labels, s.Drained)
+	m.counter("spool_set_aside_total", "Spooled entries that could not be published and lie in files of their own.", labels, s.SetAside)
+	return s, nil
+}
+
+// Handler is what the server serves, for a test or a benchmark that has a
+// server of its own. It works from New until Close.
+func (r *Receiver) Handler() http.Handler { return r.handler }
+
+// Addr gives the address it listens on, with the port that was found for port
+// 0; "" until it does.
+func (r *Receiver) Addr() string {
+	if l := r.listener.Load(); l != nil {
+		return (*l).Addr().String()
+	}
+	return ""
+}
+
+// Run receives until ctx ends, then stops in order within the runtime's
+// StopTimeout: readiness off, no new requests, those in flight answered, client
+// and spools closed. It is called once.
+func (r *Receiver) Run(ctx context.Context) error {
+	return r.o.Runtime.Group(r.Components()...).Run(ctx)
+}
+
+// Components are the parts that Run runs, downstream first, for a process whose
+// one group holds several services.
+func (r *Receiver) Components() []service.Component {
+	parts := []service.Component{{
+		Name:  "receiver-client",
+		Start: func(context.Context) error { return nil },
+		Stop:  r.stopClient,
+	}}
+	for name, s := range r.spools {
+		parts = append(parts, service.Component{Name: "receiver-spool-" + name, Run: s.Run})
+	}
+	return append(parts, service.Component{Name: "receiver", Start: r.listen, Run: r.serve, Stop: r.stopServer})
+}
+
+// Close frees what New took. Run and the Components do so themselves; a second
+// call gives the first one's result.
+func (r *Receiver) Close() error {
+	r.closing.Do(func() {
+		for _, s := range r.spools {
+			r.closed = errors.Join(r.closed, s.Close())
+		}
+		r.client.Close()
+		r.deadlines.close()
+	})
+	return r.closed
+}
+
+func (r *Receiver) listen(ctx context.Context) error {
+	var config net.ListenConfig
+	l, err := config.Listen(ctx, "tcp", r.o.Config.Listen)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return fmt.Errorf("the address %s is taken by another process: set --listen (THROUGHLINE_RECEIVER_LISTEN) to a free one", r.o.Config.Listen)
+	}
+	if err != nil {
+		return fmt.Errorf("listening on --listen (THROUGHLINE_RECEIVER_LISTEN): %w", err)
+	}
+	r.listener.Store(&l)
+	names := make([]string, 0, len(r.o.Doors))
+	for _, d := range r.o.Doors {
+		names = append(names, d.Source.Name())
+	}
+	r.o.Runtime.Log.Info("receiving", zap.String("address", l.Addr().String()), zap.Strings("sources", names))
+	return nil
+}
+
+func (r *Receiver) serve(context.Context) error {
+	if err := r.server.Serve(*r.listener.Load()); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serving: %w", err)
+	}
+	return nil
+}
+
+// stopServer waits for the requests in flight, then cuts those that are left:
+// they were not acknowledged.
+func (r *Receiver) stopServer(ctx context.Context) error {
+	if err := r.server.Shutdown(ctx); err != nil {
+		return errors.Join(fmt.Errorf("waiting for requests in flight: %w", err), r.server.Close())
+	}
+	return nil
+}
+
+// stopClient gives records of deliveries that were given up a last chance, so
+// that fewer come twice, and closes.
+func (r *Receiver) stopClient(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, flushTimeout)
+	defer cancel()
+	// What is left was never acknowledged: its vendor sends it again.
+	_ = r.client.Flush(ctx)
+	return r.Close()
+}

@@ -1,0 +1,62 @@
+package receiver
+
+import (
+	"context"
+	"log"
+
+	"github.com/alecthomas/kong"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/throughline-dev/throughline/pkg/service"
+	"github.com/throughline-dev/throughline/pkg/settings"
+	"github.com/throughline-dev/throughline/pkg/stream"
+)
+
+// Settings is the whole configuration of a receiver process, for service.Main.
+type Settings struct {
+	settings.Common
+	Sources []string      `name:"sources" env:"THROUGHLINE_SOURCES" placeholder:"NAME,…" help:"Sources to receive; every one that has secrets when not set."`
+	Config  Config        `embed:""`
+	Kafka   stream.Config `embed:""`
+	Vendors kong.Plugins  `embed:""`
+
+	vendors *settings.SourceSettings
+	doors   []Door
+}
+
+// NewSettings makes settings with flags for every source.
+func NewSettings() *Settings {
+	vendors := settings.NewSourceSettings(SourceNames())
+	return &Settings{Vendors: vendors.Plugins(), vendors: vendors}
+}
+
+// Validate finds what is wrong with the sources' settings; the embedded parts
+// are asked by themselves.
+func (s *Settings) Validate() error {
+	doors, err := Doors(s.Sources, s.vendors.Get)
+	if err != nil {
+		return err
+	}
+	s.doors = doors
+	return s.Config.check(doors)
+}
+
+// Run is a receiver process's work (service.Main).
+func (s *Settings) Run(ctx context.Context, rt *service.Runtime) error {
+	r, err := New(Options{Runtime: rt, Config: s.Config, Kafka: s.Kafka, Doors: s.doors})
+	if err != nil {
+		return err
+	}
+	return r.Run(ctx)
+}
+
+// silentLog takes net/http's lines (broken handshakes, clients that go away) as
+// what they are: nothing to wake anybody for.
+func silentLog(l *zap.Logger) *log.Logger {
+	std, err := zap.NewStdLogAt(l.Named("http"), zapcore.DebugLevel)
+	if err != nil {
+		return nil // cannot happen: the level is one
+	}
+	return std
+}

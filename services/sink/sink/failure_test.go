@@ -1,0 +1,189 @@
+package sink_test
+
+import (
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/throughline-dev/throughline/pkg/event"
+	"github.com/throughline-dev/throughline/pkg/stream"
+	"github.com/throughline-dev/throughline/services/sink/sink"
+)
+
+func TestAMissingTableStopsTheSinkAndNothingDies(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	s := w.start(t)
+	w.publish(t, events(0, 10))
+	w.requireRows(t, 10)
+	w.exec(t, "ALTER TABLE account_events RENAME TO elsewhere")
+	w.publish(t, events(10, 40))
+	require.Eventually(t, func() bool { return !s.ready() && s.value(t, "throughline_sink_batch_retries_total", "") >= 2 }, patience, 5*time.Millisecond)
+	require.Equal(t, int64(10), w.committed(t))
+	w.exec(t, "ALTER TABLE elsewhere RENAME TO account_events")
+	w.requireRows(t, 40)
+	require.Eventually(t, s.ready, patience, 5*time.Millisecond)
+	w.requireLetters(t, 0)
+}
+
+func TestTheBreakerOpensWhenABatchWouldDie(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.exec(t, "ALTER TABLE account_events ADD CONSTRAINT refusing CHECK (false)")
+	w.publish(t, events(0, 30))
+	s := w.start(t)
+	open := func() bool { return s.value(t, "throughline_sink_breaker_open", "") == 1 }
+	require.Eventually(t, func() bool { return open() && !s.ready() }, patience, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return s.value(t, "throughline_sink_batch_retries_total", "") >= 2 }, patience, 5*time.Millisecond)
+	require.Zero(t, w.committed(t))
+	w.requireLetters(t, 0)
+	w.accept(t)
+	w.requireRows(t, 30)
+	require.Eventually(t, func() bool { return !open() && s.ready() && w.committed(t) == 30 }, patience, 5*time.Millisecond)
+	w.requireLetters(t, 0)
+}
+
+func TestTheBreakerCountsOverBatches(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.refuse(t)
+	s := w.start(t)
+	// A good one between them sets the count back.
+	var dead int
+	alone := func(i int) {
+		w.publish(t, []event.AccountEvent{refused(i)})
+		dead++
+		w.requireLetters(t, dead)
+	}
+	for i := range 5 {
+		alone(i)
+	}
+	w.publish(t, events(100, 101))
+	w.requireRows(t, 1)
+	for i := range 9 {
+		alone(5 + i)
+	}
+	require.Zero(t, s.value(t, "throughline_sink_breaker_open", ""))
+	w.publish(t, []event.AccountEvent{refused(14)})
+	require.Eventually(t, func() bool { return s.value(t, "throughline_sink_breaker_open", "") == 1 }, patience, 5*time.Millisecond)
+	w.requireLetters(t, 14)
+	require.Equal(t, int64(15), w.committed(t))
+	w.accept(t)
+	w.requireRows(t, 2)
+	w.requireLetters(t, 14)
+}
+
+func TestWithoutABreakerAllAreDeadLettered(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.exec(t, "ALTER TABLE account_events ADD CONSTRAINT refusing CHECK (false)")
+	w.publish(t, events(0, 15))
+	w.start(t, func(o *sink.Options) { o.Tuning.BreakerRows = 0 })
+	require.Eventually(t, func() bool { return w.committed(t) == 15 }, patience, 5*time.Millisecond)
+	w.requireLetters(t, 15)
+}
+
+// A registry that forgot its schemas must not empty the topic into quarantine.
+func TestTheBreakerCountsWhatCannotBeRead(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	var records []*kgo.Record
+	for _, ev := range events(0, 30) {
+		value, err := w.encoder.AccountEvent(&ev)
+		require.NoError(t, err)
+		value[4] = 99 // the schema's id
+		records = append(records, &kgo.Record{Topic: stream.AccountEvents, Key: []byte("one"), Value: value})
+	}
+	w.publishRecords(t, records...)
+	s := w.start(t)
+	require.Eventually(t, func() bool { return s.value(t, "throughline_sink_breaker_open", "") == 1 }, patience, 5*time.Millisecond)
+	require.Zero(t, w.committed(t))
+	w.requireLetters(t, 0)
+}
+
+func TestADeadLetterThatIsNotAcknowledgedHoldsTheOffset(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.refuse(t)
+	w.publish(t, append(events(0, 5), refused(5)))
+	var refusing atomic.Bool
+	refusing.Store(true)
+	var refusals atomic.Int32
+	w.cluster.ControlKey(int16(kmsg.Produce), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		w.cluster.KeepControl()
+		if !refusing.Load() {
+			return nil, nil, false
+		}
+		refusals.Add(1)
+		produce := req.(*kmsg.ProduceRequest)
+		answer := produce.ResponseKind().(*kmsg.ProduceResponse)
+		for _, topic := range produce.Topics {
+			t := kmsg.NewProduceResponseTopic()
+			t.Topic, t.TopicID = topic.Topic, topic.TopicID
+			for _, partition := range topic.Partitions {
+				p := kmsg.NewProduceResponseTopicPartition()
+				p.Partition, p.ErrorCode = partition.Partition, kerr.TopicAuthorizationFailed.Code
+				t.Partitions = append(t.Partitions, p)
+			}
+			answer.Topics = append(answer.Topics, t)
+		}
+		return answer, nil, true
+	})
+	s := w.start(t)
+	require.Eventually(t, func() bool { return refusals.Load() >= 2 && !s.ready() }, patience, 5*time.Millisecond)
+	w.requireRows(t, 5)
+	require.Zero(t, w.committed(t), "the offset waits for the letter")
+	w.requireLetters(t, 0)
+	refusing.Store(false)
+	require.Eventually(t, func() bool { return w.committed(t) == 6 }, patience, 5*time.Millisecond)
+	require.Eventually(t, s.ready, patience, 5*time.Millisecond)
+	w.requireLetters(t, 1)
+	require.Equal(t, []string{"evt_000005"}, w.letters.ids())
+	require.Equal(t, 5, w.rows(t))
+	require.Equal(t, 1.0, s.value(t, "throughline_sink_dead_letters_total", ""))
+}
+
+func TestAnEndBetweenTheTwoCommitsDoublesNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.refuse(t)
+	var lost atomic.Int32
+	w.cluster.ControlKey(int16(kmsg.OffsetCommit), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		w.cluster.KeepControl()
+		lost.Add(1)
+		commit := req.(*kmsg.OffsetCommitRequest)
+		answer := commit.ResponseKind().(*kmsg.OffsetCommitResponse)
+		for _, topic := range commit.Topics {
+			t := kmsg.NewOffsetCommitResponseTopic()
+			t.Topic, t.TopicID = topic.Topic, topic.TopicID
+			for _, partition := range topic.Partitions {
+				p := kmsg.NewOffsetCommitResponseTopicPartition()
+				p.Partition, p.ErrorCode = partition.Partition, kerr.GroupAuthorizationFailed.Code
+				t.Partitions = append(t.Partitions, p)
+			}
+			answer.Topics = append(answer.Topics, t)
+		}
+		return answer, nil, lost.Load() <= 1 // the first sink's
+	})
+	w.publish(t, append(events(0, 50), refused(50)))
+	first := w.start(t)
+	w.requireRows(t, 50)
+	require.Eventually(t, func() bool { return lost.Load() == 1 }, patience, 5*time.Millisecond)
+	first.stop()
+	require.Zero(t, w.committed(t))
+
+	w.publish(t, events(51, 60))
+	second := w.start(t)
+	w.requireRows(t, 59)
+	require.Eventually(t, func() bool { return w.committed(t) == 60 }, patience, 5*time.Millisecond)
+	require.Equal(t, 50.0, second.value(t, "throughline_sink_rows_total", "result=already_present"))
+	w.requireLetters(t, 2)
+	require.Equal(t, []string{"evt_000050", "evt_000050"}, w.letters.ids(), "the quarantine knows duplicates by the event's id")
+	letters := w.letters.list()
+	require.Equal(t, letters[0], letters[1])
+}

@@ -1,0 +1,64 @@
+package sink
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/throughline-dev/throughline/pkg/postgres"
+	"github.com/throughline-dev/throughline/pkg/source"
+)
+
+type metrics struct {
+	rows    *prometheus.CounterVec
+	letters prometheus.Counter
+	age     *prometheus.HistogramVec
+	breaker prometheus.Gauge
+	pending prometheus.Gauge
+}
+
+func newMetrics(reg prometheus.Registerer, keeper func() postgres.KeeperStats) *metrics {
+	m := &metrics{
+		rows:    prometheus.NewCounterVec(prometheus.CounterOpts{Name: "throughline_sink_rows_total", Help: "Rows by result: inserted, or already_present on the timeline."}, []string{"result"}),
+		letters: prometheus.NewCounter(prometheus.CounterOpts{Name: "throughline_sink_dead_letters_total", Help: "Records that Postgres, or their own bytes, kept off the timeline for good."}),
+		age: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "throughline_sink_visible_age_seconds",
+			Help: "Age of a webhook event, since its receipt, when its row became visible.", Buckets: prometheus.ExponentialBuckets(0.005, 2, 16)}, []string{"source"}),
+		breaker: prometheus.NewGauge(prometheus.GaugeOpts{Name: "throughline_sink_breaker_open", Help: "1 while the sink refuses to dead-letter because too many records in a row could not be stored."}),
+		pending: prometheus.NewGauge(prometheus.GaugeOpts{Name: "throughline_sink_gin_pending_pages", Help: "Pages of the payload index that wait to be merged; 0 forever where Postgres cannot measure it (pgstattuple)."}),
+	}
+	holds := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "throughline_sink_gin_keeper", Help: "1 in the process that merges the payload index's pending list."}, func() float64 {
+		if keeper().Holds {
+			return 1
+		}
+		return 0
+	})
+	m.rows.WithLabelValues("inserted")
+	m.rows.WithLabelValues("already_present")
+	reg.MustRegister(m.rows, m.letters, m.age, m.breaker, m.pending, holds)
+	return m
+}
+
+// wrote counts rows when their transaction has committed.
+func (m *metrics) wrote(result postgres.Result) {
+	m.rows.WithLabelValues("inserted").Add(float64(result.Inserted))
+	m.rows.WithLabelValues("already_present").Add(float64(result.AlreadyPresent))
+}
+
+// became measures the age of what has become visible. Only a webhook's receipt
+// is a moment that the reader waits from.
+func (m *metrics) became(visible []entry) {
+	now := time.Now()
+	for i := range visible {
+		if e := &visible[i].event; e.Delivery == source.Webhook {
+			m.age.WithLabelValues(e.Source).Observe(now.Sub(e.IngestedAt).Seconds())
+		}
+	}
+}
+
+func (m *metrics) broken(open bool) {
+	value := 0.0
+	if open {
+		value = 1
+	}
+	m.breaker.Set(value)
+}
