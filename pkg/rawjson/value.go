@@ -214,3 +214,9 @@ func (v Value) odd(quoted []byte) bool {
 	}
 	return isOdd(quoted)
 }
+
+// Noted reports whether all that the value holds is noted, as after Parse it is,
+// so that none of its bytes needs to be read again.
+func (v Value) Noted() bool {
+	return v.d != nil && v.node != noNode && v.flags()&(cut|inner) == 0
+}
