@@ -9,13 +9,13 @@ import (
 type member struct {
 	value       Value
 	key, keyEnd uint32
-	odd         bool // the name has escapes, or is not Unicode
+	odd         bool // the name is not ASCII without escapes
 }
 
-// name gives the member's name, a copy if it is odd.
+// name gives the member's name, a copy if it has escapes or is not Unicode.
 func (m member) name() []byte {
 	quoted := m.value.d.src[m.key:m.keyEnd:m.keyEnd]
-	if m.odd {
+	if m.odd && isOdd(quoted) {
 		return unescape(make([]byte, 0, len(quoted)), quoted)
 	}
 	return quoted
@@ -57,7 +57,7 @@ func (v Value) eachByBytes(f func(member) bool) {
 		if v.Kind() == Object {
 			end := stringEnd(src, i)
 			m.key, m.keyEnd = uint32(i+1), uint32(end-1)
-			m.odd = isOdd(src[i+1 : end-1])
+			m.odd = true
 			i = space(src, space(src, end)+1) // the colon
 		}
 		end := valueEnd(src, i)

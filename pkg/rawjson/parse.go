@@ -20,12 +20,14 @@ type Doc struct {
 	levels int // values in more containers are not noted; -1: none is
 
 	frames [MaxDepth]frame // the open containers while scanning
+	unread node            // stands for values that are not noted
 
-	seed  maphash.Seed
-	slots []uint64 // names, by their object and hash: see names.go
-	shift uint32   // of the view of slots in use
-	base  uint32   // stamps up to it are of earlier documents
-	plain []byte   // a name without its escapes, while scanning
+	seed   maphash.Seed
+	secret [2]uint64
+	slots  []uint64 // names, by their object and hash: see names.go
+	shift  uint32   // of the view of slots in use
+	base   uint32   // stamps up to it are of earlier documents
+	plain  []byte   // a name without its escapes, while scanning
 
 	notes    []note // what the strict reading refuses, in order of place
 	overflow bool   // there was more than notes holds
@@ -48,7 +50,7 @@ const (
 	maxNodes  = MaxRecordBytes/2 + 1 // a value and its separator take two bytes
 	noNode    = ^uint32(0)
 
-	keyOdd  = 1 << 0 // the name is not its own text: escapes, or invalid UTF-8
+	keyOdd  = 1 << 0 // the name is not ASCII without escapes, so it may differ from its text
 	textOdd = 1 << 1 // likewise the string
 	cut     = 1 << 2 // the container's members are not noted
 	inner   = 1 << 3 // a container below is cut

@@ -36,7 +36,7 @@ func walk(raw []byte, each func(jsontext.Token) error, opts ...jsontext.Options)
 			break
 		}
 	}
-	if _, err := dec.ReadToken(); err != io.EOF {
+	if _, err := dec.ReadToken(); !errors.Is(err, io.EOF) {
 		return errors.New("more data")
 	}
 	return nil

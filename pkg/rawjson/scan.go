@@ -17,20 +17,22 @@ func space(src []byte, i int) int {
 // d.failure set.
 func (d *Doc) scan() int {
 	src, depth := d.src, 0
-	var n node // of the value being read: its name is known before it is
+	n := d.pending(depth) // of the value being read: its name is known before it is
 	for i := space(src, 0); ; {
 		n.start = uint32(i)
 		var c byte
 		if i < len(src) {
 			c = src[i]
 		}
-		switch {
-		case c == '"':
-			var odd bool
-			if i, odd = d.text(i); odd {
-				n.flags |= textOdd
+		switch c {
+		case '"':
+			if i = ordinary(src, i+1); i < len(src) && src[i] == '"' {
+				i++
+				break
 			}
-		case c == '{' || c == '[':
+			n.flags |= textOdd
+			i = d.text(i)
+		case '{', '[':
 			if depth == MaxDepth {
 				return d.failed(tooDeep)
 			}
@@ -40,8 +42,9 @@ func (d *Doc) scan() int {
 			}
 			d.open(depth, n)
 			depth++
-			if n = (node{}); c == '{' {
-				i = d.name(i, depth, &n)
+			n = d.pending(depth)
+			if c == '{' {
+				i = d.name(i, depth, n)
 			}
 			if i < 0 {
 				return i
@@ -53,23 +56,30 @@ func (d *Doc) scan() int {
 		if i < 0 {
 			return i
 		}
-		n.end = uint32(i)
 		if depth <= d.levels {
-			d.leaf(depth, n)
+			n.end, n.next = uint32(i), uint32(len(d.nodes))+1
+			d.nodes = d.nodes[:len(d.nodes)+1]
 		}
-		if i, depth = d.after(i, depth, &n); i < 0 || depth == 0 {
+		if depth > 0 && i+1 < len(src) && src[i] == ',' && src[i+1] > ' ' {
+			i++ // most often; after would do the same
+		} else if i, depth = d.after(i, depth); i < 0 || depth == 0 {
 			return i
+		}
+		n = d.pending(depth)
+		if d.frames[depth-1].object {
+			if i = d.name(i, depth, n); i < 0 {
+				return i
+			}
 		}
 	}
 }
 
 // after reads what follows a value that ends at i: the ends of its containers,
-// and a comma with the next member's name. It gives where the next value starts,
-// in which depth; depth 0 is the document's end.
-func (d *Doc) after(i, depth int, n *node) (int, int) {
+// and a comma. It gives where the next name or value starts, in which depth;
+// depth 0 is the document's end.
+func (d *Doc) after(i, depth int) (int, int) {
 	src := d.src
 	for depth > 0 {
-		f := &d.frames[depth-1]
 		if i < len(src) && src[i] <= ' ' {
 			i = space(src, i)
 		}
@@ -77,23 +87,21 @@ func (d *Doc) after(i, depth int, n *node) (int, int) {
 		if i < len(src) {
 			c = src[i]
 		}
-		switch {
-		case c == ',':
+		if c == ',' {
 			if i++; i < len(src) && src[i] <= ' ' {
 				i = space(src, i)
 			}
-			if *n = (node{}); f.object {
-				i = d.name(i, depth, n)
-			}
 			return i, depth
-		case c == '}' && f.object || c == ']' && !f.object:
+		}
+		depth--
+		switch object := d.frames[depth].object; {
+		case c == '}' && object || c == ']' && !object:
 			i++
-			depth--
 			d.close(depth, i)
-		case f.object:
-			return d.failed(stopped(src, i, "',' or '}'")), depth
+		case object:
+			return d.failed(stopped(src, i, "',' or '}'")), 0
 		default:
-			return d.failed(stopped(src, i, "',' or ']'")), depth
+			return d.failed(stopped(src, i, "',' or ']'")), 0
 		}
 	}
 	return i, 0
@@ -106,14 +114,16 @@ func (d *Doc) name(i, depth int, n *node) int {
 	if i >= len(src) || src[i] != '"' {
 		return d.failed(stopped(src, i, "a member's name"))
 	}
-	end, odd := d.text(i)
-	if end < 0 {
-		return end
+	end := ordinary(src, i+1)
+	if end < len(src) && src[end] == '"' {
+		end++
+	} else {
+		n.flags = keyOdd
+		if end = d.text(end); end < 0 {
+			return end
+		}
 	}
 	n.key, n.keyEnd = uint32(i+1), uint32(end-1)
-	if odd {
-		n.flags = keyOdd
-	}
 	if depth <= d.levels {
 		d.addName(n, d.frames[depth-1].node)
 	}
@@ -153,16 +163,48 @@ func (d *Doc) scalar(i int) int {
 	return d.failed(stopped(src, i, "a value"))
 }
 
+// pending gives the node of the next value in so many containers. It counts once
+// len(d.nodes) includes it. Where nothing is noted it is one that is never read.
+func (d *Doc) pending(depth int) *node {
+	n := &d.unread
+	if depth <= d.levels {
+		if len(d.nodes) == cap(d.nodes) {
+			d.grow(depth)
+		}
+		if depth <= d.levels {
+			n = &d.nodes[:cap(d.nodes)][len(d.nodes)]
+		}
+	}
+	n.key, n.keyEnd, n.flags = 0, 0, 0
+	return n
+}
+
+// grow makes room for more nodes. Where there must not be more, it ends the
+// noting: the containers that are open now are cut, and so read by their bytes.
+func (d *Doc) grow(depth int) {
+	n := len(d.nodes)
+	if n < maxNodes {
+		grown := make([]node, n, min(2*n, maxNodes))
+		copy(grown, d.nodes)
+		d.nodes = grown
+		return
+	}
+	for _, f := range d.frames[:depth] {
+		d.nodes[f.node].flags |= cut
+	}
+	d.levels = -1
+}
+
 // open enters a container that has members. depth is the container's own: the
 // top value's is 0.
-func (d *Doc) open(depth int, n node) {
+func (d *Doc) open(depth int, n *node) {
 	f := frame{node: noNode, object: d.src[n.start] == '{'}
-	if depth <= d.levels && d.room(depth) {
+	if depth <= d.levels {
 		f.node = uint32(len(d.nodes))
+		d.nodes = d.nodes[:len(d.nodes)+1]
 		if depth == d.levels {
 			n.flags |= cut
 		}
-		d.nodes = append(d.nodes, n)
 	}
 	d.frames[depth] = f
 }
@@ -178,34 +220,6 @@ func (d *Doc) close(depth, i int) {
 	if n.flags&(cut|inner) != 0 && depth > 0 {
 		d.nodes[d.frames[depth-1].node].flags |= inner
 	}
-}
-
-// leaf notes a value without members.
-func (d *Doc) leaf(depth int, n node) {
-	if d.room(depth) {
-		n.next = uint32(len(d.nodes)) + 1
-		d.nodes = append(d.nodes, n)
-	}
-}
-
-// room makes room for one more node. Where there is none it stops the noting:
-// the containers that are open now are cut, and so read by their bytes.
-func (d *Doc) room(depth int) bool {
-	n := len(d.nodes)
-	if n < cap(d.nodes) {
-		return true
-	}
-	if n < maxNodes {
-		grown := make([]node, n, min(2*n, maxNodes))
-		copy(grown, d.nodes)
-		d.nodes = grown
-		return true
-	}
-	for _, f := range d.frames[:depth] {
-		d.nodes[f.node].flags |= cut
-	}
-	d.levels = -1
-	return false
 }
 
 // failed ends the scan.

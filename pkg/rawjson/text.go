@@ -7,31 +7,29 @@ import (
 	"unicode/utf8"
 )
 
-// text reads the string whose opening quote is at i, and gives the place after
-// its closing quote, or -1. odd: its text is not what stands between the quotes.
-func (d *Doc) text(i int) (end int, odd bool) {
+// text reads on, at i, in a string that ordinary alone could not read, and gives
+// the place after its closing quote, or -1.
+func (d *Doc) text(i int) int {
 	src := d.src
-	for i = ordinary(src, i+1); ; i = ordinary(src, i) {
+	for ; ; i = ordinary(src, i) {
 		if i >= len(src) {
-			return d.failed(stopped(src, i, "the end of a string")), false
+			return d.failed(stopped(src, i, "the end of a string"))
 		}
 		switch c := src[i]; {
 		case c == '"':
-			return i + 1, odd
+			return i + 1
 		case c == '\\':
-			odd = true
 			if i = d.escape(i); i < 0 {
-				return i, false
+				return i
 			}
 		case c >= utf8.RuneSelf:
 			_, size := utf8.DecodeRune(src[i:])
 			if size == 1 {
-				odd = true
 				d.note(badUTF8, i)
 			}
 			i += size
 		default:
-			return d.failed(stopped(src, i, "no control character, but its escape,")), false
+			return d.failed(stopped(src, i, "no control character, but its escape,"))
 		}
 	}
 }

@@ -33,7 +33,8 @@ var kinds = [256]Kind{
 
 // Value is a place in a scanned document. The zero Value is Missing, and every
 // method is safe on it and on a value of any kind. It is good until its Doc
-// scans again; what Text, Literal and Canonical give may be kept.
+// scans again, and must not be used after that; what Text, Literal and Canonical
+// give may be kept.
 type Value struct {
 	d          *Doc
 	node       uint32 // noNode when it is not noted
@@ -118,7 +119,8 @@ func (v Value) At(path ...string) Value {
 // is not Unicode in it (possible after ParseBody) has become U+FFFD.
 func (v Value) Text() string { return string(v.TextBytes()) }
 
-// TextBytes is Text without the copy, unless the string has escapes.
+// TextBytes is Text without the copy, unless the string has escapes
+// or is not Unicode.
 func (v Value) TextBytes() []byte {
 	if v.Kind() != String {
 		return nil
@@ -209,10 +211,7 @@ func (v Value) indexed() bool { return v.node != noNode && v.flags()&cut == 0 }
 // odd reports whether the text of the string differs from what stands between
 // its quotes.
 func (v Value) odd(quoted []byte) bool {
-	if v.node != noNode {
-		return v.flags()&textOdd != 0
-	}
-	return isOdd(quoted)
+	return (v.node == noNode || v.flags()&textOdd != 0) && isOdd(quoted)
 }
 
 // Noted reports whether all that the value holds is noted, as after Parse it is,
