@@ -1,9 +1,9 @@
 package vendors
 
-// hubspot: arrays of notices, of the classic subscriptions and of custom objects.
+// hubspotVendor: arrays of notices, of the classic subscriptions and of custom objects.
 // Shapes: developers.hubspot.com webhooks guide, and its changelog "New
 // subscription types for Webhooks" for merges and associations.
-func hubspot() *vendor {
+func hubspotVendor() *vendor {
 	v := &vendor{name: "hubspot", tenant: "62515", numericTenant: true, kinds: map[string]string{
 		"company": "number company 7000000000 33", "contact": "number contact 90000000 33", "deal": "number deal 267000000000 36",
 		"ticket": "number ticket 5500000000 33", "conversation": "number conversation 5530000000 33", "line_item": "number line 8800000000 33",

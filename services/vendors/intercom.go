@@ -2,10 +2,10 @@ package vendors
 
 import "strings"
 
-// intercom: notifications of API version 2.x, and the user.* topics of 1.x.
+// intercomVendor: notifications of API version 2.x, and the user.* topics of 1.x.
 // Shapes: developers.intercom.com/docs/references/2.16/webhooks/webhook-models
 // and its OpenAPI models; .../1.1/webhooks/webhook-models for user.*.
-func intercom() *vendor {
+func intercomVendor() *vendor {
 	v := &vendor{name: "intercom", tenant: "a86dr8yl", kinds: map[string]string{
 		"company": "id acct- 11", "contact": "hex contact", "external": "id user- 11", "conversation": "number conversation 137324500000000 40",
 	}}

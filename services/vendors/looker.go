@@ -1,10 +1,10 @@
 package vendors
 
-// looker: the rows of a scheduled Look ("JSON — Simple": the rows as a text), and
+// lookerVendor: the rows of a scheduled Look ("JSON — Simple": the rows as a text), and
 // rows of System Activity.
 // Shapes: looker-open-source/actions docs/action_api.md; Google's pages on System
 // Activity Explores.
-func looker() *vendor {
+func lookerVendor() *vendor {
 	v := &vendor{name: "looker", tenant: "acme.looker.com", kinds: map[string]string{
 		"account": "number account 4000 33", "group": "id acct- 11", "user": "number user 70 33",
 	}}

@@ -2,11 +2,11 @@ package vendors
 
 import "strings"
 
-// marketo: calls of a flow step, made by the template of the source's README, and
+// marketoVendor: calls of a flow step, made by the template of the source's README, and
 // pages of the activities API.
 // Shapes: Adobe's Marketo developer guide (webhooks; activities) and "System
 // Tokens Glossary".
-func marketo() *vendor {
+func marketoVendor() *vendor {
 	v := &vendor{name: "marketo", tenant: "123-ABC-456", kinds: map[string]string{"lead": "number lead 5000000 33"}}
 	for _, trigger := range []string{
 		"Fills Out Form", "Visits Web Page", "Clicks Link on Web Page", "Clicks Link in Email", "Opens Email", "Email Is Delivered",

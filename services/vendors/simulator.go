@@ -80,7 +80,7 @@ type Type struct {
 // New makes a simulator. An error is a mistake in this package's templates.
 func New(seed uint64) (*Simulator, error) {
 	s := &Simulator{seed: seed, vendors: map[string]*vendor{}, now: time.Now}
-	for _, v := range []*vendor{stripe(), hubspot(), zendesk(), intercom(), marketo(), looker()} {
+	for _, v := range []*vendor{stripeVendor(), hubspotVendor(), zendeskVendor(), intercomVendor(), marketoVendor(), lookerVendor()} {
 		if err := s.prepare(v); err != nil {
 			return nil, fmt.Errorf("preparing the events of %s: %w", v.name, err)
 		}

@@ -2,10 +2,10 @@ package vendors
 
 import "strings"
 
-// stripe: snapshot events of API version 2026-03-25.dahlia, and one thin event.
+// stripeVendor: snapshot events of API version 2026-03-25.dahlia, and one thin event.
 // Shapes: stripe/openapi's fixtures and stripe-go v85; the test holds every
 // member against stripe-go.
-func stripe() *vendor {
+func stripeVendor() *vendor {
 	v := &vendor{name: "stripe", kinds: map[string]string{
 		"customer": "id cus_ 14", "subscription": "id sub_1 23", "invoice": "id in_1 23", "charge": "id ch_3 23",
 		"payment_intent": "id pi_3 23", "payment_method": "id pm_1 23",

@@ -2,10 +2,10 @@ package vendors
 
 import "strings"
 
-// zendesk: event subscriptions.
+// zendeskVendor: event subscriptions.
 // Shapes: developer.zendesk.com/api-reference/webhooks/event-types/ (its pages
 // ticket-events, user-events and organization-events).
-func zendesk() *vendor {
+func zendeskVendor() *vendor {
 	v := &vendor{name: "zendesk", tenant: "12514403", numericTenant: true, kinds: map[string]string{
 		"organization": "number organization 8440000000000 40", "user": "number user 9440000000000 40", "organization_external": "id crm- 11",
 	}}
