@@ -60,7 +60,7 @@ type Customer struct {
 	// Key tells the simulator's customers apart: ids, name and domain that are not
 	// given are made from it.
 	Key uint64
-	// IDs at the vendors, by kind of reference: {"customer": "cus_1"}.
+	// IDs at the vendors, by source and kind of reference: {"stripe:customer": "cus_1"}.
 	IDs map[string]string
 	// Name is the company's; Domain is of its e-mail addresses; Email is a person's.
 	Name, Domain, Email string

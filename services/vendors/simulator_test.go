@@ -90,11 +90,11 @@ func aboutTheCustomer(t *testing.T, s *Simulator, src source.Source, made Type, 
 	require.NotEmpty(t, made.Kinds, "%s", made.Vendor)
 	for _, kind := range made.Kinds {
 		require.True(t, slices.ContainsFunc(src.Profile().Kinds, func(k source.Kind) bool { return k.Name == kind }), kind)
-		given := map[string]string{"customer": "cus_1"}[kind]
-		if given == "" {
-			given = map[bool]string{true: "2-4040/4711", false: "4711"}[kind == "object"]
+		given := "4711"
+		if kind == "object" {
+			given = "2-4040/4711"
 		}
-		d, err := s.Delivery(src.Name(), Event{Type: made.Vendor, About: Customer{IDs: map[string]string{kind: given}}})
+		d, err := s.Delivery(src.Name(), Event{Type: made.Vendor, About: Customer{IDs: map[string]string{src.Name() + ":" + kind: given}}})
 		require.NoError(t, err)
 		refs := describe(t, d, time.Now())[0].References
 		require.True(t, slices.ContainsFunc(refs, func(r source.Reference) bool { return r.Kind == kind && r.ID == given }),
@@ -165,7 +165,7 @@ func TestWhatIsAskedForStandsInTheEvent(t *testing.T) {
 		{"zendesk", Event{Type: "ticket.created", Object: "5158", Subject: "charged twice"}, []string{`"id":"5158"`, `"zen:ticket:5158"`, `"subject":"charged twice"`}},
 		{"intercom", Event{Type: "conversation.replied", Object: "77", Text: "Any news?"}, []string{`"id":"77"`, "<p>Any news?</p>", `"delivery_attempts":1`}},
 		{"marketo", Event{Type: "activity 10 (Open Email)", Subject: "Spring launch"}, []string{`"primaryAttributeValue":"Spring launch"`}},
-		{"looker", Event{About: Customer{Account: account, IDs: map[string]string{"account": "A-1"}}, Tenant: "eu.looker.com"},
+		{"looker", Event{About: Customer{Account: account, IDs: map[string]string{"looker:account": "A-1"}}, Tenant: "eu.looker.com"},
 			[]string{`\"accounts.uuid\":\"7f1c1d0e`, `\"accounts.id\":\"A-1\"`, "https://eu.looker.com/looks/42"}},
 	} {
 		c.event.At, c.event.Members = at, `"e2e":"x"`
@@ -204,7 +204,7 @@ func TestWhatCannotBeMade(t *testing.T) {
 		`events of "salesforce" are not simulated, but those of stripe, hubspot, zendesk, intercom, marketo, looker are`: {"salesforce", nil},
 		`looker has no type "login": its types are dashboard.created`:                                                    {"looker", []Event{{Type: "login"}}},
 		"stripe sends invoice.paid one at a time, not 2":                                                                 {"stripe", make([]Event, 2)},
-		"looker does not send scheduled plan, a row and System Activity, history row in one delivery":                     {"looker", []Event{{}, {Type: "query.ran"}}},
+		"looker does not send scheduled plan, a row and System Activity, history row in one delivery":                    {"looker", []Event{{}, {Type: "query.ran"}}},
 		`a tenant of zendesk is a number, not "acme"`:                                                                    {"zendesk", []Event{{Tenant: "acme"}}},
 	} {
 		_, err := s.Delivery(events.source, events.events...)
@@ -269,7 +269,7 @@ func ExampleSimulator_Delivery() {
 		fmt.Println(err)
 		return
 	}
-	d, err := s.Delivery("hubspot", Event{Type: "deal.stage.changed", At: time.UnixMilli(1760000000123), About: Customer{IDs: map[string]string{"deal": "31"}}})
+	d, err := s.Delivery("hubspot", Event{Type: "deal.stage.changed", At: time.UnixMilli(1760000000123), About: Customer{IDs: map[string]string{"hubspot:deal": "31"}}})
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -90,7 +90,9 @@ func (s *Simulator) generator(v *vendor, word string) (generator, error) {
 		return func(dst []byte, n uint64) []byte { return appendNumber(dst, floor+permute(n, offset, bits)) }, nil
 	case args[0] == "typed" && len(numbers) == 2:
 		prefix, floor, bits := args[1], numbers[0], int(numbers[1]) //nolint:gosec // likewise
-		return func(dst []byte, n uint64) []byte { return appendNumber(append(dst, prefix...), floor+permute(n, offset, bits)) }, nil
+		return func(dst []byte, n uint64) []byte {
+			return appendNumber(append(dst, prefix...), floor+permute(n, offset, bits))
+		}, nil
 	case args[0] == "uuid" && len(numbers) == 0:
 		return func(dst []byte, n uint64) []byte { return appendUUID(dst, mix(n+offset)) }, nil
 	case args[0] == "hex" && len(numbers) == 0:
@@ -121,8 +123,9 @@ func (s *Simulator) referenceWriter(v *vendor, name, kind string) (writer, error
 	if err != nil {
 		return nil, err
 	}
+	column := v.name + ":" + kind
 	whole := func(dst []byte, r *rendering) []byte {
-		if id := r.event.About.IDs[kind]; id != "" {
+		if id := r.event.About.IDs[column]; id != "" {
 			return appendText(dst, id)
 		}
 		return g(dst, r.event.About.Key)
