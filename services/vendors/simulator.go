@@ -154,6 +154,16 @@ func (s *Simulator) names() []string {
 	return names
 }
 
+// ID gives the customer's id of a kind of reference of a source, as its events
+// carry it; "" when the source's events have no such kind.
+func (s *Simulator) ID(source, kind string, c Customer) string {
+	v, ok := s.vendors[source]
+	if !ok || v.ids[kind] == nil {
+		return ""
+	}
+	return string(v.ids[kind](nil, &rendering{event: &Event{About: c}}))
+}
+
 // Delivery makes what the vendor posts to tell of these events: one event, or a
 // batch where the vendor has batches (HubSpot's arrays, Looker's rows, a page of
 // Marketo's activities).

@@ -19,6 +19,7 @@ type vendor struct {
 	forms  []*form
 	byName map[string]*form
 
+	ids       map[string]writer // by kind
 	envelopes map[string]*template
 }
 
@@ -42,7 +43,13 @@ func (f *form) room(e *Event) int {
 
 // prepare compiles a vendor's templates.
 func (s *Simulator) prepare(v *vendor) error {
-	v.byName, v.envelopes = map[string]*form{}, map[string]*template{}
+	v.byName, v.envelopes, v.ids = map[string]*form{}, map[string]*template{}, map[string]writer{}
+	for kind := range v.kinds {
+		var err error
+		if v.ids[kind], err = s.referenceWriter(v, "ref", kind); err != nil {
+			return err
+		}
+	}
 	for _, t := range known(v.name) {
 		for _, f := range v.forms {
 			if f.vendor == t.Vendor {
