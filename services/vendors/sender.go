@@ -79,6 +79,35 @@ func sign(src source.Source, d *source.Delivery, secret string, now time.Time) e
 	return nil
 }
 
+// Tamper gives a delivery that must be refused: its body was changed after it was
+// signed, to other bytes of the same JSON. Where the vendor sends a bare token,
+// which covers no body, the token is wrong too.
+func (s *Sender) Tamper(d Delivery) (*source.Delivery, error) {
+	fixed := *s
+	if s.Now == nil {
+		at := time.Now()
+		fixed.Now = func() time.Time { return at }
+	}
+	original, err := fixed.Sign(d)
+	if err != nil {
+		return nil, err
+	}
+	d.Body = append(bytes.Clone(d.Body), ' ')
+	changed, err := fixed.Sign(d)
+	if err != nil {
+		return nil, err
+	}
+	unsigned := usualHeaders(d)
+	for name := range changed.Header {
+		if _, usual := unsigned[name]; !usual && d.Header[name] == nil && changed.Header.Get(name) != original.Header.Get(name) {
+			changed.Header = original.Header
+			return changed, nil
+		}
+	}
+	fixed.Secrets = map[string]string{d.Source: "not-" + s.Secrets[d.Source]}
+	return fixed.Sign(d)
+}
+
 // Request gives the request that posts a delivery.
 func (s *Sender) Request(ctx context.Context, d Delivery) (*http.Request, error) {
 	signed, err := s.Sign(d)

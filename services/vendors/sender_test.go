@@ -75,6 +75,25 @@ func TestSign(t *testing.T) {
 	require.ErrorContains(t, err, "posting to the receiver")
 }
 
+// A tampered delivery is refused by every source, for its body where one is signed.
+func TestTamper(t *testing.T) {
+	t.Parallel()
+	s := newSimulator(t, 1)
+	for _, src := range catalog.Sources() {
+		sender := Sender{URL: "http://127.0.0.1:8080", Secrets: map[string]string{src.Name(): secret}}
+		d, err := s.Delivery(src.Name())
+		require.NoError(t, err)
+		tampered, err := sender.Tamper(d)
+		require.NoError(t, err)
+		require.NotEqual(t, d.Body, tampered.Body)
+		require.JSONEq(t, string(d.Body), string(tampered.Body))
+		keys, err := source.NewKeyring(secret)
+		require.NoError(t, err)
+		_, err = src.Verify(tampered, keys, time.Now())
+		require.Error(t, err, src.Name())
+	}
+}
+
 // The usual headers of each vendor name its account where a body may not.
 func TestUsualHeaders(t *testing.T) {
 	t.Parallel()

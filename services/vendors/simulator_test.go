@@ -23,19 +23,8 @@ func newSimulator(t testing.TB, seed uint64) *Simulator {
 // describe takes a delivery apart as the services do.
 func describe(t *testing.T, d Delivery, received time.Time) []source.Event {
 	t.Helper()
-	src, ok := catalog.Find(d.Source)
-	require.True(t, ok)
-	require.NoError(t, source.ValidateBody(d.Body), "%s", d.Body)
-	signed := &source.Delivery{Body: d.Body, Header: usualHeaders(d), ReceivedAt: received}
-	var events []source.Event
-	for r, err := range src.Split(signed) {
-		require.NoError(t, err, "%s", d.Body)
-		require.NoError(t, source.CheckJSON(r.Value), "%s", r.Value)
-		e, err := src.Describe(r)
-		require.NoError(t, err, "%s", r.Value)
-		require.NoError(t, source.CheckEvent(e, received), "%s", r.Value)
-		events = append(events, e)
-	}
+	events, err := Identify(d, received)
+	require.NoError(t, err, "%s", d.Body)
 	return events
 }
 
