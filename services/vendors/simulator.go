@@ -2,7 +2,6 @@ package vendors
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -75,6 +74,8 @@ type Type struct {
 	Type   string // event_type
 	// Kinds are the kinds of reference of the customer that such an event carries.
 	Kinds []string
+	// Batch: several can be in one delivery.
+	Batch bool
 }
 
 // New makes a simulator. An error is a mistake in this package's templates.
@@ -114,7 +115,7 @@ func (s *Simulator) Types(source string) []Type {
 	}
 	types := make([]Type, len(v.forms))
 	for i, f := range v.forms {
-		types[i] = Type{Vendor: f.vendor, Type: f.eventType, Kinds: slices.Clone(f.event.kinds)}
+		types[i] = f.describe()
 	}
 	return types
 }
@@ -126,7 +127,7 @@ func (s *Simulator) Find(source, name string) (Type, error) {
 	if err != nil {
 		return Type{}, err
 	}
-	return Type{Vendor: f.vendor, Type: f.eventType, Kinds: slices.Clone(f.event.kinds)}, nil
+	return f.describe(), nil
 }
 
 func (s *Simulator) form(source, name string) (*form, error) {

@@ -35,6 +35,10 @@ type form struct {
 	envelope  *template
 }
 
+func (f *form) describe() Type {
+	return Type{Vendor: f.vendor, Type: f.eventType, Kinds: slices.Clone(f.event.kinds), Batch: f.batch != ""}
+}
+
 // room is about how large an event becomes.
 func (f *form) room(e *Event) int {
 	const values = 60 // per piece that is no text
