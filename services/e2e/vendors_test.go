@@ -84,7 +84,7 @@ func (l *load) anyCustomer(source string, random *rand.Rand) (about vendors.Cust
 // e-mail address, Looker's by the account's id.
 func customer(i int, account uuid.UUID) vendors.Customer {
 	return vendors.Customer{
-		Key: uint64(i), Name: fmt.Sprintf("Customer %d", i), Domain: fmt.Sprintf("customer-%d.example", i), Account: account, //nolint:gosec // small
+		Key: uint64(i), Name: fmt.Sprintf("Customer %d", i), Domain: fmt.Sprintf("customer-%d.example", i), Account: account,
 		IDs: map[string]string{
 			"stripe:customer": fmt.Sprintf("cus_E2E%d", i), "zendesk:organization": fmt.Sprintf("84473466%d", i),
 			"hubspot:contact": fmt.Sprintf("90%d", i), "marketo:lead": fmt.Sprintf("54140%d", i),

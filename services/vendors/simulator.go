@@ -101,7 +101,7 @@ func (s *Simulator) appendDomain(dst []byte, c *Customer) []byte {
 	const letters = 8
 	dst = append(dst, "customer-"...)
 	for n, i := mix(c.Key+s.seed), 0; i < letters; n, i = n/26, i+1 {
-		dst = append(dst, byte('a'+n%26)) //nolint:gosec // below 'z'
+		dst = append(dst, byte('a'+n%26))
 	}
 	return append(dst, ".example"...)
 }

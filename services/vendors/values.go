@@ -56,7 +56,7 @@ func (s *Simulator) writer(v *vendor, t *template, word string) (writer, error) 
 	case "tenant", "tenantnumber", "connect", "context":
 		return tenantWriter(name), nil
 	case "email", "person", "company", "domain", "account", "metadata":
-		return s.customerWriter(v, name), nil
+		return s.customerWriter(name), nil
 	case "subject", "text", "note":
 		return textWriter(name, args), nil
 	}
@@ -83,13 +83,13 @@ func (s *Simulator) generator(v *vendor, word string) (generator, error) {
 	}
 	switch {
 	case args[0] == "id" && len(numbers) == 1:
-		prefix, count := args[1], int(numbers[0]) //nolint:gosec // some ten, in an embedded file
+		prefix, count := args[1], int(numbers[0])
 		return func(dst []byte, n uint64) []byte { return appendBase62(append(dst, prefix...), mix(n+offset), count) }, nil
 	case args[0] == "number" && len(numbers) == 2:
-		floor, bits := numbers[0], int(numbers[1]) //nolint:gosec // likewise
+		floor, bits := numbers[0], int(numbers[1])
 		return func(dst []byte, n uint64) []byte { return appendNumber(dst, floor+permute(n, offset, bits)) }, nil
 	case args[0] == "typed" && len(numbers) == 2:
-		prefix, floor, bits := args[1], numbers[0], int(numbers[1]) //nolint:gosec // likewise
+		prefix, floor, bits := args[1], numbers[0], int(numbers[1])
 		return func(dst []byte, n uint64) []byte {
 			return appendNumber(append(dst, prefix...), floor+permute(n, offset, bits))
 		}, nil
@@ -211,7 +211,7 @@ func tenantWriter(name string) writer {
 	return func(dst []byte, r *rendering) []byte { return appendText(dst, r.tenant) }
 }
 
-func (s *Simulator) customerWriter(v *vendor, name string) writer {
+func (s *Simulator) customerWriter(name string) writer {
 	domain := func(dst []byte, r *rendering) []byte { return s.appendDomain(dst, &r.event.About) }
 	switch name {
 	case "email":

@@ -81,7 +81,7 @@ func (*Traffic) id(n uint64) (id uuid.UUID) {
 }
 
 // of is the account that event i is about.
-func (t *Traffic) of(i int) uint64 { return mix(uint64(i)) % t.accounts } //nolint:gosec // i is a place in a row
+func (t *Traffic) of(i int) uint64 { return mix(uint64(i)) % t.accounts }
 
 // mix spreads consecutive numbers over all others (the finalizer of splitmix64).
 func mix(n uint64) uint64 {
@@ -129,7 +129,7 @@ func (t *Traffic) link(at int, account uint64) source.Reference {
 func (t *Traffic) delivery(at, i int) (vendors.Delivery, error) {
 	k := t.kinds[at]
 	e := vendors.Event{
-		Type: k.event, At: t.began.Add(time.Duration(i) * time.Millisecond), About: vendors.Customer{Key: t.of(i)}, Serial: uint64(i) + 1, //nolint:gosec // as in of
+		Type: k.event, At: t.began.Add(time.Duration(i) * time.Millisecond), About: vendors.Customer{Key: t.of(i)}, Serial: uint64(i) + 1,
 	}
 	if k.words > 0 {
 		e.Text = prose(i, k.words)
@@ -144,7 +144,7 @@ func (t *Traffic) Stripe(i int) (vendors.Delivery, error) { return t.delivery(0,
 // false for any other id.
 func (t *Traffic) StripeNumber(id string) (i int, ok bool) {
 	serial, ok := t.simulator.Serial(id)
-	return int(serial) - 1, ok //nolint:gosec // of an event that Stripe made
+	return int(serial) - 1, ok
 }
 
 // Raw gives event i as it lies in a raw topic, and the source that it came from.
@@ -188,7 +188,7 @@ func prose(i, n int) string {
 	}
 	text := make([]byte, 0, n*9)
 	for w := range n {
-		text = append(append(text, words[mix(uint64(i*64+w))%uint64(len(words))]...), ' ') //nolint:gosec // as in of
+		text = append(append(text, words[mix(uint64(i*64+w))%uint64(len(words))]...), ' ')
 	}
 	return string(text)
 }

@@ -46,7 +46,7 @@ type sendCommand struct {
 	PublicURL   string          `name:"public-url" placeholder:"URL" help:"The address that the vendor believes it calls, which HubSpot signs; else THROUGHLINE_<SOURCE>_PUBLIC_URL, else the URL posted to."`
 	Secret      settings.Secret `name:"secret" placeholder:"SECRET" help:"Secret to sign with. Other users see a command line: rather set THROUGHLINE_<SOURCE>_SECRETS (the first is used)."`
 	SecretsFile string          `name:"secrets-file" default:".throughline/secrets.json" placeholder:"FILE" help:"Local secrets by source, used when no other is set (${default}, which make run writes)."`
-	Connections int             `name:"connections" default:"8" placeholder:"N" help:"Deliveries on their way at once (${default})."`
+	Connections int             `name:"connections" default:"16" placeholder:"N" help:"Deliveries on their way at once (${default})."`
 	Timeout     time.Duration   `name:"timeout" default:"30s" help:"Longest wait for one answer, and of --wait for the last event."`
 	Wait        bool            `name:"wait" help:"Return when every event is on a timeline or in quarantine, and say on which."`
 	outputFlags

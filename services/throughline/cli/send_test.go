@@ -235,7 +235,9 @@ func TestSendWait(t *testing.T) {
 	} {
 		rec := newReceiver(t)
 		arrived := make(chan result, 1)
-		go func() { arrived <- sh.run("send", "stripe", "--account", "Acme", "--count", "3", "--url", rec.URL, "--wait") }()
+		go func() {
+			arrived <- sh.run("send", "stripe", "--account", "Acme", "--count", "3", "--url", rec.URL, "--wait")
+		}()
 		require.Eventually(t, func() bool { rec.mu.Lock(); defer rec.mu.Unlock(); return len(rec.delivered) == 3 }, 20*time.Second, time.Millisecond)
 		arrive(t, sh, rec, "stripe", c.account)
 		r := <-arrived

@@ -88,7 +88,7 @@ type schedule struct {
 
 func newSchedule(p Plan, simulator *vendors.Simulator, now time.Time) *schedule {
 	p.Batch, p.Connections = max(p.Batch, 1), max(p.Connections, 1)
-	return &schedule{Plan: p, simulator: simulator, began: now, random: rand.New(rand.NewPCG(p.Seed, p.Seed))} //nolint:gosec // order guards nothing
+	return &schedule{Plan: p, simulator: simulator, began: now, random: rand.New(rand.NewPCG(p.Seed, p.Seed))}
 }
 
 // due says whether the n-th of a series is one of the share.
@@ -166,7 +166,7 @@ func (s *schedule) delivery() (first, again shipment, err error) {
 // event is the i-th. Late ones are spread evenly, so that no two have one time.
 func (s *schedule) event(i int) vendors.Event {
 	e := s.Event
-	e.Serial, e.Attempt = uint64(i)+1, 0 //nolint:gosec // i is a place in a row
+	e.Serial, e.Attempt = uint64(i)+1, 0
 	if len(s.Types) > 0 {
 		e.Type = s.Types[i%len(s.Types)]
 	}
