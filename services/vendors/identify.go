@@ -12,24 +12,16 @@ import (
 // on a timeline, or in quarantine. A delivery that the source cannot read whole
 // is an error.
 func Identify(d Delivery, received time.Time) ([]source.Event, error) {
-	src, ok := catalog.Find(d.Source)
+	found, _ := catalog.Find(d.Source)
+	src, ok := found.(source.Webhook)
 	if !ok {
-		return nil, fmt.Errorf("%q is not a source", d.Source)
-	}
-	if err := source.ValidateBody(d.Body); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%q is not a source with a webhook", d.Source)
 	}
 	var events []source.Event
-	for record, err := range src.Split(&source.Delivery{Body: d.Body, Header: usualHeaders(d), ReceivedAt: received}) {
-		if err == nil {
-			err = source.CheckJSON(record.Value)
-		}
+	for part, err := range src.Split(&source.Delivery{Body: d.Body, Header: usualHeaders(d), ReceivedAt: received}) {
 		var event source.Event
 		if err == nil {
-			event, err = src.Describe(record)
-		}
-		if err == nil {
-			err = source.CheckEvent(event, received)
+			_, event, err = source.Keyed(src, source.Record{Value: part.Value, Object: part.Object, Tenant: part.Tenant, ReceivedAt: received})
 		}
 		if err != nil {
 			return nil, fmt.Errorf("reading an event of %s: %w", d.Source, err)

@@ -64,19 +64,13 @@ func (s *Sender) Sign(d Delivery) (*source.Delivery, error) {
 	signed := &source.Delivery{
 		Method: http.MethodPost, URL: webhookURL(orText(s.PublicURL, s.URL), d.Source), Header: usualHeaders(d), Body: d.Body, ReceivedAt: at,
 	}
-	if err := sign(src, signed, s.Secrets[d.Source], at); err != nil {
-		return nil, fmt.Errorf("signing a delivery of %s: %w", d.Source, err)
-	}
 	for name, values := range d.Header {
 		signed.Header[http.CanonicalHeaderKey(name)] = values
 	}
+	if err := source.Sign(src, signed, s.Secrets[d.Source], at); err != nil {
+		return nil, fmt.Errorf("signing a delivery of %s: %w", d.Source, err)
+	}
 	return signed, nil
-}
-
-// sign is the one place that asks a source to sign.
-func sign(src source.Source, d *source.Delivery, secret string, now time.Time) error {
-	src.Sign(d, secret, now)
-	return nil
 }
 
 // Tamper gives a delivery that must be refused: its body was changed after it was
@@ -99,7 +93,7 @@ func (s *Sender) Tamper(d Delivery) (*source.Delivery, error) {
 	}
 	unsigned := usualHeaders(d)
 	for name := range changed.Header {
-		if _, usual := unsigned[name]; !usual && d.Header[name] == nil && changed.Header.Get(name) != original.Header.Get(name) {
+		if _, usual := unsigned[name]; !usual && changed.Header.Get(name) != original.Header.Get(name) {
 			changed.Header = original.Header
 			return changed, nil
 		}
@@ -174,14 +168,12 @@ func webhookURL(base, name string) string {
 	return base + path
 }
 
-// usualHeaders are those that the vendor sends beside its signature. Nothing
-// trusts them; they let a proxy's rule or a log meet what it will meet.
+// usualHeaders are those of a delivery that its source's Signer cannot know, and
+// the vendor's usual ones that it leaves out. Nothing trusts them; they let a
+// proxy's rule or a log meet what it will meet.
 func usualHeaders(d Delivery) http.Header {
-	h := http.Header{"Content-Type": {"application/json"}, "User-Agent": {"throughline-vendors"}}
+	h := http.Header{}
 	switch d.Source {
-	case "stripe":
-		h.Set("Content-Type", "application/json; charset=utf-8")
-		h.Set("User-Agent", "Stripe/1.0 (+https://stripe.com/docs/webhooks)")
 	case "hubspot": // captured requests
 		h.Set("User-Agent", "HubSpot Connect 2.0 (http://dev.hubspot.com/) (namespace: webhooks-nio-http-client) - WebhooksExecutorDaemon-executor")
 		h.Set("X-HubSpot-Timeout-Millis", "10000")

@@ -158,12 +158,10 @@ func (t *Traffic) Raw(i int) (source.Source, source.Record, source.Event, error)
 	// HubSpot's array of one is the only envelope here. Splitting would describe
 	// each event a second time.
 	value := bytes.TrimSuffix(bytes.TrimPrefix(d.Body, []byte("[")), []byte("]"))
-	rec := source.Record{Value: value, Mode: source.Webhook, ReceivedAt: time.Now()}
-	described, err := src.Describe(rec)
+	rec, described, err := source.Keyed(src, source.Record{Value: value, Mode: source.ModeWebhook, ReceivedAt: time.Now()})
 	if err != nil {
 		return nil, rec, described, fmt.Errorf("describing an event of %s: %w", d.Source, err)
 	}
-	rec.Key, rec.Tenant = source.RecordKey(described.References, described.ID), described.Tenant
 	return src, rec, described, nil
 }
 

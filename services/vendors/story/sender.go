@@ -38,16 +38,17 @@ func (s *Sender) Send(ctx context.Context, m Message) error {
 // publish does what a third party's backfill job does: one value a record,
 // without key or headers.
 func (s *Sender) publish(ctx context.Context, m Message) error {
-	src, ok := catalog.Find(m.Source)
+	found, _ := catalog.Find(m.Source)
+	src, ok := found.(source.Webhook)
 	if !ok {
-		return fmt.Errorf("%q is not a source", m.Source)
+		return fmt.Errorf("%q is not a source with a webhook", m.Source)
 	}
 	var records []*kgo.Record
-	for r, err := range src.Split(&source.Delivery{Body: m.Body, ReceivedAt: time.Now()}) {
+	for part, err := range src.Split(&source.Delivery{Body: m.Body, ReceivedAt: time.Now()}) {
 		if err != nil {
 			return fmt.Errorf("splitting a page of %s: %w", m.Source, err)
 		}
-		records = append(records, &kgo.Record{Topic: stream.RawTopic(m.Source), Value: r.Value})
+		records = append(records, &kgo.Record{Topic: stream.RawTopic(m.Source), Value: part.Value})
 	}
 	return stream.NewPublisher(s.Kafka).Publish(ctx, records...)
 }

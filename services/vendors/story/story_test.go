@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/throughline-dev/throughline/pkg/source"
-	"github.com/throughline-dev/throughline/pkg/source/catalog"
+	"github.com/throughline-dev/throughline/services/vendors"
 )
 
 // The story must be what the vendors' sources understand, in the order it claims.
@@ -66,20 +66,13 @@ func isAcme(r source.Reference) bool {
 	return false
 }
 
-func events(t *testing.T, m Message, now time.Time) (out []source.Event) {
+// events gives what becomes of a message: of a published page without what its
+// delivery would have told.
+func events(t *testing.T, m Message, now time.Time) []source.Event {
 	t.Helper()
-	src, ok := catalog.Find(m.Source)
-	require.True(t, ok)
-	for r, err := range src.Split(&source.Delivery{Body: m.Body, ReceivedAt: now}) {
-		require.NoError(t, err)
-		require.NoError(t, source.CheckJSON(r.Value))
-		r.ReceivedAt = now
-		e, err := src.Describe(r)
-		require.NoError(t, err)
-		require.NoError(t, source.CheckEvent(e, now))
-		out = append(out, e)
-	}
-	return out
+	events, err := vendors.Identify(m.Delivery, now)
+	require.NoError(t, err)
+	return events
 }
 
 func TestAccounts(t *testing.T) {
