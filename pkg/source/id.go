@@ -12,30 +12,33 @@ func ID(tenant string, parts ...string) string {
 	for _, part := range parts {
 		size += len(part)
 	}
-	out := make([]byte, 0, size)
+	var id strings.Builder
+	id.Grow(size)
 	if tenant != "" {
-		out = append(appendIDPart(out, tenant), ':')
+		writeIDPart(&id, tenant)
+		id.WriteByte(':')
 	}
 	for i, part := range parts {
 		if i > 0 {
-			out = append(out, ':')
+			id.WriteByte(':')
 		}
-		out = appendIDPart(out, part)
+		writeIDPart(&id, part)
 	}
-	return string(out)
+	return id.String()
 }
 
-func appendIDPart(out []byte, part string) []byte {
+func writeIDPart(id *strings.Builder, part string) {
 	for {
 		at := strings.IndexAny(part, ":%")
 		if at < 0 {
-			return append(out, part...)
+			id.WriteString(part)
+			return
 		}
-		out = append(out, part[:at]...)
+		id.WriteString(part[:at])
 		if part[at] == ':' {
-			out = append(out, "%3A"...)
+			id.WriteString("%3A")
 		} else {
-			out = append(out, "%25"...)
+			id.WriteString("%25")
 		}
 		part = part[at+1:]
 	}
