@@ -27,7 +27,8 @@ func New() source.Webhook { return looker{} }
 // Name gives "looker".
 func (looker) Name() string { return name }
 
-// maxBody keeps a receiver below 100 MB: Split holds the rows' text a second time.
+// maxBody keeps a receiver below 100 MB: Split holds the rows' text a second
+// time, and its index.
 const maxBody = 8 << 20
 
 // Profile says that reports are far larger than other vendors' events.
@@ -37,6 +38,7 @@ func (looker) Profile() source.Profile {
 		Limits:       source.Limits{BodyBytes: maxBody, Events: 50_000},
 		Kinds:        []source.Kind{{Name: kindAccount}, {Name: kindGroup}, {Name: kindUser}},
 		Types:        eventTypes(),
+		Volatile:     []string{"/received_on", "/scheduled_plan/download_url"},
 		Transcodes:   true,
 		NeverRetries: true,
 	}
