@@ -90,10 +90,9 @@ type Handshaker interface {
 // Lister is implemented by sources whose vendor's API gives events in lists of
 // its own form, which a backfill job may publish whole as one raw record.
 type Lister interface {
-	// List finds the array of events in the vendor's list; elements may be Missing
-	// when the list has none. ok is false for what is not such a list, an event
-	// above all. page is an object that may not have been checked
-	// (rawjson.Doc.ParseBody).
+	// List finds the array of events in the vendor's list. ok is false for what
+	// is not such a list, an event above all. page is an object that may not have
+	// been checked (rawjson.Doc.ParseBody).
 	List(page rawjson.Value) (elements rawjson.Value, ok bool)
 }
 

@@ -28,7 +28,7 @@ func (intercom) Describe(r source.Record) (source.Event, error) {
 	case topic == ping:
 		return source.Event{}, fault.Permanent(fault.Unsupported, errors.New("a ping tells of no event"))
 	case app == "":
-		return source.Event{}, source.Malformed("the event has no app_id, and no workspace is set")
+		return source.Event{}, source.Malformed("the event does not name its workspace (app_id): set THROUGHLINE_INTERCOM_TENANT to it")
 	}
 	f := factOf(app, topic, item)
 	if id := n.Get("id").Literal(); f.id == "" && id != "" {

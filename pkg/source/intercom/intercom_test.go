@@ -229,13 +229,13 @@ func TestRefusals(t *testing.T) {
 	t.Parallel()
 	for value, why := range map[string]string{
 		`{"app_id":"a","id":"n","created_at":1760000000}`:                                "which has a topic",
-		`{"topic":"company.updated","id":"n","created_at":1760000000}`:                   "no app_id",
+		`{"topic":"company.updated","id":"n","created_at":1760000000}`:                   "app_id",
 		`{"topic":"company.updated","app_id":"a","id":null,"created_at":1760000000}`:     "no id",
 		`{"topic":"company.updated","app_id":"a","id":"n"}`:                              "created_at",
 		`{"topic":"company.updated","app_id":"a","id":"n","created_at":{}}`:              "created_at",
 		`{"topic":{"company":"updated"},"app_id":"a","id":"n","created_at":1760000000}`:  "which has a topic",
 		`{"topic":"conversation.user.replied","app_id":"a","created_at":1760000000}`:     "no id",
-		`{"type":"conversation","id":"7","created_at":1760000000}`:                       "no workspace",
+		`{"type":"conversation","id":"7","created_at":1760000000}`:                       "THROUGHLINE_INTERCOM_TENANT",
 		`{"type":"conversation","app_id":"a","created_at":1760000000}`:                   "no id",
 		`{"type":"conversation","app_id":"a","id":"7"}`:                                  "created_at",
 		`{"type":"admin","app_id":"a","id":"7","created_at":1760000000}`:                 "which has a topic",

@@ -185,10 +185,10 @@ func TestSplitPages(t *testing.T) {
 // A page of the API may be published whole.
 func TestList(t *testing.T) {
 	t.Parallel()
-	real, err := os.ReadFile(filepath.Join("testdata", "activities_page.json"))
+	activities, err := os.ReadFile(filepath.Join("testdata", "activities_page.json"))
 	require.NoError(t, err)
 	for page, want := range map[string]int{
-		string(real): 3,
+		string(activities): 3,
 		`{"requestId":"a","success":true,"result":[{"id":1},{"id":2}],"moreResult":false}`: 2,
 		`{"success":true,"result":[]}`:                                           0,
 		`{"requestId":"a","success":true,"nextPageToken":"x","moreResult":true}`: 0,

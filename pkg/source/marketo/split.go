@@ -12,18 +12,14 @@ import (
 // is refused.
 func (m marketo) Split(d *source.Delivery) iter.Seq2[source.Part, error] {
 	top, err := d.JSON()
-	success := top.Get("success")
-	elements, isPage := m.List(top)
-	switch most := m.Profile().Limits.Events; {
-	case err == nil && success.Kind() == rawjson.Bool && !success.Bool():
+	if success := top.Get("success"); err == nil && success.Kind() == rawjson.Bool && !success.Bool() {
 		return func(yield func(source.Part, error) bool) { yield(source.Part{}, apiError(top)) }
-	case isPage && elements.Exists():
-		return source.Elements(elements, most)
-	case isPage:
-		return func(func(source.Part, error) bool) {}
-	default:
-		return source.Parts(d, most)
 	}
+	most := m.Profile().Limits.Events
+	if elements, ok := m.List(top); ok {
+		return source.Elements(elements, most)
+	}
+	return source.Parts(d, most)
 }
 
 // List implements source.Lister: activities.json, leadchanges.json and
@@ -34,7 +30,10 @@ func (marketo) List(page rawjson.Value) (elements rawjson.Value, ok bool) {
 		return rawjson.Value{}, false
 	}
 	elements = page.Get("result")
-	return elements, elements.Kind() == rawjson.Array || !elements.Exists() && page.Get("requestId").Exists()
+	if !elements.Exists() && page.Get("requestId").Exists() {
+		elements, _ = new(rawjson.Doc).ParseBody([]byte("[]"), 0)
+	}
+	return elements, elements.Kind() == rawjson.Array
 }
 
 // apiError says what an answer with success:false is. Marketo sends them with
