@@ -16,9 +16,9 @@
 //
 // # Memory
 //
-// A Doc's index has 24 bytes for each value and 8 bytes for a quarter of the
-// document's bytes. Ordinary JSON has a value in some 20 bytes, so its index is
-// three to four times its size. The worst record (1 MiB of `[1,1,…`) has an
+// A Doc's index has 24 bytes for each value (in an array that doubles) and two to
+// four bytes for each byte of the document. Ordinary JSON has a value in some 20
+// bytes, so its index is three to six times its size. The worst record (1 MiB of `[1,1,…`) has an
 // index of 15 MB, and the worst body of 8 MiB one of 21 MB (MaxIndexBytes),
 // because no more than MaxRecordBytes/2 values are noted: what lies beyond is
 // found by reading its bytes again when it is asked for. All work is linear in

@@ -60,7 +60,7 @@ func TestIndexIsBounded(t *testing.T) {
 			bound = 15 << 20
 		}
 		for name, raw := range hostile(size) {
-			if size == MaxPageBytes && !strings.Contains("elements names small objects deep objects", name) {
+			if size == MaxPageBytes && name != "elements" && name != "names" {
 				continue // its index is no larger than a record's
 			}
 			var d Doc
@@ -100,7 +100,7 @@ func TestWorkIsLinear(t *testing.T) {
 	for name, raw := range hostile(MaxRecordBytes) {
 		var d Doc
 		best := time.Hour
-		for range 5 { // another process may take the time of some
+		for try := 0; try < 20 && best > 2*time.Second; try++ { // others may have the processor
 			start := time.Now()
 			v, err := d.ParseBody(raw, 0)
 			require.NoError(t, err)
@@ -130,11 +130,14 @@ func TestReuseAllocatesNothing(t *testing.T) {
 // Stamps of earlier documents stay empty when their counter starts again.
 func TestStampsStartAgain(t *testing.T) {
 	t.Parallel()
-	var d Doc
 	for _, base := range []uint32{0, 1<<32 - maxNodes - 5, 1<<32 - maxNodes - 3, 1<<32 - 2} {
+		var d Doc
 		_, err := d.Parse([]byte(`{"a":1,"b":2}`))
 		require.NoError(t, err)
 		d.base = max(d.base, base)
+		v, err := d.Parse([]byte(`{"o":{"b":1}}`))
+		require.NoError(t, err)
+		require.False(t, v.Get("b").Exists(), "b was the top's in the first document")
 		for range 5 {
 			v, err := d.Parse([]byte(`{"c":1,"a":2}`))
 			require.NoError(t, err)
@@ -142,6 +145,10 @@ func TestStampsStartAgain(t *testing.T) {
 			require.False(t, v.Get("b").Exists())
 			_, err = d.Parse([]byte(`{"c":1,"a":2,"c":3}`))
 			require.ErrorContains(t, err, "duplicate")
+			_, err = d.Parse([]byte(`{"":x}`)) // its name is entered, its value is not noted
+			require.Error(t, err)
+			_, err = d.Parse([]byte(`{"":1}`))
+			require.NoError(t, err)
 		}
 	}
 }

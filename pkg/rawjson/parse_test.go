@@ -63,6 +63,7 @@ func TestParse(t *testing.T) {
 		"duplicate once it is text":  {raw: "{\"\xff\":1,\"\xfe\":2}", reason: fault.Malformed, says: "duplicate"},
 		"a duplicate before NUL":     {raw: `{"a":1,"a":"\u0000"}`, reason: fault.Malformed, says: "duplicate"},
 		"a duplicate after NUL":      {raw: `{"a":"\u0000","a":1}`, reason: fault.Malformed, says: "duplicate"},
+		"a duplicate after many":     {raw: `{"a":"` + strings.Repeat(`\u0000`, 300) + `","b":1,"b":1}`, reason: fault.Malformed, says: "duplicate"},
 		"NUL and then no JSON":       {raw: `{"a":"\u0000"`, reason: fault.Malformed, says: "not valid JSON"},
 		"NUL":                        {raw: `{"a":["","x\u0000y"]}`, reason: fault.Unstorable, says: "NUL, which Postgres refuses, at byte 11 (/a/1)"},
 		"NUL in a name":              {raw: `{"a\u0000":1}`, reason: fault.Unstorable, says: "(/a\uFFFD)"},
@@ -136,11 +137,13 @@ func TestCheckOfElements(t *testing.T) {
 	t.Parallel()
 	elements := []string{
 		`{"a":1}`, `{"a":"\u0000"}`, `{"a":1,"b":{"c":1,"c":2}}`, "{\"a\":\"\xff\"}", `{"a":"\ud800"}`, `{"a":1e500}`,
-		`{"a":[` + strings.Repeat("1e300,", 3600) + `1]}`, `7`, `null`, `[]`, `"x"`, `{}`, `{"a\u0000":"\u0000","b":1,"b":2}`,
+		`7`, `null`, `[]`, `"x"`, `{}`, `{"a\u0000":"\u0000","b":1,"b":2}`,
 		`{"a":"` + strings.Repeat("x", rawjson.MaxRecordBytes) + `"}`, `{"last":{"d":[[{"e":"\u0000"}]]}}`,
 	}
+	long := append([]string{`{"a":[` + strings.Repeat("1e300,", 2000) + `1]}`}, elements...)
+	long = append(long, long[0], `{"a":[`+strings.Repeat("1e300,", 3600)+`1]}`)               // more than may grow
 	many := append([]string{`{"b":["` + strings.Repeat(`\u0000`, 1000) + `"]}`}, elements...) // more than is noted
-	for _, elements := range [][]string{elements, many} {
+	for _, elements := range [][]string{elements, long, many} {
 		body := []byte(`{"list":[` + strings.Join(elements, " , ") + `]}`)
 		for depth := range 6 {
 			var doc, single rawjson.Doc

@@ -23,15 +23,23 @@ func (d *Doc) text(i int) int {
 				return i
 			}
 		case c >= utf8.RuneSelf:
-			_, size := utf8.DecodeRune(src[i:])
-			if size == 1 {
-				d.note(badUTF8, i)
-			}
-			i += size
+			i = d.runes(i)
 		default:
 			return d.failed(stopped(src, i, "no control character, but its escape,"))
 		}
 	}
+}
+
+// runes skips the characters at i that are not ASCII.
+func (d *Doc) runes(i int) int {
+	for src := d.src; i < len(src) && src[i] >= utf8.RuneSelf; {
+		_, size := utf8.DecodeRune(src[i:])
+		if size == 1 {
+			d.note(badUTF8, i)
+		}
+		i += size
+	}
+	return i
 }
 
 // ordinary skips what needs no look: ASCII but for control characters, quotes
