@@ -13,8 +13,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/throughline-dev/throughline/pkg/source/catalog"
 	"github.com/throughline-dev/throughline/pkg/stream/streamtest"
-	"github.com/throughline-dev/throughline/services/receiver/receiver"
 	"github.com/throughline-dev/throughline/services/vendors"
 )
 
@@ -85,7 +85,7 @@ func refusedPosts(t *testing.T, stripeEvent func(mark, more string) string) map[
 		"another method":            {post{source: "stripe", body: good, change: func(r *http.Request) { r.Method = http.MethodPut }}, 405, "POST"},
 		"no such source":            {post{source: "stripe", body: good, change: func(r *http.Request) { r.URL.Path = "/webhooks/salesforce" }}, 404, ""},
 	}
-	for _, name := range receiver.SourceNames() {
+	for _, name := range catalog.Names() {
 		cases["wrong secret, "+name] = atDoor{post{source: name, body: `{"a":1}`, secret: "another-secret-0123456789"}, 401, "unauthenticated"}
 		cases["not signed, "+name] = atDoor{post{source: name, body: `{"a":1}`, change: func(r *http.Request) {
 			r.Header = http.Header{"Content-Type": {"application/json"}}

@@ -38,7 +38,7 @@ func (v verifier) Verify(d *source.Delivery, now time.Time) (int, error) {
 	if header == "" {
 		return 0, source.Unauthenticated(fmt.Sprintf("there is no %s header", signatureHeader))
 	}
-	got, err := base64.StdEncoding.DecodeString(header)
+	got, err := base64.StdEncoding.Strict().DecodeString(header)
 	if err != nil || len(got) != sha256.Size {
 		return 0, source.Unauthenticated(fmt.Sprintf("the %s header is not the base64 of a SHA-256", signatureHeader))
 	}
