@@ -1,8 +1,7 @@
-package kafka
+package process
 
 import (
 	"bufio"
-	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -11,21 +10,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 )
-
-// orphanVariable turns this test binary into a program that starts a child and
-// waits to be killed.
-const orphanVariable = "THROUGHLINE_TEST_STARTS_A_CHILD"
-
-func startChildAndWait() int {
-	child := exec.Command("sleep", "600")
-	child.Stdout = os.Stdout // held open for as long as the child lives
-	if _, err := startProcess(child); err != nil {
-		fmt.Println(err)
-		return 1
-	}
-	fmt.Println("started")
-	select {}
-}
 
 func TestAKilledProcessTakesItsChildrenAlong(t *testing.T) {
 	t.Parallel()
