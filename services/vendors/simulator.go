@@ -133,7 +133,7 @@ func (s *Simulator) Find(source, name string) (Type, error) {
 func (s *Simulator) form(source, name string) (*form, error) {
 	v, ok := s.vendors[source]
 	if !ok {
-		return nil, fmt.Errorf("events of %q are not simulated, but those of %s are", source, strings.Join(s.names(), ", "))
+		return nil, fmt.Errorf("events of %q cannot be made here, only those of %s: send a body of your own", source, strings.Join(s.names(), ", "))
 	}
 	if name == "" {
 		return v.forms[0], nil
