@@ -75,7 +75,8 @@ func newReceiver(t *testing.T, rt *service.Runtime, kafka stream.Config) *receiv
 		return settings.SourceSetting{Secrets: settings.Secrets{secretOf(name)}, PublicURL: fmt.Sprintf("%s/webhooks/%s", publicURL, name)}
 	})
 	require.NoError(t, err)
-	config := receiver.DefaultConfig()
+	var config receiver.Config
+	settings.Defaults(&config)
 	config.Listen, config.SpoolDir, config.PublishTimeout = "127.0.0.1:0", filepath.Join(t.TempDir(), "spool"), 10*time.Second
 	receiver, err := receiver.New(receiver.Options{Runtime: rt, Config: config, Kafka: kafka, Doors: doors})
 	require.NoError(t, err)

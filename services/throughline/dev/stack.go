@@ -203,7 +203,8 @@ func (s *stack) openReceiver() error {
 	if err != nil {
 		return err
 	}
-	config := receiver.DefaultConfig()
+	var config receiver.Config
+	settings.Defaults(&config)
 	config.Listen, config.SpoolDir = c.Listen, filepath.Join(c.DataDir, "spool")
 	s.receiver, err = receiver.New(receiver.Options{Runtime: s.rt, Config: config, Kafka: s.kafka, Doors: doors})
 	if err != nil {
