@@ -33,7 +33,7 @@ func startEmbedded(t *testing.T, p *place) (url string) {
 	rt := service.NewRuntime(service.Options{Name: "e2e", Log: log, StopTimeout: patience})
 	p.metrics = rt.Registry
 	kafka := stream.Config{Brokers: p.brokers}
-	registry, err := event.NewRegistry(event.RegistryConfig{URL: p.registry})
+	registry, err := event.NewRegistry(event.RegistryConfig{URL: settings.URL(p.registry)})
 	require.NoError(t, err)
 	rules := resolve.Config{RuleList: resolve.RuleNames()}
 

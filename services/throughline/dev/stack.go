@@ -93,7 +93,7 @@ func (s *stack) openPostgres(ctx context.Context) error {
 		s.onClose("Postgres", server.Stop)
 		s.postgres = server.URL()
 	}
-	pool, err := postgres.Open(ctx, postgres.Config{URL: s.postgres, MaxConns: 16}, "throughline-dev")
+	pool, err := postgres.Open(ctx, postgres.Config{URL: settings.URL(s.postgres), MaxConns: 16}, "throughline-dev")
 	if err != nil {
 		return err
 	}
@@ -141,7 +141,7 @@ func (s *stack) openRegistry(context.Context) error {
 			return fmt.Errorf("%w (--registry-addr chooses another)", err)
 		}
 		s.onClose("the schema registry", func(context.Context) error { return r.Close() })
-		s.registry.URL = r.URL()
+		s.registry.URL = settings.URL(r.URL())
 	}
 	return s.registry.Validate()
 }
