@@ -26,11 +26,8 @@ type Secrets []string
 // String gives [hidden].
 func (Secret) String() string { return hiddenText }
 
-// GoString gives [hidden] to %#v.
-func (Secret) GoString() string { return hiddenText }
-
 // Format gives [hidden] to every verb of package fmt.
-func (Secret) Format(f fmt.State, _ rune) { hide(f) }
+func (Secret) Format(f fmt.State, verb rune) { format(f, verb, hiddenText) }
 
 // MarshalText gives [hidden], to JSON and YAML too.
 func (Secret) MarshalText() ([]byte, error) { return []byte(hiddenText), nil }
@@ -38,11 +35,8 @@ func (Secret) MarshalText() ([]byte, error) { return []byte(hiddenText), nil }
 // String gives [hidden].
 func (Secrets) String() string { return hiddenText }
 
-// GoString gives [hidden] to %#v.
-func (Secrets) GoString() string { return hiddenText }
-
 // Format gives [hidden] to every verb of package fmt.
-func (Secrets) Format(f fmt.State, _ rune) { hide(f) }
+func (Secrets) Format(f fmt.State, verb rune) { format(f, verb, hiddenText) }
 
 // MarshalText gives [hidden], to JSON and YAML too.
 func (Secrets) MarshalText() ([]byte, error) { return []byte(hiddenText), nil }
@@ -92,7 +86,8 @@ func weakness(secret string) string {
 func (Secret) isHidden()  {}
 func (Secrets) isHidden() {}
 
-func hide(f fmt.State) { _, _ = f.Write([]byte(hiddenText)) }
+// format prints what is shown instead of a value.
+func format(f fmt.State, verb rune, shown string) { fmt.Fprintf(f, fmt.FormatString(f, verb), shown) }
 
 // hidden reports whether a value must not be shown.
 func hidden(v reflect.Value) bool {

@@ -29,10 +29,8 @@ type SourceSetting struct {
 type SourceSettings struct {
 	vendors, formats []string
 	named            []NamedSource
-	withNamed        bool
+	readNamed        func() string // the text of THROUGHLINE_NAMED_SOURCES; nil: there are none
 	tenantsOnly      bool
-	args             []string
-	lookup           func(string) (string, bool)
 	values           map[string]reflect.Value // each the struct of one source's flags
 }
 
@@ -49,7 +47,10 @@ func TenantsOnly() SourceOption {
 // from the same arguments and environment. formats are those that a named source
 // may have.
 func WithNamedSources(formats, args []string, lookup func(string) (string, bool)) SourceOption {
-	return func(s *SourceSettings) { s.withNamed, s.formats, s.args, s.lookup = true, formats, args, lookup }
+	return func(s *SourceSettings) {
+		s.formats = formats
+		s.readNamed = func() string { return Peek(args, lookup, namedFlag, namedEnv) }
+	}
 }
 
 // NewSourceSettings makes the settings of the vendors' sources, and of named
@@ -59,9 +60,9 @@ func NewSourceSettings(vendors []string, opts ...SourceOption) *SourceSettings {
 	for _, o := range opts {
 		o(s)
 	}
-	if s.withNamed {
+	if s.readNamed != nil {
 		// What is wrong is said by Parse, which sees the same text.
-		s.named, _ = NamedSources(Peek(s.args, s.lookup, namedFlag, namedEnv), vendors, s.formats)
+		s.named, _ = NamedSources(s.readNamed(), vendors, s.formats)
 	}
 	for _, name := range s.Names() {
 		s.values[name] = reflect.New(s.structOf(name))
@@ -86,7 +87,7 @@ func (s *SourceSettings) Named() []NamedSource { return slices.Clone(s.named) }
 // configuration or of a command, before Parse.
 func (s *SourceSettings) Plugins() kong.Plugins {
 	plugins := kong.Plugins{&removedSettings{}}
-	if s.withNamed {
+	if s.readNamed != nil {
 		plugins = append(plugins, &namedSetting{of: s})
 	}
 	for _, name := range s.Names() {

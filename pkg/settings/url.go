@@ -30,11 +30,8 @@ func (u URL) String() string {
 	return shown
 }
 
-// GoString gives what may be shown to %#v.
-func (u URL) GoString() string { return u.String() }
-
 // Format gives what may be shown to every verb of package fmt.
-func (u URL) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(u.String())) }
+func (u URL) Format(f fmt.State, verb rune) { format(f, verb, u.String()) }
 
 // MarshalText gives what may be shown, to JSON and YAML too.
 func (u URL) MarshalText() ([]byte, error) { return []byte(u.String()), nil }
