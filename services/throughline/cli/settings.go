@@ -94,8 +94,8 @@ func viewOfSetting(s settings.Setting) settingView {
 		Default: s.Default, Help: s.Help, Secret: s.Hidden && s.FileEnv != "",
 	}
 	if source, ok := strings.CutPrefix(s.Group, "Source "); ok {
-		any := strings.NewReplacer(settings.SourceVariable(source, ""), settings.SourceVariable("<source>", ""))
-		v.Variable, v.FileVariable = any.Replace(v.Variable), any.Replace(v.FileVariable)
+		general := strings.NewReplacer(settings.SourceVariable(source, ""), settings.SourceVariable("<source>", ""))
+		v.Variable, v.FileVariable = general.Replace(v.Variable), general.Replace(v.FileVariable)
 		v.Flag = strings.Replace(v.Flag, source, "<source>", 1)
 		v.Key = strings.Replace(v.Key, source, "<source>", 1)
 	}

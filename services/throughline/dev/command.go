@@ -16,6 +16,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"github.com/throughline-dev/throughline/pkg/resolve"
 	"github.com/throughline-dev/throughline/pkg/service"
 	"github.com/throughline-dev/throughline/pkg/settings"
 	"github.com/throughline-dev/throughline/pkg/source/catalog"
@@ -37,7 +38,8 @@ type Command struct {
 
 	RegistryURL settings.URL `name:"schema-registry-url" env:"THROUGHLINE_SCHEMA_REGISTRY_URL" placeholder:"URL" help:"Use this schema registry instead of the embedded one."`
 
-	Vendors kong.Plugins `embed:""`
+	Resolve resolve.Config `embed:""`
+	Vendors kong.Plugins   `embed:""`
 	vendors *settings.SourceSettings
 }
 

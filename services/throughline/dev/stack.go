@@ -15,7 +15,6 @@ import (
 	"github.com/throughline-dev/throughline/pkg/local/broker"
 	"github.com/throughline-dev/throughline/pkg/local/pgserver"
 	"github.com/throughline-dev/throughline/pkg/postgres"
-	"github.com/throughline-dev/throughline/pkg/resolve"
 	"github.com/throughline-dev/throughline/pkg/service"
 	"github.com/throughline-dev/throughline/pkg/settings"
 	"github.com/throughline-dev/throughline/pkg/source/catalog"
@@ -152,7 +151,7 @@ func (s *stack) openServices(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	rules := resolve.Config{RuleList: resolve.RuleNames()}
+	rules := s.command.Resolve
 	quarantine, err := quarantine.New(ctx, quarantine.Options{Kafka: s.kafka, Pool: s.pool, Registry: registry, Resolve: rules, Runtime: s.rt})
 	if err != nil {
 		return err
