@@ -1,6 +1,8 @@
 package service_test
 
 import (
+	"bytes"
+	"context"
 	"errors"
 	"math"
 	"runtime/debug"
@@ -42,6 +44,14 @@ func TestLimitMemory(t *testing.T) {
 	t.Cleanup(func() { debug.SetMemoryLimit(before) })
 	require.Equal(t, int64(64<<20), service.LimitMemory(64<<20))
 	require.Equal(t, int64(64<<20), debug.SetMemoryLimit(-1))
+	var cfg struct{ settings.Common }
+	var out bytes.Buffer
+	code := service.MainWith(t.Context(), "sink", "Writes.", &cfg, []string{"--memory-limit=48MiB", "--admin-addr="},
+		func(context.Context, *service.Runtime) error { return nil }, settings.WithOutput(&out, &out))
+	require.Zero(t, code)
+	require.Equal(t, int64(48<<20), debug.SetMemoryLimit(-1))
+	require.Contains(t, out.String(), `"memory_limit":"48MiB"`)
+	service.LimitMemory(64 << 20)
 	t.Setenv("GOMEMLIMIT", "1GiB")
 	require.Equal(t, int64(64<<20), service.LimitMemory(128<<20), "what the runtime was told stays")
 }

@@ -26,6 +26,23 @@ func TestParseBytes(t *testing.T) {
 	}
 }
 
+func TestMemoryLimit(t *testing.T) {
+	t.Parallel()
+	for value, problem := range map[string]string{
+		"0": "", "32MiB": "", "1GiB": "",
+		"31MiB":  "--memory-limit (THROUGHLINE_MEMORY_LIMIT) is 31MiB: it should be 0 or at least 32MiB",
+		"plenty": `--memory-limit (THROUGHLINE_MEMORY_LIMIT): "plenty" is not a size: it should be like 256MiB, 1GiB or a number of bytes`,
+	} {
+		p := parse(t, map[string]string{"THROUGHLINE_STORAGE_URL": "x", "THROUGHLINE_MEMORY_LIMIT": value}, "")
+		if problem == "" {
+			require.NoError(t, p.err, value)
+			require.Equal(t, value, p.cfg.MemoryLimit.String())
+			continue
+		}
+		require.Equal(t, []string{problem}, problemsOf(t, p.err))
+	}
+}
+
 func FuzzParseBytes(f *testing.F) {
 	f.Add("256MiB")
 	f.Add("18014398509481984KiB")

@@ -20,7 +20,7 @@ func (u URL) String() string {
 	parsed, err := url.Parse(string(u))
 	// An @ that is not the end of the user comes from a password that is not
 	// percent-encoded: then what looks like the host may be a part of it.
-	if err != nil || parsed.Host == "" || parsed.User == nil && strings.Contains(string(u), "@") {
+	if err != nil || parsed.Scheme == "" || parsed.Host == "" || parsed.User == nil && strings.Contains(string(u), "@") {
 		return hiddenText
 	}
 	shown := parsed.Scheme + "://" + parsed.Host
