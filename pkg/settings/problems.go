@@ -195,43 +195,39 @@ func enumValues(v reflect.Value) []string {
 	}
 }
 
-// named gives the problems with both names of each setting: a line that has
-// only the flag, or only the variable, gets the other.
+// named gives the problems with both names of each setting: where a line has
+// only the flag, or only the variable, it gets the other.
 func (p *problems) named(root *kong.Application) []string {
 	flags := allFlags(root.Node)
 	slices.SortStableFunc(flags, func(a, b *kong.Flag) int { return len(b.Name) - len(a.Name) })
 	lines := make([]string, 0, len(p.lines))
 	for _, line := range p.lines {
 		for _, flag := range flags {
-			if renamed, ok := withBothNames(line, flag); ok {
-				line = renamed
-				break
-			}
+			line = withBothNames(line, flag)
 		}
 		lines = append(lines, line)
 	}
 	return lines
 }
 
-func withBothNames(line string, flag *kong.Flag) (string, bool) {
+func withBothNames(line string, flag *kong.Flag) string {
 	if len(flag.Envs) == 0 {
-		return line, false
+		return line
 	}
-	option, env := "--"+flag.Name, strings.Join(flag.Envs, ", ")
+	option := "--" + flag.Name
 	hasFlag := wordIn(line, option)
 	for _, name := range flag.Envs {
 		if at := wordIn(line, name); at >= 0 {
 			if hasFlag >= 0 {
-				return line, true
+				return line
 			}
-			return line[:at] + option + " (" + name + ")" + line[at+len(name):], true
+			return line[:at] + option + " (" + name + ")" + line[at+len(name):]
 		}
 	}
 	if hasFlag < 0 {
-		return line, false
+		return line
 	}
-	end := hasFlag + len(option)
-	return line[:end] + " (" + env + ")" + line[end:], true
+	return line[:hasFlag] + bothNames(flag) + line[hasFlag+len(option):]
 }
 
 // bothNames gives a flag with its variables.
