@@ -54,7 +54,7 @@ func TestSourcesAreThoseWithSecrets(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, doors, 2)
 	require.Equal(t, "stripe", doors[0].Source.Name())
-	require.Equal(t, 2, len(doors[0].Secrets))
+	require.Len(t, doors[0].Secrets, 2)
 
 	s, err = parse(env, "--sources", "stripe,stripe")
 	require.NoError(t, err)
