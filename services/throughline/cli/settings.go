@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/throughline-dev/throughline/pkg/settings"
+	"github.com/throughline-dev/throughline/pkg/source/catalog"
 	"github.com/throughline-dev/throughline/services/normalizer/normalizer"
 	"github.com/throughline-dev/throughline/services/quarantine/quarantine"
 	"github.com/throughline-dev/throughline/services/receiver/receiver"
@@ -22,7 +23,7 @@ type service struct {
 // services gives all in the order in which events pass them.
 func services() []service {
 	return []service{
-		{"receiver", func() any { return receiver.NewSettings() }},
+		{"receiver", func() any { return receiver.NewSettings(catalog.Set()) }},
 		{"normalizer", func() any { return &normalizer.Config{} }},
 		{"sink", func() any { return &sink.Config{} }},
 		{"quarantine", func() any { return &quarantine.Config{} }},
