@@ -4,6 +4,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha1" // Intercom signs with HMAC-SHA1 and nothing else
 	"crypto/sha256"
+	"encoding/hex"
 	"hash"
 	"sync"
 )
@@ -51,6 +52,22 @@ func (k Keyring) MatchHMAC(d Digest, message Signed, ok func(secret string, mac 
 // HMAC is one secret's HMAC of a message, for Sign and for what has no ring.
 func HMAC(d Digest, secret string, message Signed) []byte {
 	return (&keyedMAC{hash: hmac.New(d.new, []byte(secret))}).of(message)
+}
+
+// DecodeHex reads a digest's hex into sum, which has the digest's size. Only
+// lower case is taken, as vendors write it: so no bit of a signature is without
+// meaning.
+func DecodeHex(sum []byte, text string) (ok bool) {
+	if len(text) != hex.EncodedLen(len(sum)) {
+		return false
+	}
+	for i := range len(text) {
+		if c := text[i]; !isDigit(c) && (c < 'a' || c > 'f') {
+			return false
+		}
+	}
+	_, err := hex.Decode(sum, []byte(text))
+	return err == nil
 }
 
 // keyedMAC is an HMAC's state after its key. It is kept because that costs more

@@ -16,7 +16,6 @@ import (
 	"github.com/throughline-dev/throughline/pkg/source"
 	"github.com/throughline-dev/throughline/pkg/source/catalog"
 	"github.com/throughline-dev/throughline/pkg/stream/streamtest"
-	"github.com/throughline-dev/throughline/services/receiver/receiver"
 )
 
 // post is one request of the tables below.
@@ -78,7 +77,7 @@ func refusedPosts(t *testing.T) map[string]atDoor {
 		"another method":            {post{source: "stripe", body: good, change: func(r *http.Request) { r.Method = http.MethodPut }}, 405, "POST"},
 		"no such source":            {post{source: "stripe", body: good, change: func(r *http.Request) { r.URL.Path = "/webhooks/salesforce" }}, 404, ""},
 	}
-	for _, name := range receiver.SourceNames() {
+	for _, name := range catalog.Names() {
 		cases["wrong secret, "+name] = atDoor{post{source: name, body: `{"a":1}`, secret: "another-secret-0123456789"}, 401, "unauthenticated"}
 		cases["not signed, "+name] = atDoor{post{source: name, body: `{"a":1}`, change: func(r *http.Request) {
 			r.Header = http.Header{"Content-Type": {"application/json"}}

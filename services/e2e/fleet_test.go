@@ -10,7 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/throughline-dev/throughline/services/receiver/receiver"
+	"github.com/throughline-dev/throughline/pkg/source/catalog"
 )
 
 // fleet is the services as they run in production: a process each, configured
@@ -44,7 +44,7 @@ func newFleetAt(t *testing.T, p *place, env ...string) *fleet {
 		return newProcess(t, name, program(t, name), append(common[:len(common):len(common)], more...)...)
 	}
 	doors := []string{"THROUGHLINE_RECEIVER_LISTEN=" + f.listen, "THROUGHLINE_SPOOL_DIR=" + filepath.Join(t.TempDir(), "spool")}
-	for _, name := range receiver.SourceNames() {
+	for _, name := range catalog.Names() {
 		variable := "THROUGHLINE_" + strings.ToUpper(name)
 		doors = append(doors, variable+"_SECRETS="+secretOf(name), fmt.Sprintf("%s_PUBLIC_URL=%s/webhooks/%s", variable, publicURL, name))
 	}

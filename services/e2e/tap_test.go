@@ -14,10 +14,10 @@ import (
 
 	"github.com/throughline-dev/throughline/pkg/event"
 	"github.com/throughline-dev/throughline/pkg/source"
+	"github.com/throughline-dev/throughline/pkg/source/catalog"
 	"github.com/throughline-dev/throughline/pkg/stream"
 	"github.com/throughline-dev/throughline/services/normalizer/normalizer"
 	"github.com/throughline-dev/throughline/services/quarantine/quarantine"
-	"github.com/throughline-dev/throughline/services/receiver/receiver"
 	"github.com/throughline-dev/throughline/services/sink/sink"
 )
 
@@ -61,7 +61,7 @@ type stage struct {
 func newTap(t *testing.T, p *place) *tap {
 	t.Helper()
 	topics := []string{stream.AccountEvents, stream.DeadLetters}
-	for _, name := range receiver.SourceNames() {
+	for _, name := range catalog.Names() {
 		topics = append(topics, stream.RawTopic(name))
 	}
 	client, err := kgo.NewClient(kgo.SeedBrokers(p.brokers...), kgo.ConsumeTopics(topics...),
@@ -161,7 +161,7 @@ func (w *tap) behind(ctx context.Context) (string, error) {
 		committed[group] = offsets
 	}
 	var topics []string
-	for _, name := range receiver.SourceNames() {
+	for _, name := range catalog.Names() {
 		topics = append(topics, stream.RawTopic(name))
 	}
 	ends, err := adm.ListEndOffsets(ctx, topics...)

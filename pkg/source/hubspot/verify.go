@@ -39,7 +39,7 @@ func (v verifier) Verify(d *source.Delivery, now time.Time) (int, error) {
 	if header == "" {
 		return 0, unauthenticated("there is no %s header", signatureHeader)
 	}
-	got, err := base64.StdEncoding.DecodeString(header)
+	got, err := base64.StdEncoding.Strict().DecodeString(header)
 	if err != nil || len(got) != sha256.Size {
 		return 0, unauthenticated("the %s header is not the base64 of a SHA-256", signatureHeader)
 	}

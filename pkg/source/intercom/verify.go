@@ -2,6 +2,7 @@ package intercom
 
 import (
 	"crypto/hmac"
+	"crypto/sha1" // Intercom signs with HMAC-SHA1 and nothing else
 	"encoding/hex"
 	"strings"
 	"time"
@@ -32,11 +33,11 @@ func (v verifier) Verify(d *source.Delivery, _ time.Time) (int, error) {
 	if !ok {
 		return 0, source.Unauthenticated("the header " + signatureHeader + " is missing, or does not start with " + signaturePrefix)
 	}
-	sum, err := hex.DecodeString(given)
-	if err != nil {
-		return 0, source.Unauthenticated("the header " + signatureHeader + " does not hold hex digits")
+	var sum [sha1.Size]byte
+	if !source.DecodeHex(sum[:], given) {
+		return 0, source.Unauthenticated("the header " + signatureHeader + " does not hold the hex of a SHA-1")
 	}
-	key, ok := v.keys.MatchHMAC(source.SHA1, source.Signed{Body: d.Body}, func(_ string, mac []byte) bool { return hmac.Equal(sum, mac) })
+	key, ok := v.keys.MatchHMAC(source.SHA1, source.Signed{Body: d.Body}, func(_ string, mac []byte) bool { return hmac.Equal(sum[:], mac) })
 	if !ok {
 		return 0, source.Unauthenticated("the signature matches no secret")
 	}

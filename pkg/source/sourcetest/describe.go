@@ -1,17 +1,13 @@
 package sourcetest
 
 import (
-	"encoding/json"
-	"errors"
-	"net/http"
 	"os"
 	"regexp"
 	"slices"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/throughline-dev/throughline/pkg/fault"
+	"github.com/throughline-dev/throughline/pkg/rawjson"
 	"github.com/throughline-dev/throughline/pkg/source"
 )
 
@@ -19,9 +15,7 @@ func describeChecks() []check {
 	return []check{
 		{"profile", (*suite).checkProfile},
 		{"describe/sound", (*suite).checkSound},
-		{"describe/identity", (*suite).checkIdentity},
 		{"describe/unknown type", (*suite).checkUnknownType},
-		{"reply", (*suite).checkReply},
 	}
 }
 
@@ -33,6 +27,10 @@ func (s *suite) checkProfile(t require.TestingT) {
 	require.NotEmpty(t, profile.Title)
 	require.NotEmpty(t, profile.Kinds, "what does `throughline link` take a bare id for?")
 	require.NotEmpty(t, profile.Types)
+	for _, pointer := range profile.Volatile {
+		require.NoError(t, rawjson.ValidPointer(pointer))
+		require.NotEmpty(t, pointer, "all of an event is volatile")
+	}
 	seen := map[string]bool{}
 	for _, row := range profile.Types {
 		require.NotEmpty(t, row.Vendor)
@@ -108,71 +106,17 @@ func (s *suite) checkSound(t require.TestingT) {
 	require.Positive(t, good, "no event of testdata describes well")
 }
 
-// checkIdentity: a fact has one identity, however it came.
-func (s *suite) checkIdentity(t require.TestingT) {
-	for _, r := range s.all(t) {
-		want, err := s.describe(r)
-		if err != nil {
-			continue
-		}
-		others := map[string]source.Record{
-			"by poll":      {Value: r.Value, Key: r.Key, Tenant: r.Tenant, Mode: source.ModePoll, ReceivedAt: s.cfg.Now},
-			"without key":  {Value: r.Value, Tenant: r.Tenant, ReceivedAt: s.cfg.Now},
-			"a year later": {Value: r.Value, Key: r.Key, Tenant: r.Tenant, Mode: source.ModeReplay, ReceivedAt: s.cfg.Now.Add(365 * 24 * time.Hour)},
-		}
-		if !s.cfg.OutsideTenant {
-			others["a bare value"] = source.Record{Value: r.Value, ReceivedAt: s.cfg.Now}
-		}
-		for how, other := range others {
-			_, got, err := source.Keyed(s.src, other)
-			require.NoError(t, err, how)
-			require.Equal(t, want.ID, got.ID, how)
-			require.Equal(t, want.Type, got.Type, how)
-			require.Equal(t, want.References, got.References, how)
-		}
-	}
-}
-
 // checkUnknownType: what the vendor invents tomorrow is on the timeline under
 // its own name.
 func (s *suite) checkUnknownType(t require.TestingT) {
 	if s.cfg.TypeField == "" {
 		return
 	}
-	value := s.element(t).Value
-	changed, ok := replaced(value, s.cfg.TypeField, json.RawMessage(s.cfg.UnknownType))
-	require.True(t, ok, "no %s in %s", s.cfg.TypeField, value)
-	event, err := s.describe(source.Record{Value: changed})
+	r := s.element(t)
+	changed := replaced(r.Value, s.cfg.TypeField, []byte(s.cfg.UnknownType))
+	require.NotNil(t, changed, "no %s in %s", s.cfg.TypeField, r.Value)
+	event, err := s.describe(source.Record{Value: changed, Tenant: r.Tenant})
 	require.NoError(t, err, "an unknown vendor type was dropped")
 	require.Equal(t, source.TypeName(event.Type), event.Type)
 	require.NotEqual(t, "unknown", event.Type, "the vendor's own words are kept")
-}
-
-func (s *suite) checkReply(t require.TestingT) {
-	content := s.reply(nil)
-	require.True(t, content.Status >= 200 && content.Status < 300, "nil: %d", content.Status)
-	requireJSONOrEmpty(t, content)
-	for _, reason := range fault.Reasons() {
-		again := s.reply(fault.Transient(reason, errors.New("broker 10.0.0.7 is away")))
-		require.False(t, again.Status >= 200 && again.Status < 300, "transient %s: %d", reason, again.Status)
-		require.GreaterOrEqual(t, again.Status, 400, "transient %s", reason)
-		require.NotEqual(t, http.StatusGone, again.Status, "410 ends a subscription")
-		require.NotContains(t, string(again.Body), "10.0.0.7", "what is broken inside stays inside")
-		requireJSONOrEmpty(t, again)
-
-		stop := s.reply(fault.Permanent(reason, errors.New("no use")))
-		require.True(t, stop.Status >= 400 && stop.Status < 500, "permanent %s: %d", reason, stop.Status)
-		require.NotContains(t, []int{http.StatusGone, http.StatusTooManyRequests}, stop.Status, "permanent %s", reason)
-		requireJSONOrEmpty(t, stop)
-	}
-	unmarked := s.reply(errors.New("nobody classified this"))
-	require.GreaterOrEqual(t, unmarked.Status, 400, "unmarked counts as transient")
-}
-
-func (s *suite) reply(outcome error) source.Response {
-	return s.src.Reply(s.delivery(s.deliveries[0].body), outcome)
-}
-
-func requireJSONOrEmpty(t require.TestingT, r source.Response) {
-	require.True(t, len(r.Body) == 0 || json.Valid(r.Body), "the body of %d is not JSON: %s", r.Status, r.Body)
 }

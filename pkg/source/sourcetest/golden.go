@@ -52,6 +52,15 @@ func (s *suite) readDelivery(c file) goldenFile {
 	return out
 }
 
+// readPage takes a list apart as the normalizer would.
+func (s *suite) readPage(t require.TestingT, c file) goldenFile {
+	out := goldenFile{Records: []goldenRecord{}}
+	for _, r := range s.listed(t, c.body) {
+		out.Records = append(out.Records, s.readRecord(r, c.body))
+	}
+	return out
+}
+
 func (s *suite) readRecord(r source.Record, body []byte) goldenRecord {
 	sum := sha256.Sum256(r.Value)
 	out := goldenRecord{SHA256: hex.EncodeToString(sum[:]), Tenant: r.Tenant}

@@ -3,50 +3,77 @@ package sourcetest
 import (
 	"bytes"
 	"encoding/json"
-	"strconv"
-	"strings"
+	"slices"
+
+	"github.com/throughline-dev/throughline/pkg/rawjson"
 )
 
-// decode reads JSON without loss of a number's digits.
-func decode(raw []byte) (top any, err error) {
-	dec := json.NewDecoder(bytes.NewReader(raw))
-	dec.UseNumber()
-	err = dec.Decode(&top)
-	return top, err
+// spaced gives raw with other white space: none, or an indentation.
+func spaced(raw []byte, indent bool) []byte {
+	var out bytes.Buffer
+	err := json.Compact(&out, raw)
+	if indent {
+		out.Reset()
+		err = json.Indent(&out, raw, " ", "\t")
+	}
+	if err != nil {
+		return nil
+	}
+	return out.Bytes()
 }
 
-// replaced gives raw with another value where the JSON pointer leads, white
-// space and order of members changed. ok is false when it leads nowhere.
-func replaced(raw []byte, pointer string, value any) (out []byte, ok bool) {
-	top, err := decode(raw)
-	if err != nil || !set(top, strings.Split(pointer, "/")[1:], value) {
-		return nil, false
+// reversed gives raw with the members of its objects in the opposite order.
+func reversed(raw []byte) []byte {
+	var doc rawjson.Doc
+	top, err := doc.Parse(raw)
+	if err != nil {
+		return nil
 	}
-	out, err = json.Marshal(top)
-	return out, err == nil
+	return appendReversed(nil, top)
 }
 
-var unescape = strings.NewReplacer("~1", "/", "~0", "~")
-
-func set(at any, path []string, value any) bool {
-	token := unescape.Replace(path[0])
-	switch at := at.(type) {
-	case map[string]any:
-		if _, there := at[token]; there && len(path) == 1 {
-			at[token] = value
-			return true
+func appendReversed(out []byte, v rawjson.Value) []byte {
+	var parts [][]byte
+	switch v.Kind() {
+	case rawjson.Object:
+		for name, member := range v.Members() {
+			quoted, _ := json.Marshal(name) // every string has a JSON form
+			parts = append(parts, appendReversed(append(quoted, ':'), member))
 		}
-		return at[token] != nil && set(at[token], path[1:], value)
-	case []any:
-		i, err := strconv.Atoi(token)
-		if err != nil || i < 0 || i >= len(at) {
-			return false
+		slices.Reverse(parts)
+		return append(append(append(out, '{'), bytes.Join(parts, []byte(","))...), '}')
+	case rawjson.Array:
+		for _, element := range v.Elements() {
+			parts = append(parts, appendReversed(nil, element))
 		}
-		if len(path) == 1 {
-			at[i] = value
-			return true
-		}
-		return set(at[i], path[1:], value)
+		return append(append(append(out, '['), bytes.Join(parts, []byte(","))...), ']')
+	default:
+		return append(out, v.Bytes()...)
 	}
-	return false
+}
+
+// replaced gives raw with another value where the JSON pointer leads; nil when
+// it leads nowhere.
+func replaced(raw []byte, pointer string, value []byte) []byte {
+	var doc rawjson.Doc
+	top, err := doc.ParseBody(raw, 0)
+	if err != nil {
+		return nil
+	}
+	at := rawjson.Pointer(top, pointer)
+	if !at.Exists() {
+		return nil
+	}
+	start, end := place(raw, at.Bytes())
+	return slices.Concat(raw[:start], value, raw[end:])
+}
+
+// place gives where part, which aliases whole, lies in it.
+func place(whole, part []byte) (start, end int) {
+	for start = range whole {
+		if &whole[start] == &part[0] {
+			return start, start + len(part)
+		}
+	}
+	return 0, 0
 }

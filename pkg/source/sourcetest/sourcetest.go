@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -32,11 +33,13 @@ type Config struct {
 	URL string
 	// Header is what a delivery carries besides what Sign sets.
 	Header http.Header
-	// Unsigned names headers that Sign sets and Verify can do without.
+	// Unsigned names headers that Sign sets and Verify can do without, besides
+	// Content-Type and User-Agent.
 	Unsigned []string
 	// BareToken: the secret itself is sent, so the body is not covered.
 	BareToken bool
-	// OutsideTenant: the event does not say its tenant, and its identity needs it.
+	// OutsideTenant: the event does not say its tenant, and its identity needs
+	// it: from the delivery, or from the setting.
 	OutsideTenant bool
 	// TypeField is the JSON pointer to the vendor's type in a record, or "" when
 	// there is none; UnknownType is a JSON value of it that no source names,
@@ -46,6 +49,13 @@ type Config struct {
 	// Wrap makes a delivery of these elements. nil: a JSON array if any delivery
 	// in Dir is one, else the source takes single events.
 	Wrap func(elements [][]byte) []byte
+	// Largest is a delivery of nearly Limits.BodyBytes, as hard on memory as the
+	// source knows. nil: Wrap of many events, else one event with as many values.
+	Largest []byte
+	// Retry is the status that makes the vendor send again; 0 is 503.
+	Retry int
+	// Handshakes are requests that a source.Handshaker answers with a 2xx.
+	Handshakes []*http.Request
 }
 
 // Run holds src, which must be a source.Signer too, against the contract of
@@ -65,9 +75,17 @@ func Run(t *testing.T, src source.Webhook, cfg Config) {
 			s.golden(t, c, goldenFile{Records: []goldenRecord{s.readRecord(s.received(source.Record{Value: c.body}), nil)}})
 		})
 	}
+	for _, c := range s.pages {
+		t.Run("golden/pages/"+c.name, func(t *testing.T) {
+			t.Parallel()
+			s.golden(t, c, s.readPage(t, c))
+		})
+	}
 	for _, c := range checks() {
 		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
+			if c.name != memoryCheck {
+				t.Parallel()
+			}
 			c.run(s, t)
 		})
 	}
@@ -79,7 +97,7 @@ func Run(t *testing.T, src source.Webhook, cfg Config) {
 func Fuzz(f *testing.F, src source.Webhook) {
 	f.Helper()
 	s := newSuite(f, src, Config{Secret: "whsec_for_the_fuzzer"})
-	for _, c := range append(s.deliveries, s.records...) {
+	for _, c := range slices.Concat(s.deliveries, s.records, s.pages) {
 		f.Add(c.body)
 	}
 	for _, seed := range hostile() {
@@ -97,15 +115,17 @@ func Fuzz(f *testing.F, src source.Webhook) {
 			s.requireSound(t, s.record(part))
 		}
 		s.requireSound(t, source.Record{Value: body})
+		s.requireListed(t, body)
 	})
 }
 
-// suite is one source with its deliveries read.
+// suite is one source with its examples read.
 type suite struct {
 	src        source.Webhook
 	cfg        Config
 	deliveries []file
 	records    []file
+	pages      []file
 }
 
 type file struct {
@@ -122,7 +142,7 @@ type check struct {
 }
 
 func checks() []check {
-	return append(append(verifyChecks(), splitChecks()...), describeChecks()...)
+	return slices.Concat(verifyChecks(), splitChecks(), describeChecks(), identityChecks(), replyChecks())
 }
 
 func newSuite(t testing.TB, src source.Webhook, cfg Config) *suite {
@@ -143,7 +163,13 @@ func newSuite(t testing.TB, src source.Webhook, cfg Config) *suite {
 	if cfg.UnknownType == "" {
 		cfg.UnknownType = `"never.seen_before"`
 	}
-	s := &suite{src: src, cfg: cfg, deliveries: files(t, cfg.Dir), records: files(t, filepath.Join(cfg.Dir, "records"))}
+	if cfg.Retry == 0 {
+		cfg.Retry = http.StatusServiceUnavailable
+	}
+	s := &suite{
+		src: src, cfg: cfg, deliveries: files(t, cfg.Dir),
+		records: files(t, filepath.Join(cfg.Dir, "records")), pages: files(t, filepath.Join(cfg.Dir, "pages")),
+	}
 	require.NotEmpty(t, s.deliveries, "no delivery in %s", cfg.Dir)
 	for _, c := range s.deliveries {
 		if cfg.Wrap == nil && bytes.HasPrefix(bytes.TrimSpace(c.body), []byte("[")) {
@@ -155,7 +181,7 @@ func newSuite(t testing.TB, src source.Webhook, cfg Config) *suite {
 
 func files(t testing.TB, dir string) []file {
 	t.Helper()
-	paths, err := filepath.Glob(filepath.Join(dir, "*.json"))
+	paths, err := filepath.Glob(filepath.Join(dir, "*.*"))
 	require.NoError(t, err)
 	var out []file
 	for _, path := range paths {
@@ -164,7 +190,7 @@ func files(t testing.TB, dir string) []file {
 		}
 		body, err := os.ReadFile(path)
 		require.NoError(t, err)
-		base := strings.TrimSuffix(path, ".json")
+		base := strings.TrimSuffix(path, filepath.Ext(path))
 		out = append(out, file{name: filepath.Base(base), golden: base + ".golden.json", body: body})
 	}
 	return out
@@ -179,9 +205,6 @@ func (s *suite) delivery(body []byte) *source.Delivery {
 	header := s.cfg.Header.Clone()
 	if header == nil {
 		header = http.Header{}
-	}
-	if header.Get("Content-Type") == "" {
-		header.Set("Content-Type", "application/json")
 	}
 	return &source.Delivery{
 		Method: http.MethodPost, URL: s.cfg.URL, Header: header, Body: bytes.Clone(body), ReceivedAt: s.cfg.Now,

@@ -17,6 +17,8 @@ func splitChecks() []check {
 		{"split/bad elements", (*suite).checkBadElements},
 		{"split/hostile bodies", (*suite).checkHostile},
 		{"split/early stop", (*suite).checkEarlyStop},
+		{"split/again", (*suite).checkAgainSplit},
+		{memoryCheck, (*suite).checkMemory},
 	}
 }
 
@@ -130,5 +132,25 @@ func (s *suite) checkEarlyStop(t require.TestingT) {
 			require.NoError(t, err, c.name)
 			break
 		}
+	}
+}
+
+// checkAgainSplit: a large delivery is split twice, to find its errors first.
+func (s *suite) checkAgainSplit(t require.TestingT) {
+	for _, c := range s.deliveries {
+		d := s.delivery(c.body)
+		var first [][]byte
+		for part, err := range s.src.Split(d) {
+			require.NoError(t, err, c.name)
+			first = append(first, bytes.Clone(part.Value))
+		}
+		i := 0
+		for part, err := range s.src.Split(d) {
+			require.NoError(t, err, c.name)
+			require.Less(t, i, len(first), c.name)
+			require.Equal(t, first[i], part.Value, "%s: part %d the second time", c.name, i)
+			i++
+		}
+		require.Len(t, first, i, c.name)
 	}
 }

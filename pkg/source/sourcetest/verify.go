@@ -3,6 +3,8 @@ package sourcetest
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -18,6 +20,8 @@ func verifyChecks() []check {
 		{"verify/round trip", (*suite).checkRoundTrip},
 		{"verify/rotation", (*suite).checkRotation},
 		{"verify/headers", (*suite).checkHeaders},
+		{"verify/every bit of the signature", (*suite).checkSignatureBits},
+		{"verify/every bit of the body", (*suite).checkBodyBits},
 		{"verify/other secret", (*suite).checkOtherSecret},
 		{"verify/body", (*suite).checkBody},
 		{"verify/url", (*suite).checkURL},
@@ -63,18 +67,25 @@ func (s *suite) checkRotation(t require.TestingT) {
 	}
 }
 
+// signedHeaders are those that Sign sets and Verify needs.
+func (s *suite) signedHeaders(t require.TestingT) []string {
+	bare := s.delivery(s.deliveries[0].body)
+	needless := append([]string{"Content-Type", "User-Agent"}, s.cfg.Unsigned...)
+	var names []string
+	for name := range s.signed(t, bare.Body, s.cfg.Secret, s.cfg.Now).Header {
+		if bare.Header.Get(name) == "" && !slices.ContainsFunc(needless, func(n string) bool { return strings.EqualFold(n, name) }) {
+			names = append(names, name)
+		}
+	}
+	require.NotEmpty(t, names, "Sign sets no header")
+	return names
+}
+
 // checkHeaders takes away, empties and spoils each header that Sign sets.
 func (s *suite) checkHeaders(t require.TestingT) {
 	body := s.deliveries[0].body
-	bare := s.delivery(body)
-	s.requireRefused(t, bare, "no signature at all")
-	signedHeaders := 0
-	for name := range s.signed(t, body, s.cfg.Secret, s.cfg.Now).Header {
-		unsigned := slices.ContainsFunc(append(s.cfg.Unsigned, "Content-Type", "User-Agent"), func(u string) bool { return strings.EqualFold(u, name) })
-		if bare.Header.Get(name) != "" || unsigned {
-			continue
-		}
-		signedHeaders++
+	s.requireRefused(t, s.delivery(body), "no signature at all")
+	for _, name := range s.signedHeaders(t) {
 		d := s.signed(t, body, s.cfg.Secret, s.cfg.Now)
 		d.Header.Del(name)
 		s.requireRefused(t, d, "no "+name)
@@ -87,7 +98,51 @@ func (s *suite) checkHeaders(t require.TestingT) {
 			s.requireRefused(t, d, name+" is garbage")
 		}
 	}
-	require.Positive(t, signedHeaders, "Sign sets no header")
+}
+
+// checkSignatureBits: no bit of a signature or its time is without meaning.
+func (s *suite) checkSignatureBits(t require.TestingT) {
+	d := s.signed(t, s.smallest().body, s.cfg.Secret, s.cfg.Now)
+	for _, name := range s.signedHeaders(t) {
+		value := d.Header.Get(name)
+		for bit := range 8 * len(value) {
+			flipped := []byte(value)
+			flipped[bit/8] ^= 1 << (bit % 8)
+			d.Header[http.CanonicalHeaderKey(name)] = []string{string(flipped)}
+			s.requireRefused(t, d, fmt.Sprintf("%s: bit %d of byte %d is flipped", name, bit%8, bit/8))
+		}
+		d.Header[http.CanonicalHeaderKey(name)] = []string{value}
+	}
+	_, err := s.verify(t, d)
+	require.NoError(t, err, "as it was signed")
+}
+
+// checkBodyBits flips every bit of the smallest delivery, and one of each byte
+// of the others.
+func (s *suite) checkBodyBits(t require.TestingT) {
+	if s.cfg.BareToken {
+		return
+	}
+	verifier, smallest := s.open(t, s.cfg.Secret), s.smallest()
+	for _, c := range s.deliveries {
+		d := s.signed(t, c.body, s.cfg.Secret, s.cfg.Now)
+		step := 9
+		if c.name == smallest.name {
+			step = 1
+		}
+		for bit := 0; bit < 8*len(d.Body); bit += step {
+			d.Body[bit/8] ^= 1 << (bit % 8)
+			if _, err := verifier.Verify(d, s.cfg.Now); err == nil {
+				require.Fail(t, "taken", "%s: bit %d of byte %d is flipped", c.name, bit%8, bit/8)
+			}
+			d.Body[bit/8] ^= 1 << (bit % 8)
+		}
+	}
+}
+
+// smallest is the delivery that costs least to sign.
+func (s *suite) smallest() file {
+	return slices.MinFunc(s.deliveries, func(a, b file) int { return len(a.body) - len(b.body) })
 }
 
 func (s *suite) checkOtherSecret(t require.TestingT) {
@@ -100,17 +155,14 @@ func (s *suite) checkOtherSecret(t require.TestingT) {
 	}
 }
 
-// checkBody: one byte, one more byte or other white space, and it is not what
-// the vendor signed.
+// checkBody: one byte more or less or other white space, and it is not what the
+// vendor signed.
 func (s *suite) checkBody(t require.TestingT) {
 	if s.cfg.BareToken {
 		return
 	}
 	for _, c := range s.deliveries {
-		flipped := bytes.Clone(c.body)
-		flipped[len(flipped)/2] ^= 1
 		bodies := map[string][]byte{
-			"one bit":         flipped,
 			"one byte more":   append(bytes.Clone(c.body), ' '),
 			"one byte less":   c.body[:len(c.body)-1],
 			"an empty body":   {},

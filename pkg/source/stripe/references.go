@@ -29,36 +29,36 @@ func references(event rawjson.Value, account, tenant string) []source.Reference 
 	c := source.References{Source: name, Tenant: tenant}
 	data := event.Get("data")
 	o := data.Get("object")
-	own := object{kindOf(o), o.Get("id").Text()}
+	own := object{kindOf(o.Get("object")), o.Get("id").Text()}
 	related := event.Get("related_object") // thin: {id, type, url}
-	thin := object{kindNamed(related.Get("type").Text()), related.Get("id").Text()}
-	objects := [...]object{own, thin}
+	thin := object{kindOf(related.Get("type")), related.Get("id").Text()}
+	customer, holder, parent := o.Get("customer"), o.Get("account_holder"), o.At("parent", "subscription_details")
 
-	add(&c, kindCustomer, objects[:])
-	c.Add(kindCustomer, idOf(o.Get("customer")))
+	add(&c, kindCustomer, own, thin)
+	c.Add(kindCustomer, idOf(customer))
 	// A detached payment method no longer says whose it was.
-	c.Add(kindCustomer, idOf(data.At("previous_attributes", "customer")))
-	c.Add(kindCustomer, idOf(o.Get("related_customer")))          // identity.verification_session
-	c.Add(kindCustomer, idOf(o.At("account_holder", "customer"))) // financial_connections.account
+	c.Add(kindCustomer, idOf(data.Get("previous_attributes").Get("customer")))
+	c.Add(kindCustomer, idOf(o.Get("related_customer"))) // identity.verification_session
+	c.Add(kindCustomer, idOf(holder.Get("customer")))    // financial_connections.account
 	addAccount(&c, idOf(o.Get("customer_account")))
 
-	addUUIDs(&c, o)
-	addEmails(&c, o, own.kind)
+	addUUIDs(&c, o, customer, parent)
+	addEmails(&c, o, customer, own.kind)
 
 	for _, kind := range [...]string{kindCharge, kindPaymentIntent, kindInvoice, kindSubscription, kindPaymentMethod} {
-		add(&c, kind, objects[:])
+		add(&c, kind, own, thin)
 		c.Add(kind, idOf(o.Get(kind))) // the field has the kind's name
 	}
-	c.Add(kindSubscription, idOf(o.At("parent", "subscription_details", "subscription")))
+	c.Add(kindSubscription, idOf(parent.Get("subscription")))
 
-	for _, object := range objects {
+	for _, object := range [...]object{own, thin} {
 		if object.kind == kindAccount {
 			addAccount(&c, object.id)
 		}
 	}
 	addAccount(&c, idOf(o.Get("account")))     // application fees, persons, capabilities
 	addAccount(&c, idOf(o.Get("destination"))) // transfers; a payout's is a bank account
-	addAccount(&c, idOf(o.At("account_holder", "account")))
+	addAccount(&c, idOf(holder.Get("account")))
 	addAccount(&c, account)
 	return c.List()
 }
@@ -67,7 +67,7 @@ func references(event rawjson.Value, account, tenant string) []source.Reference 
 type object struct{ kind, id string }
 
 // add adds those of the objects that are of this kind.
-func add(c *source.References, kind string, objects []object) {
+func add(c *source.References, kind string, objects ...object) {
 	for _, o := range objects {
 		if o.kind == kind {
 			c.Add(kind, o.id)
@@ -89,34 +89,36 @@ func addAccount(c *source.References, id string) {
 
 // addUUIDs adds the account id that the merchant wrote on the object, on its
 // subscription or on its (expanded) customer.
-func addUUIDs(c *source.References, o rawjson.Value) {
+func addUUIDs(c *source.References, o, customer, parent rawjson.Value) {
 	const metadata, key = "metadata", "account_uuid"
 	c.Add(source.KindAccountUUID, o.At(metadata, key).Text())
 	c.Add(source.KindAccountUUID, o.Get("client_reference_id").Text())
-	c.Add(source.KindAccountUUID, o.At("customer", metadata, key).Text())
-	c.Add(source.KindAccountUUID, o.At("parent", "subscription_details", metadata, key).Text())
+	c.Add(source.KindAccountUUID, customer.At(metadata, key).Text())
+	c.Add(source.KindAccountUUID, parent.At(metadata, key).Text())
 	c.Add(source.KindAccountUUID, o.At("subscription_details", metadata, key).Text()) // before API version 2025-03-31
 }
 
-func addEmails(c *source.References, o rawjson.Value, kind string) {
+func addEmails(c *source.References, o, customer rawjson.Value, kind string) {
 	if kind == kindCustomer || kind == kindAccount {
 		c.Add(source.KindEmail, o.Get("email").Text())
 	}
 	c.Add(source.KindEmail, o.Get("customer_email").Text())
 	c.Add(source.KindEmail, o.At("customer_details", "email").Text())
-	c.Add(source.KindEmail, o.At("customer", "email").Text())
+	c.Add(source.KindEmail, customer.Get("email").Text())
 	c.Add(source.KindEmail, o.At("billing_details", "email").Text())
 	c.Add(source.KindEmail, o.Get("receipt_email").Text())
 }
 
-// kindOf gives the kind of reference that an object is, or "".
-func kindOf(o rawjson.Value) string { return kindNamed(o.Get("object").Text()) }
-
-func kindNamed(objectName string) string {
-	switch objectName {
-	case kindCustomer, kindCharge, kindPaymentIntent, kindInvoice, kindSubscription, kindPaymentMethod, kindAccount:
-		return objectName
-	case "v2.core.account":
+// kindOf gives the kind of reference that an object of this name is, or "".
+func kindOf(objectName rawjson.Value) string {
+	for _, kind := range [...]string{
+		kindCustomer, kindCharge, kindPaymentIntent, kindInvoice, kindSubscription, kindPaymentMethod, kindAccount,
+	} {
+		if objectName.Is(kind) {
+			return kind
+		}
+	}
+	if objectName.Is("v2.core.account") {
 		return kindAccount
 	}
 	return ""

@@ -168,16 +168,7 @@ func TestBodyMayBeAnyShape(t *testing.T) {
 	require.Empty(t, event.References)
 }
 
-func BenchmarkDescribe(b *testing.B) {
-	raw := read(b, "testdata/invoice_paid.json")
-	b.SetBytes(int64(len(raw)))
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := sourcetest.Describe(New(), source.Record{Value: raw}); err != nil {
-			b.Fatal(err)
-		}
-	}
-}
+func BenchmarkStripe(b *testing.B) { sourcetest.Bench(b, New()) }
 
 func BenchmarkVerify(b *testing.B) {
 	keys, err := New().Open([]string{vectorSecret})

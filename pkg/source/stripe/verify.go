@@ -116,12 +116,7 @@ func (s *signatures) setTime(text string) (ok bool) {
 
 // addSum adds a signature, if it is one and there is room.
 func (s *signatures) addSum(text string) {
-	var digits [2 * sha256.Size]byte
-	if len(text) != len(digits) || s.count == maxSignatures {
-		return
-	}
-	copy(digits[:], text)
-	if _, err := hex.Decode(s.sums[s.count][:], digits[:]); err == nil {
+	if s.count < maxSignatures && source.DecodeHex(s.sums[s.count][:], text) {
 		s.count++
 	}
 }

@@ -40,8 +40,8 @@ func BenchmarkPost(b *testing.B) {
 	body := bytes.Replace(numbered(600), []byte("evt_600"), []byte("evt_1PxYzABCDEFGHIJKLMNOPQR"), 1)
 	receiver, err := New(Options{
 		Runtime: service.NewRuntime(service.Options{Name: "receiver"}), Kafka: stream.Config{Brokers: brokers},
-		Config: Config{Listen: "127.0.0.1:0", PublishTimeout: 4 * time.Second, ReadTimeout: 20 * time.Second, MaxInFlight: 1024, MaxInFlightBytes: 12 << 20, SpoolBytes: 1},
-		Doors:  []Door{{Source: stripe.New(), Secrets: []string{secretOf("stripe")}}},
+		Config:    Config{Listen: "127.0.0.1:0", PublishTimeout: 4 * time.Second, ReadTimeout: 20 * time.Second, MaxInFlight: 1024, MaxInFlightBytes: 12 << 20, SpoolBytes: 1},
+		Endpoints: []Endpoint{{Source: stripe.New(), Secrets: []string{secretOf("stripe")}}},
 	})
 	require.NoError(b, err)
 	b.Cleanup(func() { require.NoError(b, receiver.Close()) })

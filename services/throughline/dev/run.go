@@ -17,7 +17,6 @@ import (
 	"github.com/throughline-dev/throughline/pkg/accounts"
 	"github.com/throughline-dev/throughline/pkg/postgres"
 	"github.com/throughline-dev/throughline/pkg/source/catalog"
-	"github.com/throughline-dev/throughline/services/receiver/receiver"
 	"github.com/throughline-dev/throughline/services/throughline/demo"
 )
 
@@ -153,7 +152,7 @@ func (s *stack) print(a Addresses, took time.Duration) {
 	row("metrics", a.Admin+"/metrics")
 	row("log", filepath.Join(s.command.DataDir, "dev.log"))
 	fmt.Fprintf(s.out, "\nSecrets for local use (kept in %s; THROUGHLINE_<SOURCE>_SECRETS overrides):\n", a.SecretsFile)
-	for _, name := range receiver.SourceNames() {
+	for _, name := range catalog.Names() {
 		if len(s.command.vendors.Get(name).Secrets) > 0 {
 			row(name, "as set in the environment")
 			continue

@@ -125,7 +125,7 @@ func (s *stack) openKafka(ctx context.Context) error {
 	bounded, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	options := stream.TopicOptions{Partitions: 4, ReplicationFactor: -1, RawRetention: 14 * 24 * time.Hour, EventRetention: 30 * 24 * time.Hour}
-	if _, err := stream.ApplyTopics(bounded, client, receiver.SourceNames(), options); err != nil {
+	if _, err := stream.ApplyTopics(bounded, client, catalog.Names(), options); err != nil {
 		return fmt.Errorf("%w (is a broker at %v? THROUGHLINE_KAFKA_BROKERS says where; unset it for the embedded one)", err, s.kafka.Brokers)
 	}
 	return nil
@@ -163,7 +163,7 @@ func (s *stack) openServices(ctx context.Context) error {
 	}
 	var tuning normalizer.Tuning // the defaults, but for the tenants
 	tuning.Tenants = map[string]string{}
-	for _, name := range receiver.SourceNames() {
+	for _, name := range catalog.Names() {
 		if tenant := s.command.vendors.Get(name).Tenant; tenant != "" {
 			tuning.Tenants[name] = tenant
 		}
@@ -187,12 +187,12 @@ func (s *stack) openServices(ctx context.Context) error {
 
 func (s *stack) openReceiver() error {
 	c := s.command
-	names := receiver.SourceNames()
+	names := catalog.Names()
 	var err error
 	if s.secrets, err = c.localSecrets(names); err != nil {
 		return err
 	}
-	doors, err := receiver.Doors(names, func(name string) settings.SourceSetting {
+	endpoints, err := receiver.Endpoints(catalog.Set(), names, func(name string) settings.SourceSetting {
 		set := c.vendors.Get(name)
 		set.Secrets = s.secrets[name]
 		if src, ok := catalog.Find(name); ok && src.Profile().NeedsPublicURL && set.PublicURL == "" {
@@ -205,7 +205,7 @@ func (s *stack) openReceiver() error {
 	}
 	config := receiver.DefaultConfig()
 	config.Listen, config.SpoolDir = c.Listen, filepath.Join(c.DataDir, "spool")
-	s.receiver, err = receiver.New(receiver.Options{Runtime: s.rt, Config: config, Kafka: s.kafka, Doors: doors})
+	s.receiver, err = receiver.New(receiver.Options{Runtime: s.rt, Config: config, Kafka: s.kafka, Endpoints: endpoints})
 	if err != nil {
 		return err
 	}

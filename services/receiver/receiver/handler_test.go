@@ -64,10 +64,29 @@ func split(t *testing.T, src source.Source, body []byte) (records []source.Recor
 	return records
 }
 
+func TestSecretsAreSwappedWhileItRuns(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, nil)
+	const next = "the-next-secret-0123456789"
+	for _, name := range []string{"stripe", "looker"} {
+		require.Equal(t, 401, r.do(r.signedAt(name, next, time.Now())).status, name)
+		require.NoError(t, r.receiver.SetSecrets(name, []string{next, secretOf(name), "older-secret-0123456789"}))
+		require.Equal(t, 200, r.do(r.signedAt(name, next, time.Now())).status, name)
+		require.Equal(t, 200, r.do(r.signedAt(name, "older-secret-0123456789", time.Now())).status, name)
+		require.InDelta(t, 1, r.metric("key_matched_total", "source", name, "key", "2"), 0)
+
+		require.ErrorContains(t, r.receiver.SetSecrets(name, []string{next, ""}), "--"+name+"-secrets: secret 2 of 2 is empty")
+		require.NoError(t, r.receiver.SetSecrets(name, []string{next}))
+		require.Equal(t, 401, r.do(r.signedAt(name, secretOf(name), time.Now())).status, name)
+		require.Equal(t, 200, r.do(r.signedAt(name, next, time.Now())).status, name)
+	}
+	require.ErrorContains(t, r.receiver.SetSecrets("faxes", []string{next}), "faxes")
+}
+
 func TestRotation(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)
-	for _, name := range SourceNames() {
+	for _, name := range catalog.Names() {
 		require.Equal(t, 200, r.do(r.signedAt(name, "older-secret-0123456789", time.Now())).status, name)
 		require.EqualValues(t, 1, r.metric("key_matched_total", "source", name, "key", "1"), name)
 	}
@@ -93,7 +112,7 @@ func TestOddJSONIsKeptOrRefusedButNever500(t *testing.T) {
 		"a text":           `"text"`,
 		"mixed elements":   `[null,7,"x",{},[]]`,
 	}
-	for _, name := range SourceNames() {
+	for _, name := range catalog.Names() {
 		kept := int64(0)
 		for what, body := range odd {
 			t.Run(name+"/"+what, func(t *testing.T) {
@@ -170,7 +189,7 @@ func TestLargeDeliveries(t *testing.T) {
 func TestChunkedBodies(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)
-	for _, name := range SourceNames() {
+	for _, name := range catalog.Names() {
 		req := r.signed(name, example(t, name))
 		req.ContentLength = -1
 		require.Equal(t, 200, r.do(req).status, name)
@@ -201,7 +220,7 @@ func TestHandshakes(t *testing.T) {
 
 func TestOtherPaths(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, func(o *Options) { o.Doors = o.Doors[:1] })
+	r := newRig(t, func(o *Options) { o.Endpoints = o.Endpoints[:1] })
 	for _, other := range []string{"/", "/webhooks/", "/webhooks/hubspot", "/webhooks/stripe/more", "/metrics"} {
 		req := r.signed("stripe", example(t, "stripe"))
 		req.URL.Path = other
@@ -226,7 +245,7 @@ func TestTheSignedURLIsThePublicOne(t *testing.T) {
 		for query, suffix := range map[string]string{"": "", "?": "?", "?a=%3A%20b&c": "?a=%3A%20b&c"} {
 			u, err := url.Parse("/webhooks/hubspot" + query)
 			require.NoError(t, err)
-			require.Equal(t, called+suffix, (&door{address: address}).calledURL(&http.Request{URL: u}))
+			require.Equal(t, called+suffix, (&handler{address: address}).calledURL(&http.Request{URL: u}))
 		}
 	}
 	_, err := publicAddress("hooks.example.com/secret-path", "hubspot")
@@ -234,11 +253,11 @@ func TestTheSignedURLIsThePublicOne(t *testing.T) {
 	require.NotContains(t, err.Error(), "secret-path")
 }
 
-func TestTheDoorsTenantFillsIn(t *testing.T) {
+func TestTheConfiguredTenantFillsIn(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, func(o *Options) {
-		for i := range o.Doors {
-			o.Doors[i].Tenant = "acct-1"
+		for i := range o.Endpoints {
+			o.Endpoints[i].Tenant = "acct-1"
 		}
 	})
 	require.Equal(t, 200, r.post("marketo", example(t, "marketo")).status)
@@ -298,8 +317,8 @@ func TestABugIsATransientReply(t *testing.T) {
 		t.Run(in, func(t *testing.T) {
 			t.Parallel()
 			r := newRig(t, func(o *Options) {
-				for i := range o.Doors {
-					o.Doors[i].Source = panicking{Webhook: o.Doors[i].Source, in: in}
+				for i := range o.Endpoints {
+					o.Endpoints[i].Source = panicking{Webhook: o.Endpoints[i].Source, in: in}
 				}
 			})
 			body := example(t, "intercom")
@@ -317,11 +336,11 @@ func TestABugIsATransientReply(t *testing.T) {
 	}
 }
 
-func ExampleDoors() {
-	_, err := Doors([]string{"hubspot", "faxes"}, noSettings)
+func ExampleEndpoints() {
+	_, err := Endpoints(catalog.Set(), []string{"hubspot", "faxes"}, noSettings)
 	fmt.Println(err)
 	// Output:
-	// --sources names "faxes": the sources are stripe, hubspot, zendesk, intercom, marketo, looker
 	// --hubspot-secrets: no secret is set
 	// --hubspot-public-url is not set: HubSpot signs the address that it posts to, like https://hooks.example.com/webhooks/hubspot
+	// --sources names "faxes": the sources are stripe, hubspot, zendesk, intercom, marketo, looker
 }
