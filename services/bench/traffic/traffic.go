@@ -109,7 +109,8 @@ func (a Accounts) Event(i int) (event.AccountEvent, error) {
 	}
 	return event.AccountEvent{
 		AccountID: a.id(a.of(i)), Type: described.Type, Source: src.Name(), SourceEventID: described.ID,
-		Payload:    string(source.Payload(rec.Value, described.Subject)),
+		Payload: rec.Value, Subject: source.SubjectLine(described.Subject),
+		RawTopic: "raw." + src.Name(), RawPartition: 0, RawOffset: int64(i), RawIndex: -1, Livemode: true,
 		OccurredAt: described.OccurredAt, IngestedAt: rec.ReceivedAt, Tenant: described.Tenant, Delivery: rec.Mode,
 	}, nil
 }
