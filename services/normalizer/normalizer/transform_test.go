@@ -339,7 +339,7 @@ func TestDeadLetterHoldsAllThatIsKnown(t *testing.T) {
 			References: []source.Reference{
 				{Source: "stripe", Tenant: "acct_1", Kind: "customer", ID: "cus_9"}, {Source: "stripe", Kind: "email", ID: "kim@gmail.com"},
 			},
-			FirstSeen: stored, Attempts: 1, Source: "stripe", Tenant: "acct_1", Type: "invoice.paid", SourceEventID: "evt_7",
+			FirstSeen: stored, Attempts: 1, Source: "stripe", Tenant: "acct_1", Type: "invoice.paid", SourceEventID: "evt_7", RawIndex: -1,
 		}, got.letter)
 	})
 	t.Run("of a bare value", func(t *testing.T) {

@@ -93,18 +93,18 @@ func TestWithoutABreakerAllAreDeadLettered(t *testing.T) {
 func TestARegistryThatForgotItsSchemas(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	unknown := func(ev event.AccountEvent, more ...byte) *kgo.Record {
+	unknown := func(id byte, ev event.AccountEvent, more ...byte) *kgo.Record {
 		value, err := w.encoder.AccountEvent(&ev)
 		require.NoError(t, err)
-		value[4] = 99 // the schema's id
+		value[4] = id // the schema's
 		return &kgo.Record{Topic: stream.AccountEvents, Key: []byte("one"), Value: append(value, more...)}
 	}
 	for _, ev := range events(0, 30) {
-		w.publishRecords(t, unknown(ev))
+		w.publishRecords(t, unknown(99, ev))
 	}
 	s := w.start(t)
 	w.requireRows(t, 30)
-	w.publishRecords(t, unknown(events(30, 31)[0], 1))
+	w.publishRecords(t, unknown(98, events(30, 31)[0], 1))
 	require.Eventually(t, func() bool { return s.value(t, "throughline_sink_batch_retries_total", "") >= 2 && !s.ready() }, patience, 5*time.Millisecond)
 	require.Equal(t, int64(30), w.committed(t))
 	w.requireLetters(t, 0)

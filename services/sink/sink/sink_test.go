@@ -102,8 +102,8 @@ func TestBadRowsAloneAreDeadLettered(t *testing.T) {
 	w.refuse(t)
 	batch := events(0, 200)
 	batch[10].RawTopic, batch[10].Payload = "", []byte(`{"a":"x\u0000y"}`) // SQLSTATE 22P05
-	batch[11] = refused(11)                                               // 23514
-	batch[150].Source = "a\x00b"                                          // 22021
+	batch[11] = refused(11)                                                // 23514
+	batch[150].Source = "a\x00b"                                           // 22021
 	w.publish(t, batch, kgo.RecordHeader{Key: "x", Value: []byte("y")})
 	s := w.start(t)
 	w.requireLetters(t, 3)
