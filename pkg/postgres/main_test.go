@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
@@ -46,4 +47,11 @@ func upsert(t *testing.T, w *postgres.Writer, rows []postgres.Row) postgres.Resu
 	result, err := w.Upsert(t.Context(), rows)
 	require.NoError(t, err)
 	return result
+}
+
+// setting gives a setting of the session that answers.
+func setting(t *testing.T, pool *pgxpool.Pool, name string) (value string) {
+	t.Helper()
+	require.NoError(t, pool.QueryRow(t.Context(), "SELECT current_setting($1)", name).Scan(&value))
+	return value
 }
