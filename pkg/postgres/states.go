@@ -23,9 +23,9 @@ func states() map[string]state {
 	refused := state{permanent: true}
 	lost := state{lost: true}
 	person := func(advice string) state { return state{person: true, advice: advice} }
-	migrate := person("the schema is missing or older than this program: run `throughline migrate`")
+	migrate := person("the schema is missing or older than this program; run `throughline migrate`")
 	password := person("check the user and the password in THROUGHLINE_POSTGRES_URL, and the server's pg_hba.conf")
-	server := person("the server has trouble with its files: see its log")
+	server := person("the server cannot read or write its files; see its log")
 	return map[string]state{
 		"22":    refused, // data exception: NUL in JSONB, a bad UUID, a number out of range
 		"23":    refused, // constraint violation: NULL where there may be none, a check
@@ -47,12 +47,12 @@ func states() map[string]state {
 		"28000":               password,
 		"28P01":               password,
 		"3D000":               person("create the database, or name another in THROUGHLINE_POSTGRES_URL"),
-		readOnlyTransaction: {person: true, lost: true, advice: "the server is read-only, a standby or a demoted primary: " +
+		readOnlyTransaction: {person: true, lost: true, advice: "the server is read-only, a standby or a demoted primary; " +
 			"name the primary, or all servers, in THROUGHLINE_POSTGRES_URL (only to read: target_session_attrs=any)"},
 
-		"53100": person("the server's disk is full: make room"),
-		"53200": {advice: "the server is out of memory"},
-		"53300": {advice: "the server has no connection left: raise its max_connections or lower THROUGHLINE_POSTGRES_MAX_CONNS"},
+		"53100": person("make room on the server's disk"),
+		"53200": {advice: "give the server more memory"},
+		"53300": {advice: "raise the server's max_connections or lower THROUGHLINE_POSTGRES_MAX_CONNS"},
 		"58":    server, // system error: I/O, a missing file
 		"XX":    server, // corrupted data or index
 
