@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -27,8 +28,8 @@ const (
 
 // Keeper merges the GIN index's pending list, so that writers need not stop for it. Run one beside every sink: an
 // advisory lock lets one of them work, and when that one ends, however it ends, another takes over within a
-// second. The role must own account_events (gin_clean_pending_list asks for that). It needs a session of its own,
-// so connect to Postgres itself, not through a pooler in transaction mode.
+// second. The role must own account_events (gin_clean_pending_list asks for that). It needs a session of its own:
+// behind a pooler it says so once and does nothing.
 type Keeper struct {
 	config *pgx.ConnConfig
 	log    *zap.Logger
@@ -52,7 +53,6 @@ func NewKeeper(pool *pgxpool.Pool, log *zap.Logger) *Keeper {
 		log = zap.NewNop()
 	}
 	config := pool.Config().ConnConfig
-	keepAlive(config.RuntimeParams)
 	// Cancelling a merge keeps the connection, by which we give back the lock in good order.
 	config.BuildContextWatcherHandler = func(conn *pgconn.PgConn) ctxwatch.Handler {
 		return &pgconn.CancelRequestContextWatcherHandler{Conn: conn, DeadlineDelay: cancelGrace}
@@ -77,6 +77,11 @@ func (k *Keeper) Run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return nil
 		}
+		if errors.Is(err, errPooled) {
+			k.log.Warn("this process does not keep the GIN index: writers merge its pending list", zap.Error(err))
+			<-ctx.Done()
+			return nil
+		}
 		pause := wait.NextBackOff()
 		k.log.Warn("the keeper of the GIN index lost its session", zap.Error(err), zap.Duration("retry_in", pause))
 		if !sleep(ctx, pause) {
@@ -98,6 +103,12 @@ func (k *Keeper) session(ctx context.Context, worked func()) error {
 		defer cancel()
 		_ = conn.Close(closing)
 	}()
+	if err := requireOwnSession(ctx, conn); err != nil {
+		return err
+	}
+	if _, err := conn.Exec(ctx, keepAlive); err != nil {
+		return fmt.Errorf("setting up the keeper's session: %w", err)
+	}
 	if err := awaitLock(ctx, conn); err != nil {
 		return err
 	}
@@ -114,10 +125,26 @@ func (k *Keeper) session(ctx context.Context, worked func()) error {
 	}
 }
 
+// errPooled says that a keeper's connection has no session of its own.
+var errPooled = errors.New("the keeper needs a session of its own, and there is a pooler between it and Postgres")
+
+// requireOwnSession refuses a pooler: in transaction mode it would keep the lock for a session that is somebody
+// else's by then, and writers would believe in a keeper for ever. A pooler makes up the process id of its greeting.
+func requireOwnSession(ctx context.Context, conn *pgx.Conn) error {
+	var pid uint32
+	if err := conn.QueryRow(ctx, "SELECT pg_backend_pid()").Scan(&pid); err != nil {
+		return fmt.Errorf("asking for the keeper's session: %w", err)
+	}
+	if pid != conn.PgConn().PID() {
+		return errPooled
+	}
+	return nil
+}
+
 func awaitLock(ctx context.Context, conn *pgx.Conn) error {
 	for {
 		var got bool
-		if err := conn.QueryRow(ctx, "SELECT pg_try_advisory_lock($1)", keeperLock).Scan(&got); err != nil {
+		if err := conn.QueryRow(ctx, "SELECT pg_try_advisory_lock("+keeperLock+")").Scan(&got); err != nil {
 			return fmt.Errorf("asking for the keeper's lock: %w", err)
 		}
 		if got {

@@ -6,6 +6,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/throughline-dev/throughline/pkg/fault"
+	"github.com/throughline-dev/throughline/pkg/postgres"
 )
 
 // Store is the quarantine in Postgres. It is safe for concurrent use.
@@ -24,5 +25,5 @@ func broken(doing string, err error) error {
 	if err == nil || fault.IsPermanent(err) {
 		return err
 	}
-	return fault.Transient(fault.Unavailable, fmt.Errorf("%s: %w", doing, err))
+	return postgres.Classify(fmt.Errorf("%s: %w", doing, err))
 }

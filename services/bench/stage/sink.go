@@ -13,6 +13,7 @@ import (
 
 	"github.com/throughline-dev/throughline/pkg/event"
 	"github.com/throughline-dev/throughline/pkg/postgres"
+	"github.com/throughline-dev/throughline/pkg/rawjson"
 	"github.com/throughline-dev/throughline/pkg/service"
 	"github.com/throughline-dev/throughline/pkg/settings"
 	"github.com/throughline-dev/throughline/pkg/stream"
@@ -163,7 +164,11 @@ func readRows(ctx context.Context, job Job) ([][]any, error) {
 			if err := decoder.AccountEvent(ctx, rec.Value, &e); err != nil {
 				return nil, err
 			}
-			rows = append(rows, []any{[16]byte(e.AccountID), e.Type, e.Source, e.SourceEventID, []byte(e.Payload), e.OccurredAt, e.IngestedAt})
+			payload, err := rawjson.WithSubject(e.Payload, e.Subject)
+			if err != nil {
+				return nil, err
+			}
+			rows = append(rows, []any{[16]byte(e.AccountID), e.Type, e.Source, e.SourceEventID, payload, e.OccurredAt, e.IngestedAt})
 		}
 	}
 	if len(rows) == 0 {

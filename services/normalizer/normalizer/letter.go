@@ -18,7 +18,7 @@ func (n *Normalizer) deadLetter(it *item, into *kgo.Record) error {
 		Value: it.rec.Value, Topic: it.rec.Topic, Partition: it.rec.Partition, Offset: it.rec.Offset, Key: it.rec.Key,
 		Headers: headersOf(it), Reason: string(fault.DeadLetterReason(it.err)), Error: it.err.Error(),
 		References: it.event.References, FirstSeen: firstSeen(it), Attempts: it.raw.Attempts,
-		Source: it.raw.Source, Tenant: it.raw.Tenant, Type: it.event.Type, SourceEventID: it.event.ID,
+		Source: it.raw.Source, Tenant: it.raw.Tenant, Type: it.event.Type, SourceEventID: it.event.ID, RawIndex: -1,
 	}
 	if it.event.Tenant != "" {
 		letter.Tenant = it.event.Tenant

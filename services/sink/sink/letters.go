@@ -50,7 +50,7 @@ func (s *Sink) letter(f *failed) (*kgo.Record, error) {
 		Headers: make([]event.Header, 0, len(f.rec.Headers)),
 		Reason:  string(fault.DeadLetterReason(f.err)), Error: f.err.Error(), References: []source.Reference{},
 		FirstSeen: firstSeen(f.rec), Attempts: attempts(f.rec),
-		Source: f.event.Source, Tenant: f.event.Tenant, Type: f.event.Type, SourceEventID: f.event.SourceEventID,
+		Source: f.event.Source, Tenant: f.event.Tenant, Type: f.event.Type, SourceEventID: f.event.SourceEventID, RawIndex: -1,
 	}
 	for _, h := range f.rec.Headers {
 		letter.Headers = append(letter.Headers, event.Header{Key: h.Key, Value: h.Value})
