@@ -28,7 +28,7 @@ func TestBehindAPooler(t *testing.T) {
 	k, _ := runKeeper(t, direct)
 	require.Eventually(t, holds(k), patience, tick)
 
-	pool, err := postgres.Open(t.Context(), postgres.Config{URL: postgrestest.Pooler(t, url), MaxConns: 4}, "pooled")
+	pool, err := postgres.Open(t.Context(), postgres.Config{URL: settings.URL(postgrestest.Pooler(t, url)), MaxConns: 4}, "pooled")
 	require.NoError(t, err)
 	t.Cleanup(pool.Close)
 	w := postgres.NewWriter(pool)
