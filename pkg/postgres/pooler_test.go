@@ -65,10 +65,10 @@ func TestBehindAPooler(t *testing.T) {
 func TestAKeeperBehindAPooler(t *testing.T) {
 	t.Parallel()
 	url := postgrestest.URL(t)
-	direct, err := postgres.Open(t.Context(), postgres.Config{URL: url, MaxConns: 2}, "direct")
+	direct, err := postgres.Open(t.Context(), postgres.Config{URL: settings.URL(url), MaxConns: 2}, "direct")
 	require.NoError(t, err)
 	t.Cleanup(direct.Close)
-	pool, err := postgres.Open(t.Context(), postgres.Config{URL: postgrestest.Pooler(t, url), MaxConns: 2}, "pooled")
+	pool, err := postgres.Open(t.Context(), postgres.Config{URL: settings.URL(postgrestest.Pooler(t, url)), MaxConns: 2}, "pooled")
 	require.NoError(t, err)
 	t.Cleanup(pool.Close)
 	told := make(chan struct{})
