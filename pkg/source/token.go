@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"fmt"
+	"strings"
 
 	"github.com/throughline-dev/throughline/pkg/fault"
 )
@@ -23,4 +24,15 @@ func (k Keyring) MatchToken(given, where string) (key int, err error) {
 		}
 	}
 	return 0, fault.Permanent(fault.Unauthenticated, fmt.Errorf("%s holds none of the configured secrets", where))
+}
+
+// NewTokenKeyring is NewKeyring for MatchToken: it refuses a secret that no
+// header can carry as it is (blanks around it, control characters).
+func NewTokenKeyring(secrets ...string) (Keyring, error) {
+	for i, s := range secrets {
+		if s != strings.TrimSpace(s) || !IsText(s) {
+			return Keyring{}, fmt.Errorf("secret %d of %d has blanks around it or control characters, so no header can carry it", i+1, len(secrets))
+		}
+	}
+	return NewKeyring(secrets...)
 }

@@ -26,3 +26,15 @@ func TestMatchToken(t *testing.T) {
 	_, err = Keyring{}.MatchToken("", "the header")
 	require.Error(t, err)
 }
+
+func TestNewTokenKeyring(t *testing.T) {
+	t.Parallel()
+	for _, bad := range []string{"", " ", " padded", "padded ", "two\nlines", "NUL\x00", "latin\xe9"} {
+		_, err := NewTokenKeyring("good-token", bad)
+		require.ErrorContains(t, err, "secret 2 of 2", "%q", bad)
+		require.NotContains(t, err.Error(), "padded")
+	}
+	ring, err := NewTokenKeyring("good-token", "with a blank")
+	require.NoError(t, err)
+	require.Equal(t, 2, ring.Len())
+}

@@ -133,8 +133,8 @@ func TestStartRefuses(t *testing.T) {
 	t.Run("ADirectoryInUse", func(t *testing.T) {
 		t.Parallel()
 		dir := dataDir(t)
-		start(t, Options{DataDir: dir, Unsafe: true})
-		refused(t, Options{DataDir: dir}, dir, "in use by process")
+		s := start(t, Options{DataDir: dir, Unsafe: true})
+		refused(t, Options{DataDir: dir}, "already running in "+dir, fmt.Sprintf("at 127.0.0.1:%d", s.Port()))
 	})
 	t.Run("AnotherMajorVersion", func(t *testing.T) {
 		t.Parallel()

@@ -23,7 +23,10 @@ func New() source.Webhook { return hubspot{} }
 
 type hubspot struct{}
 
-var _ source.Signer = hubspot{}
+var (
+	_ source.Signer = hubspot{}
+	_ source.Lister = hubspot{}
+)
 
 // Name implements source.Source.
 func (hubspot) Name() string { return name }
@@ -41,6 +44,7 @@ func (hubspot) Profile() source.Profile {
 		Types:           types(),
 		NeedsPublicURL:  true,
 		SignatureWindow: window,
+		Volatile:        []string{"/attemptNumber"},
 	}
 }
 

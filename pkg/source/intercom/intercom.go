@@ -26,6 +26,7 @@ type intercom struct{}
 var (
 	_ source.Signer     = intercom{}
 	_ source.Handshaker = intercom{}
+	_ source.Lister     = intercom{}
 )
 
 // New gives the source. It has no state and any number may exist.
@@ -42,7 +43,8 @@ func (intercom) Profile() source.Profile {
 		Kinds: []source.Kind{
 			{Name: kindCompany}, {Name: kindContact}, {Name: kindExternal}, {Name: kindConversation}, {Name: kindTicket},
 		},
-		Types: types(),
+		Types:    types(),
+		Volatile: []string{"/delivery_status", "/delivery_attempts", "/delivered_at", "/first_sent_at"},
 	}
 }
 

@@ -157,16 +157,91 @@ func TestIdentityAndTime(t *testing.T) {
 	}
 }
 
+// What is two facts has two identities.
+func TestDistinctFacts(t *testing.T) {
+	t.Parallel()
+	seen := map[string]string{}
+	for _, value := range []string{
+		`{"topic":"contact.lead.created","app_id":"a","data":{"item":{"id":"7"}}}`,
+		`{"topic":"contact.user.created","app_id":"a","data":{"item":{"id":"7"}}}`,
+		`{"topic":"contact.user.created","app_id":"a","data":{"item":{"id":"7:created"}}}`,
+		`{"topic":"contact.user.created","app_id":"a:contact","data":{"item":{"id":"7"}}}`,
+		`{"topic":"contact.user.updated","app_id":"a","id":"contact:7:created"}`,
+		`{"topic":"conversation.user.replied","app_id":"a","data":{"item":{"id":"7:part:1","conversation_parts":{"conversation_parts":[{"id":"2"}]}}}}`,
+		`{"topic":"conversation.user.replied","app_id":"a","data":{"item":{"id":"7","conversation_parts":{"conversation_parts":[{"id":"1:part:2"}]}}}}`,
+	} {
+		event, err := sourcetest.Describe(New(), source.Record{Value: []byte(strings.Replace(value, "{", `{"created_at":1760000000,`, 1))})
+		require.NoError(t, err)
+		require.NotContains(t, seen, event.ID, value)
+		seen[event.ID] = value
+	}
+}
+
+// TestLists: a job may publish the API's lists, whose elements tell of what was
+// created, as the webhook does.
+func TestLists(t *testing.T) {
+	t.Parallel()
+	lister, ok := New().(source.Lister)
+	require.True(t, ok)
+	tests := map[string]struct {
+		page   string
+		id     string
+		kind   string
+		tenant string
+	}{
+		"conversations": {`{"type":"conversation.list","total_count":1,"conversations":[{"type":"conversation","id":"7","created_at":1759999000}]}`, "set:conversation:7:created", "conversation.created", "set"},
+		"contacts":      {`{"type":"list","data":[{"type":"contact","id":"7","workspace_id":"own","role":"user","created_at":1759999000}]}`, "own:contact:7:created", "contact.created", "own"},
+		"leads":         {`{"type":"contact.list","contacts":[{"type":"contact","id":"7","role":"lead","created_at":1759999000}]}`, "set:lead:7:created", "lead.created", "set"},
+		"companies":     {`{"type":"list","data":[{"type":"company","id":"7","app_id":"own","created_at":1759999000}]}`, "own:company:7:created", "company.created", "own"},
+		"of 1.x":        {`{"type":"company.list","companies":[{"type":"company","id":"7","created_at":1759999000}]}`, "set:company:7:created", "company.created", "set"},
+		"tickets":       {`{"type":"ticket.list","tickets":[{"type":"ticket","id":"7","created_at":1759999000}]}`, "set:ticket:7:created", "ticket.created", "set"},
+		"by its data":   {`{"type":"ticket.list","data":[{"type":"ticket","id":"7","created_at":1759999000}]}`, "set:ticket:7:created", "ticket.created", "set"},
+	}
+	for title, tt := range tests {
+		t.Run(title, func(t *testing.T) {
+			t.Parallel()
+			var doc rawjson.Doc
+			page, err := doc.ParseBody([]byte(tt.page), 0)
+			require.NoError(t, err)
+			elements, ok := lister.List(page)
+			require.True(t, ok)
+			require.Equal(t, 1, elements.Len())
+			for _, element := range elements.Elements() {
+				event, err := sourcetest.Describe(New(), source.Record{Value: element.Bytes(), Tenant: "set"})
+				require.NoError(t, err)
+				require.Equal(t, tt.id, event.ID)
+				require.Equal(t, tt.kind, event.Type)
+				require.Equal(t, tt.tenant, event.Tenant)
+				require.Equal(t, time.Unix(1759999000, 0).UTC(), event.OccurredAt)
+			}
+		})
+	}
+	for _, other := range []string{
+		`{"type":"notification_event","data":{"item":{}}}`, `{"type":"notification_event","data":[]}`, `{"type":"list"}`,
+		`{"type":"list","data":{}}`, `{"type":"conversation","data":[]}`, `{}`, `[]`, `7`,
+	} {
+		var doc rawjson.Doc
+		page, err := doc.ParseBody([]byte(other), 0)
+		require.NoError(t, err)
+		_, ok := lister.List(page)
+		require.False(t, ok, other)
+	}
+}
+
 func TestRefusals(t *testing.T) {
 	t.Parallel()
 	for value, why := range map[string]string{
-		`{"app_id":"a","id":"n","created_at":1760000000}`:                                "no topic",
-		`{"topic":"company.updated","id":"n","created_at":1760000000}`:                   "no app_id",
+		`{"app_id":"a","id":"n","created_at":1760000000}`:                                "which has a topic",
+		`{"topic":"company.updated","id":"n","created_at":1760000000}`:                   "app_id",
 		`{"topic":"company.updated","app_id":"a","id":null,"created_at":1760000000}`:     "no id",
 		`{"topic":"company.updated","app_id":"a","id":"n"}`:                              "created_at",
 		`{"topic":"company.updated","app_id":"a","id":"n","created_at":{}}`:              "created_at",
-		`{"topic":{"company":"updated"},"app_id":"a","id":"n","created_at":1760000000}`:  "no topic",
+		`{"topic":{"company":"updated"},"app_id":"a","id":"n","created_at":1760000000}`:  "which has a topic",
 		`{"topic":"conversation.user.replied","app_id":"a","created_at":1760000000}`:     "no id",
+		`{"type":"conversation","id":"7","created_at":1760000000}`:                       "THROUGHLINE_INTERCOM_TENANT",
+		`{"type":"conversation","app_id":"a","created_at":1760000000}`:                   "no id",
+		`{"type":"conversation","app_id":"a","id":"7"}`:                                  "created_at",
+		`{"type":"admin","app_id":"a","id":"7","created_at":1760000000}`:                 "which has a topic",
 		`{"topic":"company.created","app_id":"a","data":{"item":{"id":"7"}},"id":"n_1"}`: "created_at",
 	} {
 		_, err := sourcetest.Describe(New(), source.Record{Value: []byte(value)})
@@ -194,7 +269,7 @@ func TestSubject(t *testing.T) {
 		``:                                                  "",
 	}
 	for fragment, want := range tests {
-		require.Equal(t, want, rawjson.SubjectLine(firstLine(fragment)), fragment)
+		require.Equal(t, want, rawjson.SubjectLine(firstLine([]byte(fragment))), fragment)
 	}
 }
 
@@ -255,8 +330,10 @@ func TestReferences(t *testing.T) {
 		"own id before theirs": {`"type":"company","id":"c1","company_id":"6"`, []string{"intercom/a:company:6", "intercom/a:company:c1"}},
 		"contacts as an array": {`"type":"conversation","id":7,"contacts":[{"id":"p1"}]`, []string{"intercom/a:contact:p1", "intercom/a:conversation:7"}},
 		"companies of a lead":  {`"type":"lead","id":"p1","companies":{"companies":[{"id":"c1","company_id":"6"}]}`, []string{"intercom/a:company:6", "intercom/a:company:c1", "intercom/a:contact:p1"}},
+		"no UUID":              {`"type":"contact","id":"p1","external_id":"{7f1c1d0e-55b1-4a0e-9d4f-1f3b5a5f0a01}"`, []string{"intercom/a:contact:p1", "intercom/a:external:{7f1c1d0e-55b1-4a0e-9d4f-1f3b5a5f0a01}"}},
+		"a user's id of 1.x":   {`"type":"user","id":"p1","user_id":9`, []string{"intercom/a:contact:p1", "intercom/a:external:9"}},
 		"an external id":       {`"type":"contact","id":"p1","external_id":"7f1c1d0e55b14a0e9d4f1f3b5a5f0a01"`, []string{"intercom/a:contact:p1", "intercom/a:external:7f1c1d0e55b14a0e9d4f1f3b5a5f0a01"}},
-		"an account's id":      {`"type":"contact","id":"p1","external_id":"7F1C1D0E-55b1-4a0e-9d4f-1f3b5a5f0a01"`, []string{"intercom/a:contact:p1", "intercom:account_uuid:7f1c1d0e-55b1-4a0e-9d4f-1f3b5a5f0a01"}},
+		"an account's id":      {`"type":"contact","id":"p1","external_id":"7F1C1D0E-55b1-4a0e-9d4f-1f3b5a5f0a01"`, []string{"intercom/a:contact:p1", "intercom:account_uuid:7f1c1d0e-55b1-4a0e-9d4f-1f3b5a5f0a01", "intercom/a:external:7F1C1D0E-55b1-4a0e-9d4f-1f3b5a5f0a01"}},
 		"nothing":              {`"type":"admin","id":"1","email":"ana@throughline.example"`, nil},
 	}
 	for title, tt := range tests {

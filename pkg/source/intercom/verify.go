@@ -4,11 +4,9 @@ import (
 	"crypto/hmac"
 	"crypto/sha1" // Intercom signs with HMAC-SHA1 and nothing else
 	"encoding/hex"
-	"errors"
 	"strings"
 	"time"
 
-	"github.com/throughline-dev/throughline/pkg/fault"
 	"github.com/throughline-dev/throughline/pkg/source"
 )
 
@@ -17,7 +15,7 @@ const (
 	signaturePrefix = "sha1="
 )
 
-// Open implements source.Webhook.
+// Open implements source.Webhook: any text can be a client secret.
 func (intercom) Open(secrets []string) (source.Verifier, error) {
 	keys, err := source.NewKeyring(secrets...)
 	if err != nil {
@@ -33,15 +31,15 @@ type verifier struct{ keys source.Keyring }
 func (v verifier) Verify(d *source.Delivery, _ time.Time) (int, error) {
 	given, ok := strings.CutPrefix(d.Header.Get(signatureHeader), signaturePrefix)
 	if !ok {
-		return 0, refuse("the header " + signatureHeader + " is missing, or does not start with " + signaturePrefix)
+		return 0, source.Unauthenticated("the header " + signatureHeader + " is missing, or does not start with " + signaturePrefix)
 	}
 	var sum [sha1.Size]byte
 	if !source.DecodeHex(sum[:], given) {
-		return 0, refuse("the header " + signatureHeader + " does not hold the hex of a SHA-1")
+		return 0, source.Unauthenticated("the header " + signatureHeader + " does not hold the hex of a SHA-1")
 	}
 	key, ok := v.keys.MatchHMAC(source.SHA1, source.Signed{Body: d.Body}, func(_ string, mac []byte) bool { return hmac.Equal(sum[:], mac) })
 	if !ok {
-		return 0, refuse("the signature matches no secret")
+		return 0, source.Unauthenticated("the signature matches no secret")
 	}
 	return key, nil
 }
@@ -52,5 +50,3 @@ func (intercom) Sign(d *source.Delivery, secret string, _ time.Time) error {
 	d.Header.Set(signatureHeader, signaturePrefix+hex.EncodeToString(source.HMAC(source.SHA1, secret, source.Signed{Body: d.Body})))
 	return nil
 }
-
-func refuse(why string) error { return fault.Permanent(fault.Unauthenticated, errors.New(why)) }

@@ -2,7 +2,6 @@ package looker
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"iter"
 	"strings"
@@ -13,118 +12,89 @@ import (
 	"github.com/throughline-dev/throughline/pkg/source"
 )
 
-// maxPlanBytes bounds scheduled_plan, because every row's record repeats it.
-const maxPlanBytes = 64 << 10
+// The bounds of what each record repeats, the plan above all, and of all records
+// of one delivery together, which without them could be a thousand times its body.
+const (
+	maxFrameBytes   = 64 << 10
+	maxRecordsBytes = 8 * maxBody
+)
 
-// Split yields one record a row; see the package comment for their form and for
-// what becomes of a delivery without rows. Rows are decoded as they are asked
-// for: only the text of an attachment is held a second time.
+// Split implements source.Webhook. It yields one record a row; see the package
+// comment for their form and for what becomes of a delivery without rows. Only
+// the text of an attachment is held a second time: records are made as they are
+// asked for.
 func (l looker) Split(d *source.Delivery) iter.Seq2[source.Part, error] {
+	top, err := d.JSON()
+	if err != nil || top.Kind() != rawjson.Object {
+		return source.Parts(d, l.Profile().Limits.Events) // rows of System Activity as they are, or no rows at all
+	}
 	return func(yield func(source.Part, error) bool) {
-		top, err := d.JSON()
+		tenant := planHost(top.Get("scheduled_plan"))
+		array, err := rows(top)
+		switch size := len(top.Bytes()); {
+		case err != nil:
+			yield(source.Part{}, err)
+			return
+		case array.Exists():
+		case size > source.MaxRecordBytes:
+			yield(source.Part{}, fault.Permanent(fault.Oversized, fmt.Errorf("%d bytes and %w", size, errNoRows)))
+			return
+		default:
+			yield(source.Part{Value: top.Bytes(), Object: top, Tenant: tenant}, nil)
+			return
+		}
+		frame, err := frameOf(top, array, d.ReceivedAt)
 		if err != nil {
 			yield(source.Part{}, err)
 			return
 		}
-		parts, err := open(top, d)
-		if err != nil {
-			yield(source.Part{}, err)
-			return
-		}
-		if !parts.rows.Exists() {
-			if n := len(top.Bytes()); n > source.MaxRecordBytes {
-				yield(source.Part{}, fault.Permanent(fault.Oversized, fmt.Errorf(
-					"%d bytes that cannot be read row by row, the bound is %d: %s", n, source.MaxRecordBytes, advice)))
-				return
-			}
-			yield(source.Part{Value: top.Bytes(), Object: top, Tenant: parts.tenant}, nil)
-			return
-		}
-		for row, err := range source.Elements(parts.rows, l.Profile().Limits.Events) {
+		for row, err := range source.Elements(array, l.Profile().Limits.Events) {
 			if err != nil {
 				yield(source.Part{}, fmt.Errorf("reading the rows: %w", err))
 				return
 			}
-			if !yield(parts.part(row), nil) {
+			value := make([]byte, 0, len(frame)+len(row.Value)+len("}"))
+			value = append(append(append(value, frame...), row.Value...), '}')
+			if !yield(source.Part{Value: value, Tenant: tenant}, nil) {
 				return
 			}
 		}
 	}
 }
 
-// delivery is a body taken apart; its parts alias the body, except for rows that
-// came as text.
-type delivery struct {
-	kind, plan rawjson.Value
-	rows       rawjson.Value // an array; missing when there are no rows to read
-	bare       bool          // the body is the array: its elements are records already
-	day        string        // UTC day of the receipt
-	tenant     string
-}
-
-// open finds the rows of a body.
-func open(top rawjson.Value, d *source.Delivery) (delivery, error) {
-	out := delivery{day: d.ReceivedAt.UTC().Format(time.DateOnly), tenant: host(d.Header.Get(instanceHeader))}
-	switch top.Kind() {
-	case rawjson.Array:
-		out.rows, out.bare = top, true
-		return out, nil
-	case rawjson.Object:
-	default:
-		return out, fault.Permanent(fault.Malformed, errors.New("the body is neither a JSON object nor an array of rows"))
-	}
-	out.kind, out.plan = top.Get("type"), top.Get("scheduled_plan")
-	if n := len(out.plan.Bytes()); n > maxPlanBytes {
-		return out, fault.Permanent(fault.Oversized, fmt.Errorf("scheduled_plan has %d bytes, the bound is %d", n, maxPlanBytes))
-	}
-	if planHost := host(out.plan.Get("url").Text()); planHost != "" {
-		out.tenant = planHost
-	}
-	var err error
-	out.rows, err = rows(top)
-	return out, err
-}
-
-// part makes a row's record.
-func (p delivery) part(row source.Part) source.Part {
-	row.Tenant = p.tenant
-	if p.bare {
-		return row
-	}
-	orNull := func(part rawjson.Value) []byte {
-		if !part.Exists() {
+// frameOf is what stands before the row in each record of a delivery of these rows.
+func frameOf(top, rows rawjson.Value, receivedAt time.Time) ([]byte, error) {
+	orNull := func(v rawjson.Value) []byte {
+		if !v.Exists() {
 			return []byte("null")
 		}
-		return part.Bytes()
+		return v.Bytes()
 	}
-	kind, plan := orNull(p.kind), orNull(p.plan)
-	out := make([]byte, 0, len(kind)+len(plan)+len(row.Value)+80)
-	out = append(append(out, `{"type":`...), kind...)
-	out = append(append(out, `,"scheduled_plan":`...), plan...)
-	out = append(out, `,"received_on":"`+p.day+`","row":`...)
-	out = append(append(out, row.Value...), '}')
-	return source.Part{Value: out, Tenant: p.tenant}
+	frame := fmt.Appendf(nil, `{"type":%s,"scheduled_plan":%s,"received_on":"%s","row":`,
+		orNull(top.Get("type")), orNull(top.Get("scheduled_plan")), receivedAt.UTC().Format(time.DateOnly))
+	if len(frame) > maxFrameBytes {
+		return nil, fault.Permanent(fault.Oversized, fmt.Errorf("type and scheduled_plan have %d bytes, the bound is %d", len(frame), maxFrameBytes))
+	}
+	n := rows.Len()
+	if size := n*(len(frame)+len("}")) + len(rows.Bytes()); size > maxRecordsBytes {
+		return nil, fault.Permanent(fault.Oversized, fmt.Errorf(
+			"the records of %d rows, which repeat the scheduled_plan, have %d bytes, the bound is %d: schedule fewer rows", n, size, maxRecordsBytes))
+	}
+	return frame, nil
 }
 
 // rows finds a delivery's array of rows: in attachment.data, else in data;
-// missing when it has none that we read.
+// Missing when it has none that we read.
 func rows(top rawjson.Value) (rawjson.Value, error) {
 	attachment, data := top.Get("attachment"), top.Get("data")
 	if attachment.Kind() == rawjson.Object {
 		data = attachment.Get("data")
 	}
-	switch data.Kind() {
-	case rawjson.Array:
+	if data.Kind() == rawjson.Array {
 		return data, nil
-	case rawjson.String:
-		if !saysJSON(attachment.Get("mimetype").Text(), attachment.Get("extension").Text()) {
-			return rawjson.Value{}, nil
-		}
-	default:
-		return rawjson.Value{}, nil
 	}
 	text := bytes.TrimSpace(data.TextBytes())
-	if !bytes.HasPrefix(text, []byte("[")) {
+	if !bytes.HasPrefix(text, []byte("[")) || !saysJSON(attachment.Get("mimetype").Text(), attachment.Get("extension").Text()) {
 		return rawjson.Value{}, nil
 	}
 	// The delivery's scan has held the body against the grammar, not this text.

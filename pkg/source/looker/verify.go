@@ -7,16 +7,13 @@ import (
 	"github.com/throughline-dev/throughline/pkg/source"
 )
 
-// The headers of a delivery. Source: looker-open-source/actions,
-// src/hub/action_request.ts and docs/action_api.md.
-const (
-	tokenHeader    = "X-Looker-Webhook-Token"
-	instanceHeader = "X-Looker-Instance"
-)
+// tokenHeader is the header of a scheduled delivery. Source:
+// looker-open-source/actions, src/hub/action_request.ts and docs/action_api.md.
+const tokenHeader = "X-Looker-Webhook-Token"
 
-// Open implements source.Webhook.
+// Open implements source.Webhook: it refuses what no header can carry.
 func (looker) Open(secrets []string) (source.Verifier, error) {
-	keys, err := source.NewKeyring(secrets...)
+	keys, err := source.NewTokenKeyring(secrets...)
 	if err != nil {
 		return nil, err
 	}
@@ -38,6 +35,7 @@ func (v verifier) Verify(d *source.Delivery, _ time.Time) (int, error) {
 // Sign sets the token header of a scheduled delivery.
 func (looker) Sign(d *source.Delivery, secret string, _ time.Time) error {
 	d.SetUsual("Content-Type", "application/json")
+	d.SetUsual("User-Agent", "LookerOutgoingWebhook/7.3.0") // as that repository's tests have it
 	d.Header.Set(tokenHeader, secret)
 	return nil
 }

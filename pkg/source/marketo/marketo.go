@@ -13,7 +13,10 @@ const (
 // marketo has no state: all that it knows is in its methods.
 type marketo struct{}
 
-var _ source.Signer = marketo{}
+var (
+	_ source.Signer = marketo{}
+	_ source.Lister = marketo{}
+)
 
 // New gives the source.
 func New() source.Webhook { return marketo{} }
@@ -21,8 +24,8 @@ func New() source.Webhook { return marketo{} }
 // Name gives "marketo".
 func (marketo) Name() string { return name }
 
-// Profile bounds a delivery: a page of the activities API has at most 300 elements; the limits
-// leave room for whoever joins a few.
+// Profile bounds a delivery: a page of the activities API has at most 300
+// elements; the limits leave room for whoever joins a few.
 func (marketo) Profile() source.Profile {
 	return source.Profile{
 		Title:        "Marketo",

@@ -32,7 +32,10 @@ const retryAfter = "30"
 
 type zendesk struct{}
 
-var _ source.Signer = zendesk{}
+var (
+	_ source.Signer = zendesk{}
+	_ source.Lister = zendesk{}
+)
 
 // New gives the source. It has no state and any number may exist.
 func New() source.Webhook { return zendesk{} }

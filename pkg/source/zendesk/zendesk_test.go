@@ -41,7 +41,9 @@ func TestSignatureVector(t *testing.T) {
 func TestVerify(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2025, 10, 9, 8, 53, 30, 0, time.UTC)
-	keys, err := New().Open([]string{"our-own-secret", publicTestSecret})
+	_, err := New().Open([]string{"our-own-secret", publicTestSecret})
+	require.ErrorContains(t, err, "secret 2 of 2")
+	keys, err := New().Open([]string{"our-own-secret"})
 	require.NoError(t, err)
 	tests := map[string]struct {
 		timestamp, signature string

@@ -76,8 +76,12 @@ func (b *bench) normalizer() []step {
 		if err := b.ground.freshTopics(ctx); err != nil {
 			return err
 		}
+		events, err := b.accounts.Traffic()
+		if err != nil {
+			return err
+		}
 		return b.ground.fill(ctx, c.Records, func(i int) (*kgo.Record, error) {
-			src, rec, _, err := b.accounts.Raw(i)
+			src, rec, _, err := events.Raw(i)
 			if err != nil {
 				return nil, err
 			}
@@ -160,8 +164,12 @@ func (b *bench) fillEvents(ctx context.Context, n int) error {
 	if err != nil {
 		return err
 	}
+	events, err := b.accounts.Traffic()
+	if err != nil {
+		return err
+	}
 	return b.ground.fill(ctx, n, func(i int) (*kgo.Record, error) {
-		e, err := b.accounts.Event(i)
+		e, err := events.Event(i)
 		if err != nil {
 			return nil, err
 		}

@@ -30,7 +30,7 @@ func TestUsage(t *testing.T) {
 		[]string{"accounts", "list", "--limit", "0"},
 		[]string{"link", "stripe:cus_1"},
 		[]string{"send", "strype", "body.json"},
-		[]string{"send", "stripe"},
+		[]string{"send"},
 		[]string{"send", "stripe", "body.json", "--repeat", "0", "--url", "receiver", "--header", "nonsense"},
 		[]string{"event-types", "--json", "--markdown"},
 		[]string{"topics", "apply", "--partitions", "0"},

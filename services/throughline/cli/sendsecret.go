@@ -5,11 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net/http"
 	"os"
 	"strings"
-
-	"github.com/google/uuid"
 )
 
 // variable is a source's environment variable, as settings.SourceSettings names it.
@@ -55,20 +52,4 @@ func readSecrets(path string) (map[string]string, error) {
 		return nil, fmt.Errorf(`reading the local secrets: %s is not like {"stripe":"…"}: remove it, and `+"`make run`"+` writes it anew`, path)
 	}
 	return secrets, nil
-}
-
-// usualHeaders are those that the vendor sends beside its signature. Nothing
-// here trusts them; they let a proxy's rule or a log meet what it will meet. A
-// source without a case of its own works too.
-func usualHeaders(source string, invocation uuid.UUID) http.Header {
-	h := http.Header{"Content-Type": {"application/json"}, "User-Agent": {"throughline-send"}}
-	switch source {
-	case "stripe":
-		h.Set("Content-Type", "application/json; charset=utf-8")
-		h.Set("User-Agent", "Stripe/1.0 (+https://stripe.com/docs/webhooks)")
-	case "zendesk": // developer.zendesk.com/documentation/webhooks/anatomy-of-a-webhook-request/
-		h.Set("X-Zendesk-Webhook-Id", "01J00000000000000000000000")
-		h.Set("X-Zendesk-Webhook-Invocation-Id", invocation.String())
-	}
-	return h
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"github.com/throughline-dev/throughline/pkg/local/process"
 	"github.com/throughline-dev/throughline/pkg/service"
 	"github.com/throughline-dev/throughline/pkg/settings"
 	"github.com/throughline-dev/throughline/pkg/source/catalog"
@@ -127,16 +128,5 @@ func (c *Command) writeReady(a Addresses) error {
 	if err != nil {
 		return fmt.Errorf("writing the ready file: %w", err)
 	}
-	return replaceFile(c.ReadyFile, append(text, '\n'), 0o644)
-}
-
-func replaceFile(path string, content []byte, mode os.FileMode) error {
-	fresh := path + ".new"
-	if err := os.WriteFile(fresh, content, mode); err != nil {
-		return fmt.Errorf("writing %s: %w", path, err)
-	}
-	if err := os.Rename(fresh, path); err != nil {
-		return fmt.Errorf("writing %s: %w", path, err)
-	}
-	return nil
+	return process.ReplaceFile(c.ReadyFile, append(text, '\n'), 0o644)
 }
