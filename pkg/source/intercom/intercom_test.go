@@ -27,6 +27,8 @@ func TestContract(t *testing.T) {
 
 func FuzzIntercom(f *testing.F) { sourcetest.Fuzz(f, New()) }
 
+func BenchmarkIntercom(b *testing.B) { sourcetest.Bench(b, New()) }
+
 // The vector was computed by two independent tools; Intercom's library has no
 // verifier to compare with.
 func TestSignatureVector(t *testing.T) {

@@ -26,6 +26,8 @@ func TestContract(t *testing.T) {
 
 func FuzzLooker(f *testing.F) { sourcetest.Fuzz(f, looker.New()) }
 
+func BenchmarkLooker(b *testing.B) { sourcetest.Bench(b, looker.New()) }
+
 var received = time.Date(2025, 10, 9, 8, 54, 20, 0, time.UTC)
 
 const plan = `{"scheduled_plan_id":"86213","title":"Account usage","url":"https://acme.looker.com/looks/42","query":{"model":"usage","view":"accounts"}}`
