@@ -33,7 +33,7 @@ func TestEverySourceIsWhole(t *testing.T) {
 		require.NotEmpty(t, s.Profile().Types, "%s names no event types", name)
 		tests, err := os.ReadFile(filepath.Join(dir, name+"_test.go"))
 		require.NoError(t, err)
-		for _, call := range []string{"sourcetest.Run(", "sourcetest.Fuzz("} {
+		for _, call := range []string{"sourcetest.Run(", "sourcetest.Fuzz(", "sourcetest.Bench("} {
 			require.Contains(t, string(tests), call, name)
 		}
 	}

@@ -36,6 +36,8 @@ func TestContract(t *testing.T) {
 
 func FuzzHubSpot(f *testing.F) { sourcetest.Fuzz(f, New()) }
 
+func BenchmarkHubSpot(b *testing.B) { sourcetest.Bench(b, New()) }
+
 func read(t testing.TB, path string) []byte {
 	t.Helper()
 	body, err := os.ReadFile(path)

@@ -27,7 +27,7 @@ func TestContract(t *testing.T) {
 
 func FuzzIntercom(f *testing.F) { sourcetest.Fuzz(f, New()) }
 
-func BenchmarkDescribe(b *testing.B) { sourcetest.Bench(b, New()) }
+func BenchmarkIntercom(b *testing.B) { sourcetest.Bench(b, New()) }
 
 // The vector was computed by two independent tools; Intercom's library has no
 // verifier to compare with.

@@ -32,7 +32,7 @@ func largest() []byte {
 
 func FuzzLooker(f *testing.F) { sourcetest.Fuzz(f, looker.New()) }
 
-func BenchmarkDescribe(b *testing.B) { sourcetest.Bench(b, looker.New()) }
+func BenchmarkLooker(b *testing.B) { sourcetest.Bench(b, looker.New()) }
 
 var received = time.Date(2025, 10, 9, 8, 54, 20, 0, time.UTC)
 

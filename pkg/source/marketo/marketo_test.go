@@ -33,7 +33,7 @@ func TestContract(t *testing.T) {
 
 func FuzzMarketo(f *testing.F) { sourcetest.Fuzz(f, marketo.New()) }
 
-func BenchmarkDescribe(b *testing.B) { sourcetest.Bench(b, marketo.New()) }
+func BenchmarkMarketo(b *testing.B) { sourcetest.Bench(b, marketo.New()) }
 
 var received = time.Date(2025, 10, 9, 8, 53, 40, 0, time.UTC)
 

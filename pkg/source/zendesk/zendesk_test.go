@@ -25,6 +25,8 @@ func TestContract(t *testing.T) {
 
 func FuzzZendesk(f *testing.F) { sourcetest.Fuzz(f, New()) }
 
+func BenchmarkZendesk(b *testing.B) { sourcetest.Bench(b, New()) }
+
 // The vector was computed by two independent tools; no library of the vendor's
 // exists. Its secret is the public one, which is why it verifies only in here.
 const (

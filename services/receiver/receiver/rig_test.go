@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -54,11 +55,11 @@ func newRig(t *testing.T, change func(*Options)) *rig {
 	cluster := streamtest.Fake(t)
 	r := &rig{t: t, cluster: cluster, brokers: cluster.ListenAddrs(), client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}, Timeout: patience}}
 	t.Cleanup(r.client.CloseIdleConnections)
-	r.applyTopics()
 	r.options = Options{Config: testConfig(t), Kafka: stream.Config{Brokers: r.brokers}, Endpoints: allEndpoints(t)}
 	if change != nil {
 		change(&r.options)
 	}
+	r.applyTopics()
 	r.start()
 	return r
 }
@@ -84,7 +85,13 @@ func (r *rig) applyTopics() {
 	client, err := stream.NewClient(stream.Config{Brokers: r.brokers}, stream.Deps{Name: "test"})
 	require.NoError(r.t, err)
 	defer client.Close()
-	_, err = stream.ApplyTopics(r.t.Context(), client, catalog.Names(), stream.TopicOptions{
+	names := catalog.Names()
+	for _, e := range r.options.Endpoints {
+		if name := e.Source.Name(); !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	_, err = stream.ApplyTopics(r.t.Context(), client, names, stream.TopicOptions{
 		Partitions: 1, ReplicationFactor: 1, RawRetention: time.Hour, EventRetention: time.Hour,
 	})
 	require.NoError(r.t, err)
