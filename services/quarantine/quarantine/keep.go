@@ -22,6 +22,7 @@ import (
 	"github.com/throughline-dev/throughline/pkg/postgres"
 	"github.com/throughline-dev/throughline/pkg/quarantine"
 	"github.com/throughline-dev/throughline/pkg/resolve"
+	"github.com/throughline-dev/throughline/pkg/retry"
 	"github.com/throughline-dev/throughline/pkg/service"
 	"github.com/throughline-dev/throughline/pkg/settings"
 	"github.com/throughline-dev/throughline/pkg/source"
@@ -159,7 +160,7 @@ func (k *Keeper) Run(ctx context.Context) error {
 	defer client.Close()
 
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return resolve.Watch(ctx, o.Pool, k.log, k.changed.add) })
+	group.Go(func() error { return resolve.Watch(ctx, o.Pool, &retry.Told{Log: k.log}, k.changed.add) })
 	group.Go(func() error { return k.watchLinks(ctx) })
 	group.Go(func() error { return k.drainOutbox(ctx, client) })
 	group.Go(func() error { return k.gauge(ctx) })
