@@ -40,7 +40,7 @@ func anEvent() AccountEvent {
 	at := time.Date(2025, 10, 9, 8, 53, 20, 672717000, time.UTC)
 	return AccountEvent{
 		AccountID: uuid.MustParse("7f1c1d0e-55b1-4a0e-9d4f-1f3b5a5f0a01"), Type: "invoice.paid", Source: "stripe", SourceEventID: "evt_1",
-		Payload: `{"id":"evt_1","é":"ü"}`, OccurredAt: at, IngestedAt: at.Add(time.Second), Tenant: "acct_1", Delivery: source.Webhook,
+		Payload: `{"id":"evt_1","é":"ü"}`, OccurredAt: at, IngestedAt: at.Add(time.Second), Tenant: "acct_1", Delivery: source.ModeWebhook,
 	}
 }
 

@@ -88,5 +88,6 @@ func (m *keyedMAC) write(text string) {
 // secret is one of a ring's, with the HMAC states of it that are not in use.
 type secret struct {
 	text string
+	sum  [sha256.Size]byte // of text, for comparing it in constant time
 	macs [digests]sync.Pool
 }

@@ -100,7 +100,7 @@ func send(t *testing.T, client *http.Client, url string, p post) (status int, bo
 	}
 	path := "/webhooks/" + p.source
 	d := source.Delivery{Method: http.MethodPost, URL: publicURL + path, Header: http.Header{"Content-Type": {"application/json"}}, Body: []byte(p.body)}
-	src.Sign(&d, p.secret, p.at)
+	require.NoError(t, source.Sign(src, &d, p.secret, p.at))
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url+path, strings.NewReader(p.body))
 	require.NoError(t, err)
 	req.Header = d.Header

@@ -138,7 +138,9 @@ func (l *load) deliver(ctx context.Context, src source.Source, v vendor, d deliv
 func (l *load) post(ctx context.Context, src source.Source, d delivery) int {
 	path := "/webhooks/" + d.source
 	signed := source.Delivery{Method: http.MethodPost, URL: publicURL + path, Header: http.Header{"Content-Type": {"application/json"}}, Body: d.body}
-	src.Sign(&signed, secretOf(d.source), time.Now())
+	if err := source.Sign(src, &signed, secretOf(d.source), time.Now()); err != nil {
+		return 0
+	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, l.url+path, bytes.NewReader(d.body))
 	if err != nil {
 		return 0

@@ -90,7 +90,7 @@ func thirdParty(t *testing.T, p *place) {
 			}
 		})
 	}
-	require.Equal(t, string(source.Backfill), p.deliveryOf("only-a-value"), "how an event without headers came")
+	require.Equal(t, string(source.ModeBackfill), p.deliveryOf("only-a-value"), "how an event without headers came")
 }
 
 // deliveryOf says how an event came, by what the normalizer made of it.

@@ -19,9 +19,11 @@ const (
 )
 
 // New gives the HubSpot source. It holds no state.
-func New() source.Source { return hubspot{} }
+func New() source.Webhook { return hubspot{} }
 
 type hubspot struct{}
+
+var _ source.Signer = hubspot{}
 
 // Name implements source.Source.
 func (hubspot) Name() string { return name }
@@ -42,6 +44,8 @@ func (hubspot) Profile() source.Profile {
 	}
 }
 
-// Reply implements source.Source. HubSpot wants a 2xx within five seconds and
+// Reply implements source.Webhook. HubSpot wants a 2xx within five seconds and
 // retries a 5xx, so the shared answers serve.
-func (hubspot) Reply(outcome error) source.Response { return source.DefaultReply(outcome) }
+func (hubspot) Reply(_ *source.Delivery, outcome error) source.Response {
+	return source.DefaultReply(outcome)
+}

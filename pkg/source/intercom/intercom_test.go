@@ -12,13 +12,14 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/throughline-dev/throughline/pkg/fault"
+	"github.com/throughline-dev/throughline/pkg/rawjson"
 	"github.com/throughline-dev/throughline/pkg/source"
 	"github.com/throughline-dev/throughline/pkg/source/sourcetest"
 )
 
 func TestContract(t *testing.T) {
 	t.Parallel()
-	sourcetest.Run(t, New(), sourcetest.Config{Secret: "intercom-client-secret", TypeField: "topic"})
+	sourcetest.Run(t, New(), sourcetest.Config{Secret: "intercom-client-secret", TypeField: "/topic"})
 }
 
 func FuzzIntercom(f *testing.F) { sourcetest.Fuzz(f, New()) }
@@ -28,11 +29,11 @@ func FuzzIntercom(f *testing.F) { sourcetest.Fuzz(f, New()) }
 func TestSignatureVector(t *testing.T) {
 	t.Parallel()
 	const body = `{"type":"notification_event","app_id":"a86dr8yl","data":{"type":"notification_event_data","item":{"type":"company","id":"531ee472cce572a6ec000006","company_id":"6","name":"Example Co","created_at":1394533506}},"links":{},"id":"notif_0c0ffee0-0000-4000-8000-000000000001","topic":"company.created","delivery_status":"pending","delivery_attempts":1,"delivered_at":0,"first_sent_at":1760000000,"created_at":1760000000,"self":null}`
-	ring, err := source.NewKeyring("intercom-client-secret-vector")
+	keys, err := New().Open([]string{"intercom-client-secret-vector"})
 	require.NoError(t, err)
 	verify := func(header string) error {
 		d := &source.Delivery{Method: http.MethodPost, Header: http.Header{"X-Hub-Signature": {header}}, Body: []byte(body)}
-		_, err := New().Verify(d, ring, time.Now())
+		_, err := keys.Verify(d, time.Now())
 		return err
 	}
 	require.NoError(t, verify("sha1=fa52fec5df550f99d55d80cd78fbec6f96d4543f"))
@@ -61,9 +62,9 @@ func TestHandshake(t *testing.T) {
 
 func TestReply(t *testing.T) {
 	t.Parallel()
-	require.Equal(t, http.StatusTooManyRequests, New().Reply(fault.Transient(fault.Unavailable, errors.New("no broker"))).Status)
-	require.Equal(t, http.StatusTooManyRequests, New().Reply(errors.New("unmarked")).Status)
-	require.Equal(t, http.StatusUnauthorized, New().Reply(fault.Permanent(fault.Unauthenticated, errors.New("no"))).Status)
+	require.Equal(t, http.StatusTooManyRequests, New().Reply(nil, fault.Transient(fault.Unavailable, errors.New("no broker"))).Status)
+	require.Equal(t, http.StatusTooManyRequests, New().Reply(nil, errors.New("unmarked")).Status)
+	require.Equal(t, http.StatusUnauthorized, New().Reply(nil, fault.Permanent(fault.Unauthenticated, errors.New("no"))).Status)
 }
 
 func TestPingIsNoEvent(t *testing.T) {
@@ -73,7 +74,7 @@ func TestPingIsNoEvent(t *testing.T) {
 	for range New().Split(&source.Delivery{Body: body}) {
 		require.Fail(t, "a ping was yielded")
 	}
-	_, err = New().Describe(source.Record{Value: body})
+	_, err = sourcetest.Describe(New(), source.Record{Value: body})
 	require.Equal(t, fault.Unsupported, fault.ReasonOf(err))
 }
 
@@ -81,7 +82,7 @@ func describe(t *testing.T, path string) source.Event {
 	t.Helper()
 	value, err := os.ReadFile(path)
 	require.NoError(t, err)
-	event, err := New().Describe(source.Record{Value: value})
+	event, err := sourcetest.Describe(New(), source.Record{Value: value})
 	require.NoError(t, err)
 	return event
 }
@@ -145,7 +146,7 @@ func TestIdentityAndTime(t *testing.T) {
 		t.Run(title, func(t *testing.T) {
 			t.Parallel()
 			value := `{"topic":"` + tt.topic + `",` + notification + `,"data":{"item":{` + tt.item + `}}}`
-			event, err := New().Describe(source.Record{Value: []byte(value)})
+			event, err := sourcetest.Describe(New(), source.Record{Value: []byte(value)})
 			require.NoError(t, err)
 			require.Equal(t, tt.id, event.ID)
 			require.Equal(t, tt.at, event.OccurredAt.Unix())
@@ -165,7 +166,7 @@ func TestRefusals(t *testing.T) {
 		`{"topic":"conversation.user.replied","app_id":"a","created_at":1760000000}`:     "no id",
 		`{"topic":"company.created","app_id":"a","data":{"item":{"id":"7"}},"id":"n_1"}`: "created_at",
 	} {
-		_, err := New().Describe(source.Record{Value: []byte(value)})
+		_, err := sourcetest.Describe(New(), source.Record{Value: []byte(value)})
 		require.ErrorContains(t, err, why, value)
 		require.Equal(t, fault.Malformed, fault.ReasonOf(err), value)
 	}
@@ -190,7 +191,7 @@ func TestSubject(t *testing.T) {
 		``:                                                  "",
 	}
 	for fragment, want := range tests {
-		require.Equal(t, want, source.SubjectLine(firstLine(fragment)), fragment)
+		require.Equal(t, want, rawjson.SubjectLine(firstLine(fragment)), fragment)
 	}
 }
 
@@ -251,13 +252,15 @@ func TestReferences(t *testing.T) {
 		"own id before theirs": {`"type":"company","id":"c1","company_id":"6"`, []string{"intercom/a:company:6", "intercom/a:company:c1"}},
 		"contacts as an array": {`"type":"conversation","id":7,"contacts":[{"id":"p1"}]`, []string{"intercom/a:contact:p1", "intercom/a:conversation:7"}},
 		"companies of a lead":  {`"type":"lead","id":"p1","companies":{"companies":[{"id":"c1","company_id":"6"}]}`, []string{"intercom/a:company:6", "intercom/a:company:c1", "intercom/a:contact:p1"}},
+		"an external id":       {`"type":"contact","id":"p1","external_id":"7f1c1d0e55b14a0e9d4f1f3b5a5f0a01"`, []string{"intercom/a:contact:p1", "intercom/a:external:7f1c1d0e55b14a0e9d4f1f3b5a5f0a01"}},
+		"an account's id":      {`"type":"contact","id":"p1","external_id":"7F1C1D0E-55b1-4a0e-9d4f-1f3b5a5f0a01"`, []string{"intercom/a:contact:p1", "intercom:account_uuid:7f1c1d0e-55b1-4a0e-9d4f-1f3b5a5f0a01"}},
 		"nothing":              {`"type":"admin","id":"1","email":"ana@throughline.example"`, nil},
 	}
 	for title, tt := range tests {
 		t.Run(title, func(t *testing.T) {
 			t.Parallel()
 			value := `{"topic":"x.y","app_id":"a","id":"n","created_at":1760000000,"data":{"item":{` + tt.item + `}}}`
-			event, err := New().Describe(source.Record{Value: []byte(value)})
+			event, err := sourcetest.Describe(New(), source.Record{Value: []byte(value)})
 			require.NoError(t, err)
 			var got []string
 			for _, ref := range event.References {

@@ -3,7 +3,6 @@ package intercom
 import (
 	"strings"
 
-	"github.com/google/uuid"
 	"github.com/tidwall/gjson"
 
 	"github.com/throughline-dev/throughline/pkg/source"
@@ -121,7 +120,7 @@ func addCompany(refs *source.References, company gjson.Result) {
 }
 
 func addExternal(refs *source.References, id string) {
-	if uuid.Validate(id) == nil {
+	if _, ok := source.UUID(id); ok {
 		refs.Add(source.KindAccountUUID, id)
 		return
 	}

@@ -6,7 +6,7 @@ import (
 	"golang.org/x/net/html"
 	"golang.org/x/net/html/atom"
 
-	"github.com/throughline-dev/throughline/pkg/source"
+	"github.com/throughline-dev/throughline/pkg/rawjson"
 )
 
 // subject is the line that a person would read, on the event that opens a
@@ -24,7 +24,7 @@ func subject(topic string, item *object) string {
 		texts = []string{text(in(item.ticketAttributes, "_default_title_")), text(in(item.ticketAttributes, "_default_description_"))}
 	}
 	for _, fragment := range texts {
-		if line := source.SubjectLine(firstLine(fragment)); line != "" {
+		if line := rawjson.SubjectLine(firstLine(fragment)); line != "" {
 			return line
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"crypto/hmac"
 	"encoding/hex"
 	"errors"
-	"net/http"
 	"strings"
 	"time"
 
@@ -17,9 +16,20 @@ const (
 	signaturePrefix = "sha1="
 )
 
+// Open implements source.Webhook.
+func (intercom) Open(secrets []string) (source.Verifier, error) {
+	keys, err := source.NewKeyring(secrets...)
+	if err != nil {
+		return nil, err
+	}
+	return verifier{keys}, nil
+}
+
+type verifier struct{ keys source.Keyring }
+
 // Verify takes a signature of any secret of the ring. now is not used: the
 // scheme signs no time.
-func (intercom) Verify(d *source.Delivery, keys source.Keyring, _ time.Time) (int, error) {
+func (v verifier) Verify(d *source.Delivery, _ time.Time) (int, error) {
 	given, ok := strings.CutPrefix(d.Header.Get(signatureHeader), signaturePrefix)
 	if !ok {
 		return 0, refuse("the header " + signatureHeader + " is missing, or does not start with " + signaturePrefix)
@@ -28,7 +38,7 @@ func (intercom) Verify(d *source.Delivery, keys source.Keyring, _ time.Time) (in
 	if err != nil {
 		return 0, refuse("the header " + signatureHeader + " does not hold hex digits")
 	}
-	key, ok := keys.MatchHMAC(source.SHA1, source.Signed{Body: d.Body}, func(_ string, mac []byte) bool { return hmac.Equal(sum, mac) })
+	key, ok := v.keys.MatchHMAC(source.SHA1, source.Signed{Body: d.Body}, func(_ string, mac []byte) bool { return hmac.Equal(sum, mac) })
 	if !ok {
 		return 0, refuse("the signature matches no secret")
 	}
@@ -36,11 +46,10 @@ func (intercom) Verify(d *source.Delivery, keys source.Keyring, _ time.Time) (in
 }
 
 // Sign sets the signature header; now is not used.
-func (intercom) Sign(d *source.Delivery, secret string, _ time.Time) {
-	if d.Header == nil {
-		d.Header = http.Header{}
-	}
+func (intercom) Sign(d *source.Delivery, secret string, _ time.Time) error {
+	d.SetUsual("Content-Type", "application/json")
 	d.Header.Set(signatureHeader, signaturePrefix+hex.EncodeToString(source.HMAC(source.SHA1, secret, source.Signed{Body: d.Body})))
+	return nil
 }
 
 func refuse(why string) error { return fault.Permanent(fault.Unauthenticated, errors.New(why)) }

@@ -120,10 +120,7 @@ func references(tenant string, columns []column) []source.Reference {
 			if id == "" || !c.pointsAt(kind) {
 				continue
 			}
-			if kind == source.KindDomain {
-				id = domain(id)
-			}
-			refs.Add(kind, id) // which also holds an e-mail address and a UUID to its form
+			refs.Add(kind, id) // which also holds an address, a domain and a UUID to its form
 		}
 	}
 	return refs.List()
@@ -148,13 +145,4 @@ func (c column) pointsAt(kind string) bool {
 		return c.field == "domain" || strings.HasSuffix(c.field, "_domain") || c.field == "website"
 	}
 	return false
-}
-
-// domain is the host of a web address or a bare domain, or "".
-func domain(address string) string {
-	name := strings.TrimPrefix(strings.Trim(host(address), "."), "www.")
-	if !strings.Contains(name, ".") || strings.ContainsAny(name, " @") {
-		return ""
-	}
-	return name
 }

@@ -31,7 +31,7 @@ func (looker) Describe(r source.Record) (source.Event, error) {
 	case wrapped && planned:
 		return describeWrapped(plan, row, top["received_on"], r)
 	case attached || planned:
-		if found, err := rows([]byte(top["attachment"].Raw), []byte(top["data"].Raw)); err == nil && found != nil {
+		if found, err := rows(r.Object); err == nil && found.Exists() {
 			return source.Event{}, malformed("this is a whole delivery: post it to the receiver, which makes a record of each row")
 		}
 		return source.Event{}, fault.Permanent(fault.Unsupported, fmt.Errorf(

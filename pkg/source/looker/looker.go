@@ -19,8 +19,10 @@ const (
 // looker has no state: all that it knows is in its methods.
 type looker struct{}
 
+var _ source.Signer = looker{}
+
 // New gives the source.
-func New() source.Source { return looker{} }
+func New() source.Webhook { return looker{} }
 
 // Name gives "looker".
 func (looker) Name() string { return name }
@@ -35,13 +37,14 @@ func (looker) Profile() source.Profile {
 		Limits:       source.Limits{BodyBytes: maxBody, Events: 50_000},
 		Kinds:        []source.Kind{{Name: kindAccount}, {Name: kindGroup}, {Name: kindUser}},
 		Types:        eventTypes(),
+		Transcodes:   true,
 		NeverRetries: true,
 	}
 }
 
 // Reply wraps the usual answer in what Looker reads: success, and for a failure
 // the message that it shows to the schedule's owner.
-func (looker) Reply(outcome error) source.Response {
+func (looker) Reply(_ *source.Delivery, outcome error) source.Response {
 	if outcome == nil {
 		return source.Response{Status: http.StatusOK, Body: []byte(`{"looker":{"success":true}}`)}
 	}

@@ -21,7 +21,7 @@ import (
 
 func TestContract(t *testing.T) {
 	t.Parallel()
-	sourcetest.Run(t, looker.New(), sourcetest.Config{Secret: "looker-webhook-token", BareToken: true, OwnBytes: true})
+	sourcetest.Run(t, looker.New(), sourcetest.Config{Secret: "looker-webhook-token", BareToken: true})
 }
 
 func FuzzLooker(f *testing.F) { sourcetest.Fuzz(f, looker.New()) }
@@ -36,7 +36,7 @@ func split(body string, header http.Header, at time.Time) (records []source.Reco
 		if err != nil {
 			return records, err
 		}
-		records = append(records, r)
+		records = append(records, source.Record{Value: r.Value, Tenant: r.Tenant, ReceivedAt: at})
 	}
 	return records, nil
 }
@@ -48,21 +48,21 @@ func one(t *testing.T, row string, at time.Time) source.Event {
 	require.NoError(t, err)
 	require.Len(t, records, 1)
 	require.NoError(t, source.CheckJSON(records[0].Value))
-	event, err := looker.New().Describe(records[0])
+	event, err := sourcetest.Describe(looker.New(), records[0])
 	require.NoError(t, err)
 	return event
 }
 
 func TestActionToken(t *testing.T) {
 	t.Parallel()
-	ring, err := source.NewKeyring("the-token")
+	keys, err := looker.New().Open([]string{"the-token"})
 	require.NoError(t, err)
 	for header, ok := range map[string]bool{
 		`Token token="the-token"`: true, `token token="the-token"`: true, `Token token="the-token" `: true,
 		`Token token="the-token", x`: false, `Token token=the-token`: false, `Token token="`: false,
 		`Token token=""`: false, `Bearer the-token`: false, ``: false, `Token token="the-token`: false,
 	} {
-		_, err := looker.New().Verify(&source.Delivery{Header: http.Header{"Authorization": {header}}}, ring, received)
+		_, err := keys.Verify(&source.Delivery{Header: http.Header{"Authorization": {header}}}, received)
 		require.Equal(t, ok, err == nil, header)
 		if !ok {
 			require.Equal(t, fault.Unauthenticated, fault.ReasonOf(err), header)
@@ -104,9 +104,9 @@ func TestRecordKeepsItsDay(t *testing.T) {
 	t.Parallel()
 	records, err := split(`{"scheduled_plan":`+plan+`,"attachment":{"data":[{"n":1}]}}`, nil, received)
 	require.NoError(t, err)
-	first, err := looker.New().Describe(records[0])
+	first, err := sourcetest.Describe(looker.New(), records[0])
 	require.NoError(t, err)
-	again, err := looker.New().Describe(source.Record{Value: records[0].Value, ReceivedAt: received.Add(365 * 24 * time.Hour)})
+	again, err := sourcetest.Describe(looker.New(), source.Record{Value: records[0].Value, ReceivedAt: received.Add(365 * 24 * time.Hour)})
 	require.NoError(t, err)
 	require.Equal(t, first.ID, again.ID)
 	require.Equal(t, received.Truncate(24*time.Hour), again.OccurredAt)
@@ -154,12 +154,12 @@ func TestSystemActivityIsOneHoweverItCame(t *testing.T) {
 	require.NoError(t, err)
 	records, err := split(string(body), nil, received)
 	require.NoError(t, err)
-	sent, err := looker.New().Describe(records[0])
+	sent, err := sourcetest.Describe(looker.New(), records[0])
 	require.NoError(t, err)
 
 	row, err := os.ReadFile(filepath.Join("testdata", "records", "history_row.json"))
 	require.NoError(t, err)
-	polled, err := looker.New().Describe(source.Record{Value: row, Tenant: "https://Acme.looker.com:19999", ReceivedAt: received})
+	polled, err := sourcetest.Describe(looker.New(), source.Record{Value: row, Tenant: "https://Acme.looker.com:19999", ReceivedAt: received})
 	require.NoError(t, err)
 	require.Equal(t, "acme.looker.com:history:1000231", polled.ID)
 	require.Equal(t, polled.ID, sent.ID)
@@ -219,7 +219,7 @@ func TestSplitRefuses(t *testing.T) {
 		"a large csv":        {`{"attachment":{"extension":"csv","data":"` + large + `"}}`, fault.Oversized, "JSON — Simple"},
 		"a large plan":       {`{"scheduled_plan":"` + large + `","attachment":{"data":[{}]}}`, fault.Oversized, "scheduled_plan"},
 		"a text":             {`"rows"`, fault.Malformed, "neither"},
-		"an unclosed object": {`{"attachment":{"data":[{}]}`, fault.Malformed, "reading"},
+		"an unclosed object": {`{"attachment":{"data":[{}]}`, fault.Malformed, "not valid JSON"},
 		"too many rows":      {`{"attachment":{"data":[` + strings.Repeat("{},", 50_000) + `{}]}}`, fault.Oversized, "50000"},
 	}
 	for name, tt := range tests {
@@ -250,7 +250,7 @@ func TestDescribeRefuses(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, err := looker.New().Describe(source.Record{Value: []byte(tt.value), ReceivedAt: received})
+			_, err := sourcetest.Describe(looker.New(), source.Record{Value: []byte(tt.value), ReceivedAt: received})
 			require.ErrorContains(t, err, tt.says)
 			require.Equal(t, tt.reason, fault.ReasonOf(err))
 		})
@@ -259,11 +259,11 @@ func TestDescribeRefuses(t *testing.T) {
 
 func TestReply(t *testing.T) {
 	t.Parallel()
-	require.JSONEq(t, `{"looker":{"success":true}}`, string(looker.New().Reply(nil).Body))
-	refused := looker.New().Reply(fault.Permanent(fault.Malformed, fmt.Errorf("no rows")))
+	require.JSONEq(t, `{"looker":{"success":true}}`, string(looker.New().Reply(nil, nil).Body))
+	refused := looker.New().Reply(nil, fault.Permanent(fault.Malformed, fmt.Errorf("no rows")))
 	require.Equal(t, http.StatusBadRequest, refused.Status)
 	require.JSONEq(t, `{"looker":{"success":false,"message":"no rows","error":"malformed"}}`, string(refused.Body))
-	again := looker.New().Reply(fault.Transient(fault.Unavailable, fmt.Errorf("broker 10.0.0.7")))
+	again := looker.New().Reply(nil, fault.Transient(fault.Unavailable, fmt.Errorf("broker 10.0.0.7")))
 	require.Equal(t, http.StatusServiceUnavailable, again.Status)
 	require.NotContains(t, string(again.Body), "10.0.0.7")
 }

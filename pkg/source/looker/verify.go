@@ -14,19 +14,32 @@ const (
 	instanceHeader = "X-Looker-Instance"
 )
 
+// Open implements source.Webhook.
+func (looker) Open(secrets []string) (source.Verifier, error) {
+	keys, err := source.NewKeyring(secrets...)
+	if err != nil {
+		return nil, err
+	}
+	return verifier{keys}, nil
+}
+
+type verifier struct{ keys source.Keyring }
+
 // Verify compares the token. Looker signs nothing, so neither the body nor the
 // time is covered: only identity stops a replay.
-func (looker) Verify(d *source.Delivery, keys source.Keyring, _ time.Time) (int, error) {
+func (v verifier) Verify(d *source.Delivery, _ time.Time) (int, error) {
 	if _, ok := d.Header[tokenHeader]; ok {
-		return source.VerifyToken(keys, d.Header.Get(tokenHeader), "the "+tokenHeader+" header")
+		return v.keys.MatchToken(d.Header.Get(tokenHeader), "the "+tokenHeader+" header")
 	}
-	return source.VerifyToken(keys, actionToken(d.Header.Get("Authorization")),
+	return v.keys.MatchToken(actionToken(d.Header.Get("Authorization")),
 		`the token (X-Looker-Webhook-Token, or Authorization: Token token="…")`)
 }
 
 // Sign sets the token header of a scheduled delivery.
-func (looker) Sign(d *source.Delivery, secret string, _ time.Time) {
+func (looker) Sign(d *source.Delivery, secret string, _ time.Time) error {
+	d.SetUsual("Content-Type", "application/json")
 	d.Header.Set(tokenHeader, secret)
+	return nil
 }
 
 // actionToken is the token of an action's Authorization header, or "".

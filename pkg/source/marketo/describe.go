@@ -20,7 +20,7 @@ func (marketo) Describe(r source.Record) (source.Event, error) {
 	b := read(r.Value)
 	switch {
 	case b.success.Type == gjson.False && b.activityType == "":
-		return source.Event{}, apiError(b.errors)
+		return source.Event{}, apiError(b.errors.Get("0.code").String(), b.errors.Get("0.message").String())
 	case b.result.IsArray() || b.success.IsBool() && b.request != "" && b.activityType == "":
 		return source.Event{}, errPage()
 	}

@@ -23,7 +23,7 @@ func TestContract(t *testing.T) {
 		Header:        http.Header{marketo.TenantHeader: {"123-ABC-456"}},
 		BareToken:     true,
 		OutsideTenant: true,
-		TypeField:     "activityTypeId",
+		TypeField:     "/activityTypeId",
 		UnknownType:   "100042",
 		Wrap: func(elements [][]byte) []byte {
 			page := append([]byte(`{"requestId":"24fd#1","success":true,"result":[`), bytes.Join(elements, []byte(","))...)
@@ -39,7 +39,7 @@ var received = time.Date(2025, 10, 9, 8, 53, 40, 0, time.UTC)
 func describe(t *testing.T, value, tenant string) (source.Event, error) {
 	t.Helper()
 	require.NoError(t, source.CheckJSON([]byte(value)))
-	return marketo.New().Describe(source.Record{Value: []byte(value), Tenant: tenant, ReceivedAt: received})
+	return sourcetest.Describe(marketo.New(), source.Record{Value: []byte(value), Tenant: tenant, ReceivedAt: received})
 }
 
 func TestCallTime(t *testing.T) {
@@ -158,7 +158,7 @@ func TestSplitPages(t *testing.T) {
 			if err != nil {
 				return records, err
 			}
-			records = append(records, r)
+			records = append(records, source.Record{Value: r.Value, Tenant: r.Tenant, ReceivedAt: received})
 		}
 		return records, nil
 	}
@@ -180,5 +180,5 @@ func TestSplitPages(t *testing.T) {
 
 func TestReplyIsNeverEmpty(t *testing.T) {
 	t.Parallel()
-	require.Equal(t, `{"ok":true}`, string(marketo.New().Reply(nil).Body))
+	require.Equal(t, `{"ok":true}`, string(marketo.New().Reply(nil, nil).Body))
 }

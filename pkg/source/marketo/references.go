@@ -65,13 +65,7 @@ func (b *body) point(field string, value gjson.Result) {
 	if id == "" {
 		return
 	}
-	switch kind := pointerKind(field); kind {
-	case "":
-	case source.KindDomain:
-		if host := domain(id); host != "" {
-			b.pointers = append(b.pointers, pointer{kind, host})
-		}
-	default:
+	if kind := pointerKind(field); kind != "" {
 		b.pointers = append(b.pointers, pointer{kind, id})
 	}
 }
@@ -98,19 +92,4 @@ func pointerKind(field string) string {
 		return source.KindDomain
 	}
 	return ""
-}
-
-// domain is the host of a web address, with or without its scheme, or "".
-func domain(address string) string {
-	if _, rest, ok := strings.Cut(address, "://"); ok {
-		address = rest
-	}
-	if end := strings.IndexAny(address, "/?#:"); end >= 0 {
-		address = address[:end]
-	}
-	address = strings.TrimPrefix(strings.Trim(strings.ToLower(address), "."), "www.")
-	if !strings.Contains(address, ".") || strings.ContainsAny(address, " @") {
-		return ""
-	}
-	return address
 }

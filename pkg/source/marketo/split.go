@@ -6,69 +6,52 @@ import (
 	"iter"
 	"strings"
 
-	"github.com/tidwall/gjson"
-
 	"github.com/throughline-dev/throughline/pkg/fault"
+	"github.com/throughline-dev/throughline/pkg/rawjson"
 	"github.com/throughline-dev/throughline/pkg/source"
 )
 
 // Split yields a call's body whole, each element of an activities page's result,
 // or each element of an array of either. A page without result has no events; an
 // error answer of the API is refused.
-func (m marketo) Split(d *source.Delivery) iter.Seq2[source.Record, error] {
-	return func(yield func(source.Record, error) bool) {
-		events, err := elements(d.Body)
+func (m marketo) Split(d *source.Delivery) iter.Seq2[source.Part, error] {
+	return func(yield func(source.Part, error) bool) {
+		top, err := d.JSON()
 		if err != nil {
-			yield(source.Record{}, err)
+			yield(source.Part{}, err)
 			return
 		}
-		if events == nil {
+		parts := source.Parts(d, m.Profile().Limits.Events)
+		switch result, success := top.Get("result"), top.Get("success"); {
+		case success.Kind() == rawjson.Bool && !success.Bool():
+			yield(source.Part{}, apiError(firstError(top.Get("errors"))))
 			return
+		case result.Kind() == rawjson.Array:
+			parts = source.Elements(result, m.Profile().Limits.Events)
+		case success.Bool() && top.Get("requestId").Exists():
+			return // few or no results are usual while moreResult is true
 		}
 		tenant := strings.TrimSpace(d.Header.Get(TenantHeader))
-		for element, err := range source.Elements(events, m.Profile().Limits.Events) {
-			if err != nil {
-				yield(source.Record{}, err)
-				return
-			}
-			if !yield(m.record(element, tenant, d), nil) {
+		for part, err := range parts {
+			part.Tenant = tenant
+			if !yield(part, err) || err != nil {
 				return
 			}
 		}
 	}
 }
 
-// record gives an element its key and tenant; one that Describe refuses has no
-// key and goes to quarantine by itself.
-func (m marketo) record(element []byte, tenant string, d *source.Delivery) source.Record {
-	r := source.Record{Value: element, Tenant: tenant, Mode: source.Webhook, ReceivedAt: d.ReceivedAt}
-	if event, err := m.Describe(r); err == nil {
-		r.Tenant, r.Key = event.Tenant, source.RecordKey(event.References, event.ID)
+// firstError gives the code and the message of an error answer's first error.
+func firstError(errs rawjson.Value) (code, message string) {
+	for _, first := range errs.Elements() {
+		return first.Get("code").Literal(), first.Get("message").Literal()
 	}
-	return r
-}
-
-// elements finds the part of a body that holds its events: the result of a page,
-// else the body. nil: a page without events.
-func elements(body []byte) ([]byte, error) {
-	found := gjson.GetManyBytes(body, "result", "success", "requestId")
-	result, success, request := found[0], found[1], found[2]
-	switch {
-	case success.Type == gjson.False:
-		return nil, apiError(gjson.GetBytes(body, "errors"))
-	case result.IsArray() && result.Index > 0:
-		end := result.Index + len(result.Raw)
-		return body[result.Index:end:end], nil
-	case success.Type == gjson.True && request.Exists():
-		return nil, nil // few or no results are usual while moreResult is true
-	}
-	return body, nil
+	return "", ""
 }
 
 // apiError says what an answer with success:false is. Marketo sends them with
 // HTTP 200, so a job that does not look will publish them.
-func apiError(errs gjson.Result) error {
-	code, message := errs.Get("0.code").String(), errs.Get("0.message").String()
+func apiError(code, message string) error {
 	return fault.Permanent(fault.Malformed, fmt.Errorf(
 		"this is an error answer of Marketo's API (code %.20q: %.80q), not events: make the call again", code, message))
 }

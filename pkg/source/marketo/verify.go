@@ -14,13 +14,26 @@ const TokenHeader = "X-Throughline-Token"
 // for bodies that do not.
 const TenantHeader = "X-Throughline-Tenant"
 
+// Open implements source.Webhook.
+func (marketo) Open(secrets []string) (source.Verifier, error) {
+	keys, err := source.NewKeyring(secrets...)
+	if err != nil {
+		return nil, err
+	}
+	return verifier{keys}, nil
+}
+
+type verifier struct{ keys source.Keyring }
+
 // Verify compares the token header. Marketo signs nothing, so neither the body
 // nor the time is covered: only identity stops a replay.
-func (marketo) Verify(d *source.Delivery, keys source.Keyring, _ time.Time) (int, error) {
-	return source.VerifyToken(keys, d.Header.Get(TokenHeader), "the "+TokenHeader+" header")
+func (v verifier) Verify(d *source.Delivery, _ time.Time) (int, error) {
+	return v.keys.MatchToken(d.Header.Get(TokenHeader), "the "+TokenHeader+" header")
 }
 
 // Sign sets the token header.
-func (marketo) Sign(d *source.Delivery, secret string, _ time.Time) {
+func (marketo) Sign(d *source.Delivery, secret string, _ time.Time) error {
+	d.SetUsual("Content-Type", "application/json")
 	d.Header.Set(TokenHeader, secret)
+	return nil
 }

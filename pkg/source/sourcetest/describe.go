@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"github.com/tidwall/gjson"
 
 	"github.com/throughline-dev/throughline/pkg/fault"
 	"github.com/throughline-dev/throughline/pkg/source"
@@ -50,34 +49,21 @@ func (s *suite) checkProfile(t require.TestingT) {
 
 // describe is what the normalizer does with a record.
 func (s *suite) describe(r source.Record) (source.Event, error) {
-	if err := source.CheckJSON(r.Value); err != nil {
-		return source.Event{}, err
-	}
-	event, err := s.src.Describe(s.received(r))
-	if err != nil {
-		return source.Event{}, err
-	}
-	return event, source.CheckEvent(event, s.cfg.Now)
+	_, event, err := source.Keyed(s.src, s.received(r))
+	return event, err
 }
 
 // requireSound describes r if the normalizer would, and demands what holds for
 // any input: no panic, the same twice, Permanent refusals, bounded references.
 func (s *suite) requireSound(t require.TestingT, r source.Record) {
-	if source.CheckJSON(r.Value) != nil {
-		return
-	}
-	r = s.received(r)
-	event, err := s.src.Describe(r)
-	again, againErr := s.src.Describe(r)
+	event, err := s.describe(r)
+	again, againErr := s.describe(r)
 	require.Equal(t, event, again, "described twice")
 	if err != nil {
 		requirePermanent(t, err)
 		require.EqualError(t, againErr, err.Error())
 		require.Less(t, len(err.Error()), 1_000, "a refusal that quotes the event")
 		return
-	}
-	if err := source.CheckEvent(event, s.cfg.Now); err != nil {
-		requirePermanent(t, err)
 	}
 	require.LessOrEqual(t, len(event.References), source.MaxReferences)
 	for _, ref := range event.References {
@@ -130,15 +116,15 @@ func (s *suite) checkIdentity(t require.TestingT) {
 			continue
 		}
 		others := map[string]source.Record{
-			"by poll":      {Value: r.Value, Key: r.Key, Tenant: r.Tenant, Mode: source.Poll, ReceivedAt: s.cfg.Now},
+			"by poll":      {Value: r.Value, Key: r.Key, Tenant: r.Tenant, Mode: source.ModePoll, ReceivedAt: s.cfg.Now},
 			"without key":  {Value: r.Value, Tenant: r.Tenant, ReceivedAt: s.cfg.Now},
-			"a year later": {Value: r.Value, Key: r.Key, Tenant: r.Tenant, Mode: source.Replay, ReceivedAt: s.cfg.Now.Add(365 * 24 * time.Hour)},
+			"a year later": {Value: r.Value, Key: r.Key, Tenant: r.Tenant, Mode: source.ModeReplay, ReceivedAt: s.cfg.Now.Add(365 * 24 * time.Hour)},
 		}
 		if !s.cfg.OutsideTenant {
 			others["a bare value"] = source.Record{Value: r.Value, ReceivedAt: s.cfg.Now}
 		}
 		for how, other := range others {
-			got, err := s.src.Describe(other)
+			_, got, err := source.Keyed(s.src, other)
 			require.NoError(t, err, how)
 			require.Equal(t, want.ID, got.ID, how)
 			require.Equal(t, want.Type, got.Type, how)
@@ -154,11 +140,8 @@ func (s *suite) checkUnknownType(t require.TestingT) {
 		return
 	}
 	value := s.element(t).Value
-	field := gjson.GetBytes(value, s.cfg.TypeField)
-	require.True(t, field.Exists() && field.Index > 0, "no %s in %s", s.cfg.TypeField, value)
-	changed := append([]byte(nil), value[:field.Index]...)
-	changed = append(changed, s.cfg.UnknownType...)
-	changed = append(changed, value[field.Index+len(field.Raw):]...)
+	changed, ok := replaced(value, s.cfg.TypeField, json.RawMessage(s.cfg.UnknownType))
+	require.True(t, ok, "no %s in %s", s.cfg.TypeField, value)
 	event, err := s.describe(source.Record{Value: changed})
 	require.NoError(t, err, "an unknown vendor type was dropped")
 	require.Equal(t, source.TypeName(event.Type), event.Type)
@@ -166,24 +149,28 @@ func (s *suite) checkUnknownType(t require.TestingT) {
 }
 
 func (s *suite) checkReply(t require.TestingT) {
-	content := s.src.Reply(nil)
+	content := s.reply(nil)
 	require.True(t, content.Status >= 200 && content.Status < 300, "nil: %d", content.Status)
 	requireJSONOrEmpty(t, content)
 	for _, reason := range fault.Reasons() {
-		again := s.src.Reply(fault.Transient(reason, errors.New("broker 10.0.0.7 is away")))
+		again := s.reply(fault.Transient(reason, errors.New("broker 10.0.0.7 is away")))
 		require.False(t, again.Status >= 200 && again.Status < 300, "transient %s: %d", reason, again.Status)
 		require.GreaterOrEqual(t, again.Status, 400, "transient %s", reason)
 		require.NotEqual(t, http.StatusGone, again.Status, "410 ends a subscription")
 		require.NotContains(t, string(again.Body), "10.0.0.7", "what is broken inside stays inside")
 		requireJSONOrEmpty(t, again)
 
-		stop := s.src.Reply(fault.Permanent(reason, errors.New("no use")))
+		stop := s.reply(fault.Permanent(reason, errors.New("no use")))
 		require.True(t, stop.Status >= 400 && stop.Status < 500, "permanent %s: %d", reason, stop.Status)
 		require.NotContains(t, []int{http.StatusGone, http.StatusTooManyRequests}, stop.Status, "permanent %s", reason)
 		requireJSONOrEmpty(t, stop)
 	}
-	unmarked := s.src.Reply(errors.New("nobody classified this"))
+	unmarked := s.reply(errors.New("nobody classified this"))
 	require.GreaterOrEqual(t, unmarked.Status, 400, "unmarked counts as transient")
+}
+
+func (s *suite) reply(outcome error) source.Response {
+	return s.src.Reply(s.delivery(s.deliveries[0].body), outcome)
 }
 
 func requireJSONOrEmpty(t require.TestingT, r source.Response) {

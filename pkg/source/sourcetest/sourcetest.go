@@ -20,8 +20,9 @@ var update = flag.Bool("update", false, "write the golden files instead of compa
 
 // Config says what the suite cannot see from outside. Only Secret is needed.
 type Config struct {
-	// Secret signs the deliveries.
-	Secret string
+	// Secret signs the deliveries. OtherSecret is any other of the same form; ""
+	// is one for vendors that take any text.
+	Secret, OtherSecret string
 	// Dir holds the deliveries; "" is testdata.
 	Dir string
 	// Now is the receiver's clock, in whole seconds; zero is a minute after
@@ -35,12 +36,9 @@ type Config struct {
 	Unsigned []string
 	// BareToken: the secret itself is sent, so the body is not covered.
 	BareToken bool
-	// OwnBytes: Split makes its records' bytes (Looker's rows), so they are not
-	// a part of the body.
-	OwnBytes bool
 	// OutsideTenant: the event does not say its tenant, and its identity needs it.
 	OutsideTenant bool
-	// TypeField is the gjson path of the vendor's type in a record, or "" when
+	// TypeField is the JSON pointer to the vendor's type in a record, or "" when
 	// there is none; UnknownType is a JSON value of it that no source names,
 	// "" for the text never.seen_before.
 	TypeField   string
@@ -50,9 +48,9 @@ type Config struct {
 	Wrap func(elements [][]byte) []byte
 }
 
-// Run holds src against the contract of source.Source. It runs in the source's
-// own folder, where go test starts it.
-func Run(t *testing.T, src source.Source, cfg Config) {
+// Run holds src, which must be a source.Signer too, against the contract of
+// source.Webhook. It runs in the source's own folder, where go test starts it.
+func Run(t *testing.T, src source.Webhook, cfg Config) {
 	t.Helper()
 	s := newSuite(t, src, cfg)
 	for _, c := range s.deliveries {
@@ -64,7 +62,7 @@ func Run(t *testing.T, src source.Source, cfg Config) {
 	for _, c := range s.records {
 		t.Run("golden/records/"+c.name, func(t *testing.T) {
 			t.Parallel()
-			s.golden(t, c, goldenFile{Records: []goldenRecord{s.readRecord(source.Record{Value: c.body}, nil)}})
+			s.golden(t, c, goldenFile{Records: []goldenRecord{s.readRecord(s.received(source.Record{Value: c.body}), nil)}})
 		})
 	}
 	for _, c := range checks() {
@@ -78,7 +76,7 @@ func Run(t *testing.T, src source.Source, cfg Config) {
 // Fuzz feeds src arbitrary bodies, starting from testdata: whatever comes,
 // nothing panics, every refusal is Permanent, and what is described is the same
 // twice. Call it from the source's own fuzz target.
-func Fuzz(f *testing.F, src source.Source) {
+func Fuzz(f *testing.F, src source.Webhook) {
 	f.Helper()
 	s := newSuite(f, src, Config{Secret: "whsec_for_the_fuzzer"})
 	for _, c := range append(s.deliveries, s.records...) {
@@ -91,12 +89,12 @@ func Fuzz(f *testing.F, src source.Source) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		for record, err := range src.Split(s.delivery(body)) {
+		for part, err := range src.Split(s.delivery(body)) {
 			if err != nil {
 				requirePermanent(t, err)
 				break
 			}
-			s.requireSound(t, record)
+			s.requireSound(t, s.record(part))
 		}
 		s.requireSound(t, source.Record{Value: body})
 	})
@@ -104,7 +102,7 @@ func Fuzz(f *testing.F, src source.Source) {
 
 // suite is one source with its deliveries read.
 type suite struct {
-	src        source.Source
+	src        source.Webhook
 	cfg        Config
 	deliveries []file
 	records    []file
@@ -127,7 +125,7 @@ func checks() []check {
 	return append(append(verifyChecks(), splitChecks()...), describeChecks()...)
 }
 
-func newSuite(t testing.TB, src source.Source, cfg Config) *suite {
+func newSuite(t testing.TB, src source.Webhook, cfg Config) *suite {
 	t.Helper()
 	require.NotEmpty(t, strings.TrimSpace(cfg.Secret), "Config.Secret")
 	if cfg.Dir == "" {
@@ -138,6 +136,9 @@ func newSuite(t testing.TB, src source.Source, cfg Config) *suite {
 	}
 	if cfg.URL == "" {
 		cfg.URL = "https://hooks.example.com/webhooks/" + src.Name()
+	}
+	if cfg.OtherSecret == "" {
+		cfg.OtherSecret = "another-secret-of-nobody-0123456789"
 	}
 	if cfg.UnknownType == "" {
 		cfg.UnknownType = `"never.seen_before"`
@@ -187,20 +188,25 @@ func (s *suite) delivery(body []byte) *source.Delivery {
 	}
 }
 
-// split collects what Split yields, up to its first error.
+// split collects the records of what Split yields, up to its first error.
 func (s *suite) split(body []byte) (records []source.Record, err error) {
-	for record, err := range s.src.Split(s.delivery(body)) {
+	for part, err := range s.src.Split(s.delivery(body)) {
 		if err != nil {
 			return records, err
 		}
-		records = append(records, record)
+		records = append(records, s.record(part))
 	}
 	return records, nil
 }
 
-// received is r as the normalizer sees it: with the time of its receipt.
+// record is a part's as the receiver makes it.
+func (s *suite) record(p source.Part) source.Record {
+	return s.received(source.Record{Value: p.Value, Object: p.Object, Tenant: p.Tenant})
+}
+
+// received is r with the mode and time of a delivery.
 func (s *suite) received(r source.Record) source.Record {
-	r.ReceivedAt, r.Mode = s.cfg.Now, source.Webhook
+	r.ReceivedAt, r.Mode = s.cfg.Now, source.ModeWebhook
 	return r
 }
 

@@ -13,9 +13,6 @@ import (
 	"github.com/throughline-dev/throughline/pkg/source"
 )
 
-// otherSecret is any secret but the configured one.
-const otherSecret = "another-secret-of-nobody-0123456789"
-
 func verifyChecks() []check {
 	return []check{
 		{"verify/round trip", (*suite).checkRoundTrip},
@@ -28,23 +25,29 @@ func verifyChecks() []check {
 	}
 }
 
-func (s *suite) ring(t require.TestingT, secrets ...string) source.Keyring {
-	ring, err := source.NewKeyring(secrets...)
+func (s *suite) open(t require.TestingT, secrets ...string) source.Verifier {
+	v, err := s.src.Open(secrets)
 	require.NoError(t, err)
-	return ring
+	return v
 }
 
-func (s *suite) signed(body []byte, secret string, at time.Time) *source.Delivery {
+func (s *suite) verify(t require.TestingT, d *source.Delivery) (int, error) {
+	return s.open(t, s.cfg.Secret).Verify(d, s.cfg.Now)
+}
+
+func (s *suite) signed(t require.TestingT, body []byte, secret string, at time.Time) *source.Delivery {
 	d := s.delivery(body)
-	s.src.Sign(d, secret, at)
+	signer, ok := s.src.(source.Signer)
+	require.True(t, ok, "%s is no source.Signer", s.src.Name())
+	require.NoError(t, signer.Sign(d, secret, at))
 	return d
 }
 
 func (s *suite) checkRoundTrip(t require.TestingT) {
 	for _, c := range s.deliveries {
-		d := s.signed(c.body, s.cfg.Secret, s.cfg.Now)
+		d := s.signed(t, c.body, s.cfg.Secret, s.cfg.Now)
 		require.Equal(t, c.body, d.Body, "%s: Sign changed the body", c.name)
-		key, err := s.src.Verify(d, s.ring(t, s.cfg.Secret), s.cfg.Now)
+		key, err := s.verify(t, d)
 		require.NoError(t, err, c.name)
 		require.Zero(t, key, c.name)
 		require.Equal(t, c.body, d.Body, "%s: Verify changed the body", c.name)
@@ -52,9 +55,9 @@ func (s *suite) checkRoundTrip(t require.TestingT) {
 }
 
 func (s *suite) checkRotation(t require.TestingT) {
-	d := s.signed(s.deliveries[0].body, s.cfg.Secret, s.cfg.Now)
-	for want, ring := range []source.Keyring{s.ring(t, s.cfg.Secret, otherSecret), s.ring(t, otherSecret, s.cfg.Secret)} {
-		key, err := s.src.Verify(d, ring, s.cfg.Now)
+	d := s.signed(t, s.deliveries[0].body, s.cfg.Secret, s.cfg.Now)
+	for want, secrets := range [][]string{{s.cfg.Secret, s.cfg.OtherSecret}, {s.cfg.OtherSecret, s.cfg.Secret}} {
+		key, err := s.open(t, secrets...).Verify(d, s.cfg.Now)
 		require.NoError(t, err)
 		require.Equal(t, want, key, "which key of the ring matched")
 	}
@@ -66,20 +69,20 @@ func (s *suite) checkHeaders(t require.TestingT) {
 	bare := s.delivery(body)
 	s.requireRefused(t, bare, "no signature at all")
 	signedHeaders := 0
-	for name := range s.signed(body, s.cfg.Secret, s.cfg.Now).Header {
-		unsigned := slices.ContainsFunc(s.cfg.Unsigned, func(u string) bool { return strings.EqualFold(u, name) })
+	for name := range s.signed(t, body, s.cfg.Secret, s.cfg.Now).Header {
+		unsigned := slices.ContainsFunc(append(s.cfg.Unsigned, "Content-Type", "User-Agent"), func(u string) bool { return strings.EqualFold(u, name) })
 		if bare.Header.Get(name) != "" || unsigned {
 			continue
 		}
 		signedHeaders++
-		d := s.signed(body, s.cfg.Secret, s.cfg.Now)
+		d := s.signed(t, body, s.cfg.Secret, s.cfg.Now)
 		d.Header.Del(name)
 		s.requireRefused(t, d, "no "+name)
 		for _, value := range []string{
 			"", " ", "garbage", "=", ",", "t=,v1=", "sha1=", "0", "-1", "99999999999999999999", "\x00\xff",
 			strings.Repeat("a", 100_000), strings.Repeat("=,", 1_000),
 		} {
-			d := s.signed(body, s.cfg.Secret, s.cfg.Now)
+			d := s.signed(t, body, s.cfg.Secret, s.cfg.Now)
 			d.Header[name] = []string{value}
 			s.requireRefused(t, d, name+" is garbage")
 		}
@@ -88,10 +91,13 @@ func (s *suite) checkHeaders(t require.TestingT) {
 }
 
 func (s *suite) checkOtherSecret(t require.TestingT) {
-	d := s.signed(s.deliveries[0].body, otherSecret, s.cfg.Now)
+	d := s.signed(t, s.deliveries[0].body, s.cfg.OtherSecret, s.cfg.Now)
 	s.requireRefused(t, d, "signed with another secret")
-	_, err := s.src.Verify(s.signed(s.deliveries[0].body, s.cfg.Secret, s.cfg.Now), source.Keyring{}, s.cfg.Now)
-	requireUnauthenticated(t, err, "a ring without keys")
+	for _, secrets := range [][]string{nil, {""}, {s.cfg.Secret, " "}} {
+		_, err := s.src.Open(secrets)
+		require.Error(t, err, "opened with an empty secret, or none")
+		require.NotContains(t, err.Error(), s.cfg.Secret)
+	}
 }
 
 // checkBody: one byte, one more byte or other white space, and it is not what
@@ -115,7 +121,7 @@ func (s *suite) checkBody(t require.TestingT) {
 			bodies["indented anew"] = indented.Bytes()
 		}
 		for what, body := range bodies {
-			d := s.signed(c.body, s.cfg.Secret, s.cfg.Now)
+			d := s.signed(t, c.body, s.cfg.Secret, s.cfg.Now)
 			d.Body = body
 			s.requireRefused(t, d, c.name+": "+what)
 		}
@@ -126,7 +132,7 @@ func (s *suite) checkURL(t require.TestingT) {
 	if !s.src.Profile().NeedsPublicURL {
 		return
 	}
-	d := s.signed(s.deliveries[0].body, s.cfg.Secret, s.cfg.Now)
+	d := s.signed(t, s.deliveries[0].body, s.cfg.Secret, s.cfg.Now)
 	d.URL += "/elsewhere"
 	s.requireRefused(t, d, "another URL")
 }
@@ -138,19 +144,19 @@ func (s *suite) checkWindow(t require.TestingT) {
 	}
 	body := s.deliveries[0].body
 	for _, skew := range []time.Duration{-window, window} {
-		_, err := s.src.Verify(s.signed(body, s.cfg.Secret, s.cfg.Now.Add(skew)), s.ring(t, s.cfg.Secret), s.cfg.Now)
+		_, err := s.verify(t, s.signed(t, body, s.cfg.Secret, s.cfg.Now.Add(skew)))
 		require.NoError(t, err, "signed %s from now, on the bound", skew)
 		beyond := skew + time.Second
 		if skew < 0 {
 			beyond = skew - time.Second
 		}
-		s.requireRefused(t, s.signed(body, s.cfg.Secret, s.cfg.Now.Add(beyond)), "signed "+beyond.String()+" from now")
+		s.requireRefused(t, s.signed(t, body, s.cfg.Secret, s.cfg.Now.Add(beyond)), "signed "+beyond.String()+" from now")
 	}
 }
 
 // requireRefused: Permanent(Unauthenticated), and silent about what is secret.
 func (s *suite) requireRefused(t require.TestingT, d *source.Delivery, what string) {
-	key, err := s.src.Verify(d, s.ring(t, s.cfg.Secret), s.cfg.Now)
+	key, err := s.verify(t, d)
 	requireUnauthenticated(t, err, what)
 	require.Zero(t, key, what)
 	require.NotContains(t, err.Error(), s.cfg.Secret, what)

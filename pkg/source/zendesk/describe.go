@@ -9,6 +9,7 @@ import (
 	"github.com/tidwall/gjson"
 
 	"github.com/throughline-dev/throughline/pkg/fault"
+	"github.com/throughline-dev/throughline/pkg/rawjson"
 	"github.com/throughline-dev/throughline/pkg/source"
 )
 
@@ -51,7 +52,7 @@ func (zendesk) Describe(r source.Record) (source.Event, error) {
 		ID: id, Type: typeName(m.vendor), OccurredAt: at, Tenant: m.account, References: m.references(),
 	}
 	if m.vendor == ticketCreated {
-		event.Subject = source.SubjectLine(m.detail.subject)
+		event.Subject = rawjson.SubjectLine(m.detail.subject)
 	}
 	return event, nil
 }

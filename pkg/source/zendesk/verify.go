@@ -5,7 +5,6 @@ import (
 	"crypto/subtle"
 	"encoding/base64"
 	"errors"
-	"net/http"
 	"time"
 
 	"github.com/throughline-dev/throughline/pkg/fault"
@@ -23,9 +22,20 @@ const (
 // Source: developer.zendesk.com/documentation/webhooks/verifying/.
 const publicTestSecret = "dGhpc19zZWNyZXRfaXNfZm9yX3Rlc3Rpbmdfb25seQ==" // published, and known in order to be refused
 
+// Open implements source.Webhook.
+func (zendesk) Open(secrets []string) (source.Verifier, error) {
+	keys, err := source.NewKeyring(secrets...)
+	if err != nil {
+		return nil, err
+	}
+	return verifier{keys}, nil
+}
+
+type verifier struct{ keys source.Keyring }
+
 // Verify takes a signature of any secret of the ring but Zendesk's public test
 // secret, whose timestamp is within an hour of now.
-func (zendesk) Verify(d *source.Delivery, keys source.Keyring, now time.Time) (int, error) {
+func (v verifier) Verify(d *source.Delivery, now time.Time) (int, error) {
 	given, timestamp := d.Header.Get(signatureHeader), d.Header.Get(timestampHeader)
 	if given == "" || timestamp == "" {
 		return 0, refuse("the header " + signatureHeader + " or " + timestampHeader + " is missing")
@@ -35,7 +45,7 @@ func (zendesk) Verify(d *source.Delivery, keys source.Keyring, now time.Time) (i
 		return 0, refuse("the header " + timestampHeader + " is not an RFC 3339 time")
 	}
 	message := source.Signed{Before: timestamp, Body: d.Body}
-	key, ok := keys.MatchHMAC(source.SHA256, message, func(secret string, mac []byte) bool {
+	key, ok := v.keys.MatchHMAC(source.SHA256, message, func(secret string, mac []byte) bool {
 		matches := hmac.Equal([]byte(given), encoded(mac))
 		public := subtle.ConstantTimeCompare([]byte(secret), []byte(publicTestSecret)) == 1
 		return matches && !public
@@ -53,14 +63,13 @@ func (zendesk) Verify(d *source.Delivery, keys source.Keyring, now time.Time) (i
 }
 
 // Sign sets both signature headers.
-func (zendesk) Sign(d *source.Delivery, secret string, now time.Time) {
-	if d.Header == nil {
-		d.Header = http.Header{}
-	}
+func (zendesk) Sign(d *source.Delivery, secret string, now time.Time) error {
+	d.SetUsual("Content-Type", "application/json")
 	timestamp := now.UTC().Format(time.RFC3339)
 	d.Header.Set(timestampHeader, timestamp)
 	mac := source.HMAC(source.SHA256, secret, source.Signed{Before: timestamp, Body: d.Body})
 	d.Header.Set(signatureHeader, string(encoded(mac)))
+	return nil
 }
 
 // encoded is a signature as its header holds it.

@@ -27,7 +27,9 @@ func requests(job Job, first, n int) [][]byte {
 	for i := range out {
 		body := job.Accounts.Stripe(first + i)
 		d := &source.Delivery{Method: http.MethodPost, Header: http.Header{}, Body: body}
-		src.Sign(d, secret, time.Now())
+		if err := source.Sign(src, d, secret, time.Now()); err != nil {
+			panic(err) // Stripe's source signs with any secret
+		}
 		var b bytes.Buffer
 		fmt.Fprintf(&b, "POST %s HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n", stripePath, job.Address, len(body))
 		_ = d.Header.Write(&b) // a bytes.Buffer takes everything

@@ -92,12 +92,11 @@ func (a Accounts) Raw(i int) (source.Source, source.Record, source.Event, error)
 	if !ok {
 		return nil, source.Record{}, source.Event{}, fmt.Errorf("there is no source %s", name)
 	}
-	rec := source.Record{Value: a.body(name, i), Mode: source.Webhook, ReceivedAt: time.Now()}
-	described, err := src.Describe(rec)
+	rec := source.Record{Value: a.body(name, i), Mode: source.ModeWebhook, ReceivedAt: time.Now()}
+	rec, described, err := source.Keyed(src, rec)
 	if err != nil {
 		return nil, rec, described, fmt.Errorf("describing an event of %s: %w", name, err)
 	}
-	rec.Key, rec.Tenant = source.RecordKey(described.References, described.ID), described.Tenant
 	return src, rec, described, nil
 }
 

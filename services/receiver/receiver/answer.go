@@ -2,7 +2,6 @@ package receiver
 
 import (
 	"net/http"
-	"strings"
 
 	"github.com/throughline-dev/throughline/pkg/source"
 )
@@ -29,24 +28,11 @@ func (a answer) write(w http.ResponseWriter) {
 	for name, values := range a.Header {
 		header[name] = values
 	}
-	if len(a.Body) > 0 {
+	if len(a.Body) > 0 && header["Content-Type"] == nil {
 		header["Content-Type"] = jsonType
 	}
 	w.WriteHeader(a.Status)
 	_, _ = w.Write(a.Body) // a client that went away asks again
-}
-
-// isJSON reports whether a content type says JSON; none does too, for some
-// vendors' templates send none.
-func isJSON(contentType string) bool {
-	media, _, _ := strings.Cut(contentType, ";")
-	media = strings.TrimSpace(media)
-	switch media {
-	case "", "application/json": // by far the most
-		return true
-	}
-	media = strings.ToLower(media)
-	return media == "application/json" || media == "text/json" || strings.HasPrefix(media, "application/") && strings.HasSuffix(media, "+json")
 }
 
 // notFound answers every path but the sources' own.

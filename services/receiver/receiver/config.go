@@ -68,8 +68,8 @@ func (c *Config) spoolDir(name string) string { return filepath.Join(c.SpoolDir,
 
 // Door is one source that is received.
 type Door struct {
-	Source source.Source
-	Keys   source.Keyring // at least one secret
+	Source  source.Webhook
+	Secrets []string // at least one, newest first
 	// PublicURL is the address that the vendor posts to, as the vendor knows
 	// it; a URL without a path stands for its /webhooks/<source>. It is needed
 	// where the signature covers it (Profile().NeedsPublicURL), else may be "".
@@ -84,20 +84,21 @@ type Door struct {
 // secret or with an empty one, a missing public URL, nothing to receive.
 func Doors(names []string, setting func(name string) settings.SourceSetting) ([]Door, error) {
 	var problems []error
-	var chosen []source.Source
+	var chosen []source.Webhook
 	for _, name := range names {
-		src, ok := catalog.Find(name)
+		found, _ := catalog.Find(name)
+		src, ok := found.(source.Webhook)
 		if !ok {
 			problems = append(problems, fmt.Errorf("--sources names %q: the sources are %s", name, strings.Join(SourceNames(), ", ")))
 			continue
 		}
-		if !slices.ContainsFunc(chosen, func(s source.Source) bool { return s.Name() == name }) {
+		if !slices.ContainsFunc(chosen, func(s source.Webhook) bool { return s.Name() == name }) {
 			chosen = append(chosen, src)
 		}
 	}
 	if len(names) == 0 {
-		for _, src := range catalog.Sources() {
-			if len(setting(src.Name()).Secrets) > 0 {
+		for _, found := range catalog.Sources() {
+			if src, ok := found.(source.Webhook); ok && len(setting(src.Name()).Secrets) > 0 {
 				chosen = append(chosen, src)
 			}
 		}
@@ -126,17 +127,16 @@ func SourceNames() []string {
 	return names
 }
 
-func newDoor(src source.Source, set settings.SourceSetting) (Door, error) {
+func newDoor(src source.Webhook, set settings.SourceSetting) (Door, error) {
 	name := src.Name()
 	var problems []error
-	keys, err := source.NewKeyring(set.Secrets...)
-	if err != nil {
+	if _, err := src.Open(set.Secrets); err != nil {
 		problems = append(problems, fmt.Errorf("--%s-secrets: %w", name, err))
 	}
 	if set.PublicURL == "" && src.Profile().NeedsPublicURL {
 		problems = append(problems, fmt.Errorf("--%s-public-url is not set: %s signs the address that it posts to, like https://hooks.example.com%s", name, src.Profile().Title, path(name)))
 	}
-	return Door{Source: src, Keys: keys, PublicURL: set.PublicURL, Tenant: set.Tenant}, errors.Join(problems...)
+	return Door{Source: src, Secrets: set.Secrets, PublicURL: set.PublicURL, Tenant: set.Tenant}, errors.Join(problems...)
 }
 
 // path is where a source's deliveries come in.

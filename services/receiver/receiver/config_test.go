@@ -52,7 +52,7 @@ func TestSourcesAreThoseWithSecrets(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, s.doors, 2)
 	require.Equal(t, "stripe", s.doors[0].Source.Name())
-	require.Equal(t, 2, s.doors[0].Keys.Len())
+	require.Equal(t, 2, len(s.doors[0].Secrets))
 
 	s, err = parse(env, "--sources", "stripe,stripe")
 	require.NoError(t, err)

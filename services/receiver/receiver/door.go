@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -20,20 +21,19 @@ import (
 
 // door is the handler of one source's path.
 type door struct {
-	src       source.Source
+	src       source.Webhook
 	name      string
-	keys      source.Keyring
-	limits    source.Limits
+	verifier  source.Verifier
+	profile   source.Profile
 	address   string // what never changes of the called URL; "" when not configured
 	tenant    string
-	accepted  answer // the source's Reply to success, which is always the same
 	metrics   doorMetrics
 	bodies    *bodies
 	inFlight  *budget
 	publisher *publisher
 	log       *zap.Logger
 	tracer    trace.Tracer // nil when no spans are made
-	raw       stream.RawMaker
+	maker     stream.RawMaker
 	splits    splittings
 }
 
@@ -62,7 +62,7 @@ func refusePermanent(err error) *refused {
 // ServeHTTP implements http.Handler.
 func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	arrived := time.Now()
-	defer d.recoverPanic(w)
+	defer d.recoverPanic(w, r)
 	if r.Method != http.MethodPost {
 		d.handshake(w, r)
 		return
@@ -73,20 +73,20 @@ func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	d.metrics.acked.Observe(time.Since(arrived).Seconds())
 	d.metrics.deliveries.Inc()
-	d.accepted.write(w)
+	newAnswer(d.src.Reply(requested(r), nil)).write(w)
 }
 
 // receive is everything between a POST's arrival and the answer; nil only when
 // each of its events is acknowledged or on disk.
 func (d *door) receive(w http.ResponseWriter, r *http.Request, arrived time.Time) *refused {
-	if no := checkHeaders(r.Header); no != nil {
+	if no := d.checkHeaders(r.Header); no != nil {
 		return no
 	}
 	if !d.inFlight.take(1) {
 		return refuse(overloaded, fault.Transient(fault.Unavailable, errOverloaded))
 	}
 	defer d.inFlight.give(1)
-	in, err := d.bodies.read(w, r, d.limits.BodyBytes)
+	in, err := d.bodies.read(w, r, d.profile.Limits.BodyBytes)
 	reusable := false // nor in a panic: then nobody knows who still holds a part of the body
 	defer func() { d.bodies.release(in, reusable) }()
 	if err != nil {
@@ -103,15 +103,12 @@ func (d *door) receive(w http.ResponseWriter, r *http.Request, arrived time.Time
 // take verifies a delivery that was read, and makes its events safe.
 func (d *door) take(r *http.Request, one *splitting) (published, *refused) {
 	arrived := one.delivery.ReceivedAt
-	key, err := d.src.Verify(&one.delivery, d.keys, arrived)
+	key, err := d.verifier.Verify(&one.delivery, arrived)
 	if err != nil {
 		return published{}, refusePermanent(err)
 	}
 	if key >= 0 && key < len(d.metrics.keys) {
 		d.metrics.keys[key].Inc()
-	}
-	if err := source.ValidateBody(one.delivery.Body); err != nil {
-		return published{}, refusePermanent(err)
 	}
 	traceparent, span := d.trace(r, arrived)
 	one.traceparent = traceparent
@@ -124,14 +121,27 @@ func (d *door) take(r *http.Request, one *splitting) (published, *refused) {
 }
 
 // checkHeaders refuses what cannot be read before any of it is.
-func checkHeaders(h http.Header) *refused {
+func (d *door) checkHeaders(h http.Header) *refused {
 	if encoding := h.Get("Content-Encoding"); encoding != "" && encoding != "identity" {
 		return refuse(unsupported, fault.Permanent(fault.Unsupported, errors.New("the body is compressed or encoded: send it as it is")))
 	}
-	if !isJSON(h.Get("Content-Type")) {
-		return refuse(unsupported, fault.Permanent(fault.Unsupported, errors.New("the content type is not JSON: send application/json")))
+	if !d.profile.Takes(h.Get("Content-Type")) {
+		return refuse(unsupported, fault.Permanent(fault.Unsupported, d.wrongType()))
 	}
 	return nil
+}
+
+// wrongType names what the source takes.
+func (d *door) wrongType() error {
+	if d.profile.Media == nil {
+		return errors.New("the content type is not JSON: send application/json")
+	}
+	return fmt.Errorf("the content type is none of %s", strings.Join(d.profile.Media, ", "))
+}
+
+// requested is a request as far as a Reply can know it before it was read.
+func requested(r *http.Request) *source.Delivery {
+	return &source.Delivery{Method: r.Method, Header: r.Header}
 }
 
 func (d *door) unread(err error) *refused {
@@ -197,7 +207,7 @@ func (d *door) handshake(w http.ResponseWriter, r *http.Request) {
 		allow = "POST, HEAD, GET, OPTIONS"
 	}
 	d.metrics.rejected[unsupported].Inc()
-	resp := d.src.Reply(fault.Permanent(fault.Unsupported, fmt.Errorf("the method is not POST: deliveries are posted to %s", path(d.name))))
+	resp := d.src.Reply(requested(r), fault.Permanent(fault.Unsupported, fmt.Errorf("the method is not POST: deliveries are posted to %s", path(d.name))))
 	resp.Status = http.StatusMethodNotAllowed
 	w.Header().Set("Allow", allow)
 	newAnswer(resp).write(w)
@@ -209,11 +219,11 @@ func (d *door) refuse(w http.ResponseWriter, r *http.Request, no *refused) {
 	if entry := d.log.Check(zap.DebugLevel, "refused a delivery"); entry != nil {
 		entry.Write(zap.String("source", d.name), zap.String("reason", string(no.why)), zap.String("remote", r.RemoteAddr), zap.Error(no.err))
 	}
-	newAnswer(d.src.Reply(no.err)).write(w)
+	newAnswer(d.src.Reply(requested(r), no.err)).write(w)
 }
 
 // recoverPanic turns a bug into the answer that makes the vendor try again.
-func (d *door) recoverPanic(w http.ResponseWriter) {
+func (d *door) recoverPanic(w http.ResponseWriter, r *http.Request) {
 	cause := recover()
 	if cause == nil {
 		return
@@ -226,7 +236,7 @@ func (d *door) recoverPanic(w http.ResponseWriter) {
 	resp := source.Response{Status: http.StatusServiceUnavailable}
 	func() {
 		defer func() { _ = recover() }() // a Reply that panics too leaves the plain 503
-		resp = d.src.Reply(fault.Transient(fault.Unavailable, errors.New("a bug in the receiver")))
+		resp = d.src.Reply(requested(r), fault.Transient(fault.Unavailable, errors.New("a bug in the receiver")))
 	}()
 	newAnswer(resp).write(w)
 }

@@ -74,41 +74,40 @@ func (d *door) putParts(ctx context.Context, delivery *source.Delivery, tracepar
 		part, size = nil, 0 // not [:0]: the client may still hold the records
 		return err
 	}
-	for r, err := range d.src.Split(delivery) {
+	for p, err := range d.src.Split(delivery) {
 		if err != nil {
 			return held, err
 		}
+		r := d.raw(p, delivery.ReceivedAt)
 		if len(part) > 0 && (len(part) >= partRecords || size+len(r.Value) > partBytes) {
 			if err := put(); err != nil {
 				return held, err
 			}
 		}
-		part = append(part, d.record(r, traceparent))
+		part = append(part, d.maker.Record(r, traceparent))
 		size += len(r.Value)
 	}
 	err = put()
 	return held, err
 }
 
-func checkRecord(r source.Record, before int) error {
+func checkRecord(r source.Part, before int) error {
 	if len(r.Value) <= source.MaxRecordBytes {
 		return nil
 	}
 	return fault.Permanent(fault.Oversized, fmt.Errorf("event %d of the delivery has %d bytes, the bound is %d", before+1, len(r.Value), source.MaxRecordBytes))
 }
 
-// record makes the raw record of an event, of the door's tenant if it has none
-// of its own: then the key, which may hold the tenant, is made anew.
-func (d *door) record(r source.Record, traceparent string) *kgo.Record {
-	if r.Tenant == "" && d.tenant != "" {
+// raw makes the raw record of a part: with the key of its event, and the door's
+// tenant if the delivery names none. What cannot be described has no key; the
+// normalizer says why.
+func (d *door) raw(p source.Part, at time.Time) source.Record {
+	r := source.Record{Value: p.Value, Object: p.Object, Tenant: p.Tenant, Mode: source.ModeWebhook, ReceivedAt: at}
+	if r.Tenant == "" {
 		r.Tenant = d.tenant
-		if source.CheckJSON(r.Value) == nil {
-			if event, err := d.src.Describe(r); err == nil {
-				r.Key = source.RecordKey(event.References, event.ID)
-			}
-		}
 	}
-	return d.raw.Record(r, traceparent)
+	r, _, _ = source.Keyed(d.src, r)
+	return r
 }
 
 // put returns nil once the records are acknowledged or, for a vendor that never

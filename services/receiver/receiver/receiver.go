@@ -107,10 +107,14 @@ func (r *Receiver) build() error {
 				return err
 			}
 		}
+		verifier, err := o.Source.Open(o.Secrets)
+		if err != nil {
+			return fmt.Errorf("--%s-secrets: %w", name, err)
+		}
 		d := &door{
-			src: o.Source, name: name, keys: o.Keys, limits: o.Source.Profile().Limits, address: address, tenant: o.Tenant,
-			accepted: newAnswer(o.Source.Reply(nil)), metrics: m.door(name, o.Keys.Len()),
-			bodies: bodies, inFlight: inFlight, publisher: p, log: r.o.Runtime.Log, raw: stream.NewRawMaker(name),
+			src: o.Source, name: name, verifier: verifier, profile: o.Source.Profile(), address: address, tenant: o.Tenant,
+			metrics: m.door(name, len(o.Secrets)),
+			bodies:  bodies, inFlight: inFlight, publisher: p, log: r.o.Runtime.Log, maker: stream.NewRawMaker(name),
 		}
 		if _, silent := r.o.Runtime.TracerProvider.(noop.TracerProvider); !silent {
 			d.tracer = r.o.Runtime.Tracer

@@ -96,7 +96,7 @@ func (r *rig) signedAt(name, secret string, at time.Time) *http.Request {
 	src, _ := catalog.Find(name)
 	d := &source.Delivery{Method: http.MethodPost, URL: publicHost + path(name), Header: http.Header{}, Body: body}
 	d.Header.Set("Content-Type", "application/json")
-	src.Sign(d, secret, at)
+	require.NoError(r.t, source.Sign(src, d, secret, at))
 	req := r.signed(name, body)
 	req.Header = d.Header
 	return req

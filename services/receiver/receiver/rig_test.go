@@ -73,9 +73,8 @@ func testConfig(t *testing.T) Config {
 func allDoors(t *testing.T) (doors []Door) {
 	t.Helper()
 	for _, src := range catalog.Sources() {
-		keys, err := source.NewKeyring(secretOf(src.Name()), "older-secret-0123456789")
-		require.NoError(t, err)
-		doors = append(doors, Door{Source: src, Keys: keys, PublicURL: publicHost})
+		secrets := []string{secretOf(src.Name()), "older-secret-0123456789"}
+		doors = append(doors, Door{Source: src.(source.Webhook), Secrets: secrets, PublicURL: publicHost})
 	}
 	return doors
 }
@@ -120,7 +119,7 @@ func (r *rig) signed(name string, body []byte) *http.Request {
 	require.True(r.t, ok)
 	d := &source.Delivery{Method: http.MethodPost, URL: publicHost + path(name), Header: http.Header{}, Body: body}
 	d.Header.Set("Content-Type", "application/json")
-	src.Sign(d, secretOf(name), time.Now())
+	require.NoError(r.t, source.Sign(src, d, secretOf(name), time.Now()))
 	req, err := http.NewRequestWithContext(r.t.Context(), http.MethodPost, r.url(name), bytes.NewReader(body))
 	require.NoError(r.t, err)
 	req.Header = d.Header

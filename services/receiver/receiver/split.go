@@ -22,7 +22,7 @@ type splitting struct {
 	full  bool
 	err   error // of the delivery, or of one event
 
-	add func(source.Record, error) bool // take, made into a func once
+	add func(source.Part, error) bool // take, made into a func once
 }
 
 // splittings keeps those that are not in use.
@@ -59,7 +59,7 @@ func (s *splitting) run() error {
 }
 
 // take is what Split yields to.
-func (s *splitting) take(r source.Record, err error) (goOn bool) {
+func (s *splitting) take(r source.Part, err error) (goOn bool) {
 	if err == nil {
 		err = checkRecord(r, s.total)
 	}
@@ -71,7 +71,7 @@ func (s *splitting) take(r source.Record, err error) (goOn bool) {
 	s.size += len(r.Value)
 	s.full = s.full || len(s.part) > 0 && (len(s.part) >= partRecords || s.size > partBytes)
 	if !s.full {
-		s.part = append(s.part, s.door.record(r, s.traceparent))
+		s.part = append(s.part, s.door.maker.Record(s.door.raw(r, s.delivery.ReceivedAt), s.traceparent))
 	}
 	return true
 }

@@ -121,7 +121,7 @@ func events(from, to int) (out []event.AccountEvent) {
 		out = append(out, event.AccountEvent{
 			AccountID: acme, Type: "invoice.paid", Source: "stripe", SourceEventID: fmt.Sprintf("evt_%06d", i),
 			Payload: fmt.Sprintf(`{"id":"evt_%06d"}`, i), OccurredAt: occurred.Add(time.Duration(i) * time.Second),
-			IngestedAt: time.Now(), Delivery: source.Webhook,
+			IngestedAt: time.Now(), Delivery: source.ModeWebhook,
 		})
 	}
 	return out

@@ -129,7 +129,11 @@ func (c *sendCommand) show(s *session, progress *progress, a answerView) error {
 }
 
 func (c *sendCommand) sender(s *session) (*sender, error) {
-	src, _ := catalog.Find(string(c.Source)) // sourceName was validated
+	found, _ := catalog.Find(string(c.Source)) // sourceName was validated
+	src, ok := found.(source.Webhook)
+	if !ok {
+		return nil, usage("%s has no webhook", c.Source)
+	}
 	body, err := c.body(s)
 	if err != nil {
 		return nil, err
@@ -180,7 +184,7 @@ func (c *sendCommand) body(s *session) ([]byte, error) {
 
 // sender plays one vendor.
 type sender struct {
-	src            source.Source
+	src            source.Webhook
 	secret         string
 	body           []byte
 	url, publicURL string
@@ -220,18 +224,17 @@ func (p *sender) send(ctx context.Context) (answerView, error) {
 func (p *sender) sign() (*source.Delivery, error) {
 	now := p.now()
 	d := &source.Delivery{Method: http.MethodPost, URL: p.publicURL, Header: p.header.Clone(), Body: p.body, ReceivedAt: now}
-	p.src.Sign(d, p.secret, now)
-	if !p.tamper {
-		return d, nil
+	if err := source.Sign(p.src, d, p.secret, now); err != nil || !p.tamper {
+		return d, err
 	}
 	d.Body = append(bytes.Clone(p.body), ' ') // still the same JSON: only the signature can tell
-	keys, err := source.NewKeyring(p.secret)
+	verifier, err := p.src.Open([]string{p.secret})
 	if err != nil {
 		return nil, fmt.Errorf("reading the secret: %w", err)
 	}
-	if _, err := p.src.Verify(d, keys, now); err == nil {
+	if _, err := verifier.Verify(d, now); err == nil {
 		// The vendor sends a bare token, which covers no body: spoil the token.
-		p.src.Sign(d, "not-"+p.secret, now)
+		return d, source.Sign(p.src, d, "not-"+p.secret, now)
 	}
 	return d, nil
 }

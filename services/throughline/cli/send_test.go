@@ -51,9 +51,12 @@ func (r *receiver) serve(w http.ResponseWriter, req *http.Request) {
 	r.mu.Lock()
 	r.delivered = append(r.delivered, d)
 	r.mu.Unlock()
-	keys, _ := source.NewKeyring(secret)
-	_, err := src.Verify(&d, keys, time.Now())
-	answer := src.Reply(err)
+	hook := src.(source.Webhook)
+	verifier, err := hook.Open([]string{secret})
+	if err == nil {
+		_, err = verifier.Verify(&d, time.Now())
+	}
+	answer := hook.Reply(&d, err)
 	w.WriteHeader(answer.Status)
 	_, _ = w.Write(answer.Body)
 }

@@ -32,7 +32,7 @@ const UnknownCustomer = "stripe:cus_NimbusLab"
 
 // Message is one thing that a vendor, or a backfill job, sends.
 type Message struct {
-	Source source.Source
+	Source source.Webhook
 	Body   []byte
 	// Backfill: not posted, but published to the raw topic, element by element,
 	// with only a value, as a third party's job would.
@@ -95,9 +95,10 @@ func Tell(now time.Time) (Story, error) {
 // message fills in one file. Its name says whose it is: [NN-]<source>-….json.
 func message(file string, now time.Time) (Message, error) {
 	words := strings.Split(strings.TrimLeft(path.Base(file), "0123456789-"), "-")
-	src, ok := catalog.Find(words[0])
+	found, _ := catalog.Find(words[0])
+	src, ok := found.(source.Webhook)
 	if !ok {
-		return Message{}, fmt.Errorf("no source is named %q", words[0])
+		return Message{}, fmt.Errorf("no source with a webhook is named %q", words[0])
 	}
 	text, err := files.ReadFile(file)
 	if err != nil {

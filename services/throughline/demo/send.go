@@ -38,7 +38,9 @@ func (s *Sender) Send(ctx context.Context, m Message) error {
 	}
 	d := source.Delivery{Method: http.MethodPost, URL: public + path, Header: http.Header{}, Body: m.Body}
 	d.Header.Set("Content-Type", "application/json")
-	m.Source.Sign(&d, s.Secrets[m.Source.Name()], time.Now())
+	if err := source.Sign(m.Source, &d, s.Secrets[m.Source.Name()], time.Now()); err != nil {
+		return fmt.Errorf("signing for %s: %w", m.Source.Name(), err)
+	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.URL+path, bytes.NewReader(m.Body))
 	if err != nil {
 		return fmt.Errorf("making the request: %w", err)
