@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"runtime"
-	"strconv"
 	"sync"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -95,9 +94,6 @@ func (n *Normalizer) describe(it *item) {
 		it.err = fault.Permanent(fault.Unsupported, fmt.Errorf("no source is named %q", it.raw.Source))
 		return
 	}
-	if !source.IsText(it.raw.Tenant) {
-		it.raw.Tenant = "" // an odd header must not cost the event
-	}
 	if it.raw.Tenant == "" {
 		it.raw.Tenant = n.options.Tuning.Tenants[it.raw.Source]
 	}
@@ -135,22 +131,8 @@ func (n *Normalizer) accountEvent(ctx context.Context, it *item, account [16]byt
 			into.Headers = append(into.Headers, kgo.RecordHeader{Key: stream.HeaderTraceparent, Value: []byte(next)})
 		}
 	}
-	if it.raw.QuarantineID != 0 {
-		into.Headers = append(into.Headers, releaseHeaders(it)...)
-	}
+	into.Headers = append(into.Headers, it.raw.Replay.Headers()...)
 	return nil
-}
-
-// releaseHeaders hand on what a release says of itself: the sink resolves the
-// quarantine row, or goes on counting if the event fails there too.
-func releaseHeaders(it *item) []kgo.RecordHeader {
-	headers := []kgo.RecordHeader{{Key: stream.HeaderQuarantineID, Value: strconv.AppendInt(nil, it.raw.QuarantineID, 10)}}
-	for _, key := range []string{stream.HeaderAttempts, stream.HeaderFirstSeen} {
-		if value := stream.Header(it.rec, key); value != nil {
-			headers = append(headers, kgo.RecordHeader{Key: key, Value: value})
-		}
-	}
-	return headers
 }
 
 // span marks this stage in the event's trace and gives the traceparent that

@@ -148,6 +148,12 @@ func TestTransformHandsOn(t *testing.T) {
 		got := n.transform(t, newRecord("stripe", value, header(stream.HeaderQuarantineID, "many"), header(stream.HeaderAttempts, "3")))[0]
 		require.Empty(t, got.record.Headers)
 	})
+	t.Run("nothing of any size that somebody wrote", func(t *testing.T) {
+		huge := strings.Repeat("0", 5<<20) + "3"
+		got := n.transform(t, newRecord("stripe", value, header(stream.HeaderQuarantineID, "42"), header(stream.HeaderAttempts, huge),
+			header(stream.HeaderFirstSeen, huge), header(stream.HeaderTraceparent, huge), header(huge, "x")))[0]
+		require.Equal(t, []kgo.RecordHeader{header(stream.HeaderQuarantineID, "42")}, got.record.Headers)
+	})
 	t.Run("the tenant that the operator names for events that do not say theirs", func(t *testing.T) {
 		n := newNormalizer(t, func(o *normalizer.Options) {
 			o.Tuning = normalizer.Tuning{Tenants: map[string]string{"marketo": "123-ABC-456"}}
@@ -326,7 +332,7 @@ func TestDeadLetterHoldsAllThatIsKnown(t *testing.T) {
 			Value: []byte(value), Topic: "raw.stripe", Partition: 3, Offset: 41, Key: []byte("key of stripe"),
 			Headers: []event.Header{
 				{Key: stream.HeaderSource, Value: []byte("stripe")}, {Key: stream.HeaderReceivedAt, Value: []byte("2025-10-09T08:59:59Z")},
-				{Key: stream.HeaderDelivery, Value: []byte("webhook")}, {Key: "x", Value: []byte("\x00")},
+				{Key: stream.HeaderDelivery, Value: []byte("webhook")},
 				{Key: stream.HeaderTenant, Value: []byte("acct_1")}, {Key: stream.HeaderTraceparent, Value: []byte(sampled)},
 			},
 			Reason: "unresolved_account",
@@ -344,7 +350,7 @@ func TestDeadLetterHoldsAllThatIsKnown(t *testing.T) {
 		got := n.transform(t, rec)[0]
 		require.Nil(t, got.record.Key)
 		require.Nil(t, got.letter.Key)
-		require.Equal(t, []event.Header{{Key: stream.HeaderReceivedAt, Value: []byte("2025-10-09T09:00:00Z")}}, got.letter.Headers,
+		require.Contains(t, got.letter.Headers, event.Header{Key: stream.HeaderReceivedAt, Value: []byte("2025-10-09T09:00:00Z")},
 			"a release must not move the receipt")
 	})
 	t.Run("of a release", func(t *testing.T) {

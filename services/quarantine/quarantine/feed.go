@@ -2,11 +2,10 @@ package quarantine
 
 import (
 	"context"
-	"strconv"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/throughline-dev/throughline/pkg/deadletter"
 	"github.com/throughline-dev/throughline/pkg/event"
 	"github.com/throughline-dev/throughline/pkg/fault"
 	"github.com/throughline-dev/throughline/pkg/quarantine"
@@ -43,24 +42,11 @@ func (k *Keeper) Feed(ctx context.Context, batch []*kgo.Record) error {
 // letter reads one record of the dead letter topic. What is no dead letter is kept as one: malformed, with its
 // bytes, and never released.
 func (k *Keeper) letter(ctx context.Context, rec *kgo.Record) (quarantine.Letter, error) {
-	l := quarantine.Letter{At: rec.Timestamp}
-	err := k.decoder.DeadLetter(ctx, rec.Value, &l.DeadLetter)
-	if err != nil && !fault.IsPermanent(err) {
-		return l, err
-	}
+	letter, err := deadletter.Read(ctx, k.decoder, rec)
 	if err != nil {
-		l.DeadLetter = event.DeadLetter{
-			Value: rec.Value, Topic: rec.Topic, Partition: rec.Partition, Offset: rec.Offset, Key: rec.Key,
-			Reason: string(fault.Malformed), Error: "not a dead letter: " + err.Error(), FirstSeen: rec.Timestamp, Attempts: 1,
-		}
-		for _, h := range rec.Headers {
-			l.Headers = append(l.Headers, event.Header{Key: h.Key, Value: h.Value})
-		}
-		return l, nil
+		return quarantine.Letter{}, err
 	}
-	if id, err := strconv.ParseInt(string(headerOf(l.Headers, stream.HeaderQuarantineID)), 10, 64); err == nil && id > 0 {
-		l.QuarantineID = id
-	}
+	l := quarantine.Letter{DeadLetter: letter, QuarantineID: deadletter.Replay(&letter).QuarantineID, At: rec.Timestamp}
 	if l.Topic == stream.AccountEvents {
 		return l, k.unwrap(ctx, &l)
 	}
@@ -84,11 +70,8 @@ func (k *Keeper) unwrap(ctx context.Context, l *quarantine.Letter) error {
 	}
 	l.Source, l.Tenant, l.Type, l.SourceEventID = ev.Source, ev.Tenant, ev.Type, ev.SourceEventID
 	raw := stream.RawRecord(ev.Source, source.Record{Value: l.Value, Tenant: ev.Tenant, Mode: ev.Delivery, ReceivedAt: ev.IngestedAt},
-		string(headerOf(l.Headers, stream.HeaderTraceparent)))
-	l.Headers = nil
-	for _, h := range raw.Headers {
-		l.Headers = append(l.Headers, event.Header{Key: h.Key, Value: h.Value})
-	}
+		deadletter.Traceparent(&l.DeadLetter))
+	l.Headers = deadletter.Headers(raw.Headers)
 	l.Key = k.rawKey(l, ev)
 	return nil
 }
@@ -107,32 +90,16 @@ func (k *Keeper) rawKey(l *quarantine.Letter, ev event.AccountEvent) []byte {
 	return keyed.Key
 }
 
-func headerOf(headers []event.Header, key string) []byte {
-	for i := len(headers) - 1; i >= 0; i-- {
-		if headers[i].Key == key {
-			return headers[i].Value
-		}
-	}
-	return nil
-}
-
-// replayRecord makes the raw record of a released one: its key, bytes and headers, and those that say that and
-// what it is a replay of.
+// replayRecord makes the raw record of a released one: its key and bytes, its headers written anew, and those that
+// say that and what it is a replay of.
 func replayRecord(r *quarantine.Replay) *kgo.Record {
-	set := []kgo.RecordHeader{
-		{Key: stream.HeaderDelivery, Value: []byte(source.ModeReplay)},
-		{Key: stream.HeaderQuarantineID, Value: strconv.AppendInt(nil, r.ID, 10)},
-		{Key: stream.HeaderAttempts, Value: strconv.AppendInt(nil, int64(r.Attempts), 10)},
-		{Key: stream.HeaderFirstSeen, Value: r.FirstSeen.UTC().AppendFormat(nil, time.RFC3339Nano)},
-	}
-	rec := &kgo.Record{Topic: r.Topic, Key: r.Key, Value: r.Value}
+	was := &kgo.Record{Topic: r.Topic, Key: r.Key, Value: r.Value, Timestamp: r.FirstSeen}
 	for _, h := range r.Headers {
-		switch h.Key {
-		case stream.HeaderDelivery, stream.HeaderQuarantineID, stream.HeaderAttempts, stream.HeaderFirstSeen:
-		default:
-			rec.Headers = append(rec.Headers, kgo.RecordHeader{Key: h.Key, Value: h.Value})
-		}
+		was.Headers = append(was.Headers, kgo.RecordHeader{Key: h.Key, Value: h.Value})
 	}
-	rec.Headers = append(rec.Headers, set...)
+	raw := stream.ReadRaw(was)
+	raw.Mode = source.ModeReplay
+	rec := stream.RawRecord(raw.Source, raw.Record, raw.Traceparent)
+	rec.Headers = append(rec.Headers, stream.Replay{QuarantineID: r.ID, Attempts: r.Attempts, FirstSeen: r.FirstSeen}.Headers()...)
 	return rec
 }

@@ -162,7 +162,7 @@ func (k *Keeper) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return resolve.Watch(ctx, o.Pool, &retry.Told{Log: k.log}, k.changed.add) })
 	group.Go(func() error { return k.watchLinks(ctx) })
-	group.Go(func() error { return k.drainOutbox(ctx, client) })
+	group.Go(func() error { return k.drainOutbox(ctx, stream.NewPublisher(client)) })
 	group.Go(func() error { return k.gauge(ctx) })
 	group.Go(func() error {
 		return stream.RunBatches(ctx, stream.LoopOptions{
