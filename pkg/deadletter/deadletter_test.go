@@ -13,6 +13,7 @@ import (
 
 	"github.com/throughline-dev/throughline/pkg/event"
 	"github.com/throughline-dev/throughline/pkg/fault"
+	"github.com/throughline-dev/throughline/pkg/settings"
 	"github.com/throughline-dev/throughline/pkg/source"
 	"github.com/throughline-dev/throughline/pkg/stream"
 	"github.com/throughline-dev/throughline/pkg/stream/streamtest"
@@ -25,7 +26,7 @@ var (
 
 func pair(t testing.TB) (*event.Encoder, *event.Decoder) {
 	t.Helper()
-	r, err := event.NewRegistry(event.RegistryConfig{URL: streamtest.Registry(t)})
+	r, err := event.NewRegistry(event.RegistryConfig{URL: settings.URL(streamtest.Registry(t))})
 	require.NoError(t, err)
 	enc, err := event.NewEncoder(t.Context(), r, stream.AccountEvents, stream.DeadLetters)
 	require.NoError(t, err)

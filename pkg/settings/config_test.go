@@ -115,9 +115,9 @@ func TestConfigFileFromEnvironment(t *testing.T) {
 func TestOTLPEndpointHonoursTheStandardVariable(t *testing.T) {
 	t.Parallel()
 	env := map[string]string{"THROUGHLINE_STORAGE_URL": "x", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://standard:4318"}
-	require.Equal(t, "http://standard:4318", parse(t, env, "").cfg.OTLPEndpoint)
+	require.EqualValues(t, "http://standard:4318", parse(t, env, "").cfg.OTLPEndpoint)
 	env["THROUGHLINE_OTLP_ENDPOINT"] = "http://ours:4318"
-	require.Equal(t, "http://ours:4318", parse(t, env, "").cfg.OTLPEndpoint)
+	require.EqualValues(t, "http://ours:4318", parse(t, env, "").cfg.OTLPEndpoint)
 }
 
 func TestFileValues(t *testing.T) {

@@ -33,7 +33,7 @@ func startEmbedded(t *testing.T, p *place) (url string) {
 	rt := service.NewRuntime(service.Options{Name: "e2e", Log: log, StopTimeout: patience})
 	p.metrics = rt.Registry
 	kafka := stream.Config{Brokers: p.brokers}
-	registry, err := event.NewRegistry(event.RegistryConfig{URL: p.registry})
+	registry, err := event.NewRegistry(event.RegistryConfig{URL: settings.URL(p.registry)})
 	require.NoError(t, err)
 	rules := resolve.Config{RuleList: resolve.RuleNames()}
 
@@ -75,7 +75,8 @@ func newReceiver(t *testing.T, rt *service.Runtime, kafka stream.Config) *receiv
 		return settings.SourceSetting{Secrets: settings.Secrets{secretOf(name)}, PublicURL: fmt.Sprintf("%s/webhooks/%s", publicURL, name)}
 	})
 	require.NoError(t, err)
-	config := receiver.DefaultConfig()
+	var config receiver.Config
+	settings.Defaults(&config)
 	config.Listen, config.SpoolDir, config.PublishTimeout = "127.0.0.1:0", filepath.Join(t.TempDir(), "spool"), 10*time.Second
 	receiver, err := receiver.New(receiver.Options{Runtime: rt, Config: config, Kafka: kafka, Doors: doors})
 	require.NoError(t, err)

@@ -13,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/throughline-dev/throughline/pkg/event"
+	"github.com/throughline-dev/throughline/pkg/settings"
 	"github.com/throughline-dev/throughline/pkg/source"
 	"github.com/throughline-dev/throughline/pkg/stream"
 	"github.com/throughline-dev/throughline/services/normalizer/normalizer"
@@ -68,7 +69,7 @@ func newTap(t *testing.T, p *place) *tap {
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.MetadataMinAge(100*time.Millisecond))
 	require.NoError(t, err)
-	registry, err := event.NewRegistry(event.RegistryConfig{URL: p.registry})
+	registry, err := event.NewRegistry(event.RegistryConfig{URL: settings.URL(p.registry)})
 	require.NoError(t, err)
 	decoder, err := event.NewDecoder(registry)
 	require.NoError(t, err)

@@ -31,7 +31,8 @@ func newReceiver(job Job, rt *service.Runtime) (*receiver.Receiver, error) {
 	if err != nil {
 		return nil, err
 	}
-	config := receiver.DefaultConfig()
+	var config receiver.Config
+	settings.Defaults(&config)
 	config.Listen, config.SpoolDir = "127.0.0.1:0", filepath.Join(job.Scratch, "spool")
 	return receiver.New(receiver.Options{Runtime: rt, Config: config, Kafka: job.kafka(), Doors: doors})
 }

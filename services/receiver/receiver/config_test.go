@@ -50,13 +50,17 @@ func TestSourcesAreThoseWithSecrets(t *testing.T) {
 	env["THROUGHLINE_LOOKER_SECRETS"] = "token-of-looker"
 	s, err := parse(env)
 	require.NoError(t, err)
-	require.Len(t, s.doors, 2)
-	require.Equal(t, "stripe", s.doors[0].Source.Name())
-	require.Equal(t, 2, len(s.doors[0].Secrets))
+	doors, err := s.doors()
+	require.NoError(t, err)
+	require.Len(t, doors, 2)
+	require.Equal(t, "stripe", doors[0].Source.Name())
+	require.Equal(t, 2, len(doors[0].Secrets))
 
 	s, err = parse(env, "--sources", "stripe,stripe")
 	require.NoError(t, err)
-	require.Len(t, s.doors, 1)
+	doors, err = s.doors()
+	require.NoError(t, err)
+	require.Len(t, doors, 1)
 
 	_, err = parse(env, "--max-in-flight-bytes", "1000")
 	require.ErrorContains(t, err, "Looker may send at once")

@@ -22,7 +22,6 @@ type Settings struct {
 	Vendors kong.Plugins  `embed:""`
 
 	vendors *settings.SourceSettings
-	doors   []Door
 }
 
 // NewSettings makes settings with flags for every source.
@@ -34,17 +33,23 @@ func NewSettings() *Settings {
 // Validate finds what is wrong with the sources' settings; the embedded parts
 // are asked by themselves.
 func (s *Settings) Validate() error {
-	doors, err := Doors(s.Sources, s.vendors.Get)
+	doors, err := s.doors()
 	if err != nil {
 		return err
 	}
-	s.doors = doors
 	return s.Config.check(doors)
 }
 
+// doors makes what the sources' settings say.
+func (s *Settings) doors() ([]Door, error) { return Doors(s.Sources, s.vendors.Get) }
+
 // Run is a receiver process's work (service.Main).
 func (s *Settings) Run(ctx context.Context, rt *service.Runtime) error {
-	r, err := New(Options{Runtime: rt, Config: s.Config, Kafka: s.Kafka, Doors: s.doors})
+	doors, err := s.doors()
+	if err != nil {
+		return err
+	}
+	r, err := New(Options{Runtime: rt, Config: s.Config, Kafka: s.Kafka, Doors: doors})
 	if err != nil {
 		return err
 	}

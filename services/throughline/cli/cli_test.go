@@ -134,7 +134,7 @@ func (c *greetCommand) Run(_ context.Context, out io.Writer, streams cli.Streams
 		return fmt.Errorf("there is nobody")
 	}
 	greeting, _ := streams.Env("GREETING")
-	_, err := fmt.Fprintf(out, "%s %s %q %q\n", greeting, c.Whom, set.Postgres.URL, set.Kafka.Brokers)
+	_, err := fmt.Fprintf(out, "%s %s %q %q\n", greeting, c.Whom, string(set.Postgres.URL), set.Kafka.Brokers)
 	return err
 }
 

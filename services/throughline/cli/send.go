@@ -149,7 +149,7 @@ func (c *sendCommand) sender(s *session) (*sender, error) {
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		}}
 	out.publicURL = out.url
-	if public, _ := s.Env(variable(src.Name(), "PUBLIC_URL")); public != "" {
+	if public, _ := s.Env(settings.SourceVariable(src.Name(), "PUBLIC_URL")); public != "" {
 		out.publicURL = public
 	}
 	if c.PublicURL != "" {

@@ -138,7 +138,7 @@ func (s *stack) showTimeline(ctx context.Context) error {
 
 func (s *stack) addresses() Addresses {
 	return Addresses{
-		Receivers: "http://" + s.receiver.Addr(), Kafka: s.kafka.Brokers, SchemaRegistry: s.registry.URL, Postgres: redact(s.postgres),
+		Receivers: "http://" + s.receiver.Addr(), Kafka: s.kafka.Brokers, SchemaRegistry: string(s.registry.URL), Postgres: redact(s.postgres),
 		Admin: "http://" + s.admin.Addr(), SecretsFile: filepath.Join(s.command.DataDir, SecretsFile),
 	}
 }

@@ -15,7 +15,6 @@ import (
 	"github.com/throughline-dev/throughline/pkg/local/broker"
 	"github.com/throughline-dev/throughline/pkg/local/pgserver"
 	"github.com/throughline-dev/throughline/pkg/postgres"
-	"github.com/throughline-dev/throughline/pkg/resolve"
 	"github.com/throughline-dev/throughline/pkg/service"
 	"github.com/throughline-dev/throughline/pkg/settings"
 	"github.com/throughline-dev/throughline/pkg/source/catalog"
@@ -93,7 +92,7 @@ func (s *stack) openPostgres(ctx context.Context) error {
 		s.onClose("Postgres", server.Stop)
 		s.postgres = server.URL()
 	}
-	pool, err := postgres.Open(ctx, postgres.Config{URL: s.postgres, MaxConns: 16}, "throughline-dev")
+	pool, err := postgres.Open(ctx, postgres.Config{URL: settings.URL(s.postgres), MaxConns: 16}, "throughline-dev")
 	if err != nil {
 		return err
 	}
@@ -141,7 +140,7 @@ func (s *stack) openRegistry(context.Context) error {
 			return fmt.Errorf("%w (--registry-addr chooses another)", err)
 		}
 		s.onClose("the schema registry", func(context.Context) error { return r.Close() })
-		s.registry.URL = r.URL()
+		s.registry.URL = settings.URL(r.URL())
 	}
 	return s.registry.Validate()
 }
@@ -152,7 +151,7 @@ func (s *stack) openServices(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	rules := resolve.Config{RuleList: resolve.RuleNames()}
+	rules := s.command.Resolve
 	quarantine, err := quarantine.New(ctx, quarantine.Options{Kafka: s.kafka, Pool: s.pool, Registry: registry, Resolve: rules, Runtime: s.rt})
 	if err != nil {
 		return err
@@ -203,7 +202,8 @@ func (s *stack) openReceiver() error {
 	if err != nil {
 		return err
 	}
-	config := receiver.DefaultConfig()
+	var config receiver.Config
+	settings.Defaults(&config)
 	config.Listen, config.SpoolDir = c.Listen, filepath.Join(c.DataDir, "spool")
 	s.receiver, err = receiver.New(receiver.Options{Runtime: s.rt, Config: config, Kafka: s.kafka, Doors: doors})
 	if err != nil {
