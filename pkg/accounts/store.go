@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/throughline-dev/throughline/pkg/fault"
+	"github.com/throughline-dev/throughline/pkg/postgres"
 	"github.com/throughline-dev/throughline/pkg/source"
 )
 
@@ -36,7 +37,7 @@ func broken(doing string, err error) error {
 	if err == nil || fault.IsPermanent(err) {
 		return err
 	}
-	return fault.Transient(fault.Unavailable, fmt.Errorf("%s: %w", doing, err))
+	return postgres.Classify(fmt.Errorf("%s: %w", doing, err))
 }
 
 func notFound(err error) bool { return errors.Is(err, pgx.ErrNoRows) }

@@ -23,8 +23,10 @@ type Described struct {
 	Type          string
 	SourceEventID string
 	References    []source.Reference
-	// Value is the part of the record that failed; nil: all of it.
+	// Value is the element of a page that failed, and Index its place there, from
+	// 0. Without one the whole record failed.
 	Value []byte
+	Index int32
 }
 
 // Make makes the dead letter of a record that failed for cause, a Permanent
@@ -38,13 +40,13 @@ type Described struct {
 func Make(enc *event.Encoder, rec *kgo.Record, d Described, cause error) (*kgo.Record, error) {
 	replay := stream.ReadReplay(rec).Failed(rec.Timestamp)
 	letter := event.DeadLetter{
-		Value: d.Value, Topic: rec.Topic, Partition: rec.Partition, Offset: rec.Offset, Key: rec.Key, Headers: headers(rec),
+		Value: d.Value, RawIndex: d.Index, Topic: rec.Topic, Partition: rec.Partition, Offset: rec.Offset, Key: rec.Key, Headers: headers(rec),
 		Reason: string(fault.DeadLetterReason(cause)), Error: cause.Error(),
 		References: d.References, FirstSeen: replay.FirstSeen, Attempts: replay.Attempts,
 		Source: d.Source, Tenant: d.Tenant, Type: d.Type, SourceEventID: d.SourceEventID,
 	}
 	if d.Value == nil {
-		letter.Value = rec.Value
+		letter.Value, letter.RawIndex = rec.Value, -1
 	}
 	if letter.Source == "" {
 		letter.Source, _ = stream.SourceOfTopic(rec.Topic)
@@ -74,7 +76,7 @@ func Read(ctx context.Context, dec *event.Decoder, rec *kgo.Record) (event.DeadL
 	}
 	letter = event.DeadLetter{
 		Value: rec.Value, Topic: rec.Topic, Partition: rec.Partition, Offset: rec.Offset, Key: rec.Key,
-		Reason: string(fault.Malformed), Error: "not a dead letter: " + err.Error(), FirstSeen: rec.Timestamp, Attempts: 1,
+		Reason: string(fault.Malformed), Error: "not a dead letter: " + err.Error(), FirstSeen: rec.Timestamp, Attempts: 1, RawIndex: -1,
 	}
 	bound(&letter)
 	return letter, nil

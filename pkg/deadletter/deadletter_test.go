@@ -78,7 +78,7 @@ func TestMake(t *testing.T) {
 		got.Headers = nil
 		require.Equal(t, event.DeadLetter{
 			Value: rec.Value, Topic: "raw.stripe", Partition: 3, Offset: 41, Key: []byte("k"), Reason: "malformed", Error: "it is odd",
-			References: references, FirstSeen: written, Attempts: 1, Source: "stripe", Tenant: "acct_1", Type: "invoice.paid", SourceEventID: "evt_1",
+			References: references, FirstSeen: written, Attempts: 1, Source: "stripe", Tenant: "acct_1", Type: "invoice.paid", SourceEventID: "evt_1", RawIndex: -1,
 		}, got)
 	})
 	t.Run("of a release", func(t *testing.T) {
@@ -95,9 +95,11 @@ func TestMake(t *testing.T) {
 		require.Equal(t, "00-1", Traceparent(&got))
 		require.Equal(t, "stripe", got.Source)
 	})
-	t.Run("of a part of a record", func(t *testing.T) {
+	t.Run("of an element of a page", func(t *testing.T) {
 		t.Parallel()
-		require.Equal(t, "part", string(roundTrip(t, record("raw.stripe"), Described{Value: []byte("part")}, errOdd).Value))
+		got := roundTrip(t, record("raw.stripe"), Described{Value: []byte("part"), Index: 7}, errOdd)
+		require.Equal(t, "part", string(got.Value))
+		require.EqualValues(t, 7, got.RawIndex)
 	})
 	t.Run("of nothing", func(t *testing.T) {
 		t.Parallel()

@@ -62,35 +62,53 @@ func NewRegistry(c RegistryConfig) (*Registry, error) {
 	return &Registry{client: client}, nil
 }
 
-// register makes sure that the subject holds the schema, and gives its id.
-// Registering what is there already changes nothing.
+// register finds the id of the schema under the topic's subject, and registers
+// it where it is not there. So a registry that may only be read is enough once
+// somebody has registered the schemas.
 func (r *Registry) register(ctx context.Context, topic, schema string) (int, error) {
 	subject := topic + "-value" // the Confluent TopicNameStrategy
-	s, err := r.client.CreateSchema(ctx, subject, sr.Schema{Schema: schema, Type: sr.TypeAvro})
+	want := sr.Schema{Schema: schema, Type: sr.TypeAvro}
+	found, err := r.client.LookupSchema(ctx, subject, want)
+	id := found.ID
+	if status(err) == http.StatusNotFound {
+		id, err = r.client.RegisterSchema(ctx, subject, want, -1, -1)
+	}
 	if err != nil {
 		return 0, classify(fmt.Errorf("registering the schema of %s: %w", subject, err))
 	}
-	return s.ID, nil
+	return id, nil
 }
 
-// schema gives the text of the schema with this id.
+// errUnknownSchema says that the registry has no schema of an id.
+var errUnknownSchema = errors.New("the schema registry does not know the schema")
+
+// schema gives the text of the schema with this id, or errUnknownSchema.
 func (r *Registry) schema(ctx context.Context, id int) (string, error) {
 	s, err := r.client.SchemaByID(ctx, id)
-	if err != nil {
-		return "", classify(fmt.Errorf("fetching schema %d: %w", id, err))
+	switch {
+	case status(err) == http.StatusNotFound:
+		return "", errUnknownSchema
+	case err != nil:
+		return "", fault.Transient(fault.Unavailable, fmt.Errorf("fetching schema %d: %w", id, err))
 	}
 	return s.Schema, nil
 }
 
-// classify: the registry's own no (4xx but for "too many" and authentication,
-// which people mend) is final, all else may pass.
-func classify(err error) error {
+// status gives the HTTP status that the registry answered with; 0: none.
+func status(err error) int {
 	var answer *sr.ResponseError
 	if errors.As(err, &answer) {
-		switch answer.StatusCode {
-		case http.StatusNotFound, http.StatusConflict, http.StatusUnprocessableEntity, http.StatusBadRequest:
-			return fault.Permanent(fault.Malformed, err)
-		}
+		return answer.StatusCode
+	}
+	return 0
+}
+
+// classify: the registry's own refusal of a schema (it would break readers) is
+// final; all else may pass, or a person may fix it.
+func classify(err error) error {
+	switch status(err) {
+	case http.StatusConflict, http.StatusUnprocessableEntity, http.StatusBadRequest:
+		return fault.Permanent(fault.Malformed, err)
 	}
 	return fault.Transient(fault.Unavailable, err)
 }

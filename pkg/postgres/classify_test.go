@@ -77,7 +77,6 @@ func TestClassify(t *testing.T) {
 			t.Parallel()
 			pool := postgrestest.New(t)
 			w := postgres.NewWriter(pool)
-			defer w.Close()
 			err := tt.provoke(t, pool, w)
 			var pgErr *pgconn.PgError
 			require.ErrorAs(t, err, &pgErr)

@@ -1,19 +1,14 @@
 package postgres
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/url"
-	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/throughline-dev/throughline/pkg/settings"
 )
-
-// connectTimeout bounds one connection attempt, so that an address which swallows packets shows as an error.
-const connectTimeout = 5 * time.Second
 
 // maxConnsLimit is far above what a service needs; a larger number is a slip that would exhaust the server.
 const maxConnsLimit = 1000
@@ -57,28 +52,4 @@ func urlProblem(raw string) string {
 		return "is a URL that Postgres does not understand (port, sslmode or another parameter): it should be like " + urlExample
 	}
 	return ""
-}
-
-// Open validates the configuration, makes a pool whose connections carry name as their application_name (what
-// pg_stat_activity shows), and proves that the database answers. It does not retry. The caller closes the pool.
-func Open(ctx context.Context, c Config, name string) (*pgxpool.Pool, error) {
-	if err := c.Validate(); err != nil {
-		return nil, err
-	}
-	pc, err := pgxpool.ParseConfig(string(c.URL))
-	if err != nil {
-		return nil, errors.New("reading THROUGHLINE_POSTGRES_URL: it is not understood")
-	}
-	pc.MaxConns = c.MaxConns
-	pc.ConnConfig.ConnectTimeout = connectTimeout
-	pc.ConnConfig.RuntimeParams["application_name"] = name
-	pool, err := pgxpool.NewWithConfig(ctx, pc)
-	if err != nil {
-		return nil, fmt.Errorf("making the Postgres pool: %w", err)
-	}
-	if err := pool.Ping(ctx); err != nil {
-		pool.Close()
-		return nil, fmt.Errorf("connecting to Postgres (THROUGHLINE_POSTGRES_URL): %w", err)
-	}
-	return pool, nil
 }

@@ -54,7 +54,6 @@ func NewKeeper(pool *pgxpool.Pool, log *zap.Logger) *Keeper {
 		log = zap.NewNop()
 	}
 	config := pool.Config().ConnConfig
-	keepAlive(config.RuntimeParams)
 	// Cancelling a merge keeps the connection, by which we give back the lock in good order.
 	config.BuildContextWatcherHandler = func(conn *pgconn.PgConn) ctxwatch.Handler {
 		return &pgconn.CancelRequestContextWatcherHandler{Conn: conn, DeadlineDelay: cancelGrace}
@@ -90,6 +89,9 @@ func (k *Keeper) session(ctx context.Context, worked func()) error {
 		defer cancel()
 		_ = conn.Close(closing)
 	}()
+	if _, err := conn.Exec(ctx, keepAlive); err != nil {
+		return Classify(fmt.Errorf("setting up the keeper's session: %w", err))
+	}
 	if err := awaitLock(ctx, conn, worked); err != nil {
 		return Classify(err)
 	}
@@ -109,7 +111,7 @@ func (k *Keeper) session(ctx context.Context, worked func()) error {
 func awaitLock(ctx context.Context, conn *pgx.Conn, asked func()) error {
 	for {
 		var got bool
-		if err := conn.QueryRow(ctx, "SELECT pg_try_advisory_lock($1)", keeperLock).Scan(&got); err != nil {
+		if err := conn.QueryRow(ctx, "SELECT pg_try_advisory_lock("+keeperLock+")").Scan(&got); err != nil {
 			return fmt.Errorf("asking for the keeper's lock: %w", err)
 		}
 		asked()

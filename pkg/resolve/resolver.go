@@ -9,7 +9,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/throughline-dev/throughline/pkg/fault"
+	"github.com/throughline-dev/throughline/pkg/postgres"
 	"github.com/throughline-dev/throughline/pkg/source"
 )
 
@@ -49,8 +49,8 @@ func Default(pool *pgxpool.Pool) *Resolver {
 }
 
 // Resolve answers for each event of a batch, given its references (most telling first), in the batch's order. It
-// costs one query whatever the batch's size, and none for one without references. An error is Transient and
-// leaves nothing half done.
+// costs one query whatever the batch's size, and none for one without references. An error is the database's, marked
+// by postgres.Classify, and leaves nothing half done.
 func (r *Resolver) Resolve(ctx context.Context, batch [][]source.Reference) ([]Resolution, error) {
 	total := 0
 	for _, refs := range batch {
@@ -65,7 +65,7 @@ func (r *Resolver) Resolve(ctx context.Context, batch [][]source.Reference) ([]R
 	}
 	a, err := q.answer(ctx, r.pool)
 	if err != nil {
-		return nil, fault.Transient(fault.Unavailable, fmt.Errorf("resolving a batch of %d events: %w", len(batch), err))
+		return nil, postgres.Classify(fmt.Errorf("resolving a batch of %d events: %w", len(batch), err))
 	}
 	out := make([]Resolution, len(batch))
 	for i, refs := range batch {

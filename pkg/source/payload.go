@@ -22,16 +22,16 @@ const (
 // Payload makes the timeline's payload of a vendor's event: every vendor field
 // as it is, a top-level `subject` of the vendor's renamed to `subject_ref`, and,
 // when subject says something, a first key `subject` that holds it. All other
-// bytes stay. raw must have passed rawjson.Doc.Parse. It returns raw itself when there
-// is nothing to change. Original undoes it.
+// bytes stay. raw must have passed rawjson.Doc.Parse. It returns raw itself when
+// there is nothing to change.
 func Payload(raw []byte, subject string) []byte {
 	subject = rawjson.SubjectLine(subject)
 	if subject == "" {
-		return rename(raw, withSuffix)
+		return rename(raw)
 	}
 	quoted, err := json.Marshal(subject)
 	if err != nil {
-		return rename(raw, withSuffix) // cannot happen: every Go string has a JSON form
+		return rename(raw) // cannot happen: every Go string has a JSON form
 	}
 	open := bytes.IndexByte(raw, '{') + 1
 	out := make([]byte, 0, len(raw)+len(quoted)+len(`"":,`)+len(subjectKey)+len(refSuffix))
@@ -41,37 +41,14 @@ func Payload(raw []byte, subject string) []byte {
 	if !bytes.HasPrefix(bytes.TrimLeft(raw[open:], " \t\r\n"), []byte("}")) {
 		out = append(out, ',')
 	}
-	out, copied := appendRenamed(out, raw, open, withSuffix)
+	out, copied := appendRenamed(out, raw, open)
 	return append(out, raw[copied:]...)
 }
 
-func withSuffix(name string) string { return name + refSuffix }
-
-// Original gives back the vendor's bytes that Payload was made of, so that an
-// event which failed at the sink can re-enter at the front door. payload must
-// have come from Payload.
-func Original(payload []byte) []byte {
-	out := payload
-	open := bytes.IndexByte(payload, '{') + 1
-	// After Payload, a key `subject` can only be ours, and it stands first.
-	if prefix := []byte(`"` + subjectKey + `":`); bytes.HasPrefix(payload[open:], prefix) {
-		dec := jsontext.NewDecoder(bytes.NewBuffer(payload[open+len(prefix):]))
-		if err := dec.SkipValue(); err != nil {
-			return payload
-		}
-		next := open + len(prefix) + int(dec.InputOffset())
-		if payload[next] == ',' {
-			next++
-		}
-		out = append(bytes.Clone(payload[:open]), payload[next:]...)
-	}
-	return rename(out, func(name string) string { return strings.TrimSuffix(name, refSuffix) })
-}
-
 // rename gives raw, valid JSON, with its top-level keys subject, subject_ref, …
-// renamed by to. Without such a key it gives raw itself.
-func rename(raw []byte, to func(string) string) []byte {
-	out, copied := appendRenamed(nil, raw, 0, to)
+// renamed. Without such a key it gives raw itself.
+func rename(raw []byte) []byte {
+	out, copied := appendRenamed(nil, raw, 0)
 	if copied == 0 {
 		return raw
 	}
@@ -80,7 +57,7 @@ func rename(raw []byte, to func(string) string) []byte {
 
 // appendRenamed appends raw[from:] with such keys renamed, up to the last one's
 // end, which it gives (from: there is none, and nothing is appended).
-func appendRenamed(out, raw []byte, from int, to func(string) string) ([]byte, int) {
+func appendRenamed(out, raw []byte, from int) ([]byte, int) {
 	// A name can hide behind escapes; anything else shows in plain bytes.
 	if !bytes.Contains(raw, []byte(`"`+subjectKey)) && !bytes.Contains(raw, []byte(`\u00`)) {
 		return out, from
@@ -105,7 +82,7 @@ func appendRenamed(out, raw []byte, from int, to func(string) string) ([]byte, i
 			out = make([]byte, 0, len(raw)+len(refSuffix))
 		}
 		out = append(out, raw[copied:start]...)
-		out = append(out, `"`+to(name)+`"`...)
+		out = append(out, `"`+name+refSuffix+`"`...)
 		copied = end
 	}
 	return out, copied

@@ -101,7 +101,7 @@ func (w *tap) see(ctx context.Context, decoder *event.Decoder, r *kgo.Record) {
 			return
 		}
 		w.outRecords++
-		name := markOf([]byte(e.Payload))
+		name := markOf(e.Payload)
 		w.event[name]++
 		w.delivery[name] = e.Delivery
 	case stream.DeadLetters:

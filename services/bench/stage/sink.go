@@ -15,6 +15,7 @@ import (
 	"github.com/throughline-dev/throughline/pkg/postgres"
 	"github.com/throughline-dev/throughline/pkg/service"
 	"github.com/throughline-dev/throughline/pkg/settings"
+	"github.com/throughline-dev/throughline/pkg/source"
 	"github.com/throughline-dev/throughline/pkg/stream"
 	"github.com/throughline-dev/throughline/services/sink/sink"
 )
@@ -163,7 +164,7 @@ func readRows(ctx context.Context, job Job) ([][]any, error) {
 			if err := decoder.AccountEvent(ctx, rec.Value, &e); err != nil {
 				return nil, err
 			}
-			rows = append(rows, []any{[16]byte(e.AccountID), e.Type, e.Source, e.SourceEventID, []byte(e.Payload), e.OccurredAt, e.IngestedAt})
+			rows = append(rows, []any{[16]byte(e.AccountID), e.Type, e.Source, e.SourceEventID, source.Payload(e.Payload, e.Subject), e.OccurredAt, e.IngestedAt})
 		}
 	}
 	if len(rows) == 0 {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/throughline-dev/throughline/pkg/event"
 	"github.com/throughline-dev/throughline/pkg/fault"
+	"github.com/throughline-dev/throughline/pkg/rawjson"
 	"github.com/throughline-dev/throughline/pkg/resolve"
 	"github.com/throughline-dev/throughline/pkg/service"
 	"github.com/throughline-dev/throughline/pkg/source"
@@ -107,7 +108,7 @@ func (n *Normalizer) finish(ctx context.Context, it *item, found *resolve.Resolu
 	}
 	if it.err == nil {
 		it.rule = found.Rule
-		if it.err = n.accountEvent(ctx, it, found.AccountID, into); it.err == nil {
+		if it.err = n.accountEvent(ctx, it, found, into); it.err == nil {
 			return nil
 		}
 	}
@@ -115,11 +116,12 @@ func (n *Normalizer) finish(ctx context.Context, it *item, found *resolve.Resolu
 }
 
 // accountEvent makes the record of account-events.
-func (n *Normalizer) accountEvent(ctx context.Context, it *item, account [16]byte, into *kgo.Record) error {
+func (n *Normalizer) accountEvent(ctx context.Context, it *item, found *resolve.Resolution, into *kgo.Record) error {
 	ev := event.AccountEvent{
-		AccountID: account, Type: it.event.Type, Source: it.raw.Source, SourceEventID: it.event.ID,
-		Payload:    string(source.Payload(it.rec.Value, it.event.Subject)),
+		AccountID: found.AccountID, Type: it.event.Type, Source: it.raw.Source, SourceEventID: it.event.ID, Payload: it.rec.Value,
 		OccurredAt: it.event.OccurredAt, IngestedAt: it.raw.ReceivedAt, Tenant: it.event.Tenant, Delivery: it.raw.Mode,
+		Subject: rawjson.SubjectLine(it.event.Subject), Rule: found.Rule, Reference: found.Reference.Key(),
+		RawTopic: it.rec.Topic, RawPartition: it.rec.Partition, RawOffset: it.rec.Offset, RawIndex: -1, Livemode: true,
 	}
 	value, err := n.encoder.AccountEvent(&ev)
 	if err != nil {

@@ -63,12 +63,17 @@ func TestTransformResolves(t *testing.T) {
 			got := results[i]
 			require.False(t, got.dead(), got.letter.Error)
 			require.Equal(t, e.want.account.String(), string(got.record.Key))
-			payload := gjson.Parse(got.event.Payload)
+			payload := gjson.ParseBytes(source.Payload(got.event.Payload, got.event.Subject)) // as the sink stores it
 			require.Equal(t, e.want, described{
 				got.event.AccountID, got.event.Type, got.event.SourceEventID, got.event.Tenant, got.event.OccurredAt.Format(time.RFC3339Nano),
 				payload.Get("subject").String(), payload.Get("subject_ref").String(),
-				got.event.Payload == string(batch[i].Value),
+				string(payload.Raw) == string(batch[i].Value),
 			})
+			require.Equal(t, string(batch[i].Value), string(got.event.Payload), "the vendor's bytes")
+			require.Equal(t, e.rule, got.event.Rule)
+			require.NotEmpty(t, got.event.Reference)
+			require.Equal(t, []any{batch[i].Topic, batch[i].Partition, batch[i].Offset, int32(-1), true},
+				[]any{got.event.RawTopic, got.event.RawPartition, got.event.RawOffset, got.event.RawIndex, got.event.Livemode})
 			require.Equal(t, e.source, got.event.Source)
 			require.Equal(t, stored.Add(-time.Second), got.event.IngestedAt)
 			require.Equal(t, source.ModeWebhook, got.event.Delivery)
@@ -296,7 +301,7 @@ func TestTransformGivesDeadLettersThatAreRead(t *testing.T) {
 		value := stripeEvent("evt_1", `"customer":"cus_1","note":"`+strings.Repeat("x", 900_000)+`","big":1180591620717411303424`)
 		got := n.transform(t, newRecord("stripe", []byte(value)))[0]
 		require.False(t, got.dead(), got.letter.Error)
-		require.Equal(t, value, got.event.Payload)
+		require.Equal(t, value, string(got.event.Payload))
 	})
 	t.Run("2^70 as an id", func(t *testing.T) {
 		t.Parallel()
@@ -340,7 +345,7 @@ func TestDeadLetterHoldsAllThatIsKnown(t *testing.T) {
 			References: []source.Reference{
 				{Source: "stripe", Tenant: "acct_1", Kind: "customer", ID: "cus_9"}, {Source: "stripe", Kind: "email", ID: "kim@gmail.com"},
 			},
-			FirstSeen: stored, Attempts: 1, Source: "stripe", Tenant: "acct_1", Type: "invoice.paid", SourceEventID: "evt_7",
+			FirstSeen: stored, Attempts: 1, Source: "stripe", Tenant: "acct_1", Type: "invoice.paid", SourceEventID: "evt_7", RawIndex: -1,
 		}, got.letter)
 	})
 	t.Run("of a bare value", func(t *testing.T) {

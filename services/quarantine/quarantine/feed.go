@@ -54,7 +54,8 @@ func (k *Keeper) letter(ctx context.Context, rec *kgo.Record) (quarantine.Letter
 }
 
 // unwrap turns a letter of the sink, whose value is an account event, back into the raw record that the event was
-// made of. A value that is no account event stays as it is and cannot be released.
+// made of. (An event that version 1 of the schema wrote has its subject in the payload, and keeps it there.) A value
+// that is no account event stays as it is and cannot be released.
 func (k *Keeper) unwrap(ctx context.Context, l *quarantine.Letter) error {
 	var ev event.AccountEvent
 	if err := k.decoder.AccountEvent(ctx, l.Value, &ev); err != nil {
@@ -64,10 +65,7 @@ func (k *Keeper) unwrap(ctx context.Context, l *quarantine.Letter) error {
 		}
 		return err
 	}
-	l.Value = []byte(ev.Payload)
-	if err := source.CheckJSON(l.Value); err == nil || fault.ReasonOf(err) == fault.Unstorable {
-		l.Value = source.Original(l.Value)
-	}
+	l.Value = ev.Payload
 	l.Source, l.Tenant, l.Type, l.SourceEventID = ev.Source, ev.Tenant, ev.Type, ev.SourceEventID
 	raw := stream.RawRecord(ev.Source, source.Record{Value: l.Value, Tenant: ev.Tenant, Mode: ev.Delivery, ReceivedAt: ev.IngestedAt},
 		deadletter.Traceparent(&l.DeadLetter))

@@ -167,8 +167,8 @@ func TestALetterOfTheSinkGoesBackToTheRawTopic(t *testing.T) {
 	original := []byte(`{"id":"evt_9","object":"event","type":"invoice.paid","created":1762074000,"livemode":true,"subject":"theirs","data":{"object":{"id":"in_9","object":"invoice","customer":"cus_9"}}}`)
 	received := time.Date(2026, 11, 2, 8, 59, 59, 0, time.UTC)
 	ev := event.AccountEvent{
-		AccountID: w.account("Acme"), Type: "invoice.paid", Source: "stripe", SourceEventID: "evt_9", Payload: string(source.Payload(original, "ours")),
-		OccurredAt: seen, IngestedAt: received, Tenant: "acct_1", Delivery: source.ModeWebhook,
+		AccountID: w.account("Acme"), Type: "invoice.paid", Source: "stripe", SourceEventID: "evt_9", Payload: original, Subject: "ours",
+		OccurredAt: seen, IngestedAt: received, Tenant: "acct_1", Delivery: source.ModeWebhook, RawTopic: "raw.stripe", RawIndex: -1,
 	}
 	value, err := w.encoder.AccountEvent(&ev)
 	require.NoError(t, err)

@@ -108,6 +108,9 @@ func (k *Keeper) sweep(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if _, err := k.store.ResolveStored(ctx); err != nil {
+		return err
+	}
 	again, err := k.store.RepublishStuck(ctx, k.options.Tuning.StuckAfter)
 	if err != nil {
 		return err

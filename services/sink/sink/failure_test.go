@@ -88,22 +88,41 @@ func TestWithoutABreakerAllAreDeadLettered(t *testing.T) {
 	w.requireLetters(t, 15)
 }
 
-// A registry that forgot its schemas must not empty the topic into quarantine.
-func TestTheBreakerCountsWhatCannotBeRead(t *testing.T) {
+// A registry that forgot its schemas must not empty the topic into quarantine:
+// what one of ours reads is stored, what none reads yet waits.
+func TestARegistryThatForgotItsSchemas(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	var records []*kgo.Record
-	for _, ev := range events(0, 30) {
+	unknown := func(id byte, ev event.AccountEvent, more ...byte) *kgo.Record {
 		value, err := w.encoder.AccountEvent(&ev)
 		require.NoError(t, err)
-		value[4] = 99 // the schema's id
-		records = append(records, &kgo.Record{Topic: stream.AccountEvents, Key: []byte("one"), Value: value})
+		value[4] = id // the schema's
+		return &kgo.Record{Topic: stream.AccountEvents, Key: []byte("one"), Value: append(value, more...)}
 	}
-	w.publishRecords(t, records...)
+	for _, ev := range events(0, 30) {
+		w.publishRecords(t, unknown(99, ev))
+	}
 	s := w.start(t)
-	require.Eventually(t, func() bool { return s.value(t, "throughline_sink_breaker_open", "") == 1 }, patience, 5*time.Millisecond)
-	require.Zero(t, w.committed(t))
+	w.requireRows(t, 30)
+	w.publishRecords(t, unknown(98, events(30, 31)[0], 1))
+	require.Eventually(t, func() bool { return s.value(t, "throughline_sink_batch_retries_total", "") >= 2 && !s.ready() }, patience, 5*time.Millisecond)
+	require.Equal(t, int64(30), w.committed(t))
 	w.requireLetters(t, 0)
+}
+
+// Bytes that are no event are no reason to stop, however many.
+func TestGarbageDoesNotOpenTheBreaker(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for i := range 103 {
+		w.publishRecords(t, &kgo.Record{Topic: stream.AccountEvents, Key: []byte("one"), Value: []byte{0, 0, 0, 9, 9, byte(i)}})
+	}
+	w.publish(t, events(0, 1))
+	s := w.start(t)
+	w.requireRows(t, 1)
+	w.requireLetters(t, 103)
+	require.Zero(t, s.value(t, "throughline_sink_breaker_open", ""))
+	require.Zero(t, s.value(t, "throughline_sink_batch_retries_total", ""))
 }
 
 func TestADeadLetterThatIsNotAcknowledgedHoldsTheOffset(t *testing.T) {

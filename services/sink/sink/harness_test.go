@@ -121,8 +121,9 @@ func events(from, to int) (out []event.AccountEvent) {
 	for i := from; i < to; i++ {
 		out = append(out, event.AccountEvent{
 			AccountID: acme, Type: "invoice.paid", Source: "stripe", SourceEventID: fmt.Sprintf("evt_%06d", i),
-			Payload: fmt.Sprintf(`{"id":"evt_%06d"}`, i), OccurredAt: occurred.Add(time.Duration(i) * time.Second),
-			IngestedAt: time.Now(), Delivery: source.ModeWebhook,
+			Payload: fmt.Appendf(nil, `{"id":"evt_%06d"}`, i), OccurredAt: occurred.Add(time.Duration(i) * time.Second),
+			IngestedAt: time.Now(), Delivery: source.ModeWebhook, Rule: "links", Reference: "stripe:customer:cus_1",
+			RawTopic: "raw.stripe", RawPartition: 2, RawOffset: int64(i), RawIndex: -1, Livemode: true,
 		})
 	}
 	return out

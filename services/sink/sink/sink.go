@@ -102,7 +102,7 @@ type Sink struct {
 	writer  *postgres.Writer
 	keeper  *postgres.Keeper
 	letters *stream.Publisher // set by Run
-	breaker breaker
+	breaker *breaker
 	metrics *metrics
 	loop    *stream.LoopMetrics
 }
@@ -121,7 +121,7 @@ func New(ctx context.Context, o Options) (*Sink, error) {
 		return nil, err
 	}
 	s := &Sink{
-		options: o, decoder: decoder, encoder: encoder, breaker: breaker{limit: o.Tuning.BreakerRows},
+		options: o, decoder: decoder, encoder: encoder, breaker: newBreaker(o.Tuning.BreakerRows),
 		writer: postgres.NewWriter(o.Pool), keeper: postgres.NewKeeper(o.Pool, o.Runtime.Log.Named("keeper")),
 		loop: stream.NewLoopMetrics(o.Runtime.Registry, "sink"),
 	}
@@ -131,7 +131,6 @@ func New(ctx context.Context, o Options) (*Sink, error) {
 
 // Run works until ctx ends. It may be called once.
 func (s *Sink) Run(ctx context.Context) error {
-	defer s.writer.Close()
 	o := s.options
 	deps := stream.Deps{Name: "sink", Log: o.Runtime.Log, Registry: o.Runtime.Registry}
 	client, err := stream.NewClient(o.Kafka, stream.Deps{Name: "sink-letters", Log: deps.Log, Registry: deps.Registry})
@@ -187,26 +186,26 @@ func (s *Sink) watchPendingList(ctx context.Context) error {
 
 // Write stores one batch. It returns nil when each record is on the timeline or
 // acknowledged as a dead letter, and a Transient error when the batch must come
-// again, which may be repeated at will.
+// again, which may be repeated at will. It is safe for concurrent use by loops
+// that share no partition.
 func (s *Sink) Write(ctx context.Context, batch []*kgo.Record) error {
 	entries, dead, err := s.decode(ctx, batch)
 	if err != nil {
 		return err
 	}
-	refused, err := s.store(ctx, entries, len(dead))
-	lost, stored := len(dead)+len(refused), len(entries)-len(refused)
-	if err == nil {
-		err = s.breaker.check(lost, stored)
-	}
-	s.metrics.broken(errors.Is(err, errBreakerOpen))
+	counts := tallyOf(entries)
+	refused, err := s.store(ctx, entries, counts)
 	if err != nil {
+		s.metrics.broken(s.breaker.holds())
 		return err
 	}
-	if err := s.bury(ctx, append(dead, refused...)); err != nil {
+	dead = append(dead, refused...)
+	if err := s.bury(ctx, dead); err != nil {
 		return err
 	}
-	s.breaker.note(lost, stored)
-	s.metrics.letters.Add(float64(lost))
+	s.breaker.note(counts)
+	s.metrics.broken(s.breaker.holds())
+	s.metrics.letters.Add(float64(len(dead)))
 	visible := withoutRefused(entries, refused)
 	s.metrics.became(visible)
 	s.trace(ctx, visible)
