@@ -30,6 +30,9 @@ type LoopOptions struct {
 	// is retried, the brokers refuse its fetches, or it joins its group anew. It
 	// feeds the readiness check.
 	OnState func(error)
+	// Advice, if set, gives what a person can do about an error of a batch ("":
+	// waiting is enough); what an error itself says counts more.
+	Advice func(error) string
 	// Progress, if set, is told of each batch's beginning and end.
 	Progress *Progress
 	// Opts are added last to the client's options.
@@ -72,7 +75,7 @@ func newLoop(o LoopOptions) *loop {
 	}
 	l := &loop{LoopOptions: o, lag: newLag(o.Metrics.lag)}
 	for kind := range l.told {
-		l.told[kind] = &retry.Told{Log: o.Deps.Log, State: func(err error) { l.report(kind, err) }}
+		l.told[kind] = &retry.Told{Log: o.Deps.Log, State: func(err error) { l.report(kind, err) }, Advice: o.Advice}
 	}
 	return l
 }

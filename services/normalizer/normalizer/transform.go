@@ -90,13 +90,13 @@ func inParallel(count int, do func(i int)) {
 // describe reads one record as far as it can be read.
 func (n *Normalizer) describe(it *item) {
 	it.raw = stream.ReadRaw(it.rec)
-	src, ok := n.sources[it.raw.Source]
+	src, ok := n.deps.Sources.Find(it.raw.Source)
 	if !ok {
 		it.err = fault.Permanent(fault.Unsupported, fmt.Errorf("no source is named %q", it.raw.Source))
 		return
 	}
 	if it.raw.Tenant == "" {
-		it.raw.Tenant = n.options.Tuning.Tenants[it.raw.Source]
+		it.raw.Tenant = n.options.Tenants[it.raw.Source]
 	}
 	_, it.event, it.err = source.Keyed(src, it.raw.Record)
 }
@@ -147,7 +147,7 @@ func (n *Normalizer) span(ctx context.Context, it *item) string {
 	case !above.IsSampled():
 		return it.raw.Traceparent
 	}
-	child, span := n.options.Runtime.Tracer.Start(parent, "normalize", trace.WithSpanKind(trace.SpanKindConsumer), trace.WithAttributes(
+	child, span := n.deps.Runtime.Tracer.Start(parent, "normalize", trace.WithSpanKind(trace.SpanKindConsumer), trace.WithAttributes(
 		attribute.String("messaging.destination.name", it.rec.Topic),
 		attribute.String("throughline.event_type", it.event.Type)))
 	defer span.End()

@@ -16,39 +16,39 @@ import (
 // Feed takes one batch of dead letters into the quarantine, and then releases those whose account has become known
 // meanwhile. A link is missed neither before that look (it sees the link) nor after (the watcher hears of it, and
 // the record is there by then). An error is Transient; the batch may come again at will.
-func (k *Keeper) Feed(ctx context.Context, batch []*kgo.Record) error {
+func (q *Quarantine) Feed(ctx context.Context, batch []*kgo.Record) error {
 	letters := make([]quarantine.Letter, 0, len(batch))
 	for _, rec := range batch {
 		if rec.Value == nil {
 			continue // a tombstone says nothing
 		}
-		l, err := k.letter(ctx, rec)
+		l, err := q.letter(ctx, rec)
 		if err != nil {
 			return err
 		}
 		letters = append(letters, l)
 	}
-	put, err := k.store.Put(ctx, letters)
+	put, err := q.store.Put(ctx, letters)
 	if err != nil {
 		return err
 	}
-	if err := k.release(ctx, put.Waiting); err != nil {
+	if err := q.release(ctx, put.Waiting); err != nil {
 		return err
 	}
-	k.metrics.fed(letters, put)
+	q.metrics.fed(letters, put)
 	return nil
 }
 
 // letter reads one record of the dead letter topic. What is no dead letter is kept as one: malformed, with its
 // bytes, and never released.
-func (k *Keeper) letter(ctx context.Context, rec *kgo.Record) (quarantine.Letter, error) {
-	letter, err := deadletter.Read(ctx, k.decoder, rec)
+func (q *Quarantine) letter(ctx context.Context, rec *kgo.Record) (quarantine.Letter, error) {
+	letter, err := deadletter.Read(ctx, q.decoder, rec)
 	if err != nil {
 		return quarantine.Letter{}, err
 	}
 	l := quarantine.Letter{DeadLetter: letter, QuarantineID: deadletter.Replay(&letter).QuarantineID, At: rec.Timestamp}
 	if l.Topic == stream.AccountEvents {
-		return l, k.unwrap(ctx, &l)
+		return l, q.unwrap(ctx, &l)
 	}
 	return l, nil
 }
@@ -56,9 +56,9 @@ func (k *Keeper) letter(ctx context.Context, rec *kgo.Record) (quarantine.Letter
 // unwrap turns a letter of the sink, whose value is an account event, back into the raw record that the event was
 // made of. (An event that version 1 of the schema wrote has its subject in the payload, and keeps it there.) A value
 // that is no account event stays as it is and cannot be released.
-func (k *Keeper) unwrap(ctx context.Context, l *quarantine.Letter) error {
+func (q *Quarantine) unwrap(ctx context.Context, l *quarantine.Letter) error {
 	var ev event.AccountEvent
-	if err := k.decoder.AccountEvent(ctx, l.Value, &ev); err != nil {
+	if err := q.decoder.AccountEvent(ctx, l.Value, &ev); err != nil {
 		if fault.IsPermanent(err) {
 			l.Source = ""
 			return nil
@@ -70,13 +70,13 @@ func (k *Keeper) unwrap(ctx context.Context, l *quarantine.Letter) error {
 	raw := stream.RawRecord(ev.Source, source.Record{Value: l.Value, Tenant: ev.Tenant, Mode: ev.Delivery, ReceivedAt: ev.IngestedAt},
 		deadletter.Traceparent(&l.DeadLetter))
 	l.Headers = deadletter.Headers(raw.Headers)
-	l.Key = k.rawKey(l, ev)
+	l.Key = q.rawKey(l, ev)
 	return nil
 }
 
 // rawKey gives the key that the event had in its raw topic, as its source makes it.
-func (k *Keeper) rawKey(l *quarantine.Letter, ev event.AccountEvent) []byte {
-	src, ok := k.sources[l.Source]
+func (q *Quarantine) rawKey(l *quarantine.Letter, ev event.AccountEvent) []byte {
+	src, ok := q.deps.Sources.Find(l.Source)
 	if !ok {
 		return []byte(ev.SourceEventID)
 	}

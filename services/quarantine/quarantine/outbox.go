@@ -8,6 +8,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/throughline-dev/throughline/pkg/quarantine"
+	"github.com/throughline-dev/throughline/pkg/retry"
 	"github.com/throughline-dev/throughline/pkg/stream"
 )
 
@@ -19,18 +20,19 @@ const (
 )
 
 // drainOutbox publishes what is released.
-func (k *Keeper) drainOutbox(ctx context.Context, raw *stream.Publisher) error {
+func (q *Quarantine) drainOutbox(ctx context.Context) error {
+	told := q.deps.Told("quarantine-publishing")
 	look := time.NewTicker(lookEvery)
 	defer look.Stop()
 	for {
-		if !k.retry(ctx, "publishing released records", func() error { return k.publishAll(ctx, raw) }) {
-			return nil
+		if err := retry.Forever(ctx, retry.Policy{}, "publishing released records", told, q.publishAll); err != nil {
+			return nil // ctx has ended
 		}
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-look.C:
-		case <-k.released:
+		case <-q.released:
 		}
 	}
 }
@@ -38,21 +40,21 @@ func (k *Keeper) drainOutbox(ctx context.Context, raw *stream.Publisher) error {
 // publishAll publishes page after page until the outbox is empty. A record that fails is passed over, so that it
 // holds up no other, and makes the error with which the outbox is tried again; a page of which nothing could be
 // published ends it at once, because then it is the brokers.
-func (k *Keeper) publishAll(ctx context.Context, raw *stream.Publisher) error {
+func (q *Quarantine) publishAll(ctx context.Context) error {
 	var first error
 	for after := int64(0); ctx.Err() == nil; {
 		// A stop lets the page under way finish.
-		page, cancel := context.WithTimeout(context.WithoutCancel(ctx), publishTimeout+stopGrace)
-		result, err := k.store.Publish(page, after, func(ctx context.Context, replays []quarantine.Replay) []error {
-			return publish(ctx, raw, replays)
+		page, cancel := context.WithTimeout(context.WithoutCancel(ctx), publishTimeout+q.deps.Grace())
+		result, err := q.store.Publish(page, after, func(ctx context.Context, replays []quarantine.Replay) []error {
+			return publish(ctx, q.raw, replays)
 		})
 		cancel()
 		if err != nil {
 			return err
 		}
-		k.metrics.publishedPage(result)
+		q.metrics.publishedPage(result)
 		if result.Refused > 0 {
-			k.log.Warn("the brokers refuse released records for good; they are open again", zap.Int("records", result.Refused))
+			q.deps.Runtime.Log.Warn("the brokers refuse released records for good; they are open again", zap.Int("records", result.Refused))
 		}
 		if first == nil {
 			first = result.Err
