@@ -33,7 +33,7 @@ func (looker) Profile() source.Profile {
 	return source.Profile{
 		Title:        "Looker",
 		Limits:       source.Limits{BodyBytes: maxBody, Events: 50_000},
-		Kinds:        []source.Kind{{Name: kindAccount}, {Name: kindGroup}, {Name: kindUser}},
+		Kinds:        []source.Kind{{Name: kindAccount, Scoped: true}, {Name: kindGroup, Scoped: true}, {Name: kindUser, Scoped: true}},
 		Types:        eventTypes(),
 		NeverRetries: true,
 	}
