@@ -348,7 +348,7 @@ func (a *answers) obstacle(n int32) string {
 	return ""
 }
 
-// Linkable: text that Postgres takes and that somebody could have typed.
+// Linkable reports whether s is text that Postgres takes and that somebody could have typed.
 func Linkable(s string) bool {
 	for i := range len(s) {
 		if s[i] < ' ' || s[i] == 0x7f {

@@ -1,3 +1,5 @@
+// Package settings reads the configuration of a process: flags, environment, a YAML
+// file and defaults, with every problem reported at once.
 package settings
 
 import (

@@ -1,4 +1,4 @@
-// Package apache runs real Apache Kafka without containers: one broker or
+// Package kafka runs real Apache Kafka without containers: one broker or
 // three, in KRaft mode, as child processes on 127.0.0.1.
 //
 // Whole-system tests, benchmarks and tools use it. It needs Java 17 or later

@@ -1,4 +1,4 @@
-// Package receive is the door through which vendors' webhooks come in: one HTTP
+// Package receiver is the door through which vendors' webhooks come in: one HTTP
 // server for all sources, or some, that answers 2xx only after the brokers
 // acknowledged every event of a delivery (acks=all).
 //

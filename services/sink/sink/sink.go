@@ -1,4 +1,4 @@
-// Package write is the sink: account-events in, rows of the timeline out.
+// Package sink is the sink: account-events in, rows of the timeline out.
 //
 // Offsets are committed after the database commit and never past a failure; the
 // table's unique constraint makes a redelivery a no-op. A row that Postgres
