@@ -78,7 +78,7 @@ func (s *Store) AddAccount(ctx context.Context, a Account, by string) (Account, 
 	if len(there) == 1 && there[0].Name == a.Name && there[0].Domain == a.Domain {
 		return there[0], nil
 	}
-	return Account{}, refuse(fault.Unsupported, "account %s exists already, with another name or domain", a.ID)
+	return Account{}, refuse(fault.Conflict, "account %s exists already, with another name or domain", a.ID)
 }
 
 // FindAccount gives the account that a person means: by its id, its exact domain, or its whole name if only one
@@ -116,7 +116,7 @@ func (s *Store) one(ctx context.Context, text, where string, arg any) (Account, 
 	case err != nil:
 		return Account{}, err
 	case len(found) == 0:
-		return Account{}, refuse(fault.Unresolved, "no account has the id, domain or name %q", text)
+		return Account{}, refuse(fault.NotFound, "no account has the id, domain or name %q", text)
 	case len(found) > 1:
 		return Account{}, ambiguous(text, found)
 	}
@@ -128,7 +128,7 @@ func ambiguous(text string, found []Account) error {
 	for _, a := range found[:min(len(found), 5)] {
 		list = append(list, fmt.Sprintf("%s (%s)", a.ID, a.Name))
 	}
-	return refuse(fault.Unresolved, "more than one account is meant by %q, name one by its id: %s", text, strings.Join(list, ", "))
+	return refuse(fault.Conflict, "more than one account is meant by %q, name one by its id: %s", text, strings.Join(list, ", "))
 }
 
 const accountColumns = "id, name, coalesce(domain, ''), created_at, created_by"

@@ -65,7 +65,7 @@ func (s *Store) AddLink(ctx context.Context, l Link) (added bool, err error) {
 		return false, broken("adding a link", err) // removed in between: try again
 	}
 	if uuid.UUID(id) != l.AccountID {
-		return false, refuse(fault.Unsupported, "%s is linked to another account already: %s (%s)", l.Key(), name, uuid.UUID(id))
+		return false, refuse(fault.Conflict, "%s is linked to another account already: %s (%s)", l.Key(), name, uuid.UUID(id))
 	}
 	return false, nil
 }

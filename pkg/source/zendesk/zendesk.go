@@ -56,9 +56,12 @@ func (zendesk) Profile() source.Profile {
 // refusal is never 409, 429 or 503, or Zendesk would send it again.
 func (zendesk) Reply(outcome error) source.Response {
 	resp := source.DefaultReply(outcome)
-	if outcome != nil && !fault.IsPermanent(outcome) {
+	switch {
+	case outcome != nil && !fault.IsPermanent(outcome):
 		resp.Status = http.StatusServiceUnavailable
 		resp.Header = http.Header{"Retry-After": {retryAfter}}
+	case resp.Status == http.StatusConflict:
+		resp.Status = http.StatusBadRequest
 	}
 	return resp
 }

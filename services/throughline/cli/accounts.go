@@ -139,7 +139,8 @@ func store(pool *pgxpool.Pool) *accounts.Store { return accounts.NewStore(pool, 
 // findAccount gives the account that a person means.
 func (s *session) findAccount(ctx context.Context, pool *pgxpool.Pool, text string) (accounts.Account, error) {
 	account, err := store(pool).FindAccount(ctx, text)
-	if fault.ReasonOf(err) == fault.Unresolved {
+	switch fault.ReasonOf(err) {
+	case fault.NotFound, fault.Conflict: // none, or several
 		err = fmt.Errorf("%w (`throughline accounts list` shows them)", err)
 	}
 	return account, err
