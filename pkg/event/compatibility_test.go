@@ -15,7 +15,7 @@ import (
 // and the newest released schema is today's (a change must be added to history).
 func TestSchemasReadAllTheirHistory(t *testing.T) {
 	t.Parallel()
-	for topic, current := range map[string]string{"account-events": schemas.AccountEvent, "account-events.dlq": schemas.DeadLetter} {
+	for topic, current := range map[string]string{"account-events": schemas.AccountEvent, "account-events.dlq": schemas.DeadLetter, "account-changes": schemas.AccountChange} {
 		reader, err := parse(current)
 		require.NoError(t, err)
 		files, err := fs.Glob(schemas.History, path.Join("history", topic, "*.avsc"))

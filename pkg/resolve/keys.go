@@ -38,3 +38,14 @@ func Keys(refs []source.Reference) []string {
 	}
 	return keys
 }
+
+// DomainOf gives the domain that a reference speaks of (a domain, or an e-mail address), or "".
+func DomainOf(ref source.Reference) string {
+	switch ref.Kind {
+	case source.KindEmail:
+		return emailDomain(ref.ID)
+	case source.KindDomain:
+		return ref.ID
+	}
+	return ""
+}

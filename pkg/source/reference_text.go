@@ -41,15 +41,24 @@ func UnescapeTenant(text string) (string, error) {
 	return tenant, nil
 }
 
-// ParseKey reads what Key writes. A tenant that holds a colon cannot be told from what follows it: then the parts
-// are others than they were, and so is the key of the result.
-func ParseKey(key string) (Reference, bool) {
+// ParseKey reads what Key writes. A tenant or an id may hold colons, and then the text can be read in more ways than
+// one: it gives each, the likeliest (no colon in the tenant) first, and none for what is no key.
+func ParseKey(key string) []Reference {
 	head, rest, ok := strings.Cut(key, ":")
 	if !ok {
-		return Reference{}, false
+		return nil
 	}
-	var r Reference
-	r.Source, r.Tenant, _ = strings.Cut(head, "/")
-	r.Kind, r.ID, ok = strings.Cut(rest, ":")
-	return r, ok
+	name, tenant, scoped := strings.Cut(head, "/")
+	var refs []Reference
+	for {
+		kind, id, ok := strings.Cut(rest, ":")
+		if !ok {
+			return refs
+		}
+		refs = append(refs, Reference{Source: name, Tenant: tenant, Kind: kind, ID: id})
+		if !scoped {
+			return refs
+		}
+		tenant, rest = tenant+":"+kind, id
+	}
 }

@@ -1,0 +1,210 @@
+package accounts
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/throughline-dev/throughline/pkg/fault"
+	"github.com/throughline-dev/throughline/pkg/resolve"
+	"github.com/throughline-dev/throughline/pkg/source"
+)
+
+// The account of an event is a function of the ledger: of where the reference by which the event found its account
+// (account_event_origins) leads now. A decision concerns the events that rest on its reference and stand on the
+// accounts where it led before.
+
+// scope is the events of one account that a decision may concern.
+type scope struct {
+	decision  int64
+	reference source.Reference // zero: all events of the account
+	from      uuid.UUID
+}
+
+// leaves notes that events may leave this account.
+func (d *deciding) leaves(decision int64, reference source.Reference, from uuid.UUID) {
+	d.scopes = append(d.scopes, scope{decision, reference, from})
+}
+
+// followTo is follow for a link, which must lead where it says.
+func (d *deciding) followTo(ctx context.Context) error {
+	after, err := d.leads(ctx)
+	if err != nil {
+		return err
+	}
+	if after != d.To {
+		return d.isDenied() // for every tenant, or by the domain: the link would have no effect
+	}
+	return d.follow(ctx)
+}
+
+// follow notes which accounts the reference may have led to and does not lead to any more.
+func (d *deciding) follow(ctx context.Context) error {
+	after, err := d.leads(ctx)
+	if err != nil {
+		return err
+	}
+	from := append([]uuid.UUID{d.before, d.effect.From}, d.owners...)
+	if d.link != nil {
+		from = append(from, d.link.account)
+	}
+	slices.SortFunc(from, func(a, b uuid.UUID) int { return slices.Compare(a[:], b[:]) })
+	for _, account := range slices.Compact(from) {
+		if account != uuid.Nil && account != after {
+			d.leaves(d.effect.DecisionID, d.Reference, account)
+		}
+	}
+	return nil
+}
+
+// plan counts what leaves the accounts, and writes the moves.
+func (d *deciding) plan(ctx context.Context) error {
+	counted := map[originGroup]bool{}
+	for _, sc := range d.scopes {
+		moves, err := d.count(ctx, sc, counted)
+		if err != nil {
+			return err
+		}
+		var events, id int64
+		for _, m := range moves {
+			events += m.Events
+			d.effect.add(m)
+		}
+		err = d.tx.QueryRow(ctx, "INSERT INTO history_moves (decision_id, from_account, events) VALUES ($1, $2, $3) RETURNING id", sc.decision, sc.from, events).Scan(&id)
+		if err != nil {
+			return fmt.Errorf("writing the move: %w", err)
+		}
+		d.effect.MoveIDs = append(d.effect.MoveIDs, id)
+	}
+	return nil
+}
+
+func (e *Effect) add(m MoveCount) {
+	for i := range e.Moves {
+		if e.Moves[i].From == m.From && e.Moves[i].To == m.To {
+			e.Moves[i].Events += m.Events
+			return
+		}
+	}
+	e.Moves = append(e.Moves, m)
+}
+
+// originGroup is the events of one account that found it by one reference.
+type originGroup struct {
+	from      uuid.UUID
+	reference string
+}
+
+// count gives where the scope's events go, as the transaction sees the ledger; groups that were counted before are
+// left out.
+func (d *deciding) count(ctx context.Context, sc scope, counted map[originGroup]bool) ([]MoveCount, error) {
+	if sc.reference == (source.Reference{}) {
+		m := MoveCount{From: sc.from, To: d.effect.To}
+		if err := d.tx.QueryRow(ctx, "SELECT count(*) FROM account_events WHERE account_id = $1", sc.from).Scan(&m.Events); err != nil {
+			return nil, fmt.Errorf("counting events: %w", err)
+		}
+		if m.Events == 0 {
+			return nil, nil
+		}
+		return []MoveCount{m}, nil
+	}
+	if err := d.countUntraced(ctx, sc); err != nil {
+		return nil, err
+	}
+	match, args := restingOn(sc.reference, sc.from)
+	rows, err := d.tx.Query(ctx, `SELECT o.reference, count(*) FROM account_events e JOIN account_event_origins o ON o.event_id = e.id
+		WHERE e.account_id = $1 AND `+match+" GROUP BY o.reference ORDER BY o.reference", args...)
+	if err != nil {
+		return nil, fmt.Errorf("counting events: %w", err)
+	}
+	var texts []string
+	var events []int64
+	var text string
+	var n int64
+	if _, err := pgx.ForEachRow(rows, []any{&text, &n}, func() error {
+		if group := (originGroup{sc.from, text}); !counted[group] {
+			counted[group] = true
+			texts, events = append(texts, text), append(events, n)
+		}
+		return nil
+	}); err != nil {
+		return nil, fmt.Errorf("counting events: %w", err)
+	}
+	to, err := targets(ctx, d.tx, d.s.resolver, texts)
+	if err != nil {
+		return nil, err
+	}
+	var moves Effect
+	for i, account := range to {
+		if account != sc.from {
+			moves.add(MoveCount{From: sc.from, To: account, Events: events[i]})
+		}
+	}
+	return moves.Moves, nil
+}
+
+// countUntraced counts the account's events that may rest on the reference although nothing says so.
+func (d *deciding) countUntraced(ctx context.Context, sc scope) error {
+	of := sc.reference.Source
+	if of == source.KindEmail || of == source.KindDomain {
+		of = ""
+	}
+	var n int64
+	err := d.tx.QueryRow(ctx, `SELECT count(*) FROM account_events e WHERE account_id = $1 AND ($2 = '' OR source = $2)
+		AND NOT EXISTS (SELECT FROM account_event_origins o WHERE o.event_id = e.id AND o.reference <> '')`, sc.from, of).Scan(&n)
+	if err != nil {
+		return fmt.Errorf("counting events without an origin: %w", err)
+	}
+	d.effect.Untraced += n
+	return nil
+}
+
+// resolvePage bounds how many references are resolved in one query.
+const resolvePage = 5000
+
+// targets gives the account of each reference (in the form of Key) as db sees the ledger; Nil: none.
+func targets(ctx context.Context, db resolve.DB, resolver *resolve.Resolver, keys []string) ([]uuid.UUID, error) {
+	to := make([]uuid.UUID, 0, len(keys))
+	for page := range slices.Chunk(keys, resolvePage) {
+		batch := make([][]source.Reference, len(page))
+		for i, key := range page {
+			batch[i] = source.ParseKey(key)
+		}
+		found, err := resolver.ResolveIn(ctx, db, batch)
+		if err != nil {
+			return nil, fault.Transient(fault.Unavailable, fmt.Errorf("resolving the events' references: %w", err))
+		}
+		for i := range found {
+			to = append(to, found[i].AccountID)
+		}
+	}
+	return to, nil
+}
+
+// restingOn gives the condition on account_event_origins o under which an event of the account ($1) may rest on a
+// link of the reference, and its arguments. It may hold for more: whether an event moves is decided by where its own
+// reference leads.
+func restingOn(ref source.Reference, from uuid.UUID) (string, []any) {
+	exact, patterns := []string{ref.Key()}, []string(nil)
+	id := escapeLike(ref.ID)
+	switch {
+	case ref.Source == source.KindEmail:
+		patterns = []string{"%:" + source.KindEmail + ":" + id}
+	case ref.Source == source.KindDomain:
+		patterns = []string{"%:" + source.KindDomain + ":" + id, "%:" + source.KindEmail + ":%@" + id, "%:" + source.KindEmail + ":%@" + id + "."}
+	case ref.Tenant == "" && ref.Kind != source.KindEmail && ref.Kind != source.KindDomain && ref.Kind != source.KindAccountUUID:
+		patterns = []string{escapeLike(ref.Source) + "/%:" + escapeLike(ref.Kind) + ":" + id}
+	}
+	if patterns == nil {
+		return "o.reference = ANY ($2)", []any{from, exact}
+	}
+	return "(o.reference = ANY ($2) OR o.reference LIKE ANY ($3))", []any{from, exact, patterns}
+}
+
+func escapeLike(s string) string {
+	return strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(s)
+}
