@@ -242,7 +242,7 @@ func (s *Store) living(ctx context.Context, tx pgx.Tx, id uuid.UUID, again bool)
 	err := tx.QueryRow(ctx, "SELECT merged_into FROM accounts WHERE id = $1", id).Scan(&into)
 	switch {
 	case notFound(err):
-		return refuse(fault.NotFound, "there is no account %s", id)
+		return refuse(fault.NotFound, "no account has the id %s", id)
 	case err != nil:
 		return fmt.Errorf("finding an account: %w", err)
 	case into != nil && !again:

@@ -60,3 +60,46 @@ func (s *Store) Links(ctx context.Context, f LinkFilter) ([]Link, error) {
 	})
 	return list, broken("listing links", err)
 }
+
+// EntryFilter says which decisions to list; the zero value lists the newest 100 of all.
+type EntryFilter struct {
+	AccountID uuid.UUID         // that took from or gave to this account; Nil: any
+	Reference *source.Reference // about exactly this reference; nil: any
+	Before    int64             // only older ones than this entry: the last of the page before; 0: from the newest
+	Limit     int               // 0: 100
+}
+
+// Entries lists the ledger's entries, the newest first.
+func (s *Store) Entries(ctx context.Context, f EntryFilter) ([]Entry, error) {
+	if f.Limit <= 0 {
+		f.Limit = 100
+	}
+	about := source.Reference{}
+	if f.Reference != nil {
+		about = *f.Reference
+	}
+	rows, err := s.pool.Query(ctx, `SELECT id, verb, source, tenant, kind, external_id, from_account, to_account, level, learned, author, reason, evidence::text,
+		rests_on, coalesce(undone_by, 0), at FROM link_decisions
+		WHERE ($1::uuid IS NULL OR from_account = $1 OR to_account = $1)
+		AND (NOT $2 OR source = $3 AND tenant = $4 AND kind = $5 AND external_id = $6)
+		AND ($7 = 0 OR id < $7) ORDER BY id DESC LIMIT $8`,
+		orNull(f.AccountID), f.Reference != nil, about.Source, about.Tenant, about.Kind, about.ID, f.Before, f.Limit)
+	if err != nil {
+		return nil, broken("listing decisions", err)
+	}
+	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Entry, error) {
+		var e Entry
+		var from, to *uuid.UUID
+		r := &e.Reference
+		err := row.Scan(&e.ID, &e.Verb, &r.Source, &r.Tenant, &r.Kind, &r.ID, &from, &to, &e.Level, &e.Learned, &e.Author, &e.Reason,
+			&e.Evidence, &e.RestsOn, &e.UndoneBy, &e.At)
+		if from != nil {
+			e.From = *from
+		}
+		if to != nil {
+			e.To = *to
+		}
+		return e, err
+	})
+	return list, broken("listing decisions", err)
+}

@@ -56,10 +56,10 @@ func (c *accountsImportCommand) Run(ctx context.Context, s *session) error {
 
 func (c *accountsImportCommand) load(ctx context.Context, s *session, pool *pgxpool.Pool, from io.Reader) error {
 	bar := s.newProgress("importing", 0)
-	result, err := store(pool).Import(ctx, from, c.author(), func(done, total int) {
+	result, err := store(pool).Import(ctx, from, accounts.ImportOptions{By: c.author(), Progress: func(done, total int) {
 		bar.total = int64(total)
 		bar.at(int64(done), fmt.Sprintf("%d of %d accounts and links", done, total))
-	})
+	}})
 	bar.end()
 	var wrong *accounts.ImportError
 	switch {
@@ -68,7 +68,7 @@ func (c *accountsImportCommand) load(ctx context.Context, s *session, pool *pgxp
 	case err != nil:
 		return err
 	case c.JSON:
-		return writeJSON(s, importView(result))
+		return writeJSON(s, importView{result.Lines, result.AccountsAdded, result.AccountsChanged, result.LinksAdded, result.LinksPresent})
 	}
 	_, err = fmt.Fprintf(s.Out, "%s read: %s added, %d changed; %s added, %d already there\n", plural(int64(result.Lines), "line"),
 		plural(int64(result.AccountsAdded), "account"), result.AccountsChanged,
