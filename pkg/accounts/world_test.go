@@ -125,7 +125,7 @@ func (w *world) whole() {
 		LEFT JOIN account_events e USING (source_event_id) WHERE last.to_account IS DISTINCT FROM e.account_id`), "the last change is not where the event is")
 }
 
-// where gives where each event with an origin is, by its reference; Nil: in quarantine.
+// leads gives the account that the reference leads to; Nil: none.
 func (w *world) leads(reference string) uuid.UUID {
 	w.t.Helper()
 	found, err := w.resolver.Resolve(w.t.Context(), [][]source.Reference{{ref(reference)}})
