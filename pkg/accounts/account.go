@@ -194,6 +194,22 @@ func (s *Store) accountsWhere(ctx context.Context, where string, args ...any) ([
 	return found, broken("looking for an account", err)
 }
 
+// Names gives the names of those of the accounts that exist, merged ones too.
+func (s *Store) Names(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]string, error) {
+	rows, err := s.pool.Query(ctx, "SELECT id, name FROM accounts WHERE id = ANY ($1)", ids)
+	if err != nil {
+		return nil, broken("reading accounts' names", err)
+	}
+	names := map[uuid.UUID]string{}
+	var id uuid.UUID
+	var name string
+	_, err = pgx.ForEachRow(rows, []any{&id, &name}, func() error {
+		names[id] = name
+		return nil
+	})
+	return names, broken("reading accounts' names", err)
+}
+
 // AccountFilter says which accounts to list; the zero value lists the first 100.
 type AccountFilter struct {
 	Text  string // part of the name or domain, upper and lower case the same

@@ -141,10 +141,8 @@ type deciding struct {
 	s      *Store
 	tx     pgx.Tx
 	effect Effect
-	link   *linkRow // of exactly the reference; nil: none
-	// before is where the reference led before the decision; Nil: nowhere.
-	before uuid.UUID
-	owners []uuid.UUID // the accounts that have the reference's domain
+	link   *linkRow    // of exactly the reference; nil: none
+	before []uuid.UUID // the accounts where what rests on the reference may stand before the decision
 	scopes []scope     // the events that the decision concerns
 }
 
@@ -198,28 +196,36 @@ func (d *deciding) load(ctx context.Context) error {
 	if d.link, err = findLink(ctx, d.tx, d.Reference); err != nil {
 		return err
 	}
-	if d.before, err = d.leads(ctx); err != nil {
-		return err
-	}
-	if domain := resolve.DomainOf(d.Reference); domain != "" {
-		rows, err := d.tx.Query(ctx, "SELECT DISTINCT coalesce(merged_into, id) FROM accounts WHERE lower(domain) = $1", domain)
-		if err != nil {
-			return fmt.Errorf("finding the domain's accounts: %w", err)
-		}
-		if d.owners, err = pgx.CollectRows(rows, pgx.RowTo[uuid.UUID]); err != nil {
-			return fmt.Errorf("finding the domain's accounts: %w", err)
-		}
-	}
-	return nil
+	return d.loadBefore(ctx)
 }
 
-// leads gives the account that the reference leads to as the transaction sees the ledger; Nil: none.
-func (d *deciding) leads(ctx context.Context) (uuid.UUID, error) {
-	found, err := d.s.resolver.ResolveIn(ctx, d.tx, [][]source.Reference{{d.Reference}})
-	if err != nil {
-		return uuid.Nil, err
+// beforeSQL gives the accounts of the reference's link and of all that are less specific, of its domain, and that it
+// names: one of them is where an event that rests on the reference stands, whatever is denied.
+const beforeSQL = `
+SELECT l.account_id FROM account_links l JOIN unnest($1::text[], $2::text[], $3::text[], $4::text[]) AS r (source, tenant, kind, id)
+  ON l.source = r.source AND l.tenant = r.tenant AND l.kind = r.kind AND l.external_id = r.id
+UNION
+SELECT coalesce(merged_into, id) FROM accounts WHERE lower(domain) = $5
+UNION
+SELECT coalesce(merged_into, id) FROM accounts WHERE id = $6`
+
+func (d *deciding) loadBefore(ctx context.Context) error {
+	var sources, tenants, kinds, ids []string
+	for _, r := range resolve.Related(d.Reference) {
+		sources, tenants, kinds, ids = append(sources, r.Source), append(tenants, r.Tenant), append(kinds, r.Kind), append(ids, r.ID)
 	}
-	return found[0].AccountID, nil
+	var named uuid.UUID
+	if d.Reference.Kind == source.KindAccountUUID {
+		named, _ = uuid.Parse(d.Reference.ID) // Normalize lets nothing else pass
+	}
+	rows, err := d.tx.Query(ctx, beforeSQL, sources, tenants, kinds, ids, resolve.DomainOf(d.Reference), named)
+	if err != nil {
+		return fmt.Errorf("finding where the reference leads: %w", err)
+	}
+	if d.before, err = pgx.CollectRows(rows, pgx.RowTo[uuid.UUID]); err != nil {
+		return fmt.Errorf("finding where the reference leads: %w", err)
+	}
+	return nil
 }
 
 func findLink(ctx context.Context, tx pgx.Tx, r source.Reference) (*linkRow, error) {

@@ -48,32 +48,34 @@ func related(r source.Reference) (exact, anyTenant, shared, domain source.Refere
 	return exact, anyTenant, shared, domain
 }
 
-// leads is the resolver's answer; Nil: none.
+// leads is the resolver's answer; Nil: none. What is denied of a reference holds for its links and for all that are
+// less specific.
 func (m *model) leads(r source.Reference) uuid.UUID {
 	exact, anyTenant, shared, domain := related(r)
-	allowed := func(id uuid.UUID) bool {
-		for _, of := range []source.Reference{exact, anyTenant, shared, domain} {
+	chain := []source.Reference{exact, anyTenant, shared, domain}
+	allowed := func(id uuid.UUID, way int) bool {
+		for _, of := range chain[:min(way+1, len(chain))] {
 			if m.denials[of][id] {
 				return false
 			}
 		}
 		return id != uuid.Nil
 	}
-	for _, of := range []source.Reference{exact, anyTenant, shared} {
-		if id := m.links[of].account; allowed(id) {
+	for way, of := range chain[:3] {
+		if id := m.links[of].account; allowed(id, way) {
 			return id
 		}
 	}
 	if r.Kind == source.KindAccountUUID {
 		id := m.now(uuid.MustParse(r.ID))
-		if _, exists := m.domains[id]; exists && allowed(id) {
+		if _, exists := m.domains[id]; exists && allowed(id, 4) {
 			return id
 		}
 	}
 	if domain == (source.Reference{}) {
 		return uuid.Nil
 	}
-	if id := m.links[domain].account; allowed(id) {
+	if id := m.links[domain].account; allowed(id, 3) {
 		return id
 	}
 	owners := map[uuid.UUID]bool{}
@@ -83,7 +85,7 @@ func (m *model) leads(r source.Reference) uuid.UUID {
 		}
 	}
 	for id := range owners {
-		if len(owners) == 1 && allowed(id) {
+		if len(owners) == 1 && allowed(id, 4) {
 			return id
 		}
 	}
@@ -151,7 +153,7 @@ func (m *model) merge(from, to uuid.UUID) {
 			denied[to] = true
 		}
 		if m.links[r].account == to {
-			delete(denied, to)
+			delete(denied, to) // it is linked there
 		}
 	}
 	for id, into := range m.into {

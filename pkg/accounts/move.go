@@ -63,7 +63,7 @@ type Move struct {
 	next       int64     // where the next batch begins
 }
 
-const moveColumns = `m.id, m.decision_id, d.verb, d.source, d.tenant, d.kind, d.external_id, m.from_account, d.to_account,
+const moveColumns = `m.id, m.decision_id, d.verb, m.source, m.tenant, m.kind, m.external_id, m.from_account, d.to_account,
   m.events, m.moved, m.returned, d.author, m.created_at, m.finished_at, m.fence IS NOT NULL, m.next_event`
 
 func scanMove(row pgx.CollectableRow) (Move, error) {
@@ -111,8 +111,8 @@ func (s *Store) Moves(ctx context.Context, f MoveFilter) ([]Move, error) {
 // (Transient, or ctx's). What it did until then stays done; the next Run goes on from there. progress, if not nil, is
 // told each move after each of its batches.
 //
-// A move begins when every transaction has ended that may have stored events without having seen the decision; one
-// that stays open holds up all moves.
+// A move begins when every transaction has ended that may have stored events without having seen the decision; a writer
+// of events that stays open holds up all moves.
 func (m *Mover) Run(ctx context.Context, progress func(Move)) error {
 	if progress == nil {
 		progress = func(Move) {}
@@ -179,17 +179,22 @@ func (m *Mover) step(ctx context.Context, of int64, ids []int64) (s step, err er
 	return s, err
 }
 
-// fenced waits, by being called again, until every transaction has ended that was at work when the decision was
-// known to be committed: any of them may have read the ledger before it and stored events after.
+// writing are the transactions that have written to account_events and are still at work. Locks on a table are held to
+// the end; other databases' transactions are not among them.
+const writing = `
+SELECT virtualtransaction FROM pg_locks WHERE locktype = 'relation' AND relation = 'account_events'::regclass
+  AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND mode = 'RowExclusiveLock' AND granted`
+
+// fenced waits, by being called again, until the transactions have ended that were writing events when the decision
+// was known to be committed: any of them may have read the ledger before it. A later one has the decision in view
+// when it calls Recheck.
 func fenced(ctx context.Context, tx pgx.Tx, move *Move) (open bool, err error) {
 	if !move.fence {
-		if _, err := tx.Exec(ctx, "UPDATE history_moves SET fence = pg_snapshot_xmax(pg_current_snapshot()) WHERE id = $1", move.ID); err != nil {
+		if _, err := tx.Exec(ctx, "UPDATE history_moves SET fence = ARRAY ("+writing+") WHERE id = $1", move.ID); err != nil {
 			return false, fmt.Errorf("setting the fence: %w", err)
 		}
-		return false, nil
 	}
-	// This transaction is younger than the fence, and is the oldest when all others have ended.
-	err = tx.QueryRow(ctx, "SELECT pg_snapshot_xmin(pg_current_snapshot()) >= fence FROM history_moves WHERE id = $1", move.ID).Scan(&open)
+	err = tx.QueryRow(ctx, "SELECT NOT EXISTS ("+writing+" AND virtualtransaction = ANY (m.fence)) FROM history_moves m WHERE id = $1", move.ID).Scan(&open)
 	if err != nil {
 		return false, fmt.Errorf("looking at the fence: %w", err)
 	}
@@ -289,7 +294,7 @@ func lockEvents(ctx context.Context, tx pgx.Tx, from uuid.UUID, ids []int64) ([]
 
 // aim decides where each event belongs. The events of a merged account belong to the one that it is now.
 func (m *Mover) aim(ctx context.Context, tx pgx.Tx, move *Move, events []standing) error {
-	if move.Verb == VerbMerge {
+	if move.Verb == VerbMerge && move.Reference == (source.Reference{}) {
 		to := move.To // which may have been merged meanwhile
 		err := tx.QueryRow(ctx, "SELECT coalesce(merged_into, id) FROM accounts WHERE id = $1", move.To).Scan(&to)
 		if err != nil && !errors.Is(err, pgx.ErrNoRows) {

@@ -20,7 +20,7 @@ import (
 func TestDryRunSaysWhatHappens(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	a, b, third := w.account("A", "a.example"), w.account("B", ""), w.account("C", "")
+	a, b, third := w.account("A", "a.example"), w.account("B", ""), w.account("C", "third.example")
 	root := w.link("stripe:customer:cus_1", a)
 	w.decide(accounts.Decision{Verb: link, Reference: ref("stripe:charge:ch_1"), To: a, Learned: "learner", RestsOn: []int64{root.DecisionID}})
 	w.link("hubspot:contact:901", a)
@@ -36,6 +36,7 @@ func TestDryRunSaysWhatHappens(t *testing.T) {
 	}
 	w.stored(7, b, "hubspot/2:contact:901")
 	w.link("stripe:customer:cus_2", a)
+	w.stored(6, third, "zendesk:email:max@third.example")
 	w.run()
 	w.whole()
 
@@ -53,7 +54,9 @@ func TestDryRunSaysWhatHappens(t *testing.T) {
 		{"LinkForOneTenant", accounts.Decision{Verb: link, Reference: ref("hubspot/3:contact:901"), To: b}, []accounts.MoveCount{{From: third, To: b, Events: 4}}},
 		{"Merge", accounts.Decision{Verb: merge, From: a, To: b}, []accounts.MoveCount{{From: a, To: b, Events: 16}}},
 		{"Unlink", accounts.Decision{Verb: unlink, Reference: ref("stripe:customer:cus_2")}, []accounts.MoveCount{{From: b, Events: 10}}},
-		{"NothingMoves", accounts.Decision{Verb: link, Reference: ref("stripe:customer:cus_3"), To: b}, nil},
+		{"DenyInVain", accounts.Decision{Verb: deny, Reference: ref("email:email:max@third.example"), From: b}, nil},
+		{"MergeOfWhatIsDenied", accounts.Decision{Verb: merge, From: b, To: third}, []accounts.MoveCount{{From: b, To: third, Events: 28}, {From: third, Events: 6}}},
+		{"NothingMoves", accounts.Decision{Verb: link, Reference: ref("stripe:customer:cus_3"), To: third}, nil},
 	} {
 		tables := func() (all []int) {
 			for _, table := range []string{"link_decisions", "account_links", "account_link_denials", "history_moves", "account_changes"} {

@@ -30,31 +30,17 @@ func (d *deciding) leaves(decision int64, reference source.Reference, from uuid.
 	d.scopes = append(d.scopes, scope{decision, reference, from})
 }
 
-// followTo is follow for a link, which must lead where it says.
-func (d *deciding) followTo(ctx context.Context) error {
-	after, err := d.leads(ctx)
-	if err != nil {
-		return err
-	}
-	if after != d.To {
-		return d.isDenied() // for every tenant, or by the domain: the link would have no effect
-	}
-	return d.follow(ctx)
-}
-
-// follow notes which accounts the reference may have led to and does not lead to any more.
+// follow notes the accounts where events that rest on the reference may stand and do not belong any more. Those on the
+// account to which the reference leads now stay, because what is said of them alone is more specific than what changed.
 func (d *deciding) follow(ctx context.Context) error {
-	after, err := d.leads(ctx)
+	found, err := d.s.resolver.ResolveIn(ctx, d.tx, [][]source.Reference{{d.Reference}})
 	if err != nil {
 		return err
 	}
-	from := append([]uuid.UUID{d.before, d.effect.From}, d.owners...)
-	if d.link != nil {
-		from = append(from, d.link.account)
-	}
+	from := append(d.before, d.effect.From)
 	slices.SortFunc(from, func(a, b uuid.UUID) int { return slices.Compare(a[:], b[:]) })
 	for _, account := range slices.Compact(from) {
-		if account != uuid.Nil && account != after {
+		if account != uuid.Nil && account != found[0].AccountID {
 			d.leaves(d.effect.DecisionID, d.Reference, account)
 		}
 	}
@@ -74,7 +60,9 @@ func (d *deciding) plan(ctx context.Context) error {
 			events += m.Events
 			d.effect.add(m)
 		}
-		err = d.tx.QueryRow(ctx, "INSERT INTO history_moves (decision_id, from_account, events) VALUES ($1, $2, $3) RETURNING id", sc.decision, sc.from, events).Scan(&id)
+		r := sc.reference
+		err = d.tx.QueryRow(ctx, `INSERT INTO history_moves (decision_id, from_account, events, source, tenant, kind, external_id)
+			VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING id`, sc.decision, sc.from, events, r.Source, r.Tenant, r.Kind, r.ID).Scan(&id)
 		if err != nil {
 			return fmt.Errorf("writing the move: %w", err)
 		}

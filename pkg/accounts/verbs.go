@@ -37,7 +37,7 @@ func (d *deciding) linkIt(ctx context.Context) error {
 		r.Source, r.Tenant, r.Kind, r.ID, d.To, d.Learned, string(d.Evidence), d.Author, d.effect.DecisionID); err != nil {
 		return fmt.Errorf("adding the link: %w", err)
 	}
-	return d.followTo(ctx)
+	return d.follow(ctx)
 }
 
 // isDenied is the error of a link that a decision forbids.
@@ -120,7 +120,7 @@ func (d *deciding) relink(ctx context.Context) error {
 	if err := d.undoLink(ctx, d.link.decision); err != nil {
 		return err
 	}
-	return d.followTo(ctx)
+	return d.follow(ctx)
 }
 
 func (d *deciding) deny(ctx context.Context) error {
@@ -173,18 +173,37 @@ func (d *deciding) merge(ctx context.Context) error {
 		}
 	}
 	d.leaves(d.effect.DecisionID, source.Reference{}, d.From)
+	return d.mergeDenials(ctx)
+}
+
+// mergeDenials has what is denied for the merged account denied for the other, unless it is linked there. Events that
+// found the other account by it leave.
+func (d *deciding) mergeDenials(ctx context.Context) error {
+	if _, err := d.tx.Exec(ctx, `DELETE FROM account_link_denials d WHERE account_id IN ($1, $2) AND EXISTS (SELECT FROM account_links l
+		WHERE l.source = d.source AND l.kind = d.kind AND l.external_id = d.external_id AND l.tenant = d.tenant AND l.account_id = $2)`, d.From, d.To); err != nil {
+		return fmt.Errorf("merging denials: %w", err)
+	}
+	if _, err := d.tx.Exec(ctx, `DELETE FROM account_link_denials d WHERE account_id = $1 AND EXISTS (SELECT FROM account_link_denials o
+		WHERE o.source = d.source AND o.kind = d.kind AND o.external_id = d.external_id AND o.tenant = d.tenant AND o.account_id = $2)`, d.From, d.To); err != nil {
+		return fmt.Errorf("merging denials: %w", err)
+	}
+	rows, err := d.tx.Query(ctx, "UPDATE account_link_denials SET account_id = $2 WHERE account_id = $1 RETURNING source, tenant, kind, external_id", d.From, d.To)
+	if err != nil {
+		return fmt.Errorf("merging denials: %w", err)
+	}
+	var r source.Reference
+	if _, err := pgx.ForEachRow(rows, []any{&r.Source, &r.Tenant, &r.Kind, &r.ID}, func() error {
+		d.leaves(d.effect.DecisionID, r, d.To)
+		return nil
+	}); err != nil {
+		return fmt.Errorf("merging denials: %w", err)
+	}
 	return nil
 }
 
-// What is denied for one of the two is denied for both, unless it is linked to them. When the merged account is above
-// the other, the one above it takes its place: an account is not its own ancestor.
+// When the merged account is above the other, the one above it takes its place: an account is not its own ancestor.
 var mergeSteps = []string{
 	"UPDATE account_links SET account_id = $2 WHERE account_id = $1",
-	`DELETE FROM account_link_denials d WHERE account_id = $1 AND EXISTS (SELECT FROM account_link_denials o
-		WHERE o.source = d.source AND o.kind = d.kind AND o.external_id = d.external_id AND o.tenant = d.tenant AND o.account_id = $2)`,
-	"UPDATE account_link_denials SET account_id = $2 WHERE account_id = $1",
-	`DELETE FROM account_link_denials d WHERE account_id = $2 AND $1::uuid IS NOT NULL AND EXISTS (SELECT FROM account_links l
-		WHERE l.source = d.source AND l.kind = d.kind AND l.external_id = d.external_id AND l.tenant = d.tenant AND l.account_id = $2)`,
 	`UPDATE accounts t SET parent_id = f.parent_id, updated_at = now() FROM accounts f
 		WHERE t.id = $2 AND f.id = $1 AND $1 IN (
 			WITH RECURSIVE up AS (SELECT parent_id FROM accounts WHERE id = $2 UNION SELECT a.parent_id FROM up JOIN accounts a ON a.id = up.parent_id)

@@ -1,6 +1,7 @@
 package resolve_test
 
 import (
+	"maps"
 	"testing"
 
 	"github.com/google/uuid"
@@ -28,7 +29,9 @@ func deny(t *testing.T, pool *pgxpool.Pool, denials map[string]uuid.UUID) {
 // No rule leads a reference to an account that it was decided not to stand for.
 func TestDenials(t *testing.T) {
 	t.Parallel()
-	pool := newDatabase(t, links)
+	with := maps.Clone(links)
+	maps.Copy(with, map[string]uuid.UUID{"email:email:lee@other.example": idC, "domain:domain:other.example": idC, "zendesk/acme:queue:7": idB})
+	pool := newDatabase(t, with)
 	deny(t, pool, map[string]uuid.UUID{
 		"zendesk/acme:ticket:7":                idB, // the exact tenant's link
 		"stripe:customer:cus_1":                idA,
@@ -40,6 +43,8 @@ func TestDenials(t *testing.T) {
 		"hubspot:email:sam@a.example":          idA,
 		"intercom:email:other@twin.example":    idTwin1,
 		"stripe:invoice:in_1":                  idC, // denies nothing that is there
+		"domain:domain:other.example":          idC,
+		"zendesk:queue:7":                      idB,
 		"zendesk:email:kim@unrelated.example":  idA,
 		"hubspot:account_uuid:" + idD.String(): idA,
 	})
@@ -61,6 +66,9 @@ func TestDenials(t *testing.T) {
 		{"Domain", refs("stripe:email:kim@c.example"), uuid.Nil, "no link or account"},
 		{"OfOneSource", refs("hubspot:email:sam@a.example"), uuid.Nil, "hubspot:email:sam@a.example is not account"},
 		{"NotOfAnother", refs("zendesk:email:sam@a.example"), idA, ""},
+		{"ADomainsDenialLeavesTheLinkOfAnAddress", refs("zendesk:email:lee@other.example"), idC, ""},
+		{"AnotherAddressOfThatDomain", refs("zendesk:email:max@other.example"), uuid.Nil, "no link or account"},
+		{"EveryTenantsDenialLeavesATenantsLink", refs("zendesk/acme:queue:7"), idB, ""},
 		{"AnotherReferenceMay", refs("stripe:customer:cus_1", "zendesk:ticket:7"), idA, ""},
 		{"DeniedForAnother", refs("stripe:invoice:in_1"), idB, ""},
 	} {

@@ -45,7 +45,7 @@ SELECT CASE l.tenant WHEN '' THEN 1 ELSE 0 END, r.kind_n, r.n, l.account_id
 FROM refs r
 JOIN account_links l ON l.source = r.source AND l.kind = r.kind AND l.external_id = r.id AND l.tenant = ANY (ARRAY[r.tenant, ''])
 UNION ALL
-SELECT 4, r.kind_n, r.n, d.account_id
+SELECT CASE d.tenant WHEN '' THEN 5 ELSE 4 END, r.kind_n, r.n, d.account_id
 FROM refs r
 JOIN account_link_denials d ON d.source = r.source AND d.kind = r.kind AND d.external_id = r.id AND d.tenant = ANY (ARRAY[r.tenant, ''])
 UNION ALL
@@ -65,6 +65,7 @@ const (
 	whatAccount
 	whatDomain
 	whatDenial
+	whatAnyTenantDenial
 )
 
 // index numbers distinct values in the order of their first appearance.
@@ -180,15 +181,15 @@ func (q *question) domainOf(ref source.Reference) string {
 // answers is what the database said, by the question's numbers.
 type answers struct {
 	*question
-	exact, anyTenant []uuid.UUID           // by link; zero: none
-	denials          map[int32][]uuid.UUID // by link: the accounts that it does not stand for
-	found            []uuid.UUID           // by account: where it is now; zero: nowhere
-	owner            []uuid.UUID           // by domain
-	owners           []int                 // by domain
+	exact, anyTenant []uuid.UUID            // by link; zero: none
+	denials          map[denial][]uuid.UUID // the accounts that a link does not stand for
+	found            []uuid.UUID            // by account: where it is now; zero: nowhere
+	owner            []uuid.UUID            // by domain
+	owners           []int                  // by domain
 }
 
 func (q *question) answer(ctx context.Context, db DB) (*answers, error) {
-	a := &answers{question: q, denials: map[int32][]uuid.UUID{}}
+	a := &answers{question: q, denials: map[denial][]uuid.UUID{}}
 	if len(q.links.list) == 0 {
 		return a, nil
 	}
@@ -212,7 +213,7 @@ func (q *question) answer(ctx context.Context, db DB) (*answers, error) {
 			return nil, fmt.Errorf("reading an answer: %w", err)
 		}
 		place := n - 1
-		if what == whatLink || what == whatAnyTenantLink || what == whatDenial {
+		if what != whatAccount && what != whatDomain {
 			place = int64(l.links[kind-1][n-1])
 		}
 		a.take(what, place, id)
@@ -270,40 +271,59 @@ func (a *answers) take(what int32, n int64, id uuid.UUID) {
 	case whatDomain:
 		a.owner[n] = id
 		a.owners[n]++
-	case whatDenial:
-		a.denials[int32(n)] = append(a.denials[int32(n)], id)
+	case whatDenial, whatAnyTenantDenial:
+		key := denial{int32(n), what == whatAnyTenantDenial}
+		a.denials[key] = append(a.denials[key], id)
 	}
 }
 
-// denied: somebody decided that reference n, or the link or the domain that it shares with others, does not stand
-// for this account.
-func (a *answers) denied(n int32, id uuid.UUID) bool {
+// denial is a link, for its tenant or for any, as a denial is about it.
+type denial struct {
+	link      int32
+	anyTenant bool
+}
+
+// How specific a way from a reference to an account is. A denial closes the ways that are as specific as what it is
+// about, and less specific ones: what is said of a domain does not touch the link of an address.
+const (
+	byExactLink = iota
+	byAnyTenantLink
+	bySharedLink
+	byDomainLink
+	byRule // the account's own id or domain
+)
+
+// denied: somebody decided that reference n does not lead to this account in this way.
+func (a *answers) denied(n int32, id uuid.UUID, way int) bool {
 	if len(a.denials) == 0 {
 		return false
 	}
 	u := a.uses[n]
-	return slices.Contains(a.denials[n], id) || u.shared >= 0 && slices.Contains(a.denials[u.shared], id) ||
-		u.domain >= 0 && slices.Contains(a.denials[a.byDomain[u.domain]], id)
-}
-
-// linked gives the account of link l for reference n: the exact tenant's before the one for any tenant.
-func (a *answers) linked(l, n int32) (uuid.UUID, bool) {
-	if l < 0 {
-		return uuid.UUID{}, false
+	says := func(link int32, anyTenant bool) bool {
+		return link >= 0 && slices.Contains(a.denials[denial{link, anyTenant}], id)
 	}
-	if id := a.exact[l]; id != (uuid.UUID{}) && !a.denied(n, id) {
-		return id, true
-	}
-	id := a.anyTenant[l]
-	return id, id != (uuid.UUID{}) && !a.denied(n, id)
+	return says(n, false) || way >= byAnyTenantLink && says(n, true) || way >= bySharedLink && says(u.shared, true) ||
+		way >= byDomainLink && u.domain >= 0 && says(a.byDomain[u.domain], true)
 }
 
 // link gives the account that reference n is linked to: the source's own link before the one that all share.
 func (a *answers) link(n int32) (uuid.UUID, bool) {
-	if id, ok := a.linked(n, n); ok {
+	if id := a.exact[n]; id != (uuid.UUID{}) && !a.denied(n, id, byExactLink) {
 		return id, true
 	}
-	return a.linked(a.uses[n].shared, n)
+	if id := a.anyTenant[n]; id != (uuid.UUID{}) && !a.denied(n, id, byAnyTenantLink) {
+		return id, true
+	}
+	return a.shared(n, a.uses[n].shared, bySharedLink)
+}
+
+// shared gives the account of link l, which reference n shares with others.
+func (a *answers) shared(n, l int32, way int) (uuid.UUID, bool) {
+	if l < 0 {
+		return uuid.UUID{}, false
+	}
+	id := a.anyTenant[l]
+	return id, id != (uuid.UUID{}) && !a.denied(n, id, way)
 }
 
 // account gives the account whose id reference n carries, if it exists.
@@ -313,7 +333,7 @@ func (a *answers) account(n int32) (uuid.UUID, bool) {
 		return uuid.UUID{}, false
 	}
 	id := a.found[u]
-	return id, id != (uuid.UUID{}) && !a.denied(n, id)
+	return id, id != (uuid.UUID{}) && !a.denied(n, id, byRule)
 }
 
 // domain gives the account of reference n's domain: the one it is linked to, else its only owner.
@@ -322,17 +342,17 @@ func (a *answers) domain(n int32) (uuid.UUID, bool) {
 	if d < 0 {
 		return uuid.UUID{}, false
 	}
-	if id, ok := a.linked(a.byDomain[d], n); ok {
+	if id, ok := a.shared(n, a.byDomain[d], byDomainLink); ok {
 		return id, true
 	}
-	return a.owner[d], a.owners[d] == 1 && !a.denied(n, a.owner[d])
+	return a.owner[d], a.owners[d] == 1 && !a.denied(n, a.owner[d], byRule)
 }
 
 // obstacle says why reference n nearly led to an account, or "".
 func (a *answers) obstacle(n int32) string {
 	ref, u := a.links.list[n], a.uses[n]
 	for _, of := range []int32{n, u.shared} {
-		if denials := a.denials[of]; len(denials) > 0 {
+		if denials := append(a.denials[denial{of, false}], a.denials[denial{of, true}]...); len(denials) > 0 {
 			return fmt.Sprintf("it was decided that %s is not account %s", strings.ToValidUTF8(a.links.list[of].String(), "\uFFFD"), denials[0])
 		}
 	}

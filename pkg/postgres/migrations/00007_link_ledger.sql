@@ -78,14 +78,18 @@ CREATE TRIGGER account_link_denials_deleted AFTER DELETE ON account_link_denials
 CREATE TRIGGER accounts_deleted AFTER DELETE ON accounts REFERENCING OLD TABLE AS changed
   FOR EACH STATEMENT EXECUTE FUNCTION announce_accounts();
 
--- The history that follows a decision: the events of from_account that the decision concerns. Moves are worked off
--- one after the other, by id, in batches; next_event is where the next batch begins.
+-- The history that follows a decision: the events of from_account that rest on the reference, or all of them where
+-- that is ''. Moves are worked off one after the other, by id, in batches; next_event is where the next batch begins.
 CREATE TABLE history_moves (
   id BIGSERIAL PRIMARY KEY,
   decision_id BIGINT NOT NULL REFERENCES link_decisions (id),
   from_account UUID NOT NULL,
+  source TEXT NOT NULL DEFAULT '',
+  tenant TEXT NOT NULL DEFAULT '',
+  kind TEXT NOT NULL DEFAULT '',
+  external_id TEXT NOT NULL DEFAULT '',
   events BIGINT NOT NULL, -- how many were to leave from_account when it was decided
-  fence XID8, -- transactions before it may have stored events without having seen the decision
+  fence TEXT[], -- the transactions (pg_locks.virtualtransaction) that may have stored events without having seen the decision
   next_event BIGINT NOT NULL DEFAULT 0,
   moved BIGINT NOT NULL DEFAULT 0, -- to another account
   returned BIGINT NOT NULL DEFAULT 0, -- to quarantine, to be resolved anew
