@@ -292,18 +292,18 @@ func lockEvents(ctx context.Context, tx pgx.Tx, from uuid.UUID, ids []int64) ([]
 	return events, nil
 }
 
-// aim decides where each event belongs. The events of a merged account belong to the one that it is now.
+// aim decides where each event belongs. One of which nothing says how it found its account goes where the account went.
 func (m *Mover) aim(ctx context.Context, tx pgx.Tx, move *Move, events []standing) error {
-	if move.Verb == VerbMerge && move.Reference == (source.Reference{}) {
-		to := move.To // which may have been merged meanwhile
-		err := tx.QueryRow(ctx, "SELECT coalesce(merged_into, id) FROM accounts WHERE id = $1", move.To).Scan(&to)
+	rest := move.From
+	if move.Reference == (source.Reference{}) {
+		rest = move.To
+		err := tx.QueryRow(ctx, "SELECT coalesce(merged_into, id) FROM accounts WHERE id = $1", move.To).Scan(&rest)
 		if err != nil && !errors.Is(err, pgx.ErrNoRows) {
 			return fmt.Errorf("finding the account: %w", err)
 		}
-		for i := range events {
-			events[i].to = to
-		}
-		return nil
+	}
+	for i := range events {
+		events[i].to = rest
 	}
 	return m.resolve(ctx, tx, events)
 }

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os"
-	"strconv"
 	"sync"
 	"testing"
 
@@ -44,12 +42,10 @@ type sequenceEvent struct {
 // event stands where its reference leads, or in quarantine if that was nowhere.
 func TestTheAccountOfAnEventIsAFunctionOfTheLedger(t *testing.T) {
 	t.Parallel()
-	for n := range 3 {
-		seed := rand.Uint64()
-		if env := os.Getenv("SEED"); env != "" { seed, _ = strconv.ParseUint(env, 10, 64) }
-		t.Run(fmt.Sprint(n), func(t *testing.T) {
+	// The first ones each found something once.
+	for _, seed := range []uint64{7777071722477437473, 8265245468103583189, rand.Uint64()} {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
-			t.Logf("seed %d", seed)
 			s := newSequence(t, rand.New(rand.NewPCG(seed, 0)))
 			for range 60 {
 				s.decide()

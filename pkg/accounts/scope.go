@@ -90,22 +90,16 @@ type originGroup struct {
 // count gives where the scope's events go, as the transaction sees the ledger; groups that were counted before are
 // left out.
 func (d *deciding) count(ctx context.Context, sc scope, counted map[originGroup]bool) ([]MoveCount, error) {
-	if sc.reference == (source.Reference{}) {
-		m := MoveCount{From: sc.from, To: d.effect.To}
-		if err := d.tx.QueryRow(ctx, "SELECT count(*) FROM account_events WHERE account_id = $1", sc.from).Scan(&m.Events); err != nil {
-			return nil, fmt.Errorf("counting events: %w", err)
+	match, args, rest := "true", []any{sc.from}, d.effect.To
+	if sc.reference != (source.Reference{}) {
+		match, args = restingOn(sc.reference, sc.from)
+		rest = sc.from
+		if err := d.countUntraced(ctx, sc); err != nil {
+			return nil, err
 		}
-		if m.Events == 0 {
-			return nil, nil
-		}
-		return []MoveCount{m}, nil
 	}
-	if err := d.countUntraced(ctx, sc); err != nil {
-		return nil, err
-	}
-	match, args := restingOn(sc.reference, sc.from)
-	rows, err := d.tx.Query(ctx, `SELECT o.reference, count(*) FROM account_events e JOIN account_event_origins o ON o.event_id = e.id
-		WHERE e.account_id = $1 AND `+match+" GROUP BY o.reference ORDER BY o.reference", args...)
+	rows, err := d.tx.Query(ctx, `SELECT coalesce(o.reference, ''), count(*) FROM account_events e LEFT JOIN account_event_origins o ON o.event_id = e.id
+		WHERE e.account_id = $1 AND `+match+" GROUP BY 1 ORDER BY 1", args...)
 	if err != nil {
 		return nil, fmt.Errorf("counting events: %w", err)
 	}
@@ -128,6 +122,9 @@ func (d *deciding) count(ctx context.Context, sc scope, counted map[originGroup]
 	}
 	var moves Effect
 	for i, account := range to {
+		if texts[i] == "" {
+			account = rest
+		}
 		if account != sc.from {
 			moves.add(MoveCount{From: sc.from, To: account, Events: events[i]})
 		}
@@ -188,9 +185,9 @@ func restingOn(ref source.Reference, from uuid.UUID) (string, []any) {
 		patterns = []string{escapeLike(ref.Source) + "/%:" + escapeLike(ref.Kind) + ":" + id}
 	}
 	if patterns == nil {
-		return "o.reference = ANY ($2)", []any{from, exact}
+		return "o.reference <> '' AND o.reference = ANY ($2)", []any{from, exact}
 	}
-	return "(o.reference = ANY ($2) OR o.reference LIKE ANY ($3))", []any{from, exact, patterns}
+	return "o.reference <> '' AND (o.reference = ANY ($2) OR o.reference LIKE ANY ($3))", []any{from, exact, patterns}
 }
 
 func escapeLike(s string) string {
