@@ -80,7 +80,7 @@ func (s *Store) check(d *Decision) error {
 		return refuse(fault.Malformed, "%q is not a level of evidence", d.Level)
 	case d.Author == "":
 		return refuse(fault.Malformed, "a decision needs somebody who makes it")
-	case len(d.Author) > maxReasonBytes || len(d.Reason) > maxReasonBytes || !resolve.Linkable(d.Author) || !resolve.Linkable(d.Reason):
+	case len(d.Author) > maxReasonBytes || len(d.Reason) > maxReasonBytes || !source.IsText(d.Author) || !source.IsText(d.Reason):
 		return refuse(fault.Malformed, "the author or the reason is longer than %d bytes or holds control characters", maxReasonBytes)
 	case json.Unmarshal(d.Evidence, &evidence) != nil:
 		return refuse(fault.Malformed, "the evidence is not a JSON object")

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/throughline-dev/throughline/pkg/settings"
 )
 
 // connectTimeout bounds one connection attempt, so that an address which swallows packets shows as an error.
@@ -18,15 +20,15 @@ const maxConnsLimit = 1000
 
 // Config is where the database is. It is embedded in a service's configuration and read by kong.
 type Config struct {
-	URL      string `name:"postgres-url" env:"THROUGHLINE_POSTGRES_URL" placeholder:"URL" help:"Postgres to use: postgres://user:password@host:5432/database."`
-	MaxConns int32  `name:"postgres-max-conns" env:"THROUGHLINE_POSTGRES_MAX_CONNS" default:"10" help:"Most connections of this process to Postgres (${default})."`
+	URL      settings.URL `name:"postgres-url" env:"THROUGHLINE_POSTGRES_URL" file:"" placeholder:"URL" help:"Postgres to use: postgres://user:password@host:5432/database."`
+	MaxConns int32        `name:"postgres-max-conns" env:"THROUGHLINE_POSTGRES_MAX_CONNS" default:"10" help:"Most connections of this process to Postgres (${default})."`
 }
 
-// Validate reports every problem at once, each with the variable that mends it. The URL is never part of an
+// Validate reports every problem at once, each with the variable that fixes it. The URL is never part of an
 // error, because it may hold a password.
 func (c Config) Validate() error {
 	var problems []error
-	if problem := urlProblem(c.URL); problem != "" {
+	if problem := urlProblem(string(c.URL)); problem != "" {
 		problems = append(problems, errors.New("THROUGHLINE_POSTGRES_URL "+problem))
 	}
 	if c.MaxConns < 1 || c.MaxConns > maxConnsLimit {
@@ -63,7 +65,7 @@ func Open(ctx context.Context, c Config, name string) (*pgxpool.Pool, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
-	pc, err := pgxpool.ParseConfig(c.URL)
+	pc, err := pgxpool.ParseConfig(string(c.URL))
 	if err != nil {
 		return nil, errors.New("reading THROUGHLINE_POSTGRES_URL: it is not understood")
 	}

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -55,7 +53,7 @@ UNION ALL
 SELECT DISTINCT 3, 1, d.n, coalesce(a.merged_into, a.id)
 FROM unnest((SELECT $6::text[])) WITH ORDINALITY AS d (domain, n) JOIN accounts a ON lower(a.domain) = d.domain`
 
-// separator stands between the elements of a list; nothing Linkable holds it.
+// separator stands between the elements of a list; no source.IsText holds it.
 const separator = "\x1f"
 
 // The values of lookup's first column.
@@ -114,7 +112,7 @@ func (q *question) ask(ref source.Reference) int32 {
 	if !isNew {
 		return n
 	}
-	if !Linkable(ref.Source) || !Linkable(ref.Tenant) || !Linkable(ref.Kind) || !Linkable(ref.ID) {
+	if !source.IsText(ref.Source) || !source.IsText(ref.Tenant) || !source.IsText(ref.Kind) || !source.IsText(ref.ID) {
 		q.links.list = q.links.list[:n]
 		q.links.number[ref] = -1
 		return -1
@@ -366,17 +364,4 @@ func (a *answers) obstacle(n int32) string {
 		return fmt.Sprintf("%d accounts share the domain %s", a.owners[u.domain], a.domains.list[u.domain])
 	}
 	return ""
-}
-
-// Linkable reports whether s is text that Postgres takes and that somebody could have typed.
-func Linkable(s string) bool {
-	for i := range len(s) {
-		if s[i] < ' ' || s[i] == 0x7f {
-			return false
-		}
-		if s[i] >= utf8.RuneSelf {
-			return utf8.ValidString(s) && strings.IndexFunc(s, unicode.IsControl) < 0
-		}
-	}
-	return true
 }

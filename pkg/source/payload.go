@@ -5,9 +5,10 @@ import (
 	"encoding/json"
 	"iter"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/throughline-dev/throughline/pkg/rawjson"
 )
 
 // subjectKey is the one top-level key that a timeline payload may have beyond
@@ -21,10 +22,10 @@ const (
 // Payload makes the timeline's payload of a vendor's event: every vendor field
 // as it is, a top-level `subject` of the vendor's renamed to `subject_ref`, and,
 // when subject says something, a first key `subject` that holds it. All other
-// bytes stay. raw must have passed CheckJSON. It returns raw itself when there
+// bytes stay. raw must have passed rawjson.Doc.Parse. It returns raw itself when there
 // is nothing to change. Original undoes it.
 func Payload(raw []byte, subject string) []byte {
-	subject = SubjectLine(subject)
+	subject = rawjson.SubjectLine(subject)
 	if subject == "" {
 		return rename(raw, withSuffix)
 	}
@@ -65,35 +66,6 @@ func Original(payload []byte) []byte {
 		out = append(bytes.Clone(payload[:open]), payload[next:]...)
 	}
 	return rename(out, func(name string) string { return strings.TrimSuffix(name, refSuffix) })
-}
-
-// SubjectLine makes one storable line of a vendor's text: white space folded,
-// control characters gone, cut after MaxSubjectRunes.
-func SubjectLine(s string) string {
-	if isLine(s) {
-		return s
-	}
-	s = strings.Join(strings.FieldsFunc(strings.ToValidUTF8(s, "\uFFFD"), func(r rune) bool { return r <= ' ' || r == 0x7f }), " ")
-	if utf8.RuneCountInString(s) <= MaxSubjectRunes {
-		return s
-	}
-	return string([]rune(s)[:MaxSubjectRunes]) + "…"
-}
-
-// isLine reports the usual case: short ASCII that needs no folding.
-func isLine(s string) bool {
-	if len(s) > MaxSubjectRunes {
-		return false
-	}
-	before := byte(' ')
-	for i := range len(s) {
-		c := s[i]
-		if c < ' ' || c >= 0x7f || c == ' ' && before == ' ' {
-			return false
-		}
-		before = c
-	}
-	return s == "" || before != ' '
 }
 
 // rename gives raw, valid JSON, with its top-level keys subject, subject_ref, …

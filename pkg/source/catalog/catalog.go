@@ -24,20 +24,17 @@ func Sources() []source.Source {
 	}
 }
 
-// Find gives the source of this name.
-func Find(name string) (source.Source, bool) {
-	for _, s := range Sources() {
-		if s.Name() == name {
-			return s, true
-		}
-	}
-	return nil, false
+// Set gives every source as a set.
+func Set() source.Set {
+	set, _ := source.NewSet(Sources()...) // a test holds their names apart
+	return set
 }
 
+// Names gives the name of every source.
+func Names() []string { return Set().Names() }
+
+// Find gives the source of this name.
+func Find(name string) (source.Source, bool) { return Set().Find(name) }
+
 // Kinds gives the kinds of reference of the source of this name, or nil.
-func Kinds(name string) []source.Kind {
-	if s, ok := Find(name); ok {
-		return s.Profile().Kinds
-	}
-	return nil
-}
+func Kinds(name string) []source.Kind { return Set().Kinds(name) }

@@ -14,13 +14,14 @@ import (
 	"github.com/throughline-dev/throughline/pkg/event"
 	"github.com/throughline-dev/throughline/pkg/postgres"
 	"github.com/throughline-dev/throughline/pkg/service"
+	"github.com/throughline-dev/throughline/pkg/settings"
 	"github.com/throughline-dev/throughline/pkg/stream"
 	"github.com/throughline-dev/throughline/services/sink/sink"
 )
 
 // newSink is the sink as it is without a setting.
 func newSink(ctx context.Context, job Job, rt *service.Runtime) (run func(context.Context) error, err error) {
-	pool, err := postgres.Open(ctx, postgres.Config{URL: job.Postgres, MaxConns: 10}, "bench-sink")
+	pool, err := postgres.Open(ctx, postgres.Config{URL: settings.URL(job.Postgres), MaxConns: 10}, "bench-sink")
 	if err != nil {
 		return nil, err
 	}
@@ -75,7 +76,7 @@ func runBareSink(ctx context.Context, job Job, _ func(string)) (r Result, err er
 	if err != nil {
 		return r, err
 	}
-	pool, err := postgres.Open(ctx, postgres.Config{URL: job.Postgres, MaxConns: 4}, "bench-bare-sink")
+	pool, err := postgres.Open(ctx, postgres.Config{URL: settings.URL(job.Postgres), MaxConns: 4}, "bench-bare-sink")
 	if err != nil {
 		return r, err
 	}

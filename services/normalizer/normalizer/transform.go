@@ -5,10 +5,7 @@ import (
 	"fmt"
 	"runtime"
 	"strconv"
-	"strings"
 	"sync"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.opentelemetry.io/otel/attribute"
@@ -98,29 +95,13 @@ func (n *Normalizer) describe(it *item) {
 		it.err = fault.Permanent(fault.Unsupported, fmt.Errorf("no source is named %q", it.raw.Source))
 		return
 	}
-	if !clean(it.raw.Tenant) {
+	if !source.IsText(it.raw.Tenant) {
 		it.raw.Tenant = "" // an odd header must not cost the event
 	}
 	if it.raw.Tenant == "" {
 		it.raw.Tenant = n.options.Tuning.Tenants[it.raw.Source]
 	}
-	if it.err = source.CheckJSON(it.rec.Value); it.err != nil {
-		return
-	}
-	ev, err := src.Describe(it.raw.Record)
-	if err == nil {
-		err = source.CheckEvent(ev, it.raw.ReceivedAt)
-	}
-	if err != nil {
-		it.err = fault.Permanent(fault.ReasonOf(err), err)
-		return
-	}
-	it.event = ev
-}
-
-// clean: text without control characters, as every tenant's name is.
-func clean(s string) bool {
-	return utf8.ValidString(s) && strings.IndexFunc(s, unicode.IsControl) < 0
+	_, it.event, it.err = source.Keyed(src, it.raw.Record)
 }
 
 // finish makes the one record that it becomes.

@@ -71,7 +71,7 @@ func TestTransformResolves(t *testing.T) {
 			})
 			require.Equal(t, e.source, got.event.Source)
 			require.Equal(t, stored.Add(-time.Second), got.event.IngestedAt)
-			require.Equal(t, source.Webhook, got.event.Delivery)
+			require.Equal(t, source.ModeWebhook, got.event.Delivery)
 			require.Empty(t, got.record.Headers)
 		})
 	}
@@ -175,15 +175,15 @@ func TestTransformWithMissingOrOddHeaders(t *testing.T) {
 		delivery source.Mode
 		tenant   string
 	}{
-		"none":                    {nil, stored, source.Backfill, ""},
-		"bytes that are no text":  {all("\xff\x00\xfe"), stored, source.Backfill, ""},
-		"empty":                   {all(""), stored, source.Backfill, ""},
-		"control characters":      {all("a\nb"), stored, source.Backfill, ""},
-		"far too long":            {all(strings.Repeat("x", 100_000)), stored, source.Backfill, ""},
-		"a receipt in the future": {[]kgo.RecordHeader{header(stream.HeaderReceivedAt, "2031-01-01T00:00:00Z")}, stored, source.Backfill, ""},
-		"another source's name":   {[]kgo.RecordHeader{header(stream.HeaderSource, "zendesk")}, stored, source.Backfill, ""},
+		"none":                    {nil, stored, source.ModeBackfill, ""},
+		"bytes that are no text":  {all("\xff\x00\xfe"), stored, source.ModeBackfill, ""},
+		"empty":                   {all(""), stored, source.ModeBackfill, ""},
+		"control characters":      {all("a\nb"), stored, source.ModeBackfill, ""},
+		"far too long":            {all(strings.Repeat("x", 100_000)), stored, source.ModeBackfill, ""},
+		"a receipt in the future": {[]kgo.RecordHeader{header(stream.HeaderReceivedAt, "2031-01-01T00:00:00Z")}, stored, source.ModeBackfill, ""},
+		"another source's name":   {[]kgo.RecordHeader{header(stream.HeaderSource, "zendesk")}, stored, source.ModeBackfill, ""},
 		"all right": {[]kgo.RecordHeader{header(stream.HeaderReceivedAt, "2025-10-09T08:59:00.5Z"), header(stream.HeaderDelivery, "poll"), header(stream.HeaderTenant, "acct_1")},
-			time.Date(2025, 10, 9, 8, 59, 0, 500_000_000, time.UTC), source.Poll, "acct_1"},
+			time.Date(2025, 10, 9, 8, 59, 0, 500_000_000, time.UTC), source.ModePoll, "acct_1"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
