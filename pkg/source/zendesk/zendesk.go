@@ -49,7 +49,7 @@ func (zendesk) Profile() source.Profile {
 		Title:  "Zendesk",
 		Limits: source.Limits{BodyBytes: source.MaxRecordBytes, Events: 1},
 		Kinds: []source.Kind{
-			{Name: kindOrganization}, {Name: kindUser}, {Name: kindTicket}, {Name: kindOrganizationExternal},
+			{Name: kindOrganization, Scoped: true}, {Name: kindUser, Scoped: true}, {Name: kindTicket, Scoped: true}, {Name: kindOrganizationExternal, Scoped: true},
 		},
 		Types:           types(),
 		SignatureWindow: signatureWindow,
