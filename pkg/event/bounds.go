@@ -39,8 +39,12 @@ func (l *DeadLetter) Bound() (key []byte) {
 	}
 	note := ""
 	if len(left) > 0 {
-		note = fmt.Sprintf("; left out of the dead letter as too large, and to be found at %s/%d offset %d: %s",
-			l.Topic, l.Partition, l.Offset, strings.Join(left, ", "))
+		element := ""
+		if l.RawIndex >= 0 {
+			element = fmt.Sprintf(" element %d", l.RawIndex)
+		}
+		note = fmt.Sprintf("; left out of the dead letter as too large, and to be found at %s/%d offset %d%s: %s",
+			l.Topic, l.Partition, l.Offset, element, strings.Join(left, ", "))
 	}
 	l.Error = cleanText(l.Error, maxLetterError-len(note)) + note
 	return l.Key

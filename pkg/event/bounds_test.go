@@ -22,7 +22,7 @@ func TestBoundLeavesOutWhatIsTooLarge(t *testing.T) {
 		change func(*DeadLetter)
 		says   string
 	}{
-		"the value": {func(l *DeadLetter) { l.Value = large(maxLetterBytes + 1) }, "raw.stripe/3 offset 1099511627776: a value of 3145729 bytes"},
+		"the value": {func(l *DeadLetter) { l.Value = large(maxLetterBytes + 1) }, "raw.stripe/3 offset 1099511627776 element 7: a value of 3145729 bytes"},
 		"the key":   {func(l *DeadLetter) { l.Key = large(maxLetterKey + 1) }, "a key of 65537 bytes"},
 		"headers":   {func(l *DeadLetter) { l.Headers[1].Value = large(maxLetterBytes) }, "headers of "},
 		"all at once": {func(l *DeadLetter) {

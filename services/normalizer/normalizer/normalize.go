@@ -1,4 +1,4 @@
-// Package normalize is the normalizer: raw topics in, account-events and dead
+// Package normalizer is the normalizer: raw topics in, account-events and dead
 // letters out, exactly once.
 //
 // For each batch it describes every record by its source, resolves all of them

@@ -1,4 +1,4 @@
-// Package keep is the quarantine service: dead letters in, released records out.
+// Package quarantine is the quarantine service: dead letters in, released records out.
 //
 // Four loops share one Keeper. The feed moves dead letters into Postgres and, once they are committed, resolves
 // them again, because their link may have come while they were on their way. The watcher hears of new links and
