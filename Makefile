@@ -2,13 +2,14 @@
 MODULES := . services/examples
 GO      ?= go
 ARGS    ?=
+BASE    ?= HEAD
 BIN     := $(CURDIR)/bin
 # Printed by --version; a plain `go build` uses what the toolchain knows.
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 LDFLAGS := -X github.com/throughline-dev/throughline/pkg/settings.version=$(VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-unit test-system bench build lint fmt vet vulnerabilities generate verify fuzz tidy prerequisites clean
+.PHONY: help run test test-unit test-system quick bench build lint fmt vulnerabilities generate verify fuzz tidy prerequisites clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,6 +24,9 @@ test-unit: ## unit, contract, golden and single-service tests
 
 test-system: ## whole-system and fault tests: in-process broker, Apache Kafka, killed processes
 	$(GO) test -race -timeout 15m ./services/e2e/...
+
+quick: $(BIN)/golangci-lint ## unit tests and lint of the packages changed since BASE (HEAD): under 90 s
+	@.ci/quick $(BASE)
 
 bench: ## each stage beside the limit of its work, as a ratio (ARGS="--only sink …")
 	$(GO) run ./services/bench $(ARGS)

@@ -43,8 +43,6 @@ require (
 	github.com/tidwall/gjson v1.20.1
 	github.com/tidwall/match v1.1.1
 	github.com/tidwall/pretty v1.2.0
-	github.com/tidwall/tinylru v1.1.0
-	github.com/tidwall/wal v1.2.1
 	github.com/twmb/avro v1.9.0
 	github.com/twmb/franz-go v1.22.2
 	github.com/twmb/franz-go/pkg/kadm v1.19.0
@@ -80,10 +78,10 @@ require (
 )
 
 require (
-	github.com/KimMachineGun/automemlimit v1.0.1 // indirect
-	github.com/gofrs/flock v0.13.2 // indirect
+	github.com/KimMachineGun/automemlimit v1.0.1
+	github.com/gofrs/flock v0.13.2
 	github.com/pbnjay/memory v0.0.0-20210728143218-7b4eea64cf58 // indirect
-	github.com/standard-webhooks/standard-webhooks/libraries v0.0.1 // indirect
-	github.com/svix/svix-webhooks v1.44.0 // indirect
-	go.etcd.io/bbolt v1.5.0 // indirect
+	github.com/standard-webhooks/standard-webhooks/libraries v0.0.1
+	github.com/svix/svix-webhooks v1.44.0
+	go.etcd.io/bbolt v1.5.0
 )

@@ -10,7 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/throughline-dev/throughline/pkg/fault"
-	"github.com/throughline-dev/throughline/pkg/resolve"
+	"github.com/throughline-dev/throughline/pkg/source"
 )
 
 // Account is a customer, as far as Throughline needs to know it.
@@ -31,16 +31,16 @@ func (a *Account) check() error {
 	if a.Name = strings.TrimSpace(a.Name); a.Name == "" {
 		return refuse(fault.Malformed, "the account has no name")
 	}
-	if len(a.Name) > maxNameBytes || !resolve.Linkable(a.Name) {
+	if len(a.Name) > maxNameBytes || !source.IsText(a.Name) {
 		return refuse(fault.Malformed, "the name is longer than %d bytes or holds control characters", maxNameBytes)
 	}
 	if strings.TrimSpace(a.Domain) == "" {
 		a.Domain = ""
 		return nil
 	}
-	domain, err := resolve.NormalizeDomain(a.Domain)
-	if err != nil {
-		return refuse(fault.Malformed, "domain %q: %w", a.Domain, err)
+	domain, ok := source.Domain(a.Domain)
+	if !ok {
+		return refuse(fault.Malformed, "domain %q: not a domain like acme.example", a.Domain)
 	}
 	a.Domain = domain
 	return nil
@@ -85,13 +85,13 @@ func (s *Store) AddAccount(ctx context.Context, a Account, by string) (Account, 
 // has it (upper and lower case are the same). None, or several, is an error that says so.
 func (s *Store) FindAccount(ctx context.Context, text string) (Account, error) {
 	text = strings.TrimSpace(text)
-	if !resolve.Linkable(text) || text == "" {
+	if !source.IsText(text) || text == "" {
 		return Account{}, refuse(fault.Malformed, "name an account by its id, domain or name")
 	}
-	if id, err := uuid.Parse(text); err == nil {
+	if id, ok := source.UUID(text); ok {
 		return s.one(ctx, text, "id = $1", id)
 	}
-	if domain, err := resolve.NormalizeDomain(text); err == nil {
+	if domain, ok := source.Domain(text); ok {
 		found, err := s.accountsWhere(ctx, "lower(domain) = $1", domain)
 		if err != nil || len(found) == 1 {
 			return first(found), err

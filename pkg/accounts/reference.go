@@ -4,24 +4,19 @@ import (
 	"strings"
 
 	"github.com/throughline-dev/throughline/pkg/fault"
-	"github.com/throughline-dev/throughline/pkg/resolve"
 	"github.com/throughline-dev/throughline/pkg/source"
 )
 
 // Normalize gives a reference the form in which events carry it (source.References): e-mail addresses and domains
 // in lower case and without a tenant, no white space around ids. What cannot be linked is an error.
 func Normalize(ref source.Reference) (source.Reference, error) {
-	if ref.Kind == source.KindDomain {
-		domain, err := resolve.NormalizeDomain(ref.ID)
-		if err != nil {
-			return source.Reference{}, refuse(fault.Malformed, "%q: %w", ref.ID, err)
-		}
-		ref.ID = domain
+	if _, ok := source.Domain(ref.ID); !ok && ref.Kind == source.KindDomain {
+		return source.Reference{}, refuse(fault.Malformed, "%q: not a domain like acme.example", ref.ID)
 	}
 	refs := source.References{Source: ref.Source, Tenant: ref.Tenant}
 	refs.Add(ref.Kind, ref.ID)
 	if len(refs.List()) != 1 || ref.Source == "" || ref.Kind == "" || len(ref.Tenant) > source.MaxTenantBytes ||
-		!resolve.Linkable(ref.Source) || !resolve.Linkable(ref.Tenant) || !resolve.Linkable(ref.Kind) || !resolve.Linkable(ref.ID) {
+		!source.IsText(ref.Source) || !source.IsText(ref.Tenant) || !source.IsText(ref.Kind) {
 		return source.Reference{}, refuse(fault.Malformed, "%q cannot be linked: it is not an id of kind %s", ref.ID, ref.Kind)
 	}
 	return refs.List()[0], nil

@@ -13,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/sr/srfake"
 
 	"github.com/throughline-dev/throughline/pkg/fault"
+	"github.com/throughline-dev/throughline/pkg/settings"
 	"github.com/throughline-dev/throughline/pkg/source"
 )
 
@@ -26,7 +27,7 @@ func registryAt(t testing.TB) string {
 
 func registry(t testing.TB) *Registry {
 	t.Helper()
-	r, err := NewRegistry(RegistryConfig{URL: registryAt(t)})
+	r, err := NewRegistry(RegistryConfig{URL: settings.URL(registryAt(t))})
 	require.NoError(t, err)
 	return r
 }
@@ -45,7 +46,7 @@ func anEvent() AccountEvent {
 	at := time.Date(2025, 10, 9, 8, 53, 20, 672717000, time.UTC)
 	return AccountEvent{
 		AccountID: uuid.MustParse("7f1c1d0e-55b1-4a0e-9d4f-1f3b5a5f0a01"), Type: "invoice.paid", Source: "stripe", SourceEventID: "evt_1",
-		Payload: []byte(`{"id":"evt_1","é":"ü"}`), OccurredAt: at, IngestedAt: at.Add(time.Second), Tenant: "acct_1", Delivery: source.Webhook,
+		Payload: []byte(`{"id":"evt_1","é":"ü"}`), OccurredAt: at, IngestedAt: at.Add(time.Second), Tenant: "acct_1", Delivery: source.ModeWebhook,
 		Subject: "Invoice 17 paid", Rule: "links", Reference: "stripe:customer:cus_1",
 		RawTopic: "raw.stripe", RawPartition: 3, RawOffset: 1 << 40, RawIndex: -1, Livemode: true,
 	}
@@ -129,7 +130,7 @@ func TestRegistryThatIsDownIsTransient(t *testing.T) {
 	require.NoError(t, err)
 	server := httptest.NewServer(http.NotFoundHandler())
 	server.Close()
-	r, err := NewRegistry(RegistryConfig{URL: server.URL, Timeout: time.Second})
+	r, err := NewRegistry(RegistryConfig{URL: settings.URL(server.URL), Timeout: time.Second})
 	require.NoError(t, err)
 	_, err = NewEncoder(t.Context(), r, "a", "b")
 	require.Error(t, err)
@@ -161,7 +162,7 @@ func TestRegistryConfig(t *testing.T) {
 	t.Parallel()
 	require.NoError(t, RegistryConfig{URL: "http://localhost:8081"}.Validate())
 	for _, bad := range []string{"", "localhost:8081", "ftp://x", "http://u:hunter2@x"} {
-		err := RegistryConfig{URL: bad}.Validate()
+		err := RegistryConfig{URL: settings.URL(bad)}.Validate()
 		require.ErrorContains(t, err, "THROUGHLINE_SCHEMA_REGISTRY_URL")
 		require.NotContains(t, err.Error(), "hunter2")
 	}

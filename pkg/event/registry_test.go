@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/throughline-dev/throughline/pkg/fault"
+	"github.com/throughline-dev/throughline/pkg/settings"
 	"github.com/throughline-dev/throughline/schemas"
 )
 
@@ -97,7 +98,7 @@ func TestGarbageIsNotAskedFor(t *testing.T) {
 		w.WriteHeader(http.StatusServiceUnavailable)
 	}))
 	defer server.Close()
-	r, err := NewRegistry(RegistryConfig{URL: server.URL})
+	r, err := NewRegistry(RegistryConfig{URL: settings.URL(server.URL)})
 	require.NoError(t, err)
 	dec, err := NewDecoder(r)
 	require.NoError(t, err)
@@ -122,14 +123,14 @@ func TestARegistryThatMayOnlyBeRead(t *testing.T) {
 		httputil.NewSingleHostReverseProxy(proxied).ServeHTTP(w, req)
 	}))
 	defer server.Close()
-	readOnly, err := NewRegistry(RegistryConfig{URL: server.URL})
+	readOnly, err := NewRegistry(RegistryConfig{URL: settings.URL(server.URL)})
 	require.NoError(t, err)
 	_, err = NewEncoder(t.Context(), readOnly, "account-events", "account-events.dlq")
 	require.Error(t, err)
 	require.False(t, fault.IsPermanent(err), "a person may fix it")
 	require.Equal(t, int32(1), refused.Load())
 
-	admin, err := NewRegistry(RegistryConfig{URL: proxied.String()})
+	admin, err := NewRegistry(RegistryConfig{URL: settings.URL(proxied.String())})
 	require.NoError(t, err)
 	want, err := NewEncoder(t.Context(), admin, "account-events", "account-events.dlq")
 	require.NoError(t, err)

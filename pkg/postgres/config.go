@@ -6,6 +6,8 @@ import (
 	"net/url"
 
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/throughline-dev/throughline/pkg/settings"
 )
 
 // maxConnsLimit is far above what a service needs; a larger number is a slip that would exhaust the server.
@@ -13,15 +15,15 @@ const maxConnsLimit = 1000
 
 // Config is where the database is. It is embedded in a service's configuration and read by kong.
 type Config struct {
-	URL      string `name:"postgres-url" env:"THROUGHLINE_POSTGRES_URL" placeholder:"URL" help:"Postgres to use: postgres://user:password@host:5432/database."`
-	MaxConns int32  `name:"postgres-max-conns" env:"THROUGHLINE_POSTGRES_MAX_CONNS" default:"10" help:"Most connections of this process to Postgres (${default})."`
+	URL      settings.URL `name:"postgres-url" env:"THROUGHLINE_POSTGRES_URL" file:"" placeholder:"URL" help:"Postgres to use: postgres://user:password@host:5432/database."`
+	MaxConns int32        `name:"postgres-max-conns" env:"THROUGHLINE_POSTGRES_MAX_CONNS" default:"10" help:"Most connections of this process to Postgres (${default})."`
 }
 
-// Validate reports every problem at once, each with the variable that mends it. The URL is never part of an
+// Validate reports every problem at once, each with the variable that fixes it. The URL is never part of an
 // error, because it may hold a password.
 func (c Config) Validate() error {
 	var problems []error
-	if problem := urlProblem(c.URL); problem != "" {
+	if problem := urlProblem(string(c.URL)); problem != "" {
 		problems = append(problems, errors.New("THROUGHLINE_POSTGRES_URL "+problem))
 	}
 	if c.MaxConns < 1 || c.MaxConns > maxConnsLimit {

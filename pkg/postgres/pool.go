@@ -48,11 +48,11 @@ func Open(ctx context.Context, c Config, name string) (*pgxpool.Pool, error) {
 }
 
 func poolConfig(c Config, name string) (*pgxpool.Config, error) {
-	pc, err := pgxpool.ParseConfig(c.URL)
+	pc, err := pgxpool.ParseConfig(string(c.URL))
 	if err != nil {
 		return nil, errors.New("reading THROUGHLINE_POSTGRES_URL: it is not understood")
 	}
-	u, err := url.Parse(c.URL)
+	u, err := url.Parse(string(c.URL))
 	if err != nil {
 		return nil, errors.New("reading THROUGHLINE_POSTGRES_URL: it is not a URL")
 	}

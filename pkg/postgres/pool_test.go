@@ -12,11 +12,12 @@ import (
 	"github.com/throughline-dev/throughline/pkg/fault"
 	"github.com/throughline-dev/throughline/pkg/postgres"
 	"github.com/throughline-dev/throughline/pkg/postgres/postgrestest"
+	"github.com/throughline-dev/throughline/pkg/settings"
 )
 
 func open(t *testing.T, url string, conns int32) *pgxpool.Pool {
 	t.Helper()
-	pool, err := postgres.Open(t.Context(), postgres.Config{URL: url, MaxConns: conns}, "test")
+	pool, err := postgres.Open(t.Context(), postgres.Config{URL: settings.URL(url), MaxConns: conns}, "test")
 	require.NoError(t, err)
 	t.Cleanup(pool.Close)
 	return pool
@@ -47,7 +48,7 @@ func TestAReadOnlyServer(t *testing.T) {
 		admin := open(t, address, 1)
 		_, err := admin.Exec(t.Context(), "ALTER DATABASE "+admin.Config().ConnConfig.Database+" SET default_transaction_read_only = on")
 		require.NoError(t, err)
-		_, err = postgres.Open(t.Context(), postgres.Config{URL: address, MaxConns: 1}, "test")
+		_, err = postgres.Open(t.Context(), postgres.Config{URL: settings.URL(address), MaxConns: 1}, "test")
 		require.Error(t, err)
 		require.True(t, postgres.NeedsPerson(err))
 		require.Contains(t, postgres.Advice(err), "read-only")

@@ -14,6 +14,7 @@ import (
 
 	"github.com/throughline-dev/throughline/pkg/postgres"
 	"github.com/throughline-dev/throughline/pkg/postgres/postgrestest"
+	"github.com/throughline-dev/throughline/pkg/settings"
 )
 
 // Behind a pooler in transaction mode every transaction meets another session,
@@ -21,13 +22,13 @@ import (
 func TestBehindAPooler(t *testing.T) {
 	t.Parallel()
 	url := postgrestest.URL(t)
-	direct, err := postgres.Open(t.Context(), postgres.Config{URL: url, MaxConns: 4}, "direct")
+	direct, err := postgres.Open(t.Context(), postgres.Config{URL: settings.URL(url), MaxConns: 4}, "direct")
 	require.NoError(t, err)
 	t.Cleanup(direct.Close)
 	k, _ := runKeeper(t, direct)
 	require.Eventually(t, holds(k), patience, tick)
 
-	pool, err := postgres.Open(t.Context(), postgres.Config{URL: postgrestest.Pooler(t, url), MaxConns: 4}, "pooled")
+	pool, err := postgres.Open(t.Context(), postgres.Config{URL: settings.URL(postgrestest.Pooler(t, url)), MaxConns: 4}, "pooled")
 	require.NoError(t, err)
 	t.Cleanup(pool.Close)
 	w := postgres.NewWriter(pool)
@@ -64,10 +65,10 @@ func TestBehindAPooler(t *testing.T) {
 func TestAKeeperBehindAPooler(t *testing.T) {
 	t.Parallel()
 	url := postgrestest.URL(t)
-	direct, err := postgres.Open(t.Context(), postgres.Config{URL: url, MaxConns: 2}, "direct")
+	direct, err := postgres.Open(t.Context(), postgres.Config{URL: settings.URL(url), MaxConns: 2}, "direct")
 	require.NoError(t, err)
 	t.Cleanup(direct.Close)
-	pool, err := postgres.Open(t.Context(), postgres.Config{URL: postgrestest.Pooler(t, url), MaxConns: 2}, "pooled")
+	pool, err := postgres.Open(t.Context(), postgres.Config{URL: settings.URL(postgrestest.Pooler(t, url)), MaxConns: 2}, "pooled")
 	require.NoError(t, err)
 	t.Cleanup(pool.Close)
 	told := make(chan struct{})

@@ -59,18 +59,3 @@ func TestFreemailFile(t *testing.T) {
 	require.NoError(t, os.WriteFile(path, []byte("nonsense\n"), 0o600))
 	require.ErrorContains(t, c.Validate(), "not a domain: nonsense")
 }
-
-func TestNormalizeDomain(t *testing.T) {
-	t.Parallel()
-	for in, want := range map[string]string{
-		"acme.example": "acme.example", " Https://WWW.Acme.example/about?x ": "acme.example", "acme.example.": "acme.example", "bücher.example": "bücher.example",
-	} {
-		got, err := NormalizeDomain(in)
-		require.NoError(t, err, in)
-		require.Equal(t, want, got)
-	}
-	for _, in := range []string{"", "acme", "kim@acme.example", "a b.example", "a..example", ".example", "a\x00.example", strings.Repeat("a", 300) + ".example", "acme.example:443"} {
-		_, err := NormalizeDomain(in)
-		require.Error(t, err, in)
-	}
-}

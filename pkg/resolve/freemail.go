@@ -2,14 +2,15 @@ package resolve
 
 import (
 	_ "embed"
-	"errors"
 	"strings"
+
+	"github.com/throughline-dev/throughline/pkg/source"
 )
 
 //go:embed freemail.txt
 var freemailText string
 
-// domains is a set of domains in the form that NormalizeDomain gives.
+// domains is a set of domains in the form that source.Domain gives.
 type domains map[string]struct{}
 
 func builtinFreemail() domains {
@@ -25,8 +26,8 @@ func (d domains) add(text string) (bad []string) {
 		if line = strings.TrimSpace(line); line == "" {
 			continue
 		}
-		domain, err := NormalizeDomain(line)
-		if err != nil {
+		domain, ok := source.Domain(line)
+		if !ok {
 			bad = append(bad, line)
 			continue
 		}
@@ -40,30 +41,11 @@ func (d domains) has(domain string) bool {
 	return ok
 }
 
-// maxDomainBytes is DNS's bound on a name.
-const maxDomainBytes = 253
-
-// NormalizeDomain gives the one form of a domain: lower case, without scheme, "www.", path and last dot. People
-// paste what their browser shows.
-func NormalizeDomain(text string) (string, error) {
-	d := strings.ToLower(strings.TrimSpace(text))
-	if _, rest, found := strings.Cut(d, "://"); found {
-		d = rest
-	}
-	d, _, _ = strings.Cut(d, "/")
-	d = strings.TrimSuffix(strings.TrimPrefix(d, "www."), ".")
-	if d == "" || len(d) > maxDomainBytes || !strings.Contains(d, ".") ||
-		strings.ContainsAny(d, " \t\r\n@:;,'\"\\\x00") || strings.Contains(d, "..") || d[0] == '.' || !Linkable(d) {
-		return "", errors.New("not a domain like acme.example")
-	}
-	return d, nil
-}
-
-// emailDomain gives what stands after the last @, or "".
+// emailDomain gives an address's domain, or "".
 func emailDomain(address string) string {
-	at := strings.LastIndexByte(address, '@')
-	if at < 0 {
+	if !strings.Contains(address, "@") {
 		return ""
 	}
-	return strings.TrimSuffix(address[at+1:], ".")
+	domain, _ := source.Domain(address)
+	return domain
 }

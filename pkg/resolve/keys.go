@@ -11,7 +11,7 @@ func Keys(refs []source.Reference) []string {
 	var keys []string
 	seen := map[string]bool{}
 	add := func(key string) {
-		if !seen[key] && Linkable(key) {
+		if !seen[key] && source.IsText(key) {
 			seen[key] = true
 			keys = append(keys, key)
 		}

@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -44,7 +42,7 @@ SELECT 2, 1, u.n, a.id FROM unnest((SELECT $5::uuid[])) WITH ORDINALITY AS u (id
 UNION ALL
 SELECT 3, 1, d.n, a.id FROM unnest((SELECT $6::text[])) WITH ORDINALITY AS d (domain, n) JOIN accounts a ON lower(a.domain) = d.domain`
 
-// separator stands between the elements of a list; nothing Linkable holds it.
+// separator stands between the elements of a list; no source.IsText holds it.
 const separator = "\x1f"
 
 // The values of lookup's first column.
@@ -101,7 +99,7 @@ func (q *question) ask(ref source.Reference) int32 {
 	if !isNew {
 		return n
 	}
-	if !Linkable(ref.Source) || !Linkable(ref.Tenant) || !Linkable(ref.Kind) || !Linkable(ref.ID) {
+	if !source.IsText(ref.Source) || !source.IsText(ref.Tenant) || !source.IsText(ref.Kind) || !source.IsText(ref.ID) {
 		q.links.list = q.links.list[:n]
 		q.links.number[ref] = -1
 		return -1
@@ -313,17 +311,4 @@ func (a *answers) obstacle(n int32) string {
 		return fmt.Sprintf("%d accounts share the domain %s", a.owners[u.domain], a.domains.list[u.domain])
 	}
 	return ""
-}
-
-// Linkable: text that Postgres takes and that somebody could have typed.
-func Linkable(s string) bool {
-	for i := range len(s) {
-		if s[i] < ' ' || s[i] == 0x7f {
-			return false
-		}
-		if s[i] >= utf8.RuneSelf {
-			return utf8.ValidString(s) && strings.IndexFunc(s, unicode.IsControl) < 0
-		}
-	}
-	return true
 }

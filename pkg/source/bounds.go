@@ -3,17 +3,17 @@ package source
 import (
 	"fmt"
 	"time"
-	"unicode/utf8"
 
 	"github.com/throughline-dev/throughline/pkg/fault"
+	"github.com/throughline-dev/throughline/pkg/rawjson"
 )
 
 // The bounds of an event, stated once. They are checked where data enters a
-// stage: a receiver's door (bytes, events, depth) and the normalizer (all else).
+// stage: the receiver (bytes, events) and Keyed (all else); those of JSON are
+// rawjson's.
 const (
-	// MaxRecordBytes bounds one event's bytes. A raw topic's max.message.bytes
-	// leaves room above it for the key and the headers.
-	MaxRecordBytes = 1 << 20
+	// MaxRecordBytes bounds one event's bytes; it is rawjson's.
+	MaxRecordBytes = rawjson.MaxRecordBytes
 	// MaxIDBytes bounds source_event_id: a btree row holds 2,704 bytes, and the
 	// unique index also holds the source.
 	MaxIDBytes = 1024
@@ -21,10 +21,6 @@ const (
 	MaxTypeBytes = 200
 	// MaxTenantBytes bounds the tenant.
 	MaxTenantBytes = 200
-	// MaxSubjectRunes is where a subject line is cut.
-	MaxSubjectRunes = 300
-	// MaxDepth bounds JSON nesting.
-	MaxDepth = 128
 )
 
 // OldestOccurredAt is the earliest plausible time of an event: before it no
@@ -53,8 +49,8 @@ func CheckEvent(e Event, receivedAt time.Time) error {
 			return fault.Permanent(fault.Malformed, fmt.Errorf("the event has no %s", t.name))
 		case len(t.text) > t.max:
 			return fault.Permanent(fault.Oversized, fmt.Errorf("%s has %d bytes, the bound is %d", t.name, len(t.text), t.max))
-		case !storableText(t.text):
-			return fault.Permanent(fault.Malformed, fmt.Errorf("%s is not clean UTF-8 text", t.name))
+		case !IsText(t.text):
+			return fault.Permanent(fault.Malformed, fmt.Errorf("%s is not UTF-8 text without control characters", t.name))
 		}
 	}
 	if e.OccurredAt.Before(OldestOccurredAt) || e.OccurredAt.After(receivedAt.Add(MaxClockAhead)) {
@@ -62,17 +58,4 @@ func CheckEvent(e Event, receivedAt time.Time) error {
 			e.OccurredAt.UTC().Format(time.RFC3339), receivedAt.UTC().Format(time.RFC3339)))
 	}
 	return nil
-}
-
-// storableText: valid UTF-8 without NUL, which Postgres refuses in text.
-func storableText(s string) bool {
-	if !utf8.ValidString(s) {
-		return false
-	}
-	for i := range len(s) {
-		if s[i] == 0 {
-			return false
-		}
-	}
-	return true
 }

@@ -1,13 +1,14 @@
 package source
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"strings"
 )
 
-// Keyring holds a source's secrets, newest first. Two or more are a rotation:
-// each is tried. It prints as a count, so that no log can hold a secret.
+// Keyring is what most verifiers hold: the secrets as text, newest first, of
+// which each is tried. It prints as a count, so that no log can hold a secret.
 type Keyring struct{ secrets []secret }
 
 // NewKeyring refuses an empty list, and an empty or blank secret, because
@@ -23,7 +24,7 @@ func NewKeyring(secrets ...string) (Keyring, error) {
 	}
 	ring := Keyring{secrets: make([]secret, len(secrets))}
 	for i, s := range secrets {
-		ring.secrets[i].text = s
+		ring.secrets[i].text, ring.secrets[i].sum = s, sha256.Sum256([]byte(s))
 	}
 	return ring, nil
 }

@@ -4,6 +4,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha1" // Intercom signs with HMAC-SHA1 and nothing else
 	"crypto/sha256"
+	"encoding/hex"
 	"hash"
 	"sync"
 )
@@ -53,6 +54,22 @@ func HMAC(d Digest, secret string, message Signed) []byte {
 	return (&keyedMAC{hash: hmac.New(d.new, []byte(secret))}).of(message)
 }
 
+// DecodeHex reads a digest's hex into sum, which has the digest's size. Only
+// lower case is taken, as vendors write it: so no bit of a signature is without
+// meaning.
+func DecodeHex(sum []byte, text string) (ok bool) {
+	if len(text) != hex.EncodedLen(len(sum)) {
+		return false
+	}
+	for i := range len(text) {
+		if c := text[i]; !isDigit(c) && (c < 'a' || c > 'f') {
+			return false
+		}
+	}
+	_, err := hex.Decode(sum, []byte(text))
+	return err == nil
+}
+
 // keyedMAC is an HMAC's state after its key. It is kept because that costs more
 // to make than most bodies to hash.
 type keyedMAC struct {
@@ -88,5 +105,6 @@ func (m *keyedMAC) write(text string) {
 // secret is one of a ring's, with the HMAC states of it that are not in use.
 type secret struct {
 	text string
+	sum  [sha256.Size]byte // of text, for comparing it in constant time
 	macs [digests]sync.Pool
 }

@@ -36,15 +36,6 @@ func (r Reference) key() []byte {
 	return append(append(out, ':'), r.ID...)
 }
 
-// RecordKey is the Kafka key for an event with these references and this id:
-// the first reference's Key, else the id.
-func RecordKey(refs []Reference, id string) []byte {
-	if len(refs) > 0 {
-		return refs[0].key()
-	}
-	return []byte(id)
-}
-
 // MaxReferences bounds how many references one event may try.
 const MaxReferences = 32
 
@@ -57,41 +48,35 @@ const MaxReferenceBytes = 512
 type References struct {
 	Source string
 	Tenant string
-	// FirstOnly: one is enough, which is all that a record's key needs.
-	FirstOnly bool
-	list      []Reference
+	list   []Reference
 }
 
 // Full reports that Add adds no more, so that looking for more is of no use.
 func (c *References) Full() bool {
-	return len(c.list) >= MaxReferences || c.FirstOnly && len(c.list) > 0
+	return len(c.list) >= MaxReferences
 }
 
-// Add appends a reference of this kind, unless id says nothing ("", "0", "null").
+// Add appends a reference of this kind, unless id says nothing ("", "0", "null")
+// or is none of the kind. Addresses, domains and account ids get their one form,
+// and no tenant.
 func (c *References) Add(kind, id string) {
 	id = strings.TrimSpace(id)
-	if id == "" || id == "0" || id == "null" || len(id) > MaxReferenceBytes || c.Full() {
+	if id == "" || id == "0" || id == "null" || len(id) > MaxReferenceBytes || c.Full() || !IsText(id) {
 		return
 	}
-	if strings.ContainsRune(id, 0) {
-		return
-	}
-	tenant := c.Tenant
+	tenant, ok := c.Tenant, true
 	switch kind {
 	case KindEmail:
-		id, tenant = strings.ToLower(id), ""
-		if !strings.Contains(id, "@") {
-			return
-		}
+		id, ok = Email(id)
+		tenant = ""
 	case KindDomain:
-		id, tenant = strings.TrimPrefix(strings.ToLower(id), "www."), ""
+		id, ok = Domain(id)
+		tenant = ""
 	case KindAccountUUID:
+		_, ok = UUID(id)
 		id, tenant = strings.ToLower(id), ""
-		if !isUUID(id) {
-			return
-		}
 	}
-	if id == "" {
+	if !ok {
 		return
 	}
 	r := Reference{Source: c.Source, Tenant: tenant, Kind: kind, ID: id}
@@ -101,34 +86,10 @@ func (c *References) Add(kind, id string) {
 		}
 	}
 	if c.list == nil {
-		room := 4 // most events have two to four
-		if c.FirstOnly {
-			room = 1
-		}
-		c.list = make([]Reference, 0, room)
+		c.list = make([]Reference, 0, 4) // most events have two to four
 	}
 	c.list = append(c.list, r)
 }
 
 // List gives what was added, in order.
 func (c *References) List() []Reference { return c.list }
-
-// isUUID reports whether s is the 36-character text form, lower case.
-func isUUID(s string) bool {
-	if len(s) != 36 {
-		return false
-	}
-	for i := range len(s) {
-		switch i {
-		case 8, 13, 18, 23:
-			if s[i] != '-' {
-				return false
-			}
-		default:
-			if !strings.ContainsRune("0123456789abcdef", rune(s[i])) {
-				return false
-			}
-		}
-	}
-	return true
-}

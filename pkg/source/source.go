@@ -5,6 +5,10 @@
 // Postgres or HTTP servers: the loops live elsewhere, exactly once, so a source
 // cannot lose an event, because it never holds one.
 //
+// An event is read once. Its bytes are scanned by package rawjson, which checks
+// them and notes where their members lie; Describe reads from that, and Keyed
+// is the only caller of Describe and the only maker of a record's key.
+//
 // To add a source: a folder beside this file (doc.go, <name>.go, verify.go,
 // split.go, describe.go, testdata, a fuzz target, README.md), one line in
 // catalog, one chart value. The suite in sourcetest then says what is missing.
@@ -14,10 +18,13 @@ import (
 	"iter"
 	"net/http"
 	"time"
+
+	"github.com/throughline-dev/throughline/pkg/rawjson"
 )
 
-// A Source is all that Throughline knows of one vendor. Its methods are pure,
-// safe for concurrent use, and keep none of the bytes they are given.
+// A Source is what Throughline knows of one vendor. All methods of a source and
+// of what it opens are pure, safe for concurrent use, and keep none of the bytes
+// that they are given.
 type Source interface {
 	// Name is the source's short lower-case name: it names the raw topic, the
 	// webhook path, the settings and the chart value.
@@ -26,30 +33,52 @@ type Source interface {
 	// Profile is what the rest of Throughline must know without an event in hand.
 	Profile() Profile
 
-	// Verify says whether the vendor sent d, over its raw bytes and in constant
-	// time, and which key of the ring matched (0 is the newest). Any failure is
-	// Permanent(Unauthenticated); its text never holds a secret or a signature.
-	Verify(d *Delivery, keys Keyring, now time.Time) (key int, err error)
-
-	// Sign sets on d what the vendor would have set when sending it with this
-	// secret at this time. It serves `throughline send`, the demo and the tests.
-	Sign(d *Delivery, secret string, now time.Time)
-
-	// Split yields the events of a verified delivery: exact bytes each, with
-	// their key and tenant. An error ends the sequence and refuses the whole
-	// delivery; one bad element among good ones is not an error here, it is a
-	// record that Describe will refuse. Yielded bytes may alias d.Body.
-	Split(d *Delivery) iter.Seq2[Record, error]
-
-	// Describe reads one record: identity, type, time, references, subject. It
-	// is called with valid JSON only (CheckJSON) whose top is an object, but for
-	// any such JSON, and with or without Key, Tenant and the other fields: the
-	// same fact gives the same identity however it came. Errors are Permanent.
+	// Describe reads one record: identity, type, time, references, subject. Only
+	// Keyed calls it, with an Object that rawjson has checked; it reads that and
+	// not Value. It must do so for any such object, and with or without Key,
+	// Tenant and the other fields: the same fact gives the same identity however
+	// it came. Errors are Permanent.
 	Describe(r Record) (Event, error)
+}
+
+// Webhook is a source whose vendor posts its events.
+type Webhook interface {
+	Source
+
+	// Open parses a webhook's secrets, newest first; two or more are a rotation.
+	// It refuses none, and any that cannot be one, and names its position
+	// ("secret 2 of 3"), never its text. It is called at start and when secrets
+	// are read again.
+	Open(secrets []string) (Verifier, error)
+
+	// Split yields the events of a verified delivery: exact bytes each, and what
+	// only the delivery knows. An error ends the sequence and refuses the whole
+	// delivery; one bad element among good ones is no error here, it is a part
+	// that Keyed will refuse. Parts may alias d.Body and d.JSON. Split may be
+	// called again for the same delivery and then yields the same.
+	Split(d *Delivery) iter.Seq2[Part, error]
 
 	// Reply is the answer that makes this vendor content (nil), try again (a
-	// Transient outcome) or stop (a Permanent one).
-	Reply(outcome error) Response
+	// Transient outcome) or stop (a Permanent one). d may have been refused
+	// before its Body was read.
+	Reply(d *Delivery, outcome error) Response
+}
+
+// Verifier knows a webhook's secrets.
+type Verifier interface {
+	// Verify says whether the vendor sent d, over its raw bytes and in constant
+	// time, and which secret matched (0 is the first). Any failure is
+	// Permanent(Unauthenticated); its text never holds a secret or a signature.
+	Verify(d *Delivery, now time.Time) (key int, err error)
+}
+
+// Signer is implemented by sources that can play their vendor, for `throughline
+// send`, the demo and the tests.
+type Signer interface {
+	// Sign sets on d what the vendor would have set when sending it with this
+	// secret at this time: the signature, and those of the vendor's usual headers
+	// (content type, user agent) that d has not. d.Body is signed as it is.
+	Sign(d *Delivery, secret string, now time.Time) error
 }
 
 // Handshaker is implemented by sources whose vendor checks an address before
@@ -58,106 +87,18 @@ type Handshaker interface {
 	Handshake(r *http.Request) (resp Response, ok bool)
 }
 
-// Profile is the static side of a source.
-type Profile struct {
-	// Title is the vendor's name as it writes it: "HubSpot".
-	Title string
-	// Limits bound one delivery.
-	Limits Limits
-	// Kinds are the kinds of reference that its events carry; the first is what
-	// `throughline link` takes a bare id for.
-	Kinds []Kind
-	// Types lists the vendor's types that have a name of their own here. Others
-	// pass through TypeName. docs/event-types.md is made from it.
-	Types []EventType
-	// NeedsPublicURL: the signature covers the URL that the vendor called.
-	NeedsPublicURL bool
-	// NeverRetries: the vendor sends once, so the receiver keeps a spool.
-	NeverRetries bool
-	// SignatureWindow is how far a signature's own time may be from now, both
-	// ways; 0 when the scheme has none, and then only identity stops a replay.
-	SignatureWindow time.Duration
+// Lister is implemented by sources whose vendor's API gives events in lists of
+// its own form, which a backfill job may publish whole as one raw record.
+type Lister interface {
+	// List finds the array of events in the vendor's list. ok is false for what
+	// is not such a list, an event above all. page is an object that may not have
+	// been checked (rawjson.Doc.ParseBody).
+	List(page rawjson.Value) (elements rawjson.Value, ok bool)
 }
 
-// Kind names one kind of vendor object that a reference can point at.
-type Kind struct {
-	// Name as it stands in account_links: "customer", "contact", "organization".
-	Name string
-	// Prefix of ids that can only be of this kind ("cus_"), or "".
-	Prefix string
-}
-
-// EventType is one row of docs/event-types.md.
-type EventType struct {
-	Vendor string // the vendor's own type, in the vendor's words
-	Type   string // event_type on the timeline
-}
-
-// Limits bound one delivery.
-type Limits struct {
-	BodyBytes int64 // largest body; over it: Oversized
-	Events    int   // most events in one delivery; over it: Oversized
-}
-
-// Delivery is one HTTP request of a vendor, read whole.
-type Delivery struct {
-	Method     string
-	URL        string // the public URL that the vendor called, query included, escaped as it came
-	Header     http.Header
-	Body       []byte // raw: never decompressed, never re-encoded
-	ReceivedAt time.Time
-}
-
-// Record is one event as it lies, or will lie, in a raw topic.
-type Record struct {
-	// Value is the vendor's event, byte for byte.
-	Value []byte
-	// Key orders an object's events and brings duplicates together: the first
-	// reference's Key, else the event's id. Records of third parties may have none.
-	Key []byte
-	// Tenant is the vendor account that the event belongs to, or "" when unknown.
-	Tenant string
-	// Mode is how the event came.
-	Mode Mode
-	// ReceivedAt is when Throughline first had it: the receiver's clock, else
-	// the broker's.
-	ReceivedAt time.Time
-}
-
-// Mode is how an event came (header tl-delivery).
-type Mode string
-
-// The modes.
-const (
-	Webhook  Mode = "webhook"
-	Poll     Mode = "poll"
-	Backfill Mode = "backfill"
-	Replay   Mode = "replay"
-)
-
-// Event is what a source says of a record.
-type Event struct {
-	// ID is source_event_id: unique within the source (scoped by tenant where
-	// the vendor's id is not), 1 to MaxIDBytes bytes.
-	ID string
-	// Type is event_type, "thing.happened", 1 to MaxTypeBytes bytes.
-	Type string
-	// OccurredAt is the vendor's time of the event, or ReceivedAt where the
-	// vendor gives none.
-	OccurredAt time.Time
-	// Tenant is the vendor account, from the event itself where it says, else
-	// from the record.
-	Tenant string
-	// References point at the customer, the most telling first. None: the event
-	// belongs to nobody and waits in quarantine.
-	References []Reference
-	// Subject is the line that a person would read, or "".
-	Subject string
-}
-
-// Response is an answer to a vendor.
+// Response is an answer to a vendor. Nobody writes to its parts.
 type Response struct {
 	Status int
-	Header http.Header // may be nil
-	Body   []byte      // JSON, or empty
+	Header http.Header // may be nil; without a Content-Type, a Body is JSON
+	Body   []byte      // may be empty
 }

@@ -48,8 +48,8 @@ func TestReferences(t *testing.T) {
 		"hubspot/62515:contact:901", "hubspot:email:kim@acme.example", "hubspot:domain:acme.example",
 		"hubspot:account_uuid:7f1c1d0e-55b1-4a0e-9d4f-1f3b5a5f0a01",
 	}, keys)
-	require.Equal(t, keys[0], string(RecordKey(refs.List(), "id")))
-	require.Equal(t, "id", string(RecordKey(nil, "id")))
+	require.Equal(t, keys[0], string(recordKey(refs.List(), "id")))
+	require.Equal(t, "id", string(recordKey(nil, "id")))
 }
 
 func TestParseTime(t *testing.T) {

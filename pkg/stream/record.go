@@ -45,7 +45,7 @@ func NewRawMaker(sourceName string) RawMaker {
 type rawParts struct {
 	record  kgo.Record
 	headers [5]kgo.RecordHeader
-	text    [len(time.RFC3339Nano) + len(source.Backfill)]byte
+	text    [len(time.RFC3339Nano) + len(source.ModeBackfill)]byte
 }
 
 // Record is RawRecord.
@@ -83,7 +83,7 @@ type Raw struct {
 func ReadRaw(rec *kgo.Record) Raw {
 	name, _ := SourceOfTopic(rec.Topic)
 	raw := Raw{Source: name, Record: source.Record{
-		Value: rec.Value, Key: rec.Key, Mode: source.Backfill, ReceivedAt: rec.Timestamp.UTC(),
+		Value: rec.Value, Key: rec.Key, Mode: source.ModeBackfill, ReceivedAt: rec.Timestamp.UTC(),
 	}}
 	for _, h := range rec.Headers {
 		switch h.Key {
@@ -93,7 +93,7 @@ func ReadRaw(rec *kgo.Record) Raw {
 			}
 		case HeaderDelivery:
 			switch m := source.Mode(h.Value); m {
-			case source.Webhook, source.Poll, source.Backfill, source.Replay:
+			case source.ModeWebhook, source.ModePoll, source.ModeBackfill, source.ModeReplay:
 				raw.Mode = m
 			}
 		case HeaderTenant:

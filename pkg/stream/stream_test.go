@@ -277,18 +277,18 @@ func TestReadRaw(t *testing.T) {
 		return r
 	}
 	bare := ReadRaw(record())
-	require.Equal(t, Raw{Source: "stripe", Record: source.Record{Value: []byte("v"), Key: []byte("k"), Mode: source.Backfill, ReceivedAt: stored}}, bare)
+	require.Equal(t, Raw{Source: "stripe", Record: source.Record{Value: []byte("v"), Key: []byte("k"), Mode: source.ModeBackfill, ReceivedAt: stored}}, bare)
 	odd := ReadRaw(record(HeaderSource, "hubspot", HeaderReceivedAt, "yesterday", HeaderDelivery, "pigeon", HeaderTenant, strings.Repeat("x", 1000),
 		HeaderQuarantineID, "-1", HeaderAttempts, "x", HeaderFirstSeen, "", "unknown", "\x00"))
 	require.Equal(t, bare, odd, "odd headers are as good as none")
 	future := ReadRaw(record(HeaderReceivedAt, "2036-01-01T00:00:00Z"))
 	require.Equal(t, stored, future.ReceivedAt)
 
-	made := RawRecord("stripe", source.Record{Value: []byte("v"), Key: []byte("k"), Tenant: "acct_1", Mode: source.Webhook, ReceivedAt: received}, "00-trace")
+	made := RawRecord("stripe", source.Record{Value: []byte("v"), Key: []byte("k"), Tenant: "acct_1", Mode: source.ModeWebhook, ReceivedAt: received}, "00-trace")
 	made.Timestamp = stored
 	got := ReadRaw(made)
 	require.Equal(t, Raw{Source: "stripe", Traceparent: "00-trace", Record: source.Record{
-		Value: []byte("v"), Key: []byte("k"), Tenant: "acct_1", Mode: source.Webhook, ReceivedAt: received,
+		Value: []byte("v"), Key: []byte("k"), Tenant: "acct_1", Mode: source.ModeWebhook, ReceivedAt: received,
 	}}, got)
 	require.Equal(t, "acct_1", string(Header(made, HeaderTenant)))
 	require.Nil(t, Header(made, "absent"))

@@ -13,10 +13,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/throughline-dev/throughline/pkg/source"
 	"github.com/throughline-dev/throughline/pkg/source/catalog"
 	"github.com/throughline-dev/throughline/pkg/stream/streamtest"
-	"github.com/throughline-dev/throughline/services/receiver/receiver"
+	"github.com/throughline-dev/throughline/services/vendors"
 )
 
 // post is one request of the tables below.
@@ -35,14 +34,22 @@ type atDoor struct {
 	says   string // a part of the answer
 }
 
-// stripeEvent gives a Stripe event of a linked customer that carries this mark, and
-// more beside it.
-func stripeEvent(mark, more string) string {
-	return fmt.Sprintf(`{"id":"evt_%s","object":"event","created":%d,"data":{"object":{"id":"in_1","object":"invoice","customer":"cus_bad"}},"type":"invoice.paid","e2e":%q%s}`,
-		mark, time.Now().Unix(), mark, more)
+// stripeEvents gives what makes a Stripe event of a linked customer that carries
+// a mark, and more members beside it.
+func stripeEvents(t *testing.T) func(mark, more string) string {
+	t.Helper()
+	simulator, err := vendors.New(0)
+	require.NoError(t, err)
+	return func(mark, more string) string {
+		d, err := simulator.Delivery("stripe", vendors.Event{
+			At: time.Now(), About: vendors.Customer{IDs: map[string]string{"stripe:customer": "cus_bad"}}, Members: fmt.Sprintf(`"e2e":%q%s`, mark, more),
+		})
+		require.NoError(t, err)
+		return string(d.Body)
+	}
 }
 
-func refusedPosts(t *testing.T) map[string]atDoor {
+func refusedPosts(t *testing.T, stripeEvent func(mark, more string) string) map[string]atDoor {
 	t.Helper()
 	good := stripeEvent("refused", "")
 	hubspot := `[{"eventId":1,"portalId":62515,"occurredAt":1700000000000,"subscriptionType":"contact.creation","objectId":901}]`
@@ -78,7 +85,7 @@ func refusedPosts(t *testing.T) map[string]atDoor {
 		"another method":            {post{source: "stripe", body: good, change: func(r *http.Request) { r.Method = http.MethodPut }}, 405, "POST"},
 		"no such source":            {post{source: "stripe", body: good, change: func(r *http.Request) { r.URL.Path = "/webhooks/salesforce" }}, 404, ""},
 	}
-	for _, name := range receiver.SourceNames() {
+	for _, name := range catalog.Names() {
 		cases["wrong secret, "+name] = atDoor{post{source: name, body: `{"a":1}`, secret: "another-secret-0123456789"}, 401, "unauthenticated"}
 		cases["not signed, "+name] = atDoor{post{source: name, body: `{"a":1}`, change: func(r *http.Request) {
 			r.Header = http.Header{"Content-Type": {"application/json"}}
@@ -90,20 +97,15 @@ func refusedPosts(t *testing.T) map[string]atDoor {
 // send signs and posts.
 func send(t *testing.T, client *http.Client, url string, p post) (status int, body string) {
 	t.Helper()
-	src, ok := catalog.Find(p.source)
-	require.True(t, ok)
 	if p.secret == "" {
 		p.secret = secretOf(p.source)
 	}
 	if p.at.IsZero() {
 		p.at = time.Now()
 	}
-	path := "/webhooks/" + p.source
-	d := source.Delivery{Method: http.MethodPost, URL: publicURL + path, Header: http.Header{"Content-Type": {"application/json"}}, Body: []byte(p.body)}
-	src.Sign(&d, p.secret, p.at)
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url+path, strings.NewReader(p.body))
+	sender := vendors.Sender{URL: url, PublicURL: publicURL, Secrets: map[string]string{p.source: p.secret}, Now: func() time.Time { return p.at }}
+	req, err := sender.Request(t.Context(), vendors.Delivery{Source: p.source, Body: []byte(p.body)})
 	require.NoError(t, err)
-	req.Header = d.Header
 	if p.change != nil {
 		p.change(req)
 	}
@@ -125,11 +127,12 @@ func TestBadInput(t *testing.T) {
 	p.link("stripe:customer:cus_bad", account)
 	p.link("hubspot:contact:901", account)
 	url := startEmbedded(t, p)
+	stripeEvent := stripeEvents(t)
 	client := &http.Client{Timeout: patience, Transport: &http.Transport{}}
 	t.Cleanup(client.CloseIdleConnections)
 
 	t.Run("refused at the door", func(t *testing.T) {
-		cases := refusedPosts(t)
+		cases := refusedPosts(t, stripeEvent)
 		for name, c := range cases {
 			t.Run(name, func(t *testing.T) {
 				status, answer := send(t, client, url, c.post)
@@ -145,8 +148,8 @@ func TestBadInput(t *testing.T) {
 		noDoor := 1 // a path that is no source's is not counted
 		require.EqualValues(t, len(cases)-noDoor, p.sum("throughline_receiver_rejected_total"))
 	})
-	t.Run("taken and kept", func(t *testing.T) { takenAndKept(t, p, client, url) })
-	t.Run("of a third party", func(t *testing.T) { thirdParty(t, p) })
+	t.Run("taken and kept", func(t *testing.T) { takenAndKept(t, p, client, url, takenPosts(stripeEvent)) })
+	t.Run("of a third party", func(t *testing.T) { thirdParty(t, p, stripeEvent) })
 	p.tap.settle(patience)
 	p.tap.exactlyOnce()
 }
@@ -158,7 +161,7 @@ type kept struct {
 	becomes map[string]string
 }
 
-func takenPosts() map[string]kept {
+func takenPosts(stripeEvent func(mark, more string) string) map[string]kept {
 	stripe := func(mark, more string) post { return post{source: "stripe", body: stripeEvent(mark, more)} }
 	element := func(mark, object string) string {
 		return fmt.Sprintf(`{"eventId":7,"portalId":62515,"occurredAt":1700000000123,"subscriptionType":"contact.%s","objectId":%s,"e2e":%q}`, mark, object, mark)
@@ -182,8 +185,9 @@ func takenPosts() map[string]kept {
 	}
 }
 
-func takenAndKept(t *testing.T, p *place, client *http.Client, url string) {
-	for name, c := range takenPosts() {
+func takenAndKept(t *testing.T, p *place, client *http.Client, url string, cases map[string]kept) {
+	t.Helper()
+	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			status, answer := send(t, client, url, c.post)
 			require.Equal(t, http.StatusOK, status, answer)

@@ -17,6 +17,7 @@ import (
 	"github.com/throughline-dev/throughline/pkg/resolve"
 	"github.com/throughline-dev/throughline/pkg/service"
 	"github.com/throughline-dev/throughline/pkg/settings"
+	"github.com/throughline-dev/throughline/pkg/source/catalog"
 	"github.com/throughline-dev/throughline/pkg/stream"
 	"github.com/throughline-dev/throughline/services/normalizer/normalizer"
 	"github.com/throughline-dev/throughline/services/quarantine/quarantine"
@@ -33,7 +34,7 @@ func startEmbedded(t *testing.T, p *place) (url string) {
 	rt := service.NewRuntime(service.Options{Name: "e2e", Log: log, StopTimeout: patience})
 	p.metrics = rt.Registry
 	kafka := stream.Config{Brokers: p.brokers}
-	registry, err := event.NewRegistry(event.RegistryConfig{URL: p.registry})
+	registry, err := event.NewRegistry(event.RegistryConfig{URL: settings.URL(p.registry)})
 	require.NoError(t, err)
 	rules := resolve.Config{RuleList: resolve.RuleNames()}
 
@@ -71,13 +72,14 @@ func startEmbedded(t *testing.T, p *place) (url string) {
 
 func newReceiver(t *testing.T, rt *service.Runtime, kafka stream.Config) *receiver.Receiver {
 	t.Helper()
-	doors, err := receiver.Doors(receiver.SourceNames(), func(name string) settings.SourceSetting {
+	endpoints, err := receiver.Endpoints(catalog.Set(), catalog.Names(), func(name string) settings.SourceSetting {
 		return settings.SourceSetting{Secrets: settings.Secrets{secretOf(name)}, PublicURL: fmt.Sprintf("%s/webhooks/%s", publicURL, name)}
 	})
 	require.NoError(t, err)
-	config := receiver.DefaultConfig()
+	var config receiver.Config
+	settings.Defaults(&config)
 	config.Listen, config.SpoolDir, config.PublishTimeout = "127.0.0.1:0", filepath.Join(t.TempDir(), "spool"), 10*time.Second
-	receiver, err := receiver.New(receiver.Options{Runtime: rt, Config: config, Kafka: kafka, Doors: doors})
+	receiver, err := receiver.New(receiver.Options{Runtime: rt, Config: config, Kafka: kafka, Endpoints: endpoints})
 	require.NoError(t, err)
 	return receiver
 }

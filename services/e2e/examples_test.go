@@ -47,7 +47,7 @@ func TestExamples(t *testing.T) {
 		return nil, nil, false
 	})
 	file := eventsFile(t)
-	job := newProcess(t, "backfill", program(t, "backfill"), "THROUGHLINE_KAFKA_BROKERS="+strings.Join(p.brokers, ","))
+	job := newChild(t, "backfill", program(t, "backfill"), "THROUGHLINE_KAFKA_BROKERS="+strings.Join(p.brokers, ","))
 	job.args = []string{"-batch", fmt.Sprint(fileBatch), file}
 	job.start()
 	await(t, patience, "the job to come half-way", func() (bool, string) { return produced.Load() > most.Load(), job.died() })
@@ -62,7 +62,7 @@ func TestExamples(t *testing.T) {
 	most.Store(1 << 60)
 	job.start()
 	await(t, patience, "the job to end", func() (bool, string) { return !job.running(), "" })
-	require.NoError(t, job.exitErr, "the job's log: %s", readFile(t, job.log))
+	require.NoError(t, job.process.Err(), "the job's log: %s", readFile(t, job.log))
 	require.Contains(t, readFile(t, job.log), fmt.Sprintf("published %d events to raw.stripe", fileEvents-checkpoint.Lines))
 
 	startEmbedded(t, p)
@@ -78,7 +78,7 @@ func TestExamples(t *testing.T) {
 func consumeAll(t *testing.T, p *place) {
 	t.Helper()
 	abortTransaction(t, p)
-	c := newProcess(t, "consumer", program(t, "consumer"), "THROUGHLINE_KAFKA_BROKERS="+strings.Join(p.brokers, ","), "THROUGHLINE_SCHEMA_REGISTRY_URL="+p.registry)
+	c := newChild(t, "consumer", program(t, "consumer"), "THROUGHLINE_KAFKA_BROKERS="+strings.Join(p.brokers, ","), "THROUGHLINE_SCHEMA_REGISTRY_URL="+p.registry)
 	c.args = []string{"-json"}
 	var err error
 	c.out, err = os.Create(filepath.Join(t.TempDir(), "events.jsonl"))

@@ -2,22 +2,21 @@ package e2e
 
 import (
 	"fmt"
-	"math/rand/v2"
-	"net"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/throughline-dev/throughline/services/receiver/receiver"
+	"github.com/throughline-dev/throughline/pkg/local/process"
+	"github.com/throughline-dev/throughline/pkg/source/catalog"
 )
 
 // fleet is the services as they run in production: a process each, configured
 // by environment.
 type fleet struct {
 	*place
-	receiver, normalizer, sink, quarantine *process
+	receiver, normalizer, sink, quarantine *child
 	listen                                 string
 }
 
@@ -40,11 +39,11 @@ func newFleetAt(t *testing.T, p *place, env ...string) *fleet {
 		"THROUGHLINE_ADMIN_ADDR=127.0.0.1:0",
 		"THROUGHLINE_LOG_LEVEL=info",
 	}, env...)
-	service := func(name string, more ...string) *process {
-		return newProcess(t, name, program(t, name), append(common[:len(common):len(common)], more...)...)
+	service := func(name string, more ...string) *child {
+		return newChild(t, name, program(t, name), append(common[:len(common):len(common)], more...)...)
 	}
 	doors := []string{"THROUGHLINE_RECEIVER_LISTEN=" + f.listen, "THROUGHLINE_SPOOL_DIR=" + filepath.Join(t.TempDir(), "spool")}
-	for _, name := range receiver.SourceNames() {
+	for _, name := range catalog.Names() {
 		variable := "THROUGHLINE_" + strings.ToUpper(name)
 		doors = append(doors, variable+"_SECRETS="+secretOf(name), fmt.Sprintf("%s_PUBLIC_URL=%s/webhooks/%s", variable, publicURL, name))
 	}
@@ -55,8 +54,8 @@ func newFleetAt(t *testing.T, p *place, env ...string) *fleet {
 
 func (f *fleet) url() string { return "http://" + f.listen }
 
-func (f *fleet) all() []*process {
-	return []*process{f.receiver, f.normalizer, f.sink, f.quarantine}
+func (f *fleet) all() []*child {
+	return []*child{f.receiver, f.normalizer, f.sink, f.quarantine}
 }
 
 // startAll starts every service under a stable name.
@@ -86,17 +85,10 @@ func (f *fleet) alive() {
 	}
 }
 
-// freeAddress gives a port that a killed and restarted process can have again:
-// one below those that the system gives to outgoing connections.
+// freeAddress gives a port that a killed and restarted process can have again.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	for range 100 {
-		address := fmt.Sprintf("127.0.0.1:%d", 20_000+rand.IntN(12_000))
-		if listener, err := net.Listen("tcp", address); err == nil {
-			require.NoError(t, listener.Close())
-			return address
-		}
-	}
-	require.Fail(t, "no free port between 20000 and 32000")
-	return ""
+	ports, err := process.FreePorts(1)
+	require.NoError(t, err)
+	return fmt.Sprintf("127.0.0.1:%d", ports[0])
 }

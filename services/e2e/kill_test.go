@@ -56,7 +56,7 @@ func TestKill(t *testing.T) {
 
 // killUnderLoad kills one service in the middle of its work, and returns when
 // the vendors have noticed, or have gone on without it.
-func (f *fleet) killUnderLoad(l *load, victim *process, random *rand.Rand) {
+func (f *fleet) killUnderLoad(l *load, victim *child, random *rand.Rand) {
 	f.t.Helper()
 	// Anywhere in a batch: so many events after the last step, at some
 	// microsecond of one.

@@ -1,10 +1,8 @@
 package e2e
 
 import (
-	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"maps"
 	"math/rand/v2"
 	"net/http"
@@ -16,19 +14,19 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
-	"github.com/throughline-dev/throughline/pkg/source"
-	"github.com/throughline-dev/throughline/pkg/source/catalog"
+	"github.com/throughline-dev/throughline/services/vendors"
 )
 
 // load is vendors that go on sending until they are told to stop, each coming
 // again with what was not taken, and the ledger of what they were promised.
 type load struct {
-	place    *place
-	url      string
-	client   *http.Client
-	begun    time.Time
-	accounts []uuid.UUID // of the known customers
-	later    uuid.UUID   // the account that the later customer is linked to
+	place     *place
+	simulator *vendors.Simulator
+	sender    vendors.Sender
+	begun     time.Time
+	customers []vendors.Customer // the known ones
+	accounts  []uuid.UUID        // theirs
+	later     uuid.UUID          // the account that the later customer is linked to
 
 	serial  atomic.Int64
 	acked   atomic.Int64 // events
@@ -46,23 +44,24 @@ type load struct {
 // at the latest.
 func startLoad(t *testing.T, p *place, url string, random *rand.Rand) *load {
 	t.Helper()
+	simulator, err := vendors.New(random.Uint64())
+	require.NoError(t, err)
+	client := &http.Client{Timeout: 15 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 16}}
 	l := &load{
-		place: p, url: url, begun: time.Now(), stop: make(chan struct{}),
-		client: &http.Client{Timeout: 15 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 16}},
+		place: p, begun: time.Now(), stop: make(chan struct{}), simulator: simulator,
+		sender: vendors.Sender{URL: url, PublicURL: publicURL, Secrets: secrets(), Client: client},
 		whose:  map[string]string{}, promised: map[string]bool{}, answers: map[string]map[int]int{},
 	}
 	l.linkCustomers()
 	ctx, cancel := context.WithCancel(context.Background())
-	for _, v := range vendors() {
-		src, ok := catalog.Find(v.source)
-		require.True(t, ok)
+	for _, v := range loadVendors() {
 		choices := rand.New(rand.NewPCG(random.Uint64(), random.Uint64()))
-		l.sending.Go(func() { l.send(ctx, src, v, choices) })
+		l.sending.Go(func() { l.send(ctx, v, choices) })
 	}
 	t.Cleanup(func() {
 		cancel()
 		l.sending.Wait()
-		l.client.CloseIdleConnections()
+		client.CloseIdleConnections()
 	})
 	return l
 }
@@ -90,7 +89,7 @@ func (l *load) end() {
 }
 
 // send is one vendor's life.
-func (l *load) send(ctx context.Context, src source.Source, v vendor, random *rand.Rand) {
+func (l *load) send(ctx context.Context, v vendor, random *rand.Rand) {
 	pace := time.NewTicker(time.Second / time.Duration(v.rate))
 	defer pace.Stop()
 	for {
@@ -101,25 +100,28 @@ func (l *load) send(ctx context.Context, src source.Source, v vendor, random *ra
 			return
 		case <-pace.C:
 		}
-		d := delivery{source: v.source}
-		v.make(&d, l, int(l.serial.Add(1)), random)
+		d, err := v.make(l, int(l.serial.Add(1)), random)
+		if err != nil {
+			l.place.t.Errorf("making a delivery of %s: %v", v.source, err)
+			return
+		}
 		l.mu.Lock()
 		for i, mark := range d.marks {
 			l.whose[mark] = d.whose[i]
 		}
 		l.mu.Unlock()
-		l.deliver(ctx, src, v, d, random)
+		l.deliver(ctx, v, d, random)
 		if random.IntN(20) == 0 {
-			l.deliver(ctx, src, v, d, random) // vendors do
+			l.deliver(ctx, v, d, random) // vendors do
 		}
 	}
 }
 
 // deliver posts until it is taken, or once when this vendor never comes again.
-func (l *load) deliver(ctx context.Context, src source.Source, v vendor, d delivery, random *rand.Rand) {
+func (l *load) deliver(ctx context.Context, v vendor, d delivery, random *rand.Rand) {
 	const first, longest = 20 * time.Millisecond, 500 * time.Millisecond
 	for wait := first; ; wait = min(2*wait, longest) {
-		status := l.post(ctx, src, d)
+		status := l.post(ctx, d)
 		l.note(d, status)
 		if status/100 == 2 || v.busy == 0 {
 			return
@@ -135,33 +137,21 @@ func (l *load) deliver(ctx context.Context, src source.Source, v vendor, d deliv
 }
 
 // post gives the status, or 0 when there was no whole answer.
-func (l *load) post(ctx context.Context, src source.Source, d delivery) int {
-	path := "/webhooks/" + d.source
-	signed := source.Delivery{Method: http.MethodPost, URL: publicURL + path, Header: http.Header{"Content-Type": {"application/json"}}, Body: d.body}
-	src.Sign(&signed, secretOf(d.source), time.Now())
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, l.url+path, bytes.NewReader(d.body))
+func (l *load) post(ctx context.Context, d delivery) int {
+	answer, err := l.sender.Post(ctx, d.Delivery)
 	if err != nil {
 		return 0
 	}
-	req.Header = signed.Header
-	resp, err := l.client.Do(req)
-	if err != nil {
-		return 0
-	}
-	defer resp.Body.Close()
-	if _, err := io.Copy(io.Discard, resp.Body); err != nil {
-		return 0
-	}
-	return resp.StatusCode
+	return answer.Status
 }
 
 func (l *load) note(d delivery, status int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.answers[d.source] == nil {
-		l.answers[d.source] = map[int]int{}
+	if l.answers[d.Source] == nil {
+		l.answers[d.Source] = map[int]int{}
 	}
-	l.answers[d.source][status]++
+	l.answers[d.Source][status]++
 	if status/100 != 2 {
 		l.refused.Add(1)
 		return

@@ -47,7 +47,7 @@ func TestBrokerOutage(t *testing.T) {
 	l.end()
 	l.compare()
 
-	for _, v := range vendors() {
+	for _, v := range loadVendors() {
 		for status := range l.answers[v.source] {
 			// 0: a connection that broke when the receiver was killed.
 			require.Contains(t, []int{0, 200, v.busy}, status, v.source)
@@ -82,7 +82,7 @@ func (f *fleet) answersOfAnOutage(l *load, when string) {
 	const times = 5
 	expected := map[string]int{} // by source: the status
 	before := map[string]int{}
-	for _, v := range vendors() {
+	for _, v := range loadVendors() {
 		expected[v.source] = v.busy
 		if v.busy == 0 {
 			expected[v.source] = 200

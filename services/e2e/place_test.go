@@ -22,7 +22,6 @@ import (
 	"github.com/throughline-dev/throughline/pkg/source/catalog"
 	"github.com/throughline-dev/throughline/pkg/stream"
 	"github.com/throughline-dev/throughline/pkg/stream/streamtest"
-	"github.com/throughline-dev/throughline/services/receiver/receiver"
 	"github.com/throughline-dev/throughline/services/throughline/cli"
 )
 
@@ -34,7 +33,7 @@ func secretOf(source string) string { return "secret-of-" + source + "-012345678
 
 func secrets() map[string]string {
 	all := map[string]string{}
-	for _, name := range receiver.SourceNames() {
+	for _, name := range catalog.Names() {
 		all[name] = secretOf(name)
 	}
 	return all
@@ -70,7 +69,7 @@ func newPlaceOn(t *testing.T, brokers []string, postgres string) *place {
 	p.kafka, err = stream.NewClient(stream.Config{Brokers: brokers}, stream.Deps{Name: "e2e"})
 	require.NoError(t, err)
 	t.Cleanup(p.kafka.Close)
-	_, err = stream.ApplyTopics(t.Context(), p.kafka, receiver.SourceNames(), stream.TopicOptions{
+	_, err = stream.ApplyTopics(t.Context(), p.kafka, catalog.Names(), stream.TopicOptions{
 		Partitions: 3, ReplicationFactor: -1, RawRetention: time.Hour, EventRetention: time.Hour,
 	})
 	require.NoError(t, err)

@@ -15,7 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/throughline-dev/throughline/pkg/stream/streamtest"
-	"github.com/throughline-dev/throughline/services/throughline/demo"
+	"github.com/throughline-dev/throughline/services/vendors"
+	"github.com/throughline-dev/throughline/services/vendors/story"
 )
 
 // usersQuery is the query as the users wrote it. Not a letter of it is ours.
@@ -43,22 +44,22 @@ func TestStoryOnKafka(t *testing.T) {
 // knew, and holds everything else against what it was.
 func tellStory(t *testing.T, p *place, url string, random *rand.Rand) {
 	t.Helper()
-	accounts, err := demo.Accounts()
+	accounts, err := story.Accounts()
 	require.NoError(t, err)
 	_, err = p.store().Import(t.Context(), bytes.NewReader(accounts), "e2e", nil)
 	require.NoError(t, err)
 	other := p.account("Nimbus Lab", "")
-	story, err := demo.Tell(time.Now())
+	told, err := story.Tell(time.Now())
 	require.NoError(t, err)
 
-	messages := slices.Concat(story.Messages, story.Late, story.Unknown)
+	messages := slices.Concat(told.Messages, told.Late, told.Unknown)
 	messages = slices.Concat(messages, messages)
 	random.Shuffle(len(messages), func(i, j int) { messages[i], messages[j] = messages[j], messages[i] })
-	sender := demo.Sender{URL: url, PublicURL: publicURL, Secrets: secrets(), Kafka: p.kafka}
+	sender := story.Sender{Kafka: p.kafka, Sender: vendors.Sender{URL: url, PublicURL: publicURL, Secrets: secrets()}}
 	t.Cleanup(http.DefaultClient.CloseIdleConnections)
 	for _, m := range messages {
 		// A vendor tries again: the receiver may be starting still.
-		await(t, patience, "the receiver to take "+m.Source.Name(), func() (bool, string) {
+		await(t, patience, "the receiver to take "+m.Source, func() (bool, string) {
 			err := sender.Send(t.Context(), m)
 			if err != nil {
 				return false, err.Error()
@@ -68,20 +69,20 @@ func tellStory(t *testing.T, p *place, url string, random *rand.Rand) {
 	}
 	p.tap.settle(patience)
 
-	require.Equal(t, demo.Timeline(), p.psqlTimeline(usersQuery, demo.Account), "the users' query")
+	require.Equal(t, story.Timeline(), p.psqlTimeline(usersQuery, story.Account), "the users' query")
 	whole := strings.Replace(usersQuery, ninetyDays, "", 1)
 	require.NotEqual(t, usersQuery, whole)
-	require.Len(t, p.psqlTimeline(whole, demo.Account), len(demo.Timeline())+len(story.Late), "without the bound of 90 days")
+	require.Len(t, p.psqlTimeline(whole, story.Account), len(story.Timeline())+len(told.Late), "without the bound of 90 days")
 	require.Equal(t, 12, p.onTimelines(), "nothing is there twice")
-	require.Equal(t, len(story.Unknown), p.open(), "unknown events in quarantine, each once")
-	require.Equal(t, len(story.Unknown), p.count("SELECT count(*) FROM quarantine"))
+	require.Equal(t, len(told.Unknown), p.open(), "unknown events in quarantine, each once")
+	require.Equal(t, len(told.Unknown), p.count("SELECT count(*) FROM quarantine"))
 
 	before := p.strings("SELECT account_events::text FROM account_events ORDER BY id")
 	accountsBefore := p.strings("SELECT accounts::text FROM accounts ORDER BY id")
 	linked := time.Now()
-	p.throughline("link", demo.UnknownCustomer, other.String())
+	p.throughline("link", story.UnknownCustomer, other.String())
 	await(t, patience, "the link to release what waits", func() (bool, string) {
-		return p.onTimelines() >= len(before)+len(story.Unknown), ""
+		return p.onTimelines() >= len(before)+len(told.Unknown), ""
 	})
 	took := time.Since(linked)
 	t.Logf("from the link to the timeline: %s", took.Round(time.Millisecond))
@@ -90,23 +91,23 @@ func tellStory(t *testing.T, p *place, url string, random *rand.Rand) {
 	after := p.strings("SELECT account_events::text FROM account_events WHERE account_id <> $1 ORDER BY id", other)
 	require.Equal(t, before, after, "the link touches nothing else")
 	require.Equal(t, accountsBefore, p.strings("SELECT accounts::text FROM accounts ORDER BY id"))
-	require.Equal(t, []demo.Line{{Source: "stripe", Type: "customer.created"}, {Source: "stripe", Type: "charge.succeeded"}, {Source: "stripe", Type: "invoice.paid"}},
+	require.Equal(t, []story.Line{{Source: "stripe", Type: "customer.created"}, {Source: "stripe", Type: "charge.succeeded"}, {Source: "stripe", Type: "invoice.paid"}},
 		sorted(p.psqlTimeline(usersQuery, other)))
-	require.Equal(t, len(story.Unknown), p.count("SELECT count(*) FROM quarantine WHERE status = 'resolved' AND outcome = 'inserted'"))
+	require.Equal(t, len(told.Unknown), p.count("SELECT count(*) FROM quarantine WHERE status = 'resolved' AND outcome = 'inserted'"))
 	require.Zero(t, p.open())
 	p.tap.exactlyOnce()
 }
 
 // sorted puts two events of one moment, which have no order by occurred_at
 // alone, into one.
-func sorted(lines []demo.Line) []demo.Line {
-	slices.SortStableFunc(lines[1:], func(a, b demo.Line) int { return strings.Compare(a.Type, b.Type) })
+func sorted(lines []story.Line) []story.Line {
+	slices.SortStableFunc(lines[1:], func(a, b story.Line) int { return strings.Compare(a.Type, b.Type) })
 	return lines
 }
 
 // psqlTimeline runs a query with one parameter in psql, as a person would. A
 // psql of before 16 cannot bind a parameter itself, so Postgres does.
-func (p *place) psqlTimeline(query string, account uuid.UUID) (lines []demo.Line) {
+func (p *place) psqlTimeline(query string, account uuid.UUID) (lines []story.Line) {
 	p.t.Helper()
 	psql := exec.CommandContext(p.t.Context(), "psql", "--no-psqlrc", "--quiet", "--tuples-only", "--csv", "--set=ON_ERROR_STOP=1", "--dbname="+p.postgres,
 		"--command=PREPARE timeline (uuid) AS "+query, "--command=EXECUTE timeline ('"+account.String()+"')")
@@ -116,7 +117,7 @@ func (p *place) psqlTimeline(query string, account uuid.UUID) (lines []demo.Line
 	require.NoError(p.t, err, "%s", out)
 	for _, row := range rows {
 		require.Len(p.t, row, 4)
-		lines = append(lines, demo.Line{Source: row[1], Type: row[2], Subject: row[3]})
+		lines = append(lines, story.Line{Source: row[1], Type: row[2], Subject: row[3]})
 	}
 	return lines
 }

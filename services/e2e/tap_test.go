@@ -13,11 +13,12 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/throughline-dev/throughline/pkg/event"
+	"github.com/throughline-dev/throughline/pkg/settings"
 	"github.com/throughline-dev/throughline/pkg/source"
+	"github.com/throughline-dev/throughline/pkg/source/catalog"
 	"github.com/throughline-dev/throughline/pkg/stream"
 	"github.com/throughline-dev/throughline/services/normalizer/normalizer"
 	"github.com/throughline-dev/throughline/services/quarantine/quarantine"
-	"github.com/throughline-dev/throughline/services/receiver/receiver"
 	"github.com/throughline-dev/throughline/services/sink/sink"
 )
 
@@ -61,14 +62,14 @@ type stage struct {
 func newTap(t *testing.T, p *place) *tap {
 	t.Helper()
 	topics := []string{stream.AccountEvents, stream.DeadLetters}
-	for _, name := range receiver.SourceNames() {
+	for _, name := range catalog.Names() {
 		topics = append(topics, stream.RawTopic(name))
 	}
 	client, err := kgo.NewClient(kgo.SeedBrokers(p.brokers...), kgo.ConsumeTopics(topics...),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.MetadataMinAge(100*time.Millisecond))
 	require.NoError(t, err)
-	registry, err := event.NewRegistry(event.RegistryConfig{URL: p.registry})
+	registry, err := event.NewRegistry(event.RegistryConfig{URL: settings.URL(p.registry)})
 	require.NoError(t, err)
 	decoder, err := event.NewDecoder(registry)
 	require.NoError(t, err)
@@ -161,7 +162,7 @@ func (w *tap) behind(ctx context.Context) (string, error) {
 		committed[group] = offsets
 	}
 	var topics []string
-	for _, name := range receiver.SourceNames() {
+	for _, name := range catalog.Names() {
 		topics = append(topics, stream.RawTopic(name))
 	}
 	ends, err := adm.ListEndOffsets(ctx, topics...)

@@ -26,7 +26,7 @@ const (
 	ignored  = "ignored"
 )
 
-func strangeRecords() []strange {
+func strangeRecords(stripeEvent func(mark, more string) string) []strange {
 	value := func(text string) kgo.Record { return kgo.Record{Value: []byte(text)} }
 	odd := kgo.Record{Key: []byte{0xff, 0}, Value: []byte(stripeEvent("odd-headers", "")), Headers: []kgo.RecordHeader{
 		{Key: stream.HeaderReceivedAt, Value: []byte("yesterday")}, {Key: stream.HeaderDelivery, Value: []byte("pigeon")},
@@ -49,17 +49,18 @@ func strangeRecords() []strange {
 		{"a quarantine id of nobody's", foreign, timeline},
 		{"900 KB of an event", value(stripeEvent("large-event", `,"x":"`+padding+`"`)), timeline},
 		{"900 KB of garbage", value(padding), "malformed"},
-		{"an id of 5,000 bytes", value(strings.Replace(stripeEvent("long-id", ""), "evt_long-id", strings.Repeat("i", 5000), 1)), "oversized"},
+		{"an id of 5,000 bytes", value(strings.Replace(stripeEvent("long-id", ""), `"id":"evt_`, `"id":"evt_`+strings.Repeat("i", 5000), 1)), "oversized"},
 		{"from the year 2525", value(strings.Replace(stripeEvent("future", ""), `"created":1`, `"created":17`, 1)), "malformed"},
 	}
 }
 
 // thirdParty publishes them all to one partition, an honest event behind each.
-func thirdParty(t *testing.T, p *place) {
+func thirdParty(t *testing.T, p *place, stripeEvent func(mark, more string) string) {
+	t.Helper()
 	client, err := stream.NewClient(stream.Config{Brokers: p.brokers}, stream.Deps{Name: "third-party"}, kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	require.NoError(t, err)
 	defer client.Close()
-	cases := strangeRecords()
+	cases := strangeRecords(stripeEvent)
 	var records []*kgo.Record
 	for i := range cases {
 		cases[i].record.Topic = stream.RawTopic("stripe")
@@ -90,7 +91,7 @@ func thirdParty(t *testing.T, p *place) {
 			}
 		})
 	}
-	require.Equal(t, string(source.Backfill), p.deliveryOf("only-a-value"), "how an event without headers came")
+	require.Equal(t, string(source.ModeBackfill), p.deliveryOf("only-a-value"), "how an event without headers came")
 }
 
 // deliveryOf says how an event came, by what the normalizer made of it.

@@ -3,10 +3,11 @@ package e2e
 import (
 	"fmt"
 	"math/rand/v2"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/throughline-dev/throughline/services/vendors"
 )
 
 // The customers of the load. known are linked at each vendor from the start;
@@ -20,106 +21,75 @@ const (
 // delivery is one POST of a vendor, with the marks of its events and whose each
 // is: the number of a known customer, later or never.
 type delivery struct {
-	source string
-	body   []byte
-	marks  []string
-	whose  []string
+	vendors.Delivery
+	marks []string
+	whose []string
 }
 
-// vendor makes deliveries as one vendor would, so many a second.
+// vendor makes deliveries of events of one type, so many a second.
 type vendor struct {
-	source string
-	rate   int
-	make   func(d *delivery, l *load, n int, random *rand.Rand)
+	source, event string
+	rate          int
+	batch         int // events in one delivery
 	// busy is the status that makes this vendor come again; 0: it never does,
 	// so what it sends must be taken also when the brokers are away.
 	busy int
 }
 
-// vendors of the load; together some 400 events a second.
-func vendors() []vendor {
+// loadVendors of the load; together some 400 events a second.
+func loadVendors() []vendor {
 	return []vendor{
-		{"stripe", 60, stripeDelivery, 503},
-		{"stripe", 60, stripeDelivery, 503},
-		{"zendesk", 60, zendeskDelivery, 503},
-		{"intercom", 60, intercomDelivery, 429},
-		{"hubspot", 12, hubspotDelivery, 503},
-		{"marketo", 20, marketoDelivery, 0},
-		{"looker", 5, lookerDelivery, 0},
+		{"stripe", "invoice.paid", 60, 1, 503},
+		{"stripe", "invoice.paid", 60, 1, 503},
+		{"zendesk", "ticket.created", 60, 1, 503},
+		{"intercom", "conversation.user.created", 60, 1, 429},
+		{"hubspot", "contact.lifecyclestage.changed", 12, 10, 503},
+		{"marketo", "flow step, trigger Fills Out Form", 20, 1, 0},
+		{"looker", "usage.reported", 5, known, 0},
 	}
 }
 
-// add gives the delivery one more event.
-func (d *delivery) add(mark, whose string) string {
-	d.marks, d.whose = append(d.marks, mark), append(d.whose, whose)
-	return mark
-}
-
-func anyKnown(random *rand.Rand) int { return random.IntN(known) }
-
-func stripeDelivery(d *delivery, l *load, n int, random *rand.Rand) {
-	whose, customer := l.stripeCustomer(random)
-	id := d.add(markFor("stripe", n), whose)
-	d.body = fmt.Appendf(nil, `{"id":"evt_%s","object":"event","api_version":"2026-03-25.dahlia","created":%d,"data":{"object":{"id":"in_%s","object":"invoice","amount_due":%d,"customer":%q,"livemode":false,"status":"paid"}},"livemode":false,"pending_webhooks":1,"type":"invoice.paid","e2e":%q}`,
-		id, l.at(n).Unix(), id, random.IntN(100_000), customer, id)
-}
-
-func (l *load) stripeCustomer(random *rand.Rand) (whose, id string) {
-	switch n := random.IntN(10); n {
-	case 0:
-		return later, "cus_E2Elater"
-	case 1:
-		return never, "cus_E2Enever"
-	default:
-		n %= known
-		return fmt.Sprint(n), fmt.Sprintf("cus_E2E%d", n)
+// make makes the n-th delivery of the load. Of a batch, the events are a
+// millisecond apart.
+func (v vendor) make(l *load, n int, random *rand.Rand) (delivery, error) {
+	var d delivery
+	var events []vendors.Event
+	for i := range v.batch {
+		mark := fmt.Sprintf("%s-%d", markFor(v.source, n), i)
+		about, whose := l.anyCustomer(v.source, random)
+		d.marks, d.whose = append(d.marks, mark), append(d.whose, whose)
+		events = append(events, vendors.Event{
+			Type: v.event, At: l.at(n).Add(time.Duration(i) * time.Millisecond), About: about, Members: fmt.Sprintf(`"e2e":%q`, mark),
+		})
 	}
+	var err error
+	d.Delivery, err = l.simulator.Delivery(v.source, events...)
+	return d, err
 }
 
-func zendeskDelivery(d *delivery, l *load, n int, random *rand.Rand) {
-	who := anyKnown(random)
-	id := d.add(markFor("zendesk", n), fmt.Sprint(who))
-	at := l.at(n).Format(time.RFC3339)
-	d.body = fmt.Appendf(nil, `{"account_id":12514403,"detail":{"id":"1%07d","organization_id":"84473466%d","requester_id":"8447388090494","subject":"help %d","created_at":%q,"status":"OPEN"},"event":{"meta":{"sequence":{"id":"01K74SEQ","position":1}}},"id":%q,"subject":"zen:ticket:1%07d","time":%q,"type":"zen:event-type:ticket.created","zendesk_event_version":"2022-11-06","e2e":%q}`,
-		n, who, n, at, uuid.NewSHA1(uuid.NameSpaceURL, []byte(id)), n, at, id)
-}
-
-func intercomDelivery(d *delivery, l *load, n int, random *rand.Rand) {
-	who := anyKnown(random)
-	id := d.add(markFor("intercom", n), fmt.Sprint(who))
-	at := l.at(n).Unix()
-	d.body = fmt.Appendf(nil, `{"type":"notification_event","app_id":"a86dr8yl","data":{"type":"notification_event_data","item":{"type":"conversation","id":"1373245%08d","created_at":%d,"updated_at":%d,"source":{"type":"conversation","subject":"question %d","author":{"type":"user","id":"u%d","email":"kim@customer-%d.example"}},"conversation_parts":{"type":"conversation_part.list","conversation_parts":[],"total_count":0}}},"id":"notif_%s","topic":"conversation.user.created","delivery_attempts":1,"created_at":%d,"e2e":%q}`,
-		n, at, at, n, who, who, id, at, id)
-}
-
-// hubspotDelivery is a batch: contacts' property changes, one second apart.
-func hubspotDelivery(d *delivery, l *load, n int, random *rand.Rand) {
-	var elements []string
-	for i := range 10 {
-		who := anyKnown(random)
-		id := d.add(fmt.Sprintf("%s-%d", markFor("hubspot", n), i), fmt.Sprint(who))
-		elements = append(elements, fmt.Sprintf(`{"eventId":%d,"subscriptionId":4578255,"portalId":62515,"appId":54321,"occurredAt":%d,"subscriptionType":"contact.propertyChange","attemptNumber":0,"objectId":90%d,"propertyName":"lifecyclestage","propertyValue":"lead","changeSource":"CRM_UI","e2e":%q}`,
-			n*10+i, l.at(n).UnixMilli()+int64(i), who, id))
+// anyCustomer gives a customer, and whose its events are. Some of Stripe's are
+// of customers that nobody has linked.
+func (l *load) anyCustomer(source string, random *rand.Rand) (about vendors.Customer, whose string) {
+	n := random.IntN(10)
+	switch {
+	case n == 0 && source == "stripe":
+		return vendors.Customer{IDs: map[string]string{"stripe:customer": "cus_E2Elater"}}, later
+	case n == 1 && source == "stripe":
+		return vendors.Customer{IDs: map[string]string{"stripe:customer": "cus_E2Enever"}}, never
 	}
-	d.body = []byte("[" + strings.Join(elements, ",") + "]")
+	return l.customers[n%known], fmt.Sprint(n % known)
 }
 
-func marketoDelivery(d *delivery, l *load, n int, random *rand.Rand) {
-	who := anyKnown(random)
-	id := d.add(markFor("marketo", n), fmt.Sprint(who))
-	d.body = fmt.Appendf(nil, `{"leadId":"54140%d","campaignId":"%d","triggerName":"Fills Out Form","systemDate":%q,"e2e":%q}`,
-		who, n, l.at(n).Format(time.RFC3339), id)
-}
-
-// lookerDelivery is a report with a row for each customer.
-func lookerDelivery(d *delivery, l *load, n int, random *rand.Rand) {
-	var rows []string
-	for who := range known {
-		id := d.add(fmt.Sprintf("%s-%d", markFor("looker", n), who), fmt.Sprint(who))
-		rows = append(rows, fmt.Sprintf(`{\"accounts.uuid\": \"%s\", \"events.count\": %d, \"e2e\": \"%s\"}`, l.accounts[who], random.IntN(1000), id))
+// customer is the i-th known one. Intercom's events find it by the domain of an
+// e-mail address, Looker's by the account's id.
+func customer(i int, account uuid.UUID) vendors.Customer {
+	return vendors.Customer{
+		Key: uint64(i), Name: fmt.Sprintf("Customer %d", i), Domain: fmt.Sprintf("customer-%d.example", i), Account: account,
+		IDs: map[string]string{
+			"stripe:customer": fmt.Sprintf("cus_E2E%d", i), "zendesk:organization": fmt.Sprintf("84473466%d", i),
+			"hubspot:contact": fmt.Sprintf("90%d", i), "marketo:lead": fmt.Sprintf("54140%d", i),
+		},
 	}
-	d.body = fmt.Appendf(nil, `{"type":"query","scheduled_plan":{"scheduled_plan_id":"%d","title":"Account usage","type":"Look","url":"https://acme.looker.com/looks/42","query_id":"99","query":{"model":"usage","view":"accounts","fields":["accounts.uuid","events.count"],"limit":"500"}},"attachment":{"mimetype":"application/json","extension":"json","data":"[%s]"},"data":null,"form_params":{}}`,
-		n, strings.Join(rows, ", "))
 }
 
 // linkCustomers makes the accounts, and links each known customer's ids.
@@ -128,11 +98,9 @@ func (l *load) linkCustomers() {
 	for i := range known {
 		id := l.place.account(fmt.Sprintf("Customer %d", i), fmt.Sprintf("customer-%d.example", i))
 		l.accounts = append(l.accounts, id)
-		for _, text := range []string{
-			fmt.Sprintf("stripe:customer:cus_E2E%d", i), fmt.Sprintf("zendesk:organization:84473466%d", i),
-			fmt.Sprintf("hubspot:contact:90%d", i), fmt.Sprintf("marketo:lead:54140%d", i),
-		} {
-			l.place.link(text, id)
+		l.customers = append(l.customers, customer(i, id))
+		for column, text := range l.customers[i].IDs {
+			l.place.link(column+":"+text, id)
 		}
 	}
 	l.later = l.place.account("Customer of later", "")

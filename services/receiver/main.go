@@ -6,10 +6,11 @@ import (
 	"os"
 
 	"github.com/throughline-dev/throughline/pkg/service"
+	"github.com/throughline-dev/throughline/pkg/source/catalog"
 	"github.com/throughline-dev/throughline/services/receiver/receiver"
 )
 
 func main() {
-	settings := receiver.NewSettings()
+	settings := receiver.NewSettings(catalog.Set())
 	os.Exit(service.Main("receiver", "Takes vendors' webhooks in: verified, acknowledged by the brokers, then answered 2xx.", settings, os.Args[1:], settings.Run))
 }

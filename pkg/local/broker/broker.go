@@ -12,7 +12,7 @@
 //   - It has no retention of its own: each topic states retention.ms,
 //     retention.bytes and max.message.bytes when it is created.
 //
-// Real Apache Kafka is in the package apache, beneath this one.
+// Real Apache Kafka is in the package pkg/local/kafka.
 package broker
 
 import (
@@ -20,15 +20,15 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"path/filepath"
 	"strconv"
 	"sync"
 	"time"
 
+	"github.com/gofrs/flock"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"go.uber.org/zap"
-
-	"github.com/throughline-dev/throughline/pkg/local/filelock"
 )
 
 // Options says where a Broker listens and keeps its records.
@@ -48,15 +48,18 @@ type Options struct {
 type Broker struct {
 	addr    string
 	cluster *kfake.Cluster
-	lock    *filelock.Lock // nil in memory
+	lock    *flock.Flock // nil in memory
 	log     *logger
 	once    sync.Once
 	err     error
 }
 
+// ErrInUse says that another process uses the data directory.
+var ErrInUse = errors.New("the data directory is in use")
+
 // Start opens the data directory and listens; when it returns, clients can
 // connect. It refuses a directory that another process uses (the error wraps
-// filelock.ErrHeld) and a taken port (syscall.EADDRINUSE): both messages say
+// ErrInUse) and a taken port (syscall.EADDRINUSE): both messages say
 // what to do. ctx bounds the start only.
 func Start(ctx context.Context, o Options) (*Broker, error) {
 	port, err := loopbackPort(o.Addr)
@@ -120,17 +123,29 @@ func (b *Broker) unlock() error {
 	if b.lock == nil {
 		return nil
 	}
-	return b.lock.Release()
+	return b.lock.Unlock()
 }
 
-// lockDir takes the data directory for this process.
-func lockDir(dir string) (*filelock.Lock, error) {
-	lock, err := filelock.Try(filepath.Join(dir, "lock"))
-	switch {
-	case errors.Is(err, filelock.ErrHeld):
-		return nil, fmt.Errorf("data directory %s is in use: %w: stop that process, or choose another data directory", dir, err)
-	case err != nil:
+// lockDir takes the data directory for this process. The lock's file says which
+// process that is, for the message that the next one gets; the kernel lets go of
+// the lock when its holder dies.
+func lockDir(dir string) (*flock.Flock, error) {
+	path := filepath.Join(dir, "lock")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("opening data directory %s: %w", dir, err)
+	}
+	lock := flock.New(path, flock.SetPermissions(0o644))
+	taken, err := lock.TryLock()
+	if err != nil {
+		return nil, fmt.Errorf("opening data directory %s: %w", dir, err)
+	}
+	if !taken {
+		// Unless it says so, nobody knows who it is.
+		holder, _ := os.ReadFile(path)
+		return nil, fmt.Errorf("%w: %s, by process %s: stop that process, or choose another data directory", ErrInUse, dir, holder)
+	}
+	if err := os.WriteFile(path, strconv.AppendInt(nil, int64(os.Getpid()), 10), 0o644); err != nil {
+		return nil, errors.Join(fmt.Errorf("opening data directory %s: %w", dir, err), lock.Unlock())
 	}
 	return lock, nil
 }

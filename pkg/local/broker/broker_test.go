@@ -13,7 +13,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/throughline-dev/throughline/pkg/local/broker"
-	"github.com/throughline-dev/throughline/pkg/local/filelock"
 )
 
 func start(t *testing.T, o broker.Options) *broker.Broker {
@@ -111,7 +110,7 @@ func TestBrokerRefuses(t *testing.T) {
 		holder := start(t, broker.Options{DataDir: dir})
 
 		_, err := broker.Start(t.Context(), broker.Options{Addr: "127.0.0.1:0", DataDir: dir})
-		require.ErrorIs(t, err, filelock.ErrHeld)
+		require.ErrorIs(t, err, broker.ErrInUse)
 		require.ErrorContains(t, err, dir)
 		require.ErrorContains(t, err, "stop that process, or choose another data directory")
 

@@ -15,10 +15,14 @@ import (
 
 	"github.com/twmb/franz-go/pkg/sr"
 	"github.com/twmb/franz-go/pkg/sr/srfake"
+
+	"github.com/throughline-dev/throughline/pkg/local/process"
 )
 
-// registryShutdown bounds how long Close waits for requests under way.
-const registryShutdown = 5 * time.Second
+// registryShutdown bounds how long Close waits for requests under way. A client
+// may hold a connection on which it has asked nothing yet, and Shutdown takes
+// that for busy during its first 5 s.
+const registryShutdown = 10 * time.Second
 
 // A Registry is a schema registry in this process, with the API of Confluent's.
 // It finds every schema compatible: check compatibility before registering.
@@ -77,7 +81,7 @@ func StartRegistry(addr string, opts ...RegistryOption) (*Registry, error) {
 // URL is the base address to hand to clients, "http://127.0.0.1:<port>".
 func (r *Registry) URL() string { return r.url }
 
-// Close lets requests under way finish for up to 5 s, then stops. A second
+// Close lets requests under way finish for up to 10 s, then stops. A second
 // call gives the first one's result.
 func (r *Registry) Close() error {
 	r.once.Do(func() {
@@ -137,26 +141,10 @@ func (k *keeper) save(ctx context.Context) error {
 	if answer.Code != http.StatusOK {
 		return fmt.Errorf("asking for the schemas: status %d", answer.Code)
 	}
-	if err := replaceFile(k.file, answer.Body.Bytes()); err != nil {
+	if err := process.ReplaceFile(k.file, answer.Body.Bytes(), 0o644); err != nil {
 		return fmt.Errorf("saving the schemas: %w", err)
 	}
 	return nil
-}
-
-func replaceFile(path string, content []byte) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return err
-	}
-	file, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(file.Name()) // gone already when all went well
-	_, err = file.Write(content)
-	if err = errors.Join(err, file.Sync(), file.Close()); err != nil {
-		return err
-	}
-	return os.Rename(file.Name(), path)
 }
 
 // loadSchemas fills an empty registry from the file; no file, no schemas.

@@ -1,4 +1,4 @@
-// Package apache runs real Apache Kafka without containers: one broker or
+// Package kafka runs real Apache Kafka without containers: one broker or
 // three, in KRaft mode, as child processes on 127.0.0.1.
 //
 // Whole-system tests, benchmarks and tools use it. It needs Java 17 or later
@@ -23,6 +23,8 @@ import (
 
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/throughline-dev/throughline/pkg/local/process"
 )
 
 // Version is the Kafka that is started; pom.xml names the same one.
@@ -206,6 +208,17 @@ func start(ctx context.Context, o Options, vm jvm) (*Cluster, error) {
 	return cluster, nil
 }
 
+// portsTaken says whether a broker that is down cannot have come up because
+// somebody else holds one of its ports.
+func (c *Cluster) portsTaken() bool {
+	for _, n := range c.nodes {
+		if !n.running() && (!process.PortFree(n.port) || !process.PortFree(n.controller)) {
+			return true
+		}
+	}
+	return false
+}
+
 // layOut picks ports and writes each broker's directory.
 func layOut(o Options, vm jvm) (*Cluster, error) {
 	cluster := &Cluster{dir: o.Dir, temporary: o.Dir == ""}
@@ -219,7 +232,7 @@ func layOut(o Options, vm jvm) (*Cluster, error) {
 	if cluster.dir, err = filepath.Abs(cluster.dir); err != nil {
 		return nil, fmt.Errorf("finding the directory: %w", err)
 	}
-	ports, err := freePorts(2 * o.Brokers)
+	ports, err := process.FreePorts(2 * o.Brokers)
 	if err != nil {
 		return nil, errors.Join(err, cluster.clean())
 	}

@@ -44,19 +44,6 @@ func TestProperties(t *testing.T) {
 	require.Contains(t, alone, "\ntransaction.state.log.min.isr=1\n")
 }
 
-func TestFreePorts(t *testing.T) {
-	t.Parallel()
-	ports, err := freePorts(6)
-	require.NoError(t, err)
-	seen := map[int]bool{}
-	for _, port := range ports {
-		require.False(t, seen[port])
-		require.True(t, port >= lowestPort && port <= highestPort, port) // free it was; others may have taken it since
-		seen[port] = true
-	}
-	require.Len(t, seen, 6)
-}
-
 func TestStartRefuses(t *testing.T) {
 	// Not parallel: the cases change the environment.
 	t.Run("TwoBrokers", func(t *testing.T) {
@@ -125,7 +112,7 @@ func TestStopInOrderAndStartAgain(t *testing.T) {
 	require.NoError(t, client.ProduceSync(ctx, &kgo.Record{Topic: "kept", Value: []byte("record")}).FirstErr())
 	client.Close()
 	require.NoError(t, first.Stop(ctx))
-	require.Equal(t, 143, first.nodes[0].current().cmd.ProcessState.ExitCode(), "128 + SIGTERM: it was not killed")
+	require.ErrorContains(t, first.nodes[0].current().Err(), "exit status 143", "128 + SIGTERM: it was not killed")
 
 	second, err := Start(ctx, Options{Dir: dir})
 	require.NoError(t, err)

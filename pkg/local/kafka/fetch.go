@@ -12,10 +12,14 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gofrs/flock"
 	"go.uber.org/zap"
 
-	"github.com/throughline-dev/throughline/pkg/local/filelock"
+	"github.com/throughline-dev/throughline/pkg/local/process"
 )
+
+// lockPoll is how often a fetch that waits for another looks again.
+const lockPoll = 100 * time.Millisecond
 
 //go:embed pom.xml
 var pom []byte
@@ -38,12 +42,15 @@ func Fetch(ctx context.Context, log *zap.Logger) (dir string, err error) {
 	if complete(dir) {
 		return dir, nil
 	}
+	if err := os.MkdirAll(cache, 0o755); err != nil {
+		return "", fmt.Errorf("making the cache directory: %w", err)
+	}
 	// One fetch at a time: test binaries of several packages start together.
-	lock, err := filelock.Acquire(ctx, dir+".lock")
-	if err != nil {
+	lock := flock.New(dir + ".lock")
+	if _, err := lock.TryLockContext(ctx, lockPoll); err != nil {
 		return "", fmt.Errorf("waiting for another fetch of Kafka: %w", err)
 	}
-	defer func() { err = errors.Join(err, lock.Release()) }()
+	defer func() { err = errors.Join(err, lock.Unlock()) }()
 	if complete(dir) {
 		return dir, nil
 	}
@@ -92,12 +99,12 @@ func fetchInto(ctx context.Context, cache, dir string) error {
 	}
 	cmd := exec.CommandContext(ctx, "mvn", "--batch-mode", "--quiet", "--file", pomFile,
 		"dependency:copy-dependencies", "-DincludeScope=runtime", "-DoutputDirectory="+jars)
-	out, err := run(cmd)
+	out, err := process.Run(cmd)
 	if errors.Is(err, exec.ErrNotFound) {
 		return fmt.Errorf("mvn is missing: %s", installHint)
 	}
 	if err != nil {
-		return fmt.Errorf("running mvn: %w\n%s", err, lastLines(out))
+		return fmt.Errorf("running mvn: %w\n%s", err, process.LastLines(out, tailLines))
 	}
 	if err := os.WriteFile(filepath.Join(jars, "pom.xml"), pom, 0o644); err != nil {
 		return err

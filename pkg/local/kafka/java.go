@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
+
+	"github.com/throughline-dev/throughline/pkg/local/process"
 )
 
 // minJava is the oldest Java that Kafka 4's brokers run on.
@@ -47,7 +49,7 @@ func findJava(ctx context.Context) (string, error) {
 func featureRelease(out []byte) (int, error) {
 	found := javaVersion.FindSubmatch(out)
 	if found == nil {
-		return 0, fmt.Errorf("no version in %q", lastLines(out))
+		return 0, fmt.Errorf("no version in %q", process.LastLines(out, tailLines))
 	}
 	digits := found[1]
 	if string(digits) == "1" && found[2] != nil {

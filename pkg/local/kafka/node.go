@@ -1,23 +1,23 @@
 package kafka
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/throughline-dev/throughline/pkg/local/process"
 )
 
-// readyPoll is how often a broker that does not answer yet is asked again.
-const readyPoll = 50 * time.Millisecond
+// tailLines is how much of a program's output an error quotes.
+const tailLines = 15
 
 // A node is one broker: its place on disk, its ports, and its process while
 // it has one.
@@ -30,7 +30,7 @@ type node struct {
 	controller int
 
 	mu      sync.Mutex
-	process *process // nil before the first start
+	process *process.Process // nil before the first start
 }
 
 func (n *node) addr() string       { return fmt.Sprintf("127.0.0.1:%d", n.port) }
@@ -63,9 +63,9 @@ func (n *node) format(ctx context.Context) error {
 	}
 	cmd := n.vm.command(ctx, n.dir, "kafka.tools.StorageTool",
 		"format", "--cluster-id", n.clusterID, "--config", n.configFile())
-	out, err := run(cmd)
+	out, err := process.Run(cmd)
 	if err != nil {
-		return fmt.Errorf("formatting the storage of broker %d: %w\n%s", n.id-1, err, lastLines(out))
+		return fmt.Errorf("formatting the storage of broker %d: %w\n%s", n.id-1, err, process.LastLines(out, tailLines))
 	}
 	return nil
 }
@@ -82,13 +82,13 @@ func (n *node) start() error {
 	// The process outlives any context: Kill, Stop and Close end it.
 	cmd := n.vm.command(context.Background(), n.dir, "kafka.Kafka", n.configFile())
 	cmd.Stdout, cmd.Stderr = out, out
-	if n.process, err = startProcess(cmd); err != nil {
+	if n.process, err = process.Start(cmd); err != nil {
 		return fmt.Errorf("starting java: %w", err)
 	}
 	return nil
 }
 
-func (n *node) current() *process {
+func (n *node) current() *process.Process {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.process
@@ -96,28 +96,21 @@ func (n *node) current() *process {
 
 func (n *node) running() bool {
 	p := n.current()
-	return p != nil && p.running()
+	return p != nil && p.Running()
 }
 
 // kill ends the process, if there is one, and waits until it is gone.
 func (n *node) kill() {
 	if p := n.current(); p != nil {
-		p.signal(syscall.SIGKILL)
-		<-p.done
+		p.Kill()
 	}
 }
 
 // terminate asks the broker to stop, and kills it when ctx ends first.
 func (n *node) terminate(ctx context.Context) {
-	p := n.current()
-	if p == nil {
-		return
-	}
-	p.signal(syscall.SIGTERM)
-	select {
-	case <-p.done:
-	case <-ctx.Done():
-		n.kill()
+	if p := n.current(); p != nil {
+		// Being killed is a stop too: Kafka recovers at the next start.
+		_ = p.Stop(ctx, syscall.SIGTERM)
 	}
 }
 
@@ -133,22 +126,11 @@ func (n *node) awaitReady(ctx context.Context, atLeast int) error {
 		return fmt.Errorf("making a client: %w", err)
 	}
 	defer client.Close()
-	process := n.current()
-	ticker := time.NewTicker(readyPoll)
-	defer ticker.Stop()
-	for {
-		err := n.probe(ctx, client, atLeast)
-		if err == nil {
-			return nil
-		}
-		select {
-		case <-process.done:
-			return fmt.Errorf("the broker exited: %w\n%s", process.err, n.logTail())
-		case <-ctx.Done():
-			return fmt.Errorf("%w: the broker does not answer (%w)\n%s", context.Cause(ctx), err, n.logTail())
-		case <-ticker.C:
-		}
+	err = n.current().Await(ctx, func(ctx context.Context) error { return n.probe(ctx, client, atLeast) })
+	if err != nil {
+		return fmt.Errorf("%w\n%s", err, n.logTail())
 	}
+	return nil
 }
 
 func (n *node) probe(ctx context.Context, client *kgo.Client, atLeast int) error {
@@ -180,12 +162,5 @@ func (n *node) logTail() string {
 	if err != nil {
 		return "(no log: " + err.Error() + ")"
 	}
-	return lastLines(content)
-}
-
-// lastLines gives what a reader of an error wants of a program's output.
-func lastLines(out []byte) string {
-	const most = 15
-	lines := strings.Split(string(bytes.TrimSpace(out)), "\n")
-	return strings.Join(lines[max(0, len(lines)-most):], "\n")
+	return process.LastLines(content, tailLines)
 }

@@ -35,34 +35,34 @@ type binaries struct {
 
 func (b binaries) path(program string) string { return filepath.Join(b.dir, program) }
 
-// locate finds the programs to run: those of the data directory's major version if it has one, else the newest
-// that are installed, else those that were or can be fetched.
+// locate finds the programs to run. For a data directory that exists they are those of its major version: installed,
+// kept from an earlier fetch, or fetched. Else they are the newest that are installed, else those that were or can be
+// fetched.
 func locate(ctx context.Context, opts Options) (binaries, error) {
-	found := installed(ctx, append([]string{pathDir()}, expand(installDirs)...))
 	want := dataMajor(opts.DataDir)
-	if best, ok := choose(found, want); ok {
+	here := installed(ctx, append([]string{pathDir()}, expand(installDirs)...))
+	if best, ok := choose(here, want); ok {
 		return best, nil
 	}
-	if len(found) > 0 {
-		return binaries{}, fmt.Errorf("postgres data directory %s was made by version %d, but version %d is installed: "+
-			"install postgresql-%d, or move the directory away to start with an empty database", opts.DataDir, want, found[0].major, want)
+	kept := installed(ctx, expand([]string{filepath.Join(opts.CacheDir, "*", "bin")}))
+	if best, ok := choose(kept, want); ok {
+		return best, nil
 	}
-	opts.Log.Info("no postgres programs installed; looking in the cache, else fetching them", zap.String("cache", opts.CacheDir))
+	if want != 0 && want != fetchMajor {
+		return binaries{}, fmt.Errorf("postgres data directory %s was made by version %d, which is not installed: "+
+			"install postgresql-%d, or move the directory away to start with an empty database", opts.DataDir, want, want)
+	}
+	opts.Log.Info("fetching PostgreSQL, once", zap.String("version", string(fetchVersion)), zap.String("into", opts.CacheDir))
 	dir, err := fetch(opts.CacheDir)
 	if err != nil {
 		return binaries{}, fmt.Errorf("no PostgreSQL %d or newer found, and fetching it did not work: install it "+
 			"(apt-get install postgresql, brew install postgresql) or set THROUGHLINE_POSTGRES_URL to a running one (%w)", minMajor, err)
 	}
-	fetched := installed(ctx, []string{dir})
-	if len(fetched) == 0 {
-		return binaries{}, fmt.Errorf("the PostgreSQL programs fetched to %s do not run here: install PostgreSQL %d or newer "+
-			"(apt-get install postgresql)", dir, minMajor)
+	if fetched, ok := choose(installed(ctx, []string{dir}), want); ok {
+		return fetched, nil
 	}
-	if best, ok := choose(fetched, want); ok {
-		return best, nil
-	}
-	return binaries{}, fmt.Errorf("postgres data directory %s was made by version %d, but version %d was fetched: "+
-		"install postgresql-%d, or move the directory away to start with an empty database", opts.DataDir, want, fetched[0].major, want)
+	return binaries{}, fmt.Errorf("the PostgreSQL programs fetched to %s do not run here: install PostgreSQL %d or newer "+
+		"(apt-get install postgresql)", dir, minMajor)
 }
 
 // choose returns the installation of the wanted major version, or the newest when want is 0.

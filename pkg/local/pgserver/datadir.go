@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/throughline-dev/throughline/pkg/local/process"
 )
 
 // handoverWait is how long a server whose starter has just died may take to leave its data directory.
@@ -49,13 +51,9 @@ func create(ctx context.Context, opts Options, bins binaries, own owner) error {
 	if opts.Unsafe {
 		args = append(args, "--no-sync")
 	}
-	var out strings.Builder
-	proc, err := run(own, &out, bins.path("initdb"), args...)
+	out, err := process.Run(command(ctx, own, bins.path("initdb"), args...))
 	if err != nil {
-		return fmt.Errorf("running initdb: %w", err)
-	}
-	if err := proc.wait(ctx); err != nil {
-		return fmt.Errorf("running initdb: %w: %s", err, reason(out.String()))
+		return fmt.Errorf("running initdb: %w: %s", err, reason(string(out)))
 	}
 	if err := os.Remove(opts.DataDir); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("making the postgres data directory: %w", err)
@@ -73,7 +71,7 @@ func claim(ctx context.Context, dataDir string) error {
 	lock := filepath.Join(dataDir, "postmaster.pid")
 	deadline := time.Now().Add(handoverWait)
 	for {
-		pid := lockPID(lock)
+		pid, port := readLock(lock)
 		if pid == 0 {
 			return nil
 		}
@@ -84,7 +82,8 @@ func claim(ctx context.Context, dataDir string) error {
 			return nil
 		}
 		if time.Now().After(deadline) {
-			return fmt.Errorf("postgres data directory %s is in use by process %d: stop it (kill -INT %d), or use another directory", dataDir, pid, pid)
+			return fmt.Errorf("postgres is already running in %s (process %d), at 127.0.0.1:%s: use that one, stop the program "+
+				"that started it, or choose another data directory", dataDir, pid, port)
 		}
 		select {
 		case <-ctx.Done():
@@ -94,17 +93,18 @@ func claim(ctx context.Context, dataDir string) error {
 	}
 }
 
-func lockPID(lock string) int {
+// readLock gives the process and the port of a postmaster.pid (its first and fourth line); 0 when there is none.
+func readLock(lock string) (pid int, port string) {
 	text, err := os.ReadFile(lock)
 	if err != nil {
-		return 0
+		return 0, ""
 	}
-	first, _, _ := strings.Cut(string(text), "\n")
-	pid, err := strconv.Atoi(strings.TrimSpace(first))
+	lines := strings.Split(string(text)+"\n\n\n\n", "\n") // a server that is just starting has not written all
+	pid, err = strconv.Atoi(strings.TrimSpace(lines[0]))
 	if err != nil || pid <= 0 {
-		return 0
+		return 0, ""
 	}
-	return pid
+	return pid, strings.TrimSpace(lines[3])
 }
 
 // reason is what a program said when it gave up: its error line if there is one, else its last words, on one line.

@@ -8,10 +8,15 @@ import (
 	"path/filepath"
 
 	embeddedpostgres "github.com/fergusstrange/embedded-postgres"
+
+	"github.com/throughline-dev/throughline/pkg/local/process"
 )
 
-// fetchVersion is the release that is fetched where none is installed.
-const fetchVersion = embeddedpostgres.V18
+// fetchVersion is the release that is fetched where none is installed, of major version fetchMajor.
+const (
+	fetchVersion = embeddedpostgres.V18
+	fetchMajor   = 18
+)
 
 // fetch returns the bin directory of the release kept in cacheDir, fetching it into there first if need be.
 //
@@ -36,14 +41,14 @@ func fetch(cacheDir string) (string, error) {
 	if err := os.Chmod(work, 0o755); err != nil {
 		return "", fmt.Errorf("opening the cache for postgres: %w", err)
 	}
-	port, err := freePort()
+	ports, err := process.FreePorts(1)
 	if err != nil {
 		return "", err
 	}
 	unpacked := filepath.Join(work, "postgres")
 	startErr := embeddedpostgres.NewDatabase(embeddedpostgres.DefaultConfig().
 		Version(fetchVersion).
-		Port(uint32(port)). // a port number fits
+		Port(uint32(ports[0])). // a port number fits
 		CachePath(filepath.Join(work, "archive")).
 		RuntimePath(filepath.Join(work, "runtime")).
 		BinariesPath(unpacked).

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"github.com/throughline-dev/throughline/pkg/local/process"
 )
 
 // startTimeout bounds one start of the server, crash recovery of a large data directory included.
@@ -45,7 +47,7 @@ type Options struct {
 type Server struct {
 	opts Options
 	port int
-	proc *process
+	proc *process.Process
 }
 
 // Start runs a server and returns when it accepts connections and Database exists. The context bounds the start
@@ -58,12 +60,12 @@ func Start(ctx context.Context, opts Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, startTimeout)
-	defer cancel()
 	bins, err := locate(ctx, opts)
 	if err != nil {
 		return nil, err
 	}
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
 	owner, err := ownerFor(opts.DataDir)
 	if err != nil {
 		return nil, err
@@ -89,24 +91,21 @@ func (s *Server) URL() string { return s.urlOf(s.opts.Database) }
 func (s *Server) Port() int { return s.port }
 
 // Done is closed when the server has ended, whether by Stop or by itself.
-func (s *Server) Done() <-chan struct{} { return s.proc.done }
+func (s *Server) Done() <-chan struct{} { return s.proc.Done() }
 
 // Stop ends the server: it disconnects every client, writes a checkpoint and waits for the end. When ctx ends
 // first the server is told to quit at once, which its next start repairs. Stopping twice is harmless.
 func (s *Server) Stop(ctx context.Context) error {
-	s.proc.signal(syscall.SIGINT)
+	s.proc.Signal(syscall.SIGINT)
 	select {
-	case <-s.proc.done:
+	case <-s.proc.Done():
 		return nil
 	case <-ctx.Done():
 	}
-	s.proc.signal(syscall.SIGQUIT)
-	select {
-	case <-s.proc.done:
-	case <-time.After(quitGrace):
-		s.proc.signal(syscall.SIGKILL)
-		<-s.proc.done
-	}
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), quitGrace)
+	defer cancel()
+	// It ends one way or the other; ctx's end is what the caller hears of.
+	_ = s.proc.Stop(grace, syscall.SIGQUIT)
 	return fmt.Errorf("stopping postgres: it did not end in time and was told to quit: %w", ctx.Err())
 }
 

@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"syscall"
-	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/throughline-dev/throughline/pkg/local/process"
 )
 
 // freePortTries is how often a free port is chosen anew when somebody else takes it before the server does.
@@ -26,11 +28,11 @@ func startOnPort(ctx context.Context, opts Options, bins binaries, own owner) (*
 	}
 	var last error
 	for range freePortTries {
-		port, err := freePort()
+		ports, err := process.FreePorts(1)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("starting postgres: %w", err)
 		}
-		s, err := startServer(ctx, opts, port, bins, own)
+		s, err := startServer(ctx, opts, ports[0], bins, own)
 		if err == nil || ctx.Err() != nil {
 			return s, err
 		}
@@ -47,21 +49,28 @@ func startServer(ctx context.Context, opts Options, port int, bins binaries, own
 	}
 	// The server has its own descriptor once it runs.
 	defer logFile.Close()
-	proc, err := run(own, logFile, bins.path("postgres"), serverArgs(opts, port)...)
+	cmd := command(context.Background(), own, bins.path("postgres"), serverArgs(opts, port)...) // Stop ends it
+	cmd.Stdout, cmd.Stderr = logFile, logFile
+	proc, err := process.Start(cmd)
 	if err != nil {
 		return nil, fmt.Errorf("starting postgres: %w", err)
 	}
 	s := &Server{opts: opts, port: port, proc: proc}
-	if err := s.awaitReady(ctx); err != nil {
-		proc.signal(syscall.SIGINT)
-		stopErr := proc.wait(context.WithoutCancel(ctx))
-		text, readErr := os.ReadFile(logPath)
-		if readErr == nil && stopErr != nil {
-			return nil, fmt.Errorf("starting postgres: %w: %s (see %s)", err, reason(string(text)), logPath)
-		}
-		return nil, fmt.Errorf("starting postgres: %w (see %s)", err, logPath)
+	// While it recovers it refuses connections.
+	err = proc.Await(ctx, s.ping)
+	if err == nil {
+		return s, nil
 	}
-	return s, nil
+	ended := !proc.Running()
+	stopCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), quitGrace)
+	defer cancel()
+	if stopErr := s.Stop(stopCtx); stopErr != nil {
+		err = fmt.Errorf("%w (%w)", err, stopErr)
+	}
+	if text, readErr := os.ReadFile(logPath); readErr == nil && ended {
+		err = fmt.Errorf("%w: %s", process.ErrEnded, reason(string(text)))
+	}
+	return nil, fmt.Errorf("starting postgres: %w (see %s)", err, logPath)
 }
 
 // serverArgs: loopback only, and no Unix socket, whose path would have to be short and writable.
@@ -83,23 +92,15 @@ func serverArgs(opts Options, port int) []string {
 	return args
 }
 
-var errExited = errors.New("the server ended")
-
-// awaitReady waits until the server answers a query. While it recovers it refuses connections.
-func (s *Server) awaitReady(ctx context.Context) error {
-	for {
-		err := s.ping(ctx)
-		if err == nil {
-			return nil
-		}
-		select {
-		case <-s.proc.done:
-			return errExited
-		case <-ctx.Done():
-			return fmt.Errorf("waiting for it to answer: %w", errors.Join(ctx.Err(), err))
-		case <-time.After(20 * time.Millisecond):
-		}
-	}
+// command runs a program as the owner's user. It runs in the root directory, which every user can enter; all its
+// paths are absolute.
+func command(ctx context.Context, own owner, program string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, program, args...)
+	cmd.Dir = "/"
+	// Messages in English for reason, and no PG* variable of the user's that would redirect the server.
+	cmd.Env = []string{"LC_ALL=C", "PATH=" + os.Getenv("PATH"), "TZ=UTC"}
+	cmd.SysProcAttr = own.attributes()
+	return cmd
 }
 
 func (s *Server) ping(ctx context.Context) error {
@@ -152,17 +153,4 @@ func portFree(opts Options) error {
 		advice += ", or choose another port with " + opts.PortSetting
 	}
 	return fmt.Errorf("port 127.0.0.1:%d for postgres is taken: %s", opts.Port, advice)
-}
-
-func freePort() (int, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, fmt.Errorf("finding a free port for postgres: %w", err)
-	}
-	defer listener.Close()
-	addr, ok := listener.Addr().(*net.TCPAddr)
-	if !ok {
-		return 0, errors.New("finding a free port for postgres: the listener has no TCP address")
-	}
-	return addr.Port, nil
 }

@@ -1,5 +1,3 @@
-//go:build unix
-
 package postgrestest
 
 import (
@@ -9,9 +7,10 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
+
+	"github.com/gofrs/flock"
 
 	"github.com/throughline-dev/throughline/pkg/local/pgserver"
 )
@@ -33,7 +32,7 @@ type server struct {
 	template string
 	owned    *pgserver.Server
 	dir      string
-	lock     *os.File
+	lock     *flock.Flock
 }
 
 type address struct{ url, template string }
@@ -92,12 +91,8 @@ func (s *server) startOwn(ctx context.Context) (string, error) {
 	if err := os.Chmod(dir, 0o755); err != nil { // test data
 		return "", fmt.Errorf("opening the test server's directory: %w", err)
 	}
-	lock, err := os.Create(filepath.Join(dir, "lock"))
-	if err != nil {
-		return "", fmt.Errorf("marking the test server's directory: %w", err)
-	}
-	s.dir, s.lock = dir, lock
-	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
+	s.dir, s.lock = dir, flock.New(filepath.Join(dir, "lock"))
+	if err := s.lock.Lock(); err != nil {
 		return "", fmt.Errorf("marking the test server's directory: %w", err)
 	}
 	s.owned, err = pgserver.Start(ctx, pgserver.Options{DataDir: filepath.Join(dir, "data"), Database: "postgres", Unsafe: true})
@@ -119,13 +114,11 @@ func sweep() error {
 		if err != nil || time.Since(info.ModTime()) < time.Minute {
 			continue
 		}
-		if lock, err := os.Open(filepath.Join(dir, "lock")); err == nil {
-			held := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-			lock.Close()
-			if held != nil {
-				continue
-			}
+		lock := flock.New(filepath.Join(dir, "lock"))
+		if free, err := lock.TryLock(); err == nil && !free {
+			continue
 		}
+		_ = lock.Unlock()
 		// Another user's, or being removed by another test binary: not ours to worry about.
 		_ = os.RemoveAll(dir)
 	}
@@ -144,5 +137,5 @@ func (s *server) stop() error {
 		defer cancel()
 		err = s.owned.Stop(ctx)
 	}
-	return errors.Join(err, os.RemoveAll(s.dir), s.lock.Close())
+	return errors.Join(err, os.RemoveAll(s.dir), s.lock.Unlock())
 }

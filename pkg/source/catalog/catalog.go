@@ -3,11 +3,18 @@
 package catalog
 
 import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+
 	"github.com/throughline-dev/throughline/pkg/source"
 	"github.com/throughline-dev/throughline/pkg/source/hubspot"
 	"github.com/throughline-dev/throughline/pkg/source/intercom"
 	"github.com/throughline-dev/throughline/pkg/source/looker"
 	"github.com/throughline-dev/throughline/pkg/source/marketo"
+	"github.com/throughline-dev/throughline/pkg/source/standardwebhooks"
 	"github.com/throughline-dev/throughline/pkg/source/stripe"
 	"github.com/throughline-dev/throughline/pkg/source/zendesk"
 )
@@ -24,20 +31,92 @@ func Sources() []source.Source {
 	}
 }
 
-// Find gives the source of this name.
-func Find(name string) (source.Source, bool) {
-	for _, s := range Sources() {
-		if s.Name() == name {
-			return s, true
-		}
-	}
-	return nil, false
+// Format is how the deliveries of many senders are signed and read. It becomes a
+// source when a person names one (THROUGHLINE_NAMED_SOURCES).
+type Format struct {
+	Name string
+	// New makes a source of this name. mapping is the text of the file that says
+	// what lies where in its events, or empty. The error holds every problem of it.
+	New func(name string, mapping []byte) (source.Webhook, error)
 }
 
-// Kinds gives the kinds of reference of the source of this name, or nil.
-func Kinds(name string) []source.Kind {
-	if s, ok := Find(name); ok {
-		return s.Profile().Kinds
-	}
-	return nil
+// Formats gives every format.
+func Formats() []Format {
+	return []Format{{standardwebhooks.Format, standardwebhooks.New}}
 }
+
+// Named is a source that a person names.
+type Named struct {
+	Name    string // the source everywhere: topic, path, column, settings
+	Format  string // a Format's name
+	Mapping string // path of the mapping's file, or ""
+}
+
+// maxMappingBytes bounds what is read of a mapping's file.
+const maxMappingBytes = 1 << 20
+
+// With gives every source and the named ones, whose mappings are read from their
+// files. The error holds every problem, one a line, each with its setting.
+func With(named []Named) (source.Set, error) {
+	sources := Sources()
+	var problems []error
+	for _, n := range named {
+		s, err := n.open()
+		if err != nil {
+			problems = append(problems, err)
+			continue
+		}
+		sources = append(sources, s)
+	}
+	set, err := source.NewSet(sources...)
+	if err := errors.Join(append(problems, err)...); err != nil {
+		return source.Set{}, err
+	}
+	return set, nil
+}
+
+func (n Named) open() (source.Source, error) {
+	i := slices.IndexFunc(Formats(), func(f Format) bool { return f.Name == n.Format })
+	if i < 0 {
+		return nil, fmt.Errorf("--named-sources gives %q the format %q, which there is not", n.Name, n.Format)
+	}
+	var mapping []byte
+	if n.Mapping != "" {
+		file, err := os.Open(n.Mapping)
+		if err != nil {
+			return nil, fmt.Errorf("--%s-mapping: %w", n.Name, err)
+		}
+		defer file.Close()
+		if mapping, err = io.ReadAll(io.LimitReader(file, maxMappingBytes)); err != nil {
+			return nil, fmt.Errorf("--%s-mapping: %w", n.Name, err)
+		}
+	}
+	s, err := Formats()[i].New(n.Name, mapping)
+	if err == nil {
+		return s, nil
+	}
+	problems := []error{err}
+	var several interface{ Unwrap() []error }
+	if errors.As(err, &several) {
+		problems = several.Unwrap()
+	}
+	for i, problem := range problems {
+		problems[i] = fmt.Errorf("--%s-mapping: %w", n.Name, problem)
+	}
+	return nil, errors.Join(problems...)
+}
+
+// Set gives every source as a set, without named ones.
+func Set() source.Set {
+	set, _ := source.NewSet(Sources()...) // a test holds their names apart
+	return set
+}
+
+// Names gives the name of every source.
+func Names() []string { return Set().Names() }
+
+// Find gives the source of this name.
+func Find(name string) (source.Source, bool) { return Set().Find(name) }
+
+// Kinds gives the kinds of reference of the source of this name, or nil.
+func Kinds(name string) []source.Kind { return Set().Kinds(name) }

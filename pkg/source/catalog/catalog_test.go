@@ -33,9 +33,15 @@ func TestEverySourceIsWhole(t *testing.T) {
 		require.NotEmpty(t, s.Profile().Types, "%s names no event types", name)
 		tests, err := os.ReadFile(filepath.Join(dir, name+"_test.go"))
 		require.NoError(t, err)
-		for _, call := range []string{"sourcetest.Run(", "sourcetest.Fuzz("} {
+		for _, call := range []string{"sourcetest.Run(", "sourcetest.Fuzz(", "sourcetest.Bench("} {
 			require.Contains(t, string(tests), call, name)
 		}
+	}
+	for _, f := range Formats() {
+		for _, file := range []string{"doc.go", "README.md", f.Name + "_test.go"} {
+			require.FileExists(t, filepath.Join("..", f.Name, file))
+		}
+		listed[f.Name] = true
 	}
 	folders, err := os.ReadDir("..")
 	require.NoError(t, err)
@@ -47,4 +53,30 @@ func TestEverySourceIsWhole(t *testing.T) {
 	_, ok := Find("pigeon")
 	require.False(t, ok)
 	require.Nil(t, Kinds("pigeon"))
+}
+
+func TestNamedSources(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	file := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+		return path
+	}
+	good := file("good.yaml", "references: [{kind: order, id: /data/order}]")
+	set, err := With([]Named{{"billing", "standardwebhooks", good}, {"product-events", "standardwebhooks", ""}})
+	require.NoError(t, err)
+	require.Equal(t, append(Names(), "billing", "product-events"), set.Names())
+	require.Equal(t, "order", set.Kinds("billing")[0].Name)
+	require.Equal(t, "customer", set.Kinds("product-events")[0].Name)
+
+	bad := file("bad.json", `{"references": [{"kind": "Order", "id": "data"}], "tipe": "/x"}`)
+	_, err = With([]Named{{"a", "standardwebhooks", bad}, {"b", "soap", ""}, {"c", "standardwebhooks", filepath.Join(dir, "none.yaml")}})
+	for _, problem := range []string{
+		"--a-mapping: references[0].kind", "--a-mapping: references[0].id", "--a-mapping: tipe", `gives "b" the format "soap"`, "--c-mapping: open",
+	} {
+		require.ErrorContains(t, err, problem)
+	}
+	_, err = With([]Named{{"stripe", "standardwebhooks", ""}})
+	require.ErrorContains(t, err, `two sources are named "stripe"`)
 }

@@ -4,27 +4,25 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/tidwall/gjson"
-
-	"github.com/throughline-dev/throughline/pkg/fault"
+	"github.com/throughline-dev/throughline/pkg/rawjson"
 	"github.com/throughline-dev/throughline/pkg/source"
 )
 
 // Describe implements source.Source.
 func (hubspot) Describe(r source.Record) (source.Event, error) {
-	n := readNotice(r.Value)
+	n := readNotice(r.Object)
 	if n.portal == "" {
 		n.portal = r.Tenant
 	}
 	switch {
 	case n.portal == "":
-		return source.Event{}, malformed("the event has no portalId")
+		return source.Event{}, source.Malformed("the event has no portalId")
 	case n.vendor == "":
-		return source.Event{}, malformed("the event has neither subscriptionType nor eventType")
+		return source.Event{}, source.Malformed("the event has neither subscriptionType nor eventType")
 	}
 	n.canonicalise()
 	if n.subject() == "" {
-		return source.Event{}, malformed("the event names no object")
+		return source.Event{}, source.Malformed("the event names no object")
 	}
 	occurred, err := source.ParseTime(n.occurredAt)
 	if err != nil {
@@ -50,71 +48,28 @@ type notice struct {
 	thing, action string // what canonicalise makes of vendor and objectType
 }
 
-func readNotice(raw []byte) (n notice) {
-	var alternative string
-	gjson.ParseBytes(raw).ForEach(func(key, v gjson.Result) bool {
-		switch key.Str {
-		case "portalId":
-			n.portal = id(v)
-		case "subscriptionType":
-			n.vendor = text(v)
-		case "eventType": // the name in HubSpot's table of fields
-			alternative = text(v)
-		case "occurredAt":
-			n.occurredAt = v.String()
-		case "eventId":
-			n.eventID = id(v)
-		case "objectId":
-			n.objectID = id(v)
-		case "objectTypeId":
-			n.objectType = text(v)
-		case "propertyName":
-			n.property = text(v)
-		case "propertyValue":
-			n.value = text(v)
-		case "messageId":
-			n.messageID = id(v)
-		default:
-			n.readRelation(key.Str, v)
-		}
-		return true
-	})
+func readNotice(event rawjson.Value) notice {
+	n := notice{
+		portal: id(event.Get("portalId")), vendor: event.Get("subscriptionType").Text(),
+		occurredAt: event.Get("occurredAt").Literal(), eventID: id(event.Get("eventId")),
+		objectID: id(event.Get("objectId")), objectType: event.Get("objectTypeId").Text(),
+		property: event.Get("propertyName").Text(), value: event.Get("propertyValue").Text(),
+		messageID: id(event.Get("messageId")),
+		fromID:    id(event.Get("fromObjectId")), toID: id(event.Get("toObjectId")),
+		fromType: event.Get("fromObjectTypeId").Text(), toType: event.Get("toObjectTypeId").Text(),
+		association: event.Get("associationType").Text(), associationTypeID: id(event.Get("associationTypeId")),
+		removed: event.Get("associationRemoved").Bool(), primarySide: event.Get("isPrimaryAssociation").Bool(),
+		mergePrimary: id(event.Get("primaryObjectId")), mergeNew: id(event.Get("newObjectId")),
+	}
 	if n.vendor == "" {
-		n.vendor = alternative
+		n.vendor = event.Get("eventType").Text() // the name in HubSpot's table of fields
+	}
+	for _, merged := range event.Get("mergedObjectIds").Elements() {
+		if one := id(merged); one != "" {
+			n.merged = append(n.merged, one)
+		}
 	}
 	return n
-}
-
-// readRelation reads the fields of associations and merges.
-func (n *notice) readRelation(key string, v gjson.Result) {
-	switch key {
-	case "fromObjectId":
-		n.fromID = id(v)
-	case "toObjectId":
-		n.toID = id(v)
-	case "fromObjectTypeId":
-		n.fromType = text(v)
-	case "toObjectTypeId":
-		n.toType = text(v)
-	case "associationType":
-		n.association = text(v)
-	case "associationTypeId":
-		n.associationTypeID = id(v)
-	case "associationRemoved":
-		n.removed = v.Bool()
-	case "isPrimaryAssociation":
-		n.primarySide = v.Bool()
-	case "primaryObjectId":
-		n.mergePrimary = id(v)
-	case "newObjectId":
-		n.mergeNew = id(v)
-	case "mergedObjectIds":
-		for _, m := range v.Array() {
-			if one := id(m); one != "" {
-				n.merged = append(n.merged, one)
-			}
-		}
-	}
 }
 
 // objectTypes are HubSpot's own objects by objectTypeId, with the name that the
@@ -157,28 +112,12 @@ func (n *notice) subject() string {
 	return ""
 }
 
-// text gives a JSON string's text, and "" for anything else.
-func text(v gjson.Result) string {
-	if v.Type != gjson.String {
-		return ""
-	}
-	return v.Str
-}
-
 // id gives an id's text, whether it is written as a string or as a whole
 // number of any size.
-func id(v gjson.Result) string {
-	switch v.Type {
-	case gjson.String:
-		return v.Str
-	case gjson.Number:
-		if strings.Trim(v.Raw, "0123456789") == "" {
-			return v.Raw
-		}
+func id(v rawjson.Value) string {
+	text := v.Literal()
+	if v.Kind() == rawjson.String || v.Kind() == rawjson.Number && strings.Trim(text, "0123456789") == "" {
+		return text
 	}
 	return ""
-}
-
-func malformed(format string, args ...any) error {
-	return fault.Permanent(fault.Malformed, fmt.Errorf(format, args...))
 }

@@ -19,9 +19,14 @@ const (
 )
 
 // New gives the HubSpot source. It holds no state.
-func New() source.Source { return hubspot{} }
+func New() source.Webhook { return hubspot{} }
 
 type hubspot struct{}
+
+var (
+	_ source.Signer = hubspot{}
+	_ source.Lister = hubspot{}
+)
 
 // Name implements source.Source.
 func (hubspot) Name() string { return name }
@@ -39,9 +44,12 @@ func (hubspot) Profile() source.Profile {
 		Types:           types(),
 		NeedsPublicURL:  true,
 		SignatureWindow: window,
+		Volatile:        []string{"/attemptNumber"},
 	}
 }
 
-// Reply implements source.Source. HubSpot wants a 2xx within five seconds and
+// Reply implements source.Webhook. HubSpot wants a 2xx within five seconds and
 // retries a 5xx, so the shared answers serve.
-func (hubspot) Reply(outcome error) source.Response { return source.DefaultReply(outcome) }
+func (hubspot) Reply(_ *source.Delivery, outcome error) source.Response {
+	return source.DefaultReply(outcome)
+}

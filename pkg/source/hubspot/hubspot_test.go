@@ -1,6 +1,7 @@
 package hubspot
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"os"
@@ -29,11 +30,13 @@ var vectorTime = time.UnixMilli(1_760_000_000_456)
 func TestContract(t *testing.T) {
 	t.Parallel()
 	sourcetest.Run(t, New(), sourcetest.Config{
-		Secret: vectorSecret, TypeField: "subscriptionType", Unsigned: []string{oldSignatureHeader, oldVersionHeader},
+		Secret: vectorSecret, TypeField: "/subscriptionType", Unsigned: []string{oldSignatureHeader, oldVersionHeader},
 	})
 }
 
 func FuzzHubSpot(f *testing.F) { sourcetest.Fuzz(f, New()) }
+
+func BenchmarkHubSpot(b *testing.B) { sourcetest.Bench(b, New()) }
 
 func read(t testing.TB, path string) []byte {
 	t.Helper()
@@ -44,9 +47,9 @@ func read(t testing.TB, path string) []byte {
 
 func verify(t *testing.T, url string, body []byte, now time.Time, header http.Header) error {
 	t.Helper()
-	ring, err := source.NewKeyring(vectorSecret)
+	keys, err := New().Open([]string{vectorSecret})
 	require.NoError(t, err)
-	_, err = New().Verify(&source.Delivery{Method: http.MethodPost, URL: url, Header: header, Body: body}, ring, now)
+	_, err = keys.Verify(&source.Delivery{Method: http.MethodPost, URL: url, Header: header, Body: body}, now)
 	return err
 }
 
@@ -106,13 +109,13 @@ func TestVectors(t *testing.T) {
 func TestSignMakesTheVector(t *testing.T) {
 	t.Parallel()
 	d := &source.Delivery{Method: http.MethodPost, URL: vectorURL, Header: http.Header{}, Body: read(t, "testdata/vector.json")}
-	New().Sign(d, vectorSecret, vectorTime)
-	require.Equal(t, headers(signatureHeader, vectorV3, timeHeader, vectorMillis, oldSignatureHeader, vectorV1, oldVersionHeader, "v1"), d.Header)
+	require.NoError(t, New().(source.Signer).Sign(d, vectorSecret, vectorTime))
+	require.Equal(t, headers("Content-Type", "application/json", signatureHeader, vectorV3, timeHeader, vectorMillis, oldSignatureHeader, vectorV1, oldVersionHeader, "v1"), d.Header)
 }
 
 func describe(t testing.TB, raw string) source.Event {
 	t.Helper()
-	event, err := New().Describe(source.Record{Value: []byte(raw), ReceivedAt: vectorTime})
+	event, err := sourcetest.Describe(New(), source.Record{Value: []byte(raw), ReceivedAt: vectorTime})
 	require.NoError(t, err, raw)
 	return event
 }
@@ -215,13 +218,24 @@ func TestReferences(t *testing.T) {
 	}
 }
 
-func TestHost(t *testing.T) {
+// A company's domain is one, however a person typed it.
+func TestDomains(t *testing.T) {
 	t.Parallel()
 	for value, want := range map[string]string{
-		"acme.example": "acme.example", " https://www.acme.example:8443/a?b ": "www.acme.example", "acme.example/about": "acme.example",
-		"REDACTED": "", "": "", "acme inc.": "", "http://[::1": "", "kim@acme.example": "acme.example",
+		"acme.example": "acme.example", " https://www.acme.example:8443/a?b ": "acme.example", "acme.example/about": "acme.example",
+		"acme.example.": "acme.example", "user@acme.example": "acme.example", "REDACTED": "", "acme inc.": "", "http://[::1": "",
 	} {
-		require.Equal(t, want, host(value), value)
+		raw, err := json.Marshal(map[string]any{
+			"portalId": 1, "objectId": 2, "occurredAt": 1760000000123, "subscriptionType": "company.propertyChange", "propertyName": "domain", "propertyValue": value,
+		})
+		require.NoError(t, err)
+		var got string
+		for _, ref := range describe(t, string(raw)).References {
+			if ref.Kind == source.KindDomain {
+				got = ref.ID
+			}
+		}
+		require.Equal(t, want, got, value)
 	}
 }
 

@@ -1,7 +1,6 @@
 package hubspot
 
 import (
-	"net/url"
 	"slices"
 	"strings"
 
@@ -92,20 +91,6 @@ func (n *notice) addProperty(c *source.References) {
 	case "email":
 		c.Add(source.KindEmail, n.value)
 	case "domain", "website", "hs_email_domain":
-		c.Add(source.KindDomain, host(n.value))
+		c.Add(source.KindDomain, n.value)
 	}
-}
-
-// host gives the domain in a text that people write as a domain or an address,
-// or "" when there is none ("REDACTED").
-func host(value string) string {
-	value = strings.TrimSpace(value)
-	if !strings.Contains(value, "://") {
-		value = "https://" + value
-	}
-	u, err := url.Parse(value)
-	if err != nil || !strings.Contains(u.Hostname(), ".") || strings.ContainsAny(u.Hostname(), " @") {
-		return ""
-	}
-	return u.Hostname()
 }

@@ -3,26 +3,20 @@ package hubspot
 import (
 	"iter"
 
+	"github.com/throughline-dev/throughline/pkg/rawjson"
 	"github.com/throughline-dev/throughline/pkg/source"
 )
 
-// Split implements source.Source: HubSpot posts an array of events, of several
+// Split implements source.Webhook: HubSpot posts an array of events, of several
 // types and portals.
-func (h hubspot) Split(d *source.Delivery) iter.Seq2[source.Record, error] {
-	return func(yield func(source.Record, error) bool) {
-		for value, err := range source.Elements(d.Body, maxEvents) {
-			if err != nil {
-				yield(source.Record{}, err)
-				return
-			}
-			record := source.Record{Value: value, Mode: source.Webhook, ReceivedAt: d.ReceivedAt}
-			// What cannot be described has no key; the normalizer says why.
-			if event, err := h.Describe(record); err == nil {
-				record.Key, record.Tenant = source.RecordKey(event.References, event.ID), event.Tenant
-			}
-			if !yield(record, nil) {
-				return
-			}
-		}
-	}
+func (hubspot) Split(d *source.Delivery) iter.Seq2[source.Part, error] {
+	return source.Parts(d, maxEvents)
+}
+
+// List implements source.Lister: HubSpot's API gives its lists as `results`,
+// beside `paging` or `total`. An event, which has a subscription type, is no list.
+// Source: developers.hubspot.com, "CRM search" and the webhooks journal API.
+func (hubspot) List(page rawjson.Value) (rawjson.Value, bool) {
+	results := page.Get("results")
+	return results, results.Kind() == rawjson.Array && !page.Get("subscriptionType").Exists() && !page.Get("eventType").Exists()
 }

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/throughline-dev/throughline/pkg/fault"
 	"github.com/throughline-dev/throughline/pkg/source"
 )
 
@@ -22,38 +21,50 @@ const (
 	oldVersionHeader   = "X-HubSpot-Signature-Version"
 )
 
-// Verify implements source.Source.
-func (hubspot) Verify(d *source.Delivery, keys source.Keyring, now time.Time) (int, error) {
+// Open implements source.Webhook.
+func (hubspot) Open(secrets []string) (source.Verifier, error) {
+	keys, err := source.NewKeyring(secrets...)
+	if err != nil {
+		return nil, err
+	}
+	return verifier{keys}, nil
+}
+
+type verifier struct{ keys source.Keyring }
+
+// Verify implements source.Verifier.
+func (v verifier) Verify(d *source.Delivery, now time.Time) (int, error) {
 	header, at := d.Header.Get(signatureHeader), d.Header.Get(timeHeader)
 	if header == "" {
-		return 0, unauthenticated("there is no %s header", signatureHeader)
+		return 0, source.Unauthenticated(fmt.Sprintf("there is no %s header", signatureHeader))
 	}
-	got, err := base64.StdEncoding.DecodeString(header)
+	got, err := base64.StdEncoding.Strict().DecodeString(header)
 	if err != nil || len(got) != sha256.Size {
-		return 0, unauthenticated("the %s header is not the base64 of a SHA-256", signatureHeader)
+		return 0, source.Unauthenticated(fmt.Sprintf("the %s header is not the base64 of a SHA-256", signatureHeader))
 	}
 	millis, err := strconv.ParseInt(at, 10, 64)
 	// Only the plain decimal form: the signature covers the text.
 	if err != nil || strconv.FormatInt(millis, 10) != at {
-		return 0, unauthenticated("the %s header is not a time in milliseconds", timeHeader)
+		return 0, source.Unauthenticated(fmt.Sprintf("the %s header is not a time in milliseconds", timeHeader))
 	}
 	if !source.InWindow(time.UnixMilli(millis), now, window) {
-		return 0, unauthenticated("the request's time is more than %s from now", window)
+		return 0, source.Unauthenticated(fmt.Sprintf("the request's time is more than %s from now", window))
 	}
 	equal := func(_ string, want []byte) bool { return hmac.Equal(want, got) }
 	decoded := decodeURL(d.URL)
-	key, ok := keys.MatchHMAC(source.SHA256, signed(d.Method, decoded, d.Body, at), equal)
+	key, ok := v.keys.MatchHMAC(source.SHA256, signed(d.Method, decoded, d.Body, at), equal)
 	if !ok && decoded != d.URL {
-		key, ok = keys.MatchHMAC(source.SHA256, signed(d.Method, d.URL, d.Body, at), equal)
+		key, ok = v.keys.MatchHMAC(source.SHA256, signed(d.Method, d.URL, d.Body, at), equal)
 	}
 	if !ok {
-		return 0, unauthenticated("the v3 signature does not match; it covers the public URL, so that setting must be the address HubSpot calls")
+		return 0, source.Unauthenticated("the v3 signature does not match; it covers the public URL, so that setting must be the address HubSpot calls")
 	}
 	return key, nil
 }
 
-// Sign implements source.Source. Like HubSpot, it sends v1 beside v3.
-func (hubspot) Sign(d *source.Delivery, secret string, now time.Time) {
+// Sign implements source.Signer. Like HubSpot, it sends v1 beside v3.
+func (hubspot) Sign(d *source.Delivery, secret string, now time.Time) error {
+	d.SetUsual("Content-Type", "application/json")
 	at := strconv.FormatInt(now.UnixMilli(), 10)
 	mac := source.HMAC(source.SHA256, secret, signed(d.Method, decodeURL(d.URL), d.Body, at))
 	d.Header.Set(timeHeader, at)
@@ -61,6 +72,7 @@ func (hubspot) Sign(d *source.Delivery, secret string, now time.Time) {
 	old := sha256.Sum256(append([]byte(secret), d.Body...))
 	d.Header.Set(oldSignatureHeader, hex.EncodeToString(old[:]))
 	d.Header.Set(oldVersionHeader, "v1")
+	return nil
 }
 
 // signed is what a v3 signature covers.
@@ -78,7 +90,3 @@ var escapes = strings.NewReplacer(
 
 // decodeURL gives the URL in the form that HubSpot signs.
 func decodeURL(url string) string { return escapes.Replace(url) }
-
-func unauthenticated(format string, args ...any) error {
-	return fault.Permanent(fault.Unauthenticated, fmt.Errorf(format, args...))
-}

@@ -1,115 +1,140 @@
 package intercom
 
 import (
+	"cmp"
 	"errors"
 	"strings"
 	"time"
 
-	"github.com/tidwall/gjson"
-
 	"github.com/throughline-dev/throughline/pkg/fault"
+	"github.com/throughline-dev/throughline/pkg/rawjson"
 	"github.com/throughline-dev/throughline/pkg/source"
 )
 
-// Describe reads one notification, or one that a job made of Intercom's API,
-// which needs no id where the fact gives one.
+// Describe implements source.Source. It reads a notification, or one that a job
+// made of Intercom's API, which needs no id where the fact gives one, or one of
+// the API's own objects, which tells that it was created.
 func (intercom) Describe(r source.Record) (source.Event, error) {
-	n := readNotification(r.Value)
+	n := r.Object
+	topic, app, item := n.Get("topic").Text(), n.Get("app_id").Literal(), n.At("data", "item")
+	if topic == "" {
+		topic, item = createdTopic(n), n
+		app = cmp.Or(app, n.Get("workspace_id").Text()) // a contact's
+	}
+	app = cmp.Or(app, r.Tenant)
 	switch {
-	case n.topic == "":
-		return source.Event{}, fault.Permanent(fault.Malformed, errors.New("not an Intercom notification: it has no topic"))
-	case n.topic == ping:
+	case topic == "":
+		return source.Event{}, source.Malformed("neither an Intercom notification, which has a topic, nor a conversation, contact, company or ticket of its API")
+	case topic == ping:
 		return source.Event{}, fault.Permanent(fault.Unsupported, errors.New("a ping tells of no event"))
-	case n.app == "":
-		return source.Event{}, fault.Permanent(fault.Malformed, errors.New("the notification has no app_id"))
+	case app == "":
+		return source.Event{}, source.Malformed("the event does not name its workspace (app_id): set THROUGHLINE_INTERCOM_TENANT to it")
 	}
-	item := readObject(n.item)
-	f := factOf(n.topic, &item)
-	id := f.id
-	if id == "" {
-		id = n.id
+	f := factOf(app, topic, item)
+	if id := n.Get("id").Literal(); f.id == "" && id != "" {
+		f.id = source.ID(app, id)
 	}
-	if id == "" {
-		return source.Event{}, fault.Permanent(fault.Malformed, errors.New("the notification has no id"))
+	if f.id == "" {
+		return source.Event{}, source.Malformed("the notification has no id")
 	}
-	at, ok := firstTime(f.at, n.createdAt)
+	at, ok := firstTime(f.at, n.Get("created_at"))
 	if !ok {
-		return source.Event{}, fault.Permanent(fault.Malformed, errors.New("neither the notification nor its item has a created_at that is a time"))
+		return source.Event{}, source.Malformed("neither the notification nor its item has a created_at that is a time")
 	}
 	return source.Event{
-		ID: n.app + ":" + id, Type: typeName(n.topic, text(in(item.contentStat, "stat_type"))), OccurredAt: at,
-		Tenant: n.app, References: references(n.app, &item), Subject: subject(n.topic, &item),
+		ID: f.id, Type: typeName(topic, item.At("content_stat", "stat_type").Text()), OccurredAt: at,
+		Tenant: app, References: references(app, item), Subject: subject(topic, item),
 	}, nil
+}
+
+// createdTopic gives the topic that told of the creation of an object of the API, or "".
+func createdTopic(object rawjson.Value) string {
+	switch kind := object.Get("type"); {
+	case kind.Is("conversation"):
+		return "conversation.user.created"
+	case kind.Is("contact") && object.Get("role").Is("lead"):
+		return "contact.lead.created"
+	case kind.Is("contact"):
+		return "contact.user.created"
+	case kind.Is("company"):
+		return "company.created"
+	case kind.Is("ticket"):
+		return "ticket.created"
+	}
+	return ""
 }
 
 // fact is what a topic tells of, in words that Intercom's API has too.
 type fact struct {
-	id string       // "" where only the notification has an id
-	at gjson.Result // the fact's own time, so that webhook and backfill agree
+	id string        // "" where only the notification has an id
+	at rawjson.Value // the fact's own time, so that webhook and backfill agree
 }
 
-func factOf(topic string, item *object) fact {
+func factOf(app, topic string, item rawjson.Value) fact {
 	switch topic {
 	case "conversation.user.created", "conversation.admin.single.created":
-		return created("conversation", item)
-	case "contact.user.created", "contact.lead.created", "contact.created", "user.created":
-		return created("contact", item)
+		return created(app, "conversation", item)
+	case "contact.user.created", "contact.created", "user.created":
+		return created(app, "contact", item)
+	case "contact.lead.created": // who may become a user, under the same id: another fact
+		return created(app, "lead", item)
 	case "company.created":
-		return created("company", item)
+		return created(app, "company", item)
 	case "ticket.created":
-		return created("ticket", item)
+		return created(app, "ticket", item)
 	case "conversation.user.replied":
-		return partOf(item, customer)
+		return partFact(app, "conversation", item, partOf(item, customer))
 	case "conversation.admin.replied", "conversation.admin.noted":
-		return partOf(item, teammate)
+		return partFact(app, "conversation", item, partOf(item, teammate))
 	case "conversation.operator.replied":
-		return partOf(item, bot)
+		return partFact(app, "conversation", item, partOf(item, bot))
 	case "ticket.admin.replied", "ticket.contact.replied", "ticket.note.created":
-		return partFact("ticket", text(in(item.ticket, "id")), item.ticketPart)
+		return partFact(app, "ticket", item.Get("ticket"), item.Get("ticket_part"))
 	}
 	// These items are the fact itself; every other item is the object that the
 	// fact happened to, and its created_at is much older.
-	kind := item.kind
-	if strings.HasPrefix(kind, "content_stat.") || kind == "event" || strings.HasSuffix(kind, "_tag") && strings.HasSuffix(topic, ".created") {
-		return fact{at: item.createdAt}
+	kind := item.Get("type").Text()
+	if strings.HasPrefix(kind, contentStat) || kind == "event" || strings.HasSuffix(kind, "_tag") && strings.HasSuffix(topic, ".created") {
+		return fact{at: item.Get("created_at")}
 	}
 	return fact{}
 }
 
-func created(kind string, item *object) fact {
-	if item.id == "" {
+func created(app, kind string, object rawjson.Value) fact {
+	id := object.Get("id").Literal()
+	if id == "" {
 		return fact{}
 	}
-	return fact{id: kind + ":" + item.id + ":created", at: item.createdAt}
+	return fact{id: source.ID(app, kind, id, "created"), at: object.Get("created_at")}
 }
 
-func partFact(kind, id string, part gjson.Result) fact {
-	partID := text(in(part, "id"))
-	if id == "" || partID == "" {
-		return fact{at: in(part, "created_at")}
+func partFact(app, kind string, object, part rawjson.Value) fact {
+	f := fact{at: part.Get("created_at")}
+	if id, partID := object.Get("id").Literal(), part.Get("id").Literal(); id != "" && partID != "" {
+		f.id = source.ID(app, kind, id, "part", partID)
 	}
-	return fact{id: kind + ":" + id + ":part:" + partID, at: in(part, "created_at")}
+	return f
 }
 
 // partOf finds the part that a conversation's reply or note is: the last one
 // that this role wrote, one with words or attachments before one without (an
 // assignment after the reply). Intercom sends the one part, but where another's
 // stands beside it, taking that would make two replies one.
-func partOf(item *object, role role) fact {
-	var last, silent gjson.Result
-	each(in(item.conversationParts, "conversation_parts"), func(part gjson.Result) {
-		switch by := roleOf(text(part.Get("author.type"))); {
+func partOf(conversation rawjson.Value, role role) rawjson.Value {
+	var last, silent rawjson.Value
+	for _, part := range conversation.At("conversation_parts", "conversation_parts").Elements() {
+		switch by := roleOf(part.At("author", "type")); {
 		case by != role && by != nobody:
-		case text(part.Get("body")) != "" || part.Get("attachments.0").Exists():
+		case len(part.Get("body").TextBytes()) > 0 || part.Get("attachments").Len() > 0:
 			last = part
 		default:
 			silent = part
 		}
-	})
+	}
 	if !last.Exists() {
 		last = silent
 	}
-	return partFact("conversation", item.id, last)
+	return last
 }
 
 // role is who wrote something.
@@ -123,8 +148,8 @@ const (
 )
 
 // roleOf reads the type of an author.
-func roleOf(kind string) role {
-	switch kind {
+func roleOf(kind rawjson.Value) role {
+	switch string(kind.TextBytes()) {
 	case "":
 		return nobody
 	case "user", "lead", "contact", "visitor":
@@ -138,9 +163,12 @@ func roleOf(kind string) role {
 
 // firstTime gives the first that is a time since Intercom could have sent any:
 // seconds, or ISO 8601, by the app's API version.
-func firstTime(times ...gjson.Result) (time.Time, bool) {
+func firstTime(times ...rawjson.Value) (time.Time, bool) {
 	for _, t := range times {
-		if at, err := source.ParseTime(text(t)); err == nil && at.After(source.OldestOccurredAt) {
+		if !t.Exists() {
+			continue
+		}
+		if at, err := source.ParseTime(t.Literal()); err == nil && at.After(source.OldestOccurredAt) {
 			return at, true
 		}
 	}

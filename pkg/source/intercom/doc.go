@@ -20,15 +20,21 @@
 //
 //	conversation created        <app>:conversation:<id>:created
 //	conversation reply, note    <app>:conversation:<id>:part:<part id>
-//	contact, lead created       <app>:contact:<id>:created
+//	contact created             <app>:contact:<id>:created
+//	lead created                <app>:lead:<id>:created (it may become a user later)
 //	company created             <app>:company:<id>:created
 //	ticket created              <app>:ticket:<id>:created
 //	ticket reply, note          <app>:ticket:<id>:part:<part id>
 //	any other                   <app>:<notification id>, which no backfill can meet
 //
+// An object of Intercom's API, alone or in one of its lists, is the fact that it
+// was created; its workspace is app_id, workspace_id or, for the objects without
+// either, the tenant that is set.
+//
 // A reply without the part it tells of has the notification's id too: it is on
 // the timeline, but a backfill of that reply would be a second event.
 //
-// Not handled: a contact's eleventh company and beyond (Intercom sends ten), and
-// a conversation's company where the notification does not carry it.
+// Not handled: a contact's eleventh company and beyond (Intercom sends ten), a
+// conversation's company where the notification does not carry it, and the parts
+// of a conversation that the API gives (a job makes a notification of each).
 package intercom

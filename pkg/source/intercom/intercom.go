@@ -24,12 +24,13 @@ const (
 type intercom struct{}
 
 var (
-	_ source.Source     = intercom{}
+	_ source.Signer     = intercom{}
 	_ source.Handshaker = intercom{}
+	_ source.Lister     = intercom{}
 )
 
 // New gives the source. It has no state and any number may exist.
-func New() source.Source { return intercom{} }
+func New() source.Webhook { return intercom{} }
 
 // Name is "intercom".
 func (intercom) Name() string { return name }
@@ -42,7 +43,8 @@ func (intercom) Profile() source.Profile {
 		Kinds: []source.Kind{
 			{Name: kindCompany}, {Name: kindContact}, {Name: kindExternal}, {Name: kindConversation}, {Name: kindTicket},
 		},
-		Types: types(),
+		Types:    types(),
+		Volatile: []string{"/delivery_status", "/delivery_attempts", "/delivered_at", "/first_sent_at"},
 	}
 }
 
@@ -57,7 +59,7 @@ func (intercom) Handshake(r *http.Request) (source.Response, bool) {
 
 // Reply asks for a retry with 429, the one status after which Intercom keeps
 // notifications for longer than a minute (up to two hours).
-func (intercom) Reply(outcome error) source.Response {
+func (intercom) Reply(_ *source.Delivery, outcome error) source.Response {
 	resp := source.DefaultReply(outcome)
 	if outcome != nil && !fault.IsPermanent(outcome) {
 		resp.Status = http.StatusTooManyRequests

@@ -12,31 +12,37 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/throughline-dev/throughline/pkg/fault"
+	"github.com/throughline-dev/throughline/pkg/rawjson"
 	"github.com/throughline-dev/throughline/pkg/source"
 	"github.com/throughline-dev/throughline/pkg/source/sourcetest"
 )
 
 func TestContract(t *testing.T) {
 	t.Parallel()
-	sourcetest.Run(t, New(), sourcetest.Config{Secret: "intercom-client-secret", TypeField: "topic"})
+	sourcetest.Run(t, New(), sourcetest.Config{
+		Secret: "intercom-client-secret", TypeField: "/topic", Retry: http.StatusTooManyRequests,
+		Handshakes: []*http.Request{httptest.NewRequest(http.MethodHead, "/webhooks/intercom", nil)},
+	})
 }
 
 func FuzzIntercom(f *testing.F) { sourcetest.Fuzz(f, New()) }
+
+func BenchmarkIntercom(b *testing.B) { sourcetest.Bench(b, New()) }
 
 // The vector was computed by two independent tools; Intercom's library has no
 // verifier to compare with.
 func TestSignatureVector(t *testing.T) {
 	t.Parallel()
 	const body = `{"type":"notification_event","app_id":"a86dr8yl","data":{"type":"notification_event_data","item":{"type":"company","id":"531ee472cce572a6ec000006","company_id":"6","name":"Example Co","created_at":1394533506}},"links":{},"id":"notif_0c0ffee0-0000-4000-8000-000000000001","topic":"company.created","delivery_status":"pending","delivery_attempts":1,"delivered_at":0,"first_sent_at":1760000000,"created_at":1760000000,"self":null}`
-	ring, err := source.NewKeyring("intercom-client-secret-vector")
+	keys, err := New().Open([]string{"intercom-client-secret-vector"})
 	require.NoError(t, err)
 	verify := func(header string) error {
 		d := &source.Delivery{Method: http.MethodPost, Header: http.Header{"X-Hub-Signature": {header}}, Body: []byte(body)}
-		_, err := New().Verify(d, ring, time.Now())
+		_, err := keys.Verify(d, time.Now())
 		return err
 	}
 	require.NoError(t, verify("sha1=fa52fec5df550f99d55d80cd78fbec6f96d4543f"))
-	require.NoError(t, verify("sha1=FA52FEC5DF550F99D55D80CD78FBEC6F96D4543F"), "hex has no case")
+	require.Error(t, verify("sha1=FA52FEC5DF550F99D55D80CD78FBEC6F96D4543F"), "Intercom writes lower case")
 	for _, header := range []string{
 		"fa52fec5df550f99d55d80cd78fbec6f96d4543f", "sha256=fa52fec5df550f99d55d80cd78fbec6f96d4543f",
 		"sha1=fa52fec5df550f99d55d80cd78fbec6f96d4543", "sha1=fa52fec5df550f99d55d80cd78fbec6f96d4543e",
@@ -61,9 +67,9 @@ func TestHandshake(t *testing.T) {
 
 func TestReply(t *testing.T) {
 	t.Parallel()
-	require.Equal(t, http.StatusTooManyRequests, New().Reply(fault.Transient(fault.Unavailable, errors.New("no broker"))).Status)
-	require.Equal(t, http.StatusTooManyRequests, New().Reply(errors.New("unmarked")).Status)
-	require.Equal(t, http.StatusUnauthorized, New().Reply(fault.Permanent(fault.Unauthenticated, errors.New("no"))).Status)
+	require.Equal(t, http.StatusTooManyRequests, New().Reply(nil, fault.Transient(fault.Unavailable, errors.New("no broker"))).Status)
+	require.Equal(t, http.StatusTooManyRequests, New().Reply(nil, errors.New("unmarked")).Status)
+	require.Equal(t, http.StatusUnauthorized, New().Reply(nil, fault.Permanent(fault.Unauthenticated, errors.New("no"))).Status)
 }
 
 func TestPingIsNoEvent(t *testing.T) {
@@ -73,7 +79,7 @@ func TestPingIsNoEvent(t *testing.T) {
 	for range New().Split(&source.Delivery{Body: body}) {
 		require.Fail(t, "a ping was yielded")
 	}
-	_, err = New().Describe(source.Record{Value: body})
+	_, err = sourcetest.Describe(New(), source.Record{Value: body})
 	require.Equal(t, fault.Unsupported, fault.ReasonOf(err))
 }
 
@@ -81,7 +87,7 @@ func describe(t *testing.T, path string) source.Event {
 	t.Helper()
 	value, err := os.ReadFile(path)
 	require.NoError(t, err)
-	event, err := New().Describe(source.Record{Value: value})
+	event, err := sourcetest.Describe(New(), source.Record{Value: value})
 	require.NoError(t, err)
 	return event
 }
@@ -145,7 +151,7 @@ func TestIdentityAndTime(t *testing.T) {
 		t.Run(title, func(t *testing.T) {
 			t.Parallel()
 			value := `{"topic":"` + tt.topic + `",` + notification + `,"data":{"item":{` + tt.item + `}}}`
-			event, err := New().Describe(source.Record{Value: []byte(value)})
+			event, err := sourcetest.Describe(New(), source.Record{Value: []byte(value)})
 			require.NoError(t, err)
 			require.Equal(t, tt.id, event.ID)
 			require.Equal(t, tt.at, event.OccurredAt.Unix())
@@ -153,19 +159,94 @@ func TestIdentityAndTime(t *testing.T) {
 	}
 }
 
+// What is two facts has two identities.
+func TestDistinctFacts(t *testing.T) {
+	t.Parallel()
+	seen := map[string]string{}
+	for _, value := range []string{
+		`{"topic":"contact.lead.created","app_id":"a","data":{"item":{"id":"7"}}}`,
+		`{"topic":"contact.user.created","app_id":"a","data":{"item":{"id":"7"}}}`,
+		`{"topic":"contact.user.created","app_id":"a","data":{"item":{"id":"7:created"}}}`,
+		`{"topic":"contact.user.created","app_id":"a:contact","data":{"item":{"id":"7"}}}`,
+		`{"topic":"contact.user.updated","app_id":"a","id":"contact:7:created"}`,
+		`{"topic":"conversation.user.replied","app_id":"a","data":{"item":{"id":"7:part:1","conversation_parts":{"conversation_parts":[{"id":"2"}]}}}}`,
+		`{"topic":"conversation.user.replied","app_id":"a","data":{"item":{"id":"7","conversation_parts":{"conversation_parts":[{"id":"1:part:2"}]}}}}`,
+	} {
+		event, err := sourcetest.Describe(New(), source.Record{Value: []byte(strings.Replace(value, "{", `{"created_at":1760000000,`, 1))})
+		require.NoError(t, err)
+		require.NotContains(t, seen, event.ID, value)
+		seen[event.ID] = value
+	}
+}
+
+// TestLists: a job may publish the API's lists, whose elements tell of what was
+// created, as the webhook does.
+func TestLists(t *testing.T) {
+	t.Parallel()
+	lister, ok := New().(source.Lister)
+	require.True(t, ok)
+	tests := map[string]struct {
+		page   string
+		id     string
+		kind   string
+		tenant string
+	}{
+		"conversations": {`{"type":"conversation.list","total_count":1,"conversations":[{"type":"conversation","id":"7","created_at":1759999000}]}`, "set:conversation:7:created", "conversation.created", "set"},
+		"contacts":      {`{"type":"list","data":[{"type":"contact","id":"7","workspace_id":"own","role":"user","created_at":1759999000}]}`, "own:contact:7:created", "contact.created", "own"},
+		"leads":         {`{"type":"contact.list","contacts":[{"type":"contact","id":"7","role":"lead","created_at":1759999000}]}`, "set:lead:7:created", "lead.created", "set"},
+		"companies":     {`{"type":"list","data":[{"type":"company","id":"7","app_id":"own","created_at":1759999000}]}`, "own:company:7:created", "company.created", "own"},
+		"of 1.x":        {`{"type":"company.list","companies":[{"type":"company","id":"7","created_at":1759999000}]}`, "set:company:7:created", "company.created", "set"},
+		"tickets":       {`{"type":"ticket.list","tickets":[{"type":"ticket","id":"7","created_at":1759999000}]}`, "set:ticket:7:created", "ticket.created", "set"},
+		"by its data":   {`{"type":"ticket.list","data":[{"type":"ticket","id":"7","created_at":1759999000}]}`, "set:ticket:7:created", "ticket.created", "set"},
+	}
+	for title, tt := range tests {
+		t.Run(title, func(t *testing.T) {
+			t.Parallel()
+			var doc rawjson.Doc
+			page, err := doc.ParseBody([]byte(tt.page), 0)
+			require.NoError(t, err)
+			elements, ok := lister.List(page)
+			require.True(t, ok)
+			require.Equal(t, 1, elements.Len())
+			for _, element := range elements.Elements() {
+				event, err := sourcetest.Describe(New(), source.Record{Value: element.Bytes(), Tenant: "set"})
+				require.NoError(t, err)
+				require.Equal(t, tt.id, event.ID)
+				require.Equal(t, tt.kind, event.Type)
+				require.Equal(t, tt.tenant, event.Tenant)
+				require.Equal(t, time.Unix(1759999000, 0).UTC(), event.OccurredAt)
+			}
+		})
+	}
+	for _, other := range []string{
+		`{"type":"notification_event","data":{"item":{}}}`, `{"type":"notification_event","data":[]}`, `{"type":"list"}`,
+		`{"type":"list","data":{}}`, `{"type":"conversation","data":[]}`, `{}`, `[]`, `7`,
+	} {
+		var doc rawjson.Doc
+		page, err := doc.ParseBody([]byte(other), 0)
+		require.NoError(t, err)
+		_, ok := lister.List(page)
+		require.False(t, ok, other)
+	}
+}
+
 func TestRefusals(t *testing.T) {
 	t.Parallel()
 	for value, why := range map[string]string{
-		`{"app_id":"a","id":"n","created_at":1760000000}`:                                "no topic",
-		`{"topic":"company.updated","id":"n","created_at":1760000000}`:                   "no app_id",
+		`{"app_id":"a","id":"n","created_at":1760000000}`:                                "which has a topic",
+		`{"topic":"company.updated","id":"n","created_at":1760000000}`:                   "app_id",
 		`{"topic":"company.updated","app_id":"a","id":null,"created_at":1760000000}`:     "no id",
 		`{"topic":"company.updated","app_id":"a","id":"n"}`:                              "created_at",
 		`{"topic":"company.updated","app_id":"a","id":"n","created_at":{}}`:              "created_at",
-		`{"topic":{"company":"updated"},"app_id":"a","id":"n","created_at":1760000000}`:  "no topic",
+		`{"topic":{"company":"updated"},"app_id":"a","id":"n","created_at":1760000000}`:  "which has a topic",
 		`{"topic":"conversation.user.replied","app_id":"a","created_at":1760000000}`:     "no id",
+		`{"type":"conversation","id":"7","created_at":1760000000}`:                       "THROUGHLINE_INTERCOM_TENANT",
+		`{"type":"conversation","app_id":"a","created_at":1760000000}`:                   "no id",
+		`{"type":"conversation","app_id":"a","id":"7"}`:                                  "created_at",
+		`{"type":"admin","app_id":"a","id":"7","created_at":1760000000}`:                 "which has a topic",
 		`{"topic":"company.created","app_id":"a","data":{"item":{"id":"7"}},"id":"n_1"}`: "created_at",
 	} {
-		_, err := New().Describe(source.Record{Value: []byte(value)})
+		_, err := sourcetest.Describe(New(), source.Record{Value: []byte(value)})
 		require.ErrorContains(t, err, why, value)
 		require.Equal(t, fault.Malformed, fault.ReasonOf(err), value)
 	}
@@ -190,7 +271,7 @@ func TestSubject(t *testing.T) {
 		``:                                                  "",
 	}
 	for fragment, want := range tests {
-		require.Equal(t, want, source.SubjectLine(firstLine(fragment)), fragment)
+		require.Equal(t, want, rawjson.SubjectLine(firstLine([]byte(fragment))), fragment)
 	}
 }
 
@@ -251,13 +332,17 @@ func TestReferences(t *testing.T) {
 		"own id before theirs": {`"type":"company","id":"c1","company_id":"6"`, []string{"intercom/a:company:6", "intercom/a:company:c1"}},
 		"contacts as an array": {`"type":"conversation","id":7,"contacts":[{"id":"p1"}]`, []string{"intercom/a:contact:p1", "intercom/a:conversation:7"}},
 		"companies of a lead":  {`"type":"lead","id":"p1","companies":{"companies":[{"id":"c1","company_id":"6"}]}`, []string{"intercom/a:company:6", "intercom/a:company:c1", "intercom/a:contact:p1"}},
+		"no UUID":              {`"type":"contact","id":"p1","external_id":"{7f1c1d0e-55b1-4a0e-9d4f-1f3b5a5f0a01}"`, []string{"intercom/a:contact:p1", "intercom/a:external:{7f1c1d0e-55b1-4a0e-9d4f-1f3b5a5f0a01}"}},
+		"a user's id of 1.x":   {`"type":"user","id":"p1","user_id":9`, []string{"intercom/a:contact:p1", "intercom/a:external:9"}},
+		"an external id":       {`"type":"contact","id":"p1","external_id":"7f1c1d0e55b14a0e9d4f1f3b5a5f0a01"`, []string{"intercom/a:contact:p1", "intercom/a:external:7f1c1d0e55b14a0e9d4f1f3b5a5f0a01"}},
+		"an account's id":      {`"type":"contact","id":"p1","external_id":"7F1C1D0E-55b1-4a0e-9d4f-1f3b5a5f0a01"`, []string{"intercom/a:contact:p1", "intercom:account_uuid:7f1c1d0e-55b1-4a0e-9d4f-1f3b5a5f0a01", "intercom/a:external:7F1C1D0E-55b1-4a0e-9d4f-1f3b5a5f0a01"}},
 		"nothing":              {`"type":"admin","id":"1","email":"ana@throughline.example"`, nil},
 	}
 	for title, tt := range tests {
 		t.Run(title, func(t *testing.T) {
 			t.Parallel()
 			value := `{"topic":"x.y","app_id":"a","id":"n","created_at":1760000000,"data":{"item":{` + tt.item + `}}}`
-			event, err := New().Describe(source.Record{Value: []byte(value)})
+			event, err := sourcetest.Describe(New(), source.Record{Value: []byte(value)})
 			require.NoError(t, err)
 			var got []string
 			for _, ref := range event.References {

@@ -1,30 +1,34 @@
 package intercom
 
 import (
+	"bytes"
 	"strings"
 
 	"golang.org/x/net/html"
 	"golang.org/x/net/html/atom"
 
-	"github.com/throughline-dev/throughline/pkg/source"
+	"github.com/throughline-dev/throughline/pkg/rawjson"
 )
 
 // subject is the line that a person would read, on the event that opens a
 // conversation or a ticket only. Intercom's texts are HTML, and a chat has no
 // subject: its first line stands in.
-func subject(topic string, item *object) string {
-	var texts []string
+func subject(topic string, item rawjson.Value) string {
+	var texts [5]rawjson.Value
 	switch topic {
 	case "conversation.user.created", "conversation.admin.single.created":
-		texts = []string{
-			text(in(item.source, "subject")), text(in(item.message, "subject")), item.title,
-			text(in(item.source, "body")), text(in(item.message, "body")),
-		}
+		sent, message := item.Get("source"), item.Get("conversation_message") // 1.x has the latter
+		texts = [...]rawjson.Value{sent.Get("subject"), message.Get("subject"), item.Get("title"), sent.Get("body"), message.Get("body")}
 	case "ticket.created":
-		texts = []string{text(in(item.ticketAttributes, "_default_title_")), text(in(item.ticketAttributes, "_default_description_"))}
+		attributes := item.Get("ticket_attributes")
+		texts[0], texts[1] = attributes.Get("_default_title_"), attributes.Get("_default_description_")
 	}
 	for _, fragment := range texts {
-		if line := source.SubjectLine(firstLine(fragment)); line != "" {
+		text := fragment.TextBytes()
+		if len(text) == 0 {
+			continue
+		}
+		if line := rawjson.SubjectLine(firstLine(text)); line != "" {
 			return line
 		}
 	}
@@ -32,9 +36,9 @@ func subject(topic string, item *object) string {
 }
 
 // firstLine gives the first line with words of a fragment of HTML, as plain text.
-func firstLine(fragment string) string {
+func firstLine(fragment []byte) string {
 	var line strings.Builder
-	z := html.NewTokenizer(strings.NewReader(fragment))
+	z := html.NewTokenizer(bytes.NewReader(fragment))
 	for hidden := 0; ; {
 		switch kind := z.Next(); kind {
 		case html.ErrorToken:

@@ -2,13 +2,11 @@ package intercom
 
 import (
 	"crypto/hmac"
+	"crypto/sha1" // Intercom signs with HMAC-SHA1 and nothing else
 	"encoding/hex"
-	"errors"
-	"net/http"
 	"strings"
 	"time"
 
-	"github.com/throughline-dev/throughline/pkg/fault"
 	"github.com/throughline-dev/throughline/pkg/source"
 )
 
@@ -17,30 +15,38 @@ const (
 	signaturePrefix = "sha1="
 )
 
+// Open implements source.Webhook: any text can be a client secret.
+func (intercom) Open(secrets []string) (source.Verifier, error) {
+	keys, err := source.NewKeyring(secrets...)
+	if err != nil {
+		return nil, err
+	}
+	return verifier{keys}, nil
+}
+
+type verifier struct{ keys source.Keyring }
+
 // Verify takes a signature of any secret of the ring. now is not used: the
 // scheme signs no time.
-func (intercom) Verify(d *source.Delivery, keys source.Keyring, _ time.Time) (int, error) {
+func (v verifier) Verify(d *source.Delivery, _ time.Time) (int, error) {
 	given, ok := strings.CutPrefix(d.Header.Get(signatureHeader), signaturePrefix)
 	if !ok {
-		return 0, refuse("the header " + signatureHeader + " is missing, or does not start with " + signaturePrefix)
+		return 0, source.Unauthenticated("the header " + signatureHeader + " is missing, or does not start with " + signaturePrefix)
 	}
-	sum, err := hex.DecodeString(given)
-	if err != nil {
-		return 0, refuse("the header " + signatureHeader + " does not hold hex digits")
+	var sum [sha1.Size]byte
+	if !source.DecodeHex(sum[:], given) {
+		return 0, source.Unauthenticated("the header " + signatureHeader + " does not hold the hex of a SHA-1")
 	}
-	key, ok := keys.MatchHMAC(source.SHA1, source.Signed{Body: d.Body}, func(_ string, mac []byte) bool { return hmac.Equal(sum, mac) })
+	key, ok := v.keys.MatchHMAC(source.SHA1, source.Signed{Body: d.Body}, func(_ string, mac []byte) bool { return hmac.Equal(sum[:], mac) })
 	if !ok {
-		return 0, refuse("the signature matches no secret")
+		return 0, source.Unauthenticated("the signature matches no secret")
 	}
 	return key, nil
 }
 
 // Sign sets the signature header; now is not used.
-func (intercom) Sign(d *source.Delivery, secret string, _ time.Time) {
-	if d.Header == nil {
-		d.Header = http.Header{}
-	}
+func (intercom) Sign(d *source.Delivery, secret string, _ time.Time) error {
+	d.SetUsual("Content-Type", "application/json")
 	d.Header.Set(signatureHeader, signaturePrefix+hex.EncodeToString(source.HMAC(source.SHA1, secret, source.Signed{Body: d.Body})))
+	return nil
 }
-
-func refuse(why string) error { return fault.Permanent(fault.Unauthenticated, errors.New(why)) }

@@ -1,64 +1,52 @@
 package looker
 
 import (
-	"sort"
+	"cmp"
+	"slices"
 	"strings"
 	"time"
 
-	"github.com/tidwall/gjson"
-
+	"github.com/throughline-dev/throughline/pkg/rawjson"
 	"github.com/throughline-dev/throughline/pkg/source"
 )
 
 // column is one column of a row. Looker names it view.field.
 type column struct {
-	name        string
-	view, field string // lower case; view is "" when the name has no dot
-	value       gjson.Result
+	name               string
+	lower, view, field string // in lower case; view is "" when the name has no dot
+	value              rawjson.Value
 }
 
-// columnsOf gives a row's columns by name, since their order depends on the way
-// that the row came.
-func columnsOf(row gjson.Result) []column {
-	var out []column
-	row.ForEach(func(key, value gjson.Result) bool {
-		lower := strings.ToLower(key.Str)
-		c := column{name: key.Str, field: lower, value: value}
-		if dot := strings.LastIndexByte(lower, '.'); dot >= 0 {
-			c.view, c.field = lower[:dot], lower[dot+1:]
-		}
+// columns are a row's, by name, since their order depends on the way that the
+// row came.
+type columns []column
+
+func columnsOf(row rawjson.Value) columns {
+	out := make(columns, 0, row.Len())
+	for name, value := range row.Members() {
+		c := column{name: name, lower: strings.ToLower(name), value: value}
+		dot := strings.LastIndexByte(c.lower, '.')
+		c.view, c.field = c.lower[:max(dot, 0)], c.lower[dot+1:]
 		out = append(out, c)
-		return true
-	})
-	sort.SliceStable(out, func(i, j int) bool { return out[i].name < out[j].name })
+	}
+	slices.SortFunc(out, func(a, b column) int { return cmp.Compare(a.name, b.name) })
 	return out
 }
 
-// text is a JSON text or number as it stands.
-func text(v gjson.Result) string {
-	switch v.Type {
-	case gjson.String:
-		return strings.TrimSpace(v.Str)
-	case gjson.Number:
-		return v.Raw
-	default:
-		return ""
-	}
-}
-
-// textOf is the text of the column of this name, or "".
-func textOf(columns []column, name string) string {
-	for _, c := range columns {
+// get gives the value of the column of this name.
+func (cs columns) get(name string) rawjson.Value {
+	for _, c := range cs {
 		if c.name == name {
-			return text(c.value)
+			return c.value
 		}
 	}
-	return ""
+	return rawjson.Value{}
 }
 
 // latest is when a row happened, by the rule of the package comment.
-func latest(columns []column, received time.Time) (at time.Time, ok bool) {
-	bound := received.UTC().Truncate(24 * time.Hour).Add(24*time.Hour + source.MaxClockAhead - time.Second)
+func latest(columns columns, received time.Time) (at time.Time, ok bool) {
+	// Only the day of the receipt stands in a record that is published again.
+	tomorrow := received.UTC().Truncate(24 * time.Hour).Add(24 * time.Hour)
 	for _, c := range columns {
 		t, isTime := when(c.value)
 		if !isTime {
@@ -67,28 +55,31 @@ func latest(columns []column, received time.Time) (at time.Time, ok bool) {
 		if c.field == "occurred_at" {
 			return t, true
 		}
-		if customerView(c.view) || t.Before(source.OldestOccurredAt) || t.After(bound) {
+		if customerView(c.view) || t.Before(source.OldestOccurredAt) || !t.Before(tomorrow) {
 			continue
 		}
 		if t.After(at) {
 			at, ok = t, true
 		}
 	}
+	if at.After(received) {
+		at = received
+	}
 	return at, ok
 }
 
 // when reads a value that is a date or a time as Looker writes them.
-func when(v gjson.Result) (time.Time, bool) {
+func when(v rawjson.Value) (time.Time, bool) {
 	const shortest = len("2025-10-09")
-	s := v.Str
-	if v.Type != gjson.String || len(s) < shortest || s[4] != '-' || s[7] != '-' {
+	if text := v.TextBytes(); len(text) < shortest || text[4] != '-' || text[7] != '-' {
 		return time.Time{}, false
 	}
-	if t, err := source.ParseTime(s); err == nil {
+	text := v.Text()
+	if t, err := source.ParseTime(text); err == nil {
 		return t, true
 	}
-	for _, layout := range []string{"2006-01-02 15:04", "2006-01-02 15"} { // the timeframes minute and hour
-		if t, err := time.Parse(layout, s); err == nil {
+	for _, layout := range [...]string{"2006-01-02 15:04", "2006-01-02 15"} { // the timeframes minute and hour
+		if t, err := time.Parse(layout, text); err == nil {
 			return t, true
 		}
 	}
@@ -111,19 +102,13 @@ func accountView(view string) bool {
 
 // references are the columns that point at a customer, the most telling kind
 // first (the table is in the package comment).
-func references(tenant string, columns []column) []source.Reference {
+func references(tenant string, columns columns) []source.Reference {
 	refs := source.References{Source: name, Tenant: tenant}
-	kinds := []string{source.KindAccountUUID, kindAccount, kindGroup, kindUser, source.KindEmail, source.KindDomain}
-	for _, kind := range kinds {
+	for _, kind := range [...]string{source.KindAccountUUID, kindAccount, kindGroup, kindUser, source.KindEmail, source.KindDomain} {
 		for _, c := range columns {
-			id := text(c.value)
-			if id == "" || !c.pointsAt(kind) {
-				continue
+			if c.pointsAt(kind) {
+				refs.Add(kind, c.value.Literal()) // which also holds an address, a domain and a UUID to its form
 			}
-			if kind == source.KindDomain {
-				id = domain(id)
-			}
-			refs.Add(kind, id) // which also holds an e-mail address and a UUID to its form
 		}
 	}
 	return refs.List()
@@ -133,8 +118,7 @@ func references(tenant string, columns []column) []source.Reference {
 func (c column) pointsAt(kind string) bool {
 	switch kind {
 	case source.KindAccountUUID:
-		lower := strings.ToLower(c.name)
-		return strings.Contains(lower, "account") || strings.Contains(lower, "uuid") || strings.Contains(lower, "external")
+		return strings.Contains(c.lower, "account") || strings.Contains(c.lower, "uuid") || strings.Contains(c.lower, "external")
 	case kindAccount:
 		return c.field == "id" && accountView(c.view) ||
 			strings.HasSuffix(c.field, "_id") && accountView(strings.TrimSuffix(c.field, "_id"))
@@ -148,13 +132,4 @@ func (c column) pointsAt(kind string) bool {
 		return c.field == "domain" || strings.HasSuffix(c.field, "_domain") || c.field == "website"
 	}
 	return false
-}
-
-// domain is the host of a web address or a bare domain, or "".
-func domain(address string) string {
-	name := strings.TrimPrefix(strings.Trim(host(address), "."), "www.")
-	if !strings.Contains(name, ".") || strings.ContainsAny(name, " @") {
-		return ""
-	}
-	return name
 }

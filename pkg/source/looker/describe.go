@@ -1,141 +1,121 @@
 package looker
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"time"
 
-	"github.com/go-json-experiment/json/jsontext"
-	"github.com/tidwall/gjson"
-
 	"github.com/throughline-dev/throughline/pkg/fault"
+	"github.com/throughline-dev/throughline/pkg/rawjson"
 	"github.com/throughline-dev/throughline/pkg/source"
 )
 
-// advice is what the owner of a schedule can do about a delivery without rows.
-const advice = `schedule a Look or an Explore (not a dashboard) and choose "JSON — Simple" as its format`
+// errNoRows holds what the owner of a schedule can do about a delivery without
+// rows.
+var errNoRows = errors.New(`no rows that can be read: schedule a Look or an Explore (not a dashboard) and choose "JSON — Simple" as its format`)
 
 // Describe reads a row's record or a bare row of System Activity; see the package
 // comment.
 func (looker) Describe(r source.Record) (source.Event, error) {
-	doc := gjson.ParseBytes(r.Value)
-	if !doc.IsObject() {
-		return source.Event{}, malformed("the record is not a JSON object")
-	}
-	top := doc.Map() // a record's top level is small: an envelope, or one row
-	row, wrapped := top["row"]
-	plan, planned := top["scheduled_plan"]
-	switch _, attached := top["attachment"]; {
-	case wrapped && planned:
-		return describeWrapped(plan, row, top["received_on"], r)
-	case attached || planned:
-		if found, err := rows([]byte(top["attachment"].Raw), []byte(top["data"].Raw)); err == nil && found != nil {
-			return source.Event{}, malformed("this is a whole delivery: post it to the receiver, which makes a record of each row")
+	top := r.Object
+	plan, row, attachment := top.Get("scheduled_plan"), top.Get("row"), top.Get("attachment")
+	switch {
+	case plan.Exists() && row.Exists():
+		tenant := cmp.Or(planHost(plan), host(r.Tenant))
+		return describeRow(plan, row, tenant, receipt(top.Get("received_on"), r.ReceivedAt))
+	case plan.Exists() || attachment.Exists():
+		if found, err := rows(top); err == nil && found.Exists() {
+			return source.Event{}, source.Malformed("this is a whole delivery: post it to the receiver, which makes a record of each row")
 		}
-		return source.Event{}, fault.Permanent(fault.Unsupported, fmt.Errorf(
-			"this delivery (type %.20q, extension %.20q) has no rows that can be read: %s",
-			top["type"].String(), top["attachment"].Get("extension").String(), advice))
+		return source.Event{}, fault.Permanent(fault.Unsupported, fmt.Errorf("this delivery (type %.20q, extension %.20q) has %w",
+			top.Get("type").Text(), attachment.Get("extension").Text(), errNoRows))
 	}
-	if event, ok, err := describeActivity(columnsOf(doc), host(r.Tenant), r.ReceivedAt); ok {
+	if event, ok, err := describeActivity(columnsOf(top), host(r.Tenant), r.ReceivedAt); ok {
 		return event, err
 	}
-	return source.Event{}, malformed("this is neither a row of a scheduled plan nor one of System Activity (history.id, event.id)")
+	return source.Event{}, source.Malformed("this is neither a row of a scheduled plan nor one of System Activity (history.id, event.id)")
 }
 
-// describeWrapped describes a record that Split made.
-func describeWrapped(plan, row, receivedOn gjson.Result, r source.Record) (source.Event, error) {
-	if !row.IsObject() {
-		return source.Event{}, malformed("the row is not a JSON object but " + row.Type.String())
+// describeRow describes a record that Split made.
+func describeRow(plan, row rawjson.Value, tenant string, received time.Time) (source.Event, error) {
+	if row.Kind() != rawjson.Object {
+		return source.Event{}, source.Malformed("the row is not a JSON object but a %s", row.Kind())
 	}
 	columns := columnsOf(row)
 	if len(columns) == 0 {
-		return source.Event{}, malformed("the row has no columns")
+		return source.Event{}, source.Malformed("the row has no columns")
 	}
-	tenant := planTenant([]byte(plan.Raw))
-	if tenant == "" {
-		tenant = host(r.Tenant)
-	}
-	received := receipt(receivedOn.String(), r.ReceivedAt)
-	if plan.Get("query.model").Str == "system__activity" {
+	query := plan.Get("query")
+	if query.Get("model").Is("system__activity") {
 		if event, ok, err := describeActivity(columns, tenant, received); ok {
 			return event, err
 		}
 	}
-	sum, err := rowSum(row.Raw)
-	if err != nil {
-		return source.Event{}, err
+	// One report is told from another by its scheduled plan, which Looker numbers
+	// or names, else (a delivery that somebody sent once) by its query.
+	report, number := "plan", plan.Get("scheduled_plan_id").Literal()
+	if number == "" {
+		report, number = "query", plan.Get("query_id").Literal()
 	}
-	id := planID(plan) + "|" + plan.Get("query.view").String() + "|" + sum
+	sum := sha256.Sum256(rawjson.Canonical(row))
+	id := []string{report, number, query.Get("view").Text(), hex.EncodeToString(sum[:16])}
 	at, dated := latest(columns, received)
 	if !dated {
 		at = received
-		id += "|" + received.UTC().Format(time.DateOnly)
+		id = append(id, received.UTC().Format(time.DateOnly))
 	}
 	return source.Event{
-		ID: scoped(tenant, id), Type: typeReported, OccurredAt: at, Tenant: tenant,
-		References: references(tenant, columns), Subject: plan.Get("title").String(),
+		ID: source.ID(tenant, id...), Type: typeReported, OccurredAt: at, Tenant: tenant,
+		References: references(tenant, columns), Subject: plan.Get("title").Text(),
 	}, nil
+}
+
+// planHost is the instance that a scheduled plan says it is of, or "".
+func planHost(plan rawjson.Value) string {
+	domain, _ := source.Domain(plan.Get("url").Text())
+	return domain
+}
+
+// host gives the one form of the instance that is set, so that
+// https://Acme.looker.com:19999/ and acme.looker.com are one. What is no domain
+// stays as it is.
+func host(tenant string) string {
+	if domain, ok := source.Domain(tenant); ok {
+		return domain
+	}
+	return tenant
 }
 
 // receipt is when a record's delivery was received: the record's own time while
 // it agrees with the day in the value, else the start of that day, as when the
 // value is published again a year later.
-func receipt(day string, receivedAt time.Time) time.Time {
-	start, err := time.Parse(time.DateOnly, day)
-	if err != nil || receivedAt.UTC().Format(time.DateOnly) == day {
+func receipt(day rawjson.Value, receivedAt time.Time) time.Time {
+	start, err := time.Parse(time.DateOnly, day.Text())
+	if err != nil || start.Equal(receivedAt.UTC().Truncate(24*time.Hour)) {
 		return receivedAt
 	}
 	return start
 }
 
-// planID tells one report from another: the scheduled plan, which Looker numbers
-// or names, else (a delivery that somebody sent once) the query.
-func planID(plan gjson.Result) string {
-	for _, field := range []string{"scheduled_plan_id", "query_id"} {
-		if id := text(plan.Get(field)); id != "" {
-			if field == "query_id" {
-				return "query " + id
-			}
-			return id
-		}
-	}
-	return "-"
-}
-
-// rowSum is a digest of what a row says, whatever the order of its columns, its
-// white space and its escapes. Numbers count as they are written, so that large
-// ids stay apart.
-func rowSum(raw string) (string, error) {
-	row := jsontext.Value(raw)
-	if err := row.Canonicalize(jsontext.CanonicalizeRawInts(false), jsontext.CanonicalizeRawFloats(false)); err != nil {
-		return "", fault.Permanent(fault.Malformed, fmt.Errorf("reading the row: %w", err))
-	}
-	sum := sha256.Sum256(row)
-	return hex.EncodeToString(sum[:16]), nil
-}
-
 // describeActivity describes a row of System Activity; ok is false when the row
 // is none.
-func describeActivity(columns []column, tenant string, receivedAt time.Time) (event source.Event, ok bool, err error) {
-	for _, kind := range []string{"history", "event"} {
-		id := textOf(columns, kind+".id")
+func describeActivity(columns columns, tenant string, received time.Time) (event source.Event, ok bool, err error) {
+	for _, kind := range [...]string{"history", "event"} {
+		id := columns.get(kind + ".id").Literal()
 		if id == "" {
 			continue
 		}
 		event := source.Event{
-			ID: scoped(tenant, kind+":"+id), Type: typeQuery, Tenant: tenant, References: references(tenant, columns),
+			ID: source.ID(tenant, kind, id), Type: typeQuery, Tenant: tenant, References: references(tenant, columns),
+			Subject: cmp.Or(columns.get("dashboard.title").Text(), columns.get("look.title").Text()),
 		}
 		if kind == "event" {
-			event.Type = activityType(textOf(columns, "event.name"))
+			event.Type = activityType(columns.get("event.name").Text())
 		}
-		for _, title := range []string{"dashboard.title", "look.title"} {
-			if event.Subject == "" {
-				event.Subject = textOf(columns, title)
-			}
-		}
-		event.OccurredAt, err = activityTime(columns, kind, receivedAt)
+		event.OccurredAt, err = activityTime(columns, kind, received)
 		return event, true, err
 	}
 	return source.Event{}, false, nil
@@ -143,9 +123,9 @@ func describeActivity(columns []column, tenant string, receivedAt time.Time) (ev
 
 // activityTime is when a row of System Activity was made; zoneless times are UTC,
 // which is what a poller asks for (query_timezone).
-func activityTime(columns []column, kind string, receivedAt time.Time) (time.Time, error) {
-	for _, field := range []string{".created_raw", ".created_time"} {
-		if t := textOf(columns, kind+field); t != "" {
+func activityTime(columns columns, kind string, received time.Time) (time.Time, error) {
+	for _, field := range [...]string{".created_raw", ".created_time"} {
+		if t := columns.get(kind + field).Literal(); t != "" {
 			at, err := source.ParseTime(t)
 			if err != nil {
 				return time.Time{}, fmt.Errorf("reading %s: %w", kind+field, err)
@@ -153,18 +133,8 @@ func activityTime(columns []column, kind string, receivedAt time.Time) (time.Tim
 			return at, nil
 		}
 	}
-	if at, ok := latest(columns, receivedAt); ok {
+	if at, ok := latest(columns, received); ok {
 		return at, nil
 	}
-	return receivedAt, nil
+	return received, nil
 }
-
-// scoped puts the instance before an id that is unique within it only.
-func scoped(tenant, id string) string {
-	if tenant == "" {
-		return id
-	}
-	return tenant + ":" + id
-}
-
-func malformed(why string) error { return fault.Permanent(fault.Malformed, errors.New(why)) }

@@ -23,7 +23,9 @@
 // type, plan and row are the exact bytes of the delivery; received_on is the UTC
 // day of its receipt, so that a record stands for the same event when it is
 // published again later. A row that is no object is a record that Describe
-// refuses; its neighbours are not touched.
+// refuses; its neighbours are not touched. Since each record repeats the plan, the
+// plan and all records of a delivery together are bounded (maxFrameBytes,
+// maxRecordsBytes); beyond it the delivery is refused as oversized.
 //
 // A delivery that has no rows we can read (a dashboard's zip, csv, xlsx, "JSON —
 // Detailed", anything in base64) is not lost: it is one record, which Describe
@@ -37,26 +39,29 @@
 //
 // # Identity
 //
-//   - A row: <instance>:<plan>|<view>|<row>, where row is the first half of the
-//     SHA-256 of the row's canonical JSON, names sorted, since the order of columns
-//     depends on the way that it came. A row without a time of its own has the day
-//     of its receipt as well: the same numbers tomorrow are another report, the same
-//     delivery twice a day is not. Equal rows of one report are one event.
+//   - A row: <instance>:plan:<plan>:<view>:<row>, or query:<query> in place of a
+//     plan that has no id, where row is the first half of the SHA-256 of the row's
+//     canonical JSON (rawjson.Canonical: neither the order of columns nor 72.0 for
+//     72 makes another). A row without a time of its own has the day of its receipt
+//     as well: the same numbers tomorrow are another report, the same delivery
+//     twice a day is not. Equal rows of one report are one event. A colon in a part
+//     is %3A (source.ID).
 //   - System Activity: <instance>:history:<history.id>, <instance>:event:<event.id>,
 //     the same when a schedule sent it.
 //
-// The instance is the host of scheduled_plan.url, else Record.Tenant, cut to the
-// host in the same way, else X-Looker-Instance, which is opaque. Bare rows do not
-// name it: whoever publishes them sets tl-tenant to the host.
+// The instance is the domain of scheduled_plan.url, else the tenant that is set
+// for the source (THROUGHLINE_LOOKER_TENANT), cut to its domain in the same way.
+// No header of a delivery has a part in it, X-Looker-Instance neither, as the same
+// row may come as a record without.
 //
 // # Time
 //
 // A row happened at the latest of its date and time columns, whatever their names:
 // texts such as 2025-10-09, 2025-10-09 08, 2025-10-09 08:53 or RFC 3339; zoneless
 // means UTC. Not counted are columns of a customer (accounts.created_date: when it
-// signed up, not when it was active) and times more than two days after the
-// receipt (a renewal). A column named occurred_at decides alone. Without any:
-// the receipt.
+// signed up, not when it was active) and days after the receipt's in UTC (a
+// renewal); a time later on that day counts as the receipt. A column named
+// occurred_at decides alone. Without any: the receipt.
 //
 // # References
 //

@@ -19,29 +19,36 @@ const (
 // looker has no state: all that it knows is in its methods.
 type looker struct{}
 
+var _ source.Signer = looker{}
+
 // New gives the source.
-func New() source.Source { return looker{} }
+func New() source.Webhook { return looker{} }
 
 // Name gives "looker".
 func (looker) Name() string { return name }
 
-// maxBody keeps a receiver below 100 MB: Split holds the rows' text a second time.
+// maxBody keeps a receiver below 100 MB: Split holds the rows' text a second
+// time, and its index.
 const maxBody = 8 << 20
 
 // Profile says that reports are far larger than other vendors' events.
 func (looker) Profile() source.Profile {
 	return source.Profile{
-		Title:        "Looker",
-		Limits:       source.Limits{BodyBytes: maxBody, Events: 50_000},
-		Kinds:        []source.Kind{{Name: kindAccount}, {Name: kindGroup}, {Name: kindUser}},
-		Types:        eventTypes(),
+		Title:  "Looker",
+		Limits: source.Limits{BodyBytes: maxBody, Events: 50_000},
+		Kinds:  []source.Kind{{Name: kindAccount}, {Name: kindGroup}, {Name: kindUser}},
+		Types:  eventTypes(),
+		// A row that has a time of its own is one on whatever day it was received;
+		// the others have received_on in their identity, so that it is equal.
+		Volatile:     []string{"/received_on", "/scheduled_plan/download_url"},
+		Transcodes:   true,
 		NeverRetries: true,
 	}
 }
 
 // Reply wraps the usual answer in what Looker reads: success, and for a failure
 // the message that it shows to the schedule's owner.
-func (looker) Reply(outcome error) source.Response {
+func (looker) Reply(_ *source.Delivery, outcome error) source.Response {
 	if outcome == nil {
 		return source.Response{Status: http.StatusOK, Body: []byte(`{"looker":{"success":true}}`)}
 	}

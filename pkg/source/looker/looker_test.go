@@ -21,22 +21,30 @@ import (
 
 func TestContract(t *testing.T) {
 	t.Parallel()
-	sourcetest.Run(t, looker.New(), sourcetest.Config{Secret: "looker-webhook-token", BareToken: true, OwnBytes: true})
+	sourcetest.Run(t, looker.New(), sourcetest.Config{Secret: "looker-webhook-token", BareToken: true, Largest: largest()})
+}
+
+// largest is as many rows as there may be, in text, which Split holds again.
+func largest() []byte {
+	row := `{\"accounts.uuid\":\"7f1c1d0e-55b1-4a0e-9d4f-1f3b5a5f0a01\",\"events.count\":1204,\"a\":[` + strings.Repeat("1,", 30) + `1]},`
+	return []byte(`{"type":"query","scheduled_plan":` + plan + `,"attachment":{"extension":"json","data":"[` + strings.Repeat(row, 49_999) + `{}]"}}`)
 }
 
 func FuzzLooker(f *testing.F) { sourcetest.Fuzz(f, looker.New()) }
+
+func BenchmarkLooker(b *testing.B) { sourcetest.Bench(b, looker.New()) }
 
 var received = time.Date(2025, 10, 9, 8, 54, 20, 0, time.UTC)
 
 const plan = `{"scheduled_plan_id":"86213","title":"Account usage","url":"https://acme.looker.com/looks/42","query":{"model":"usage","view":"accounts"}}`
 
-func split(body string, header http.Header, at time.Time) (records []source.Record, err error) {
-	d := &source.Delivery{Header: header, Body: []byte(body), ReceivedAt: at}
+func split(body string, at time.Time) (records []source.Record, err error) {
+	d := &source.Delivery{Header: http.Header{"X-Looker-Instance": {"instance-id"}}, Body: []byte(body), ReceivedAt: at}
 	for r, err := range looker.New().Split(d) {
 		if err != nil {
 			return records, err
 		}
-		records = append(records, r)
+		records = append(records, source.Record{Value: r.Value, Tenant: r.Tenant, ReceivedAt: at})
 	}
 	return records, nil
 }
@@ -44,25 +52,25 @@ func split(body string, header http.Header, at time.Time) (records []source.Reco
 // one describes the only row of a delivery of these rows under plan.
 func one(t *testing.T, row string, at time.Time) source.Event {
 	t.Helper()
-	records, err := split(`{"type":"query","scheduled_plan":`+plan+`,"attachment":{"extension":"json","data":[`+row+`]}}`, nil, at)
+	records, err := split(`{"type":"query","scheduled_plan":`+plan+`,"attachment":{"extension":"json","data":[`+row+`]}}`, at)
 	require.NoError(t, err)
 	require.Len(t, records, 1)
 	require.NoError(t, source.CheckJSON(records[0].Value))
-	event, err := looker.New().Describe(records[0])
+	event, err := sourcetest.Describe(looker.New(), records[0])
 	require.NoError(t, err)
 	return event
 }
 
 func TestActionToken(t *testing.T) {
 	t.Parallel()
-	ring, err := source.NewKeyring("the-token")
+	keys, err := looker.New().Open([]string{"the-token"})
 	require.NoError(t, err)
 	for header, ok := range map[string]bool{
 		`Token token="the-token"`: true, `token token="the-token"`: true, `Token token="the-token" `: true,
 		`Token token="the-token", x`: false, `Token token=the-token`: false, `Token token="`: false,
 		`Token token=""`: false, `Bearer the-token`: false, ``: false, `Token token="the-token`: false,
 	} {
-		_, err := looker.New().Verify(&source.Delivery{Header: http.Header{"Authorization": {header}}}, ring, received)
+		_, err := keys.Verify(&source.Delivery{Header: http.Header{"Authorization": {header}}}, received)
 		require.Equal(t, ok, err == nil, header)
 		if !ok {
 			require.Equal(t, fault.Unauthenticated, fault.ReasonOf(err), header)
@@ -75,13 +83,13 @@ func TestActionToken(t *testing.T) {
 func TestRowIdentity(t *testing.T) {
 	t.Parallel()
 	first := one(t, `{"accounts.name":"Bølt","events.count":1204}`, received)
-	require.Regexp(t, `^acme\.looker\.com:86213\|accounts\|[0-9a-f]{32}\|2025-10-09$`, first.ID)
+	require.Regexp(t, `^acme\.looker\.com:plan:86213:accounts:[0-9a-f]{32}:2025-10-09$`, first.ID)
 	require.Equal(t, "usage.reported", first.Type)
 	require.Equal(t, received, first.OccurredAt)
 	require.Equal(t, "Account usage", first.Subject)
 
 	for _, row := range []string{
-		`{"events.count":1204,"accounts.name":"Bølt"}`, "{ \"accounts.name\" : \"B\\u00f8lt\",\n\"events.count\":1204}",
+		`{"events.count":1204,"accounts.name":"Bølt"}`, `{"events.count":1204.0,"accounts.name":"Bølt"}`, `{"events.count":1.204e3,"accounts.name":"Bølt"}`, "{ \"accounts.name\" : \"B\\u00f8lt\",\n\"events.count\":1204}",
 	} {
 		require.Equal(t, first.ID, one(t, row, received.Add(time.Hour)).ID, row)
 	}
@@ -102,11 +110,11 @@ func TestRowIdentity(t *testing.T) {
 // A record that is published again a year later is the report of its own day.
 func TestRecordKeepsItsDay(t *testing.T) {
 	t.Parallel()
-	records, err := split(`{"scheduled_plan":`+plan+`,"attachment":{"data":[{"n":1}]}}`, nil, received)
+	records, err := split(`{"scheduled_plan":`+plan+`,"attachment":{"data":[{"n":1}]}}`, received)
 	require.NoError(t, err)
-	first, err := looker.New().Describe(records[0])
+	first, err := sourcetest.Describe(looker.New(), records[0])
 	require.NoError(t, err)
-	again, err := looker.New().Describe(source.Record{Value: records[0].Value, ReceivedAt: received.Add(365 * 24 * time.Hour)})
+	again, err := sourcetest.Describe(looker.New(), source.Record{Value: records[0].Value, ReceivedAt: received.Add(365 * 24 * time.Hour)})
 	require.NoError(t, err)
 	require.Equal(t, first.ID, again.ID)
 	require.Equal(t, received.Truncate(24*time.Hour), again.OccurredAt)
@@ -122,6 +130,8 @@ func TestRowTime(t *testing.T) {
 		`{"when":"2025-10-08T11:12:13+02:00"}`:                                "2025-10-08T09:12:13Z",
 		`{"a.first_date":"2025-10-01","a.last_date":"2025-10-07"}`:            "2025-10-07T00:00:00Z",
 		`{"a.last_date":"2025-10-07","a.renewal_date":"2026-10-01"}`:          "2025-10-07T00:00:00Z",
+		`{"a.last_date":"2025-10-07","a.period_end_date":"2025-10-10"}`:       "2025-10-07T00:00:00Z",
+		`{"a.day_date":"2025-10-09","a.meeting_time":"2025-10-09 18:00:00"}`:  "2025-10-09T08:54:20Z",
 		`{"accounts.created_date":"2025-10-07","n":1}`:                        "2025-10-09T08:54:20Z",
 		`{"events.occurred_at":"2025-10-01","events.seen_date":"2025-10-07"}`: "2025-10-01T00:00:00Z",
 		`{"events.month":"2025-10","n":1760000000,"s":"1760000000"}`:          "2025-10-09T08:54:20Z",
@@ -133,7 +143,7 @@ func TestRowTime(t *testing.T) {
 func TestReferences(t *testing.T) {
 	t.Parallel()
 	event := one(t, `{"users.email":"Kim@acme.example","user.id":77,"accounts.website":"https://www.acme.example/x","events.company_id":"c-1",
-		"accounts.id":4711,"accounts.name":"acme","embed.external_group_id":"g-9","accounts.uuid":"7F1C1D0E-55b1-4a0e-9d4f-1f3b5a5f0a01",
+		"accounts.id":4711,"crm.billing_domain":"user@beta.example","accounts.name":"acme","embed.external_group_id":"g-9","accounts.uuid":"7F1C1D0E-55b1-4a0e-9d4f-1f3b5a5f0a01",
 		"events.id":5,"users.id":6,"accounts.domain":"www.","contact.owner_email":"none"}`, received)
 	var keys []string
 	for _, ref := range event.References {
@@ -143,7 +153,7 @@ func TestReferences(t *testing.T) {
 		"looker:account_uuid:7f1c1d0e-55b1-4a0e-9d4f-1f3b5a5f0a01",
 		"looker/acme.looker.com:account:4711", "looker/acme.looker.com:account:c-1",
 		"looker/acme.looker.com:group:g-9", "looker/acme.looker.com:user:77",
-		"looker:email:kim@acme.example", "looker:domain:acme.example",
+		"looker:email:kim@acme.example", "looker:domain:acme.example", "looker:domain:beta.example",
 	}, keys)
 }
 
@@ -152,14 +162,14 @@ func TestSystemActivityIsOneHoweverItCame(t *testing.T) {
 	t.Parallel()
 	body, err := os.ReadFile(filepath.Join("testdata", "system_activity_schedule.json"))
 	require.NoError(t, err)
-	records, err := split(string(body), nil, received)
+	records, err := split(string(body), received)
 	require.NoError(t, err)
-	sent, err := looker.New().Describe(records[0])
+	sent, err := sourcetest.Describe(looker.New(), records[0])
 	require.NoError(t, err)
 
 	row, err := os.ReadFile(filepath.Join("testdata", "records", "history_row.json"))
 	require.NoError(t, err)
-	polled, err := looker.New().Describe(source.Record{Value: row, Tenant: "https://Acme.looker.com:19999", ReceivedAt: received})
+	polled, err := sourcetest.Describe(looker.New(), source.Record{Value: row, Tenant: "https://Acme.looker.com:19999", ReceivedAt: received})
 	require.NoError(t, err)
 	require.Equal(t, "acme.looker.com:history:1000231", polled.ID)
 	require.Equal(t, polled.ID, sent.ID)
@@ -167,11 +177,39 @@ func TestSystemActivityIsOneHoweverItCame(t *testing.T) {
 	require.Equal(t, polled.OccurredAt, sent.OccurredAt)
 }
 
+// An instance without a domain is not the address of one look; the setting names it.
+func TestInstance(t *testing.T) {
+	t.Parallel()
+	for url, want := range map[string]string{
+		"https://Acme.looker.com:19999/looks/42": "acme.looker.com", "http://10.0.0.5:9999/looks/42": "set.looker.com", "/looks/42": "set.looker.com", "": "set.looker.com",
+	} {
+		value := fmt.Sprintf(`{"scheduled_plan":{"url":%q},"row":{"n":1}}`, url)
+		event, err := sourcetest.Describe(looker.New(), source.Record{Value: []byte(value), Tenant: "HTTPS://set.looker.com/", ReceivedAt: received})
+		require.NoError(t, err)
+		require.Equal(t, want, event.Tenant, url)
+	}
+}
+
+// Reports that differ in one part never share an identity.
+func TestDistinctReports(t *testing.T) {
+	t.Parallel()
+	seen := map[string]bool{}
+	for _, plan := range []string{
+		`{"scheduled_plan_id":7,"query":{"view":"1:2"}}`, `{"scheduled_plan_id":"7:1","query":{"view":"2"}}`, `{"scheduled_plan_id":"7%3A1","query":{"view":"2"}}`,
+		`{"query_id":7,"query":{"view":"1:2"}}`, `{"query_id":7}`, `{}`,
+	} {
+		event, err := sourcetest.Describe(looker.New(), source.Record{Value: []byte(`{"scheduled_plan":` + plan + `,"row":{"n":1}}`), ReceivedAt: received})
+		require.NoError(t, err)
+		require.False(t, seen[event.ID], event.ID)
+		seen[event.ID] = true
+	}
+}
+
 func TestSplitKeepsRowAndPlanExact(t *testing.T) {
 	t.Parallel()
 	const oddPlan = `{ "scheduled_plan_id" : 7.0, "url":"https://a.example" }`
 	const row = `{ "n" : 1.50 }`
-	records, err := split(`{"scheduled_plan": `+oddPlan+` ,"attachment":{"data":[ `+row+` ]},"type": "query"}`, nil, received)
+	records, err := split(`{"scheduled_plan": `+oddPlan+` ,"attachment":{"data":[ `+row+` ]},"type": "query"}`, received)
 	require.NoError(t, err)
 	require.Len(t, records, 1)
 	require.Equal(t, `{"type":"query","scheduled_plan":`+oddPlan+`,"received_on":"2025-10-09","row":`+row+`}`, string(records[0].Value))
@@ -184,19 +222,19 @@ func TestSplitForms(t *testing.T) {
 		records int
 		tenant  string
 	}{
-		"data beside no attachment":   {`{"type":"query","data":[{"n":1},{"n":2}],"attachment":null}`, 2, "instance-id"},
-		"text without words of its":   {`{"attachment":{"data":"[{\"n\":1}]"}}`, 1, "instance-id"},
+		"data beside no attachment":   {`{"type":"query","data":[{"n":1},{"n":2}],"attachment":null}`, 2, ""},
+		"text without words of its":   {`{"attachment":{"data":"[{\"n\":1}]"}}`, 1, ""},
 		"no rows":                     {`{"scheduled_plan":` + plan + `,"attachment":{"data":[]}}`, 0, ""},
 		"the plan's host wins":        {`{"scheduled_plan":` + plan + `,"attachment":{"data":[{"n":1}]}}`, 1, "acme.looker.com"},
 		"detailed JSON is one record": {`{"scheduled_plan":` + plan + `,"attachment":{"extension":"json","data":"{\"fields\":{},\"data\":[]}"}}`, 1, "acme.looker.com"},
-		"base64 is one record":        {`{"attachment":{"mimetype":"application/json;base64","extension":"json","data":"W10="}}`, 1, "instance-id"},
-		"csv is not read as rows":     {`{"attachment":{"extension":"csv","data":"[1,2]"}}`, 1, "instance-id"},
-		"a cell is one record":        {`{"type":"cell","scheduled_plan":null,"data":{"value":"x"}}`, 1, "instance-id"},
+		"base64 is one record":        {`{"attachment":{"mimetype":"application/json;base64","extension":"json","data":"W10="}}`, 1, ""},
+		"csv is not read as rows":     {`{"attachment":{"extension":"csv","data":"[1,2]"}}`, 1, ""},
+		"a cell is one record":        {`{"type":"cell","scheduled_plan":null,"data":{"value":"x"}}`, 1, ""},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			records, err := split(tt.body, http.Header{"X-Looker-Instance": {"instance-id"}}, received)
+			records, err := split(tt.body, received)
 			require.NoError(t, err)
 			require.Len(t, records, tt.records)
 			for _, r := range records {
@@ -217,15 +255,17 @@ func TestSplitRefuses(t *testing.T) {
 		"rows cut off":       {`{"attachment":{"extension":"json","data":"[{\"n\":1},{\"n\""}}`, fault.Malformed, "attachment.data"},
 		"rows too deep":      {`{"attachment":{"data":"[` + strings.Repeat("[", 200) + strings.Repeat("]", 200) + `]"}}`, fault.Malformed, "deep"},
 		"a large csv":        {`{"attachment":{"extension":"csv","data":"` + large + `"}}`, fault.Oversized, "JSON — Simple"},
+		"an amplifier":       {`{"scheduled_plan":"` + large[:60<<10] + `","attachment":{"data":"[` + strings.Repeat("{},", 1_999) + `{}]"}}`, fault.Oversized, "fewer rows"},
+		"a large type":       {`{"type":"` + large + `","attachment":{"data":[{}]}}`, fault.Oversized, "65536"},
 		"a large plan":       {`{"scheduled_plan":"` + large + `","attachment":{"data":[{}]}}`, fault.Oversized, "scheduled_plan"},
 		"a text":             {`"rows"`, fault.Malformed, "neither"},
-		"an unclosed object": {`{"attachment":{"data":[{}]}`, fault.Malformed, "reading"},
+		"an unclosed object": {`{"attachment":{"data":[{}]}`, fault.Malformed, "not valid JSON"},
 		"too many rows":      {`{"attachment":{"data":[` + strings.Repeat("{},", 50_000) + `{}]}}`, fault.Oversized, "50000"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, err := split(tt.body, nil, received)
+			_, err := split(tt.body, received)
 			require.ErrorContains(t, err, tt.says)
 			require.True(t, fault.IsPermanent(err))
 			require.Equal(t, tt.reason, fault.ReasonOf(err))
@@ -240,7 +280,7 @@ func TestDescribeRefuses(t *testing.T) {
 		reason fault.Reason
 		says   string
 	}{
-		"a row that is a number":   {`{"scheduled_plan":{},"row":5}`, fault.Malformed, "not a JSON object but Number"},
+		"a row that is a number":   {`{"scheduled_plan":{},"row":5}`, fault.Malformed, "not a JSON object but a number"},
 		"a row without columns":    {`{"scheduled_plan":{},"row":{}}`, fault.Malformed, "no columns"},
 		"a row without its plan":   {`{"accounts.id":1}`, fault.Malformed, "neither"},
 		"a dashboard":              {`{"type":"dashboard","attachment":{"extension":"zip"}}`, fault.Unsupported, "JSON — Simple"},
@@ -250,7 +290,7 @@ func TestDescribeRefuses(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, err := looker.New().Describe(source.Record{Value: []byte(tt.value), ReceivedAt: received})
+			_, err := sourcetest.Describe(looker.New(), source.Record{Value: []byte(tt.value), ReceivedAt: received})
 			require.ErrorContains(t, err, tt.says)
 			require.Equal(t, tt.reason, fault.ReasonOf(err))
 		})
@@ -259,11 +299,11 @@ func TestDescribeRefuses(t *testing.T) {
 
 func TestReply(t *testing.T) {
 	t.Parallel()
-	require.JSONEq(t, `{"looker":{"success":true}}`, string(looker.New().Reply(nil).Body))
-	refused := looker.New().Reply(fault.Permanent(fault.Malformed, fmt.Errorf("no rows")))
+	require.JSONEq(t, `{"looker":{"success":true}}`, string(looker.New().Reply(nil, nil).Body))
+	refused := looker.New().Reply(nil, fault.Permanent(fault.Malformed, fmt.Errorf("no rows")))
 	require.Equal(t, http.StatusBadRequest, refused.Status)
 	require.JSONEq(t, `{"looker":{"success":false,"message":"no rows","error":"malformed"}}`, string(refused.Body))
-	again := looker.New().Reply(fault.Transient(fault.Unavailable, fmt.Errorf("broker 10.0.0.7")))
+	again := looker.New().Reply(nil, fault.Transient(fault.Unavailable, fmt.Errorf("broker 10.0.0.7")))
 	require.Equal(t, http.StatusServiceUnavailable, again.Status)
 	require.NotContains(t, string(again.Body), "10.0.0.7")
 }

@@ -7,26 +7,37 @@ import (
 	"github.com/throughline-dev/throughline/pkg/source"
 )
 
-// The headers of a delivery. Source: looker-open-source/actions,
-// src/hub/action_request.ts and docs/action_api.md.
-const (
-	tokenHeader    = "X-Looker-Webhook-Token"
-	instanceHeader = "X-Looker-Instance"
-)
+// tokenHeader is the header of a scheduled delivery. Source:
+// looker-open-source/actions, src/hub/action_request.ts and docs/action_api.md.
+const tokenHeader = "X-Looker-Webhook-Token"
+
+// Open implements source.Webhook: it refuses what no header can carry.
+func (looker) Open(secrets []string) (source.Verifier, error) {
+	keys, err := source.NewTokenKeyring(secrets...)
+	if err != nil {
+		return nil, err
+	}
+	return verifier{keys}, nil
+}
+
+type verifier struct{ keys source.Keyring }
 
 // Verify compares the token. Looker signs nothing, so neither the body nor the
 // time is covered: only identity stops a replay.
-func (looker) Verify(d *source.Delivery, keys source.Keyring, _ time.Time) (int, error) {
+func (v verifier) Verify(d *source.Delivery, _ time.Time) (int, error) {
 	if _, ok := d.Header[tokenHeader]; ok {
-		return source.VerifyToken(keys, d.Header.Get(tokenHeader), "the "+tokenHeader+" header")
+		return v.keys.MatchToken(d.Header.Get(tokenHeader), "the "+tokenHeader+" header")
 	}
-	return source.VerifyToken(keys, actionToken(d.Header.Get("Authorization")),
+	return v.keys.MatchToken(actionToken(d.Header.Get("Authorization")),
 		`the token (X-Looker-Webhook-Token, or Authorization: Token token="…")`)
 }
 
 // Sign sets the token header of a scheduled delivery.
-func (looker) Sign(d *source.Delivery, secret string, _ time.Time) {
+func (looker) Sign(d *source.Delivery, secret string, _ time.Time) error {
+	d.SetUsual("Content-Type", "application/json")
+	d.SetUsual("User-Agent", "LookerOutgoingWebhook/7.3.0") // as that repository's tests have it
 	d.Header.Set(tokenHeader, secret)
+	return nil
 }
 
 // actionToken is the token of an action's Authorization header, or "".

@@ -13,7 +13,8 @@
 //   - Identity: Marketo gives a call no id. It is
 //     call:<lead>:<campaign>:<system date as it came>, and, where the template
 //     has them, the trigger's name and a digest of its asset and link: a mail
-//     scanner that follows two links in one second makes two events.
+//     scanner that follows two links in one second makes two events. A colon in a
+//     part is %3A (source.ID).
 //   - Time: {{system.dateTime}} is in the instance's zone but does not say it.
 //     {{system.time}} does ("04:34 PM (GMT -0700)"), so the template takes both.
 //     Without it occurred_at is the receipt: Marketo calls while the flow runs,
@@ -21,20 +22,17 @@
 //
 // An activity is ONE element of the result of activities.json, leadchanges.json
 // or deletedleads.json, or one line of a bulk export as a JSON object, published
-// by a poller, a backfill job or a third party. A whole page can be posted to the
-// receiver, which splits it; as a raw record a page is refused, because a record
-// is one event.
+// by a poller, a backfill job or a third party. A whole page of the API may be
+// posted to the receiver or published as one raw record: List takes it apart.
 //
 //   - Identity: marketoGUID, else id. Never the attributes: a bulk export writes
 //     them as text of a JSON object, the REST API as an array.
 //   - Time: activityDate, with Z or +0000.
 //
 // Both identities are unique within one Marketo instance only, so the tenant (the
-// instance's munchkin id) stands before them when it is known: munchkinId in the
-// body, else Record.Tenant, which comes from the header X-Throughline-Tenant of a
-// delivery or tl-tenant of a record. The same activity published once with and
-// once without a tenant is therefore two events: a third party that publishes
-// into raw.marketo sets tl-tenant, or the normalizer is told the one instance.
+// instance's munchkin id) stands before them: munchkinId in the body, else the
+// tenant that is set for the source (THROUGHLINE_MARKETO_TENANT). No header of a
+// delivery has a part in it, as the same activity may come as a record without.
 //
 // Not handled: a merge (activity 32) does not move the losing leads' links;
 // custom activities (100000 and up) are activity.<number>, as names would need

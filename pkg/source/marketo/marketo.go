@@ -13,14 +13,19 @@ const (
 // marketo has no state: all that it knows is in its methods.
 type marketo struct{}
 
+var (
+	_ source.Signer = marketo{}
+	_ source.Lister = marketo{}
+)
+
 // New gives the source.
-func New() source.Source { return marketo{} }
+func New() source.Webhook { return marketo{} }
 
 // Name gives "marketo".
 func (marketo) Name() string { return name }
 
-// Profile bounds a delivery: a page of the activities API has at most 300 elements; the limits
-// leave room for whoever joins a few.
+// Profile bounds a delivery: a page of the activities API has at most 300
+// elements; the limits leave room for whoever joins a few.
 func (marketo) Profile() source.Profile {
 	return source.Profile{
 		Title:        "Marketo",
@@ -33,4 +38,6 @@ func (marketo) Profile() source.Profile {
 
 // Reply is the usual one: its body is never empty, which Marketo would count as
 // error 1001.
-func (marketo) Reply(outcome error) source.Response { return source.DefaultReply(outcome) }
+func (marketo) Reply(_ *source.Delivery, outcome error) source.Response {
+	return source.DefaultReply(outcome)
+}

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/throughline-dev/throughline/pkg/fault"
+	"github.com/throughline-dev/throughline/pkg/rawjson"
 	"github.com/throughline-dev/throughline/pkg/source"
 	"github.com/throughline-dev/throughline/pkg/source/marketo"
 	"github.com/throughline-dev/throughline/pkg/source/sourcetest"
@@ -19,12 +20,10 @@ import (
 func TestContract(t *testing.T) {
 	t.Parallel()
 	sourcetest.Run(t, marketo.New(), sourcetest.Config{
-		Secret:        "marketo-flow-step-secret",
-		Header:        http.Header{marketo.TenantHeader: {"123-ABC-456"}},
-		BareToken:     true,
-		OutsideTenant: true,
-		TypeField:     "activityTypeId",
-		UnknownType:   "100042",
+		Secret:      "marketo-flow-step-secret",
+		BareToken:   true,
+		TypeField:   "/activityTypeId",
+		UnknownType: "100042",
 		Wrap: func(elements [][]byte) []byte {
 			page := append([]byte(`{"requestId":"24fd#1","success":true,"result":[`), bytes.Join(elements, []byte(","))...)
 			return append(page, "]}"...)
@@ -34,12 +33,14 @@ func TestContract(t *testing.T) {
 
 func FuzzMarketo(f *testing.F) { sourcetest.Fuzz(f, marketo.New()) }
 
+func BenchmarkMarketo(b *testing.B) { sourcetest.Bench(b, marketo.New()) }
+
 var received = time.Date(2025, 10, 9, 8, 53, 40, 0, time.UTC)
 
 func describe(t *testing.T, value, tenant string) (source.Event, error) {
 	t.Helper()
 	require.NoError(t, source.CheckJSON([]byte(value)))
-	return marketo.New().Describe(source.Record{Value: []byte(value), Tenant: tenant, ReceivedAt: received})
+	return sourcetest.Describe(marketo.New(), source.Record{Value: []byte(value), Tenant: tenant, ReceivedAt: received})
 }
 
 func TestCallTime(t *testing.T) {
@@ -63,11 +64,11 @@ func TestCallTime(t *testing.T) {
 func TestCallIdentityAndType(t *testing.T) {
 	t.Parallel()
 	const call = `"leadId":5414087,"campaignId":"8497","systemDate":"2025-10-09 03:53:19"`
-	const id = "call:5414087:8497:2025-10-09 03:53:19"
+	const id = "call:5414087:8497:2025-10-09 03%3A53%3A19"
 	tests := map[string]struct{ value, tenant, id, kind string }{
 		"bare":              {`{` + call + `}`, "", id, "webhook.called"},
 		"numbers are texts": {`{"leadId":"5414087","campaignId":8497,"systemDate":"2025-10-09 03:53:19"}`, "", id, "webhook.called"},
-		"record's tenant":   {`{` + call + `}`, " 123-ABC-456 ", "123-ABC-456:" + id, "webhook.called"},
+		"record's tenant":   {`{` + call + `}`, "123-ABC-456", "123-ABC-456:" + id, "webhook.called"},
 		"own tenant wins":   {`{` + call + `,"munchkinId":"999-XYZ-000"}`, "123-ABC-456", "999-XYZ-000:" + id, "webhook.called"},
 		"known trigger":     {`{` + call + `,"triggerName":"fills  out form"}`, "", id + ":fills.out.form", "form.filled"},
 		"unknown trigger":   {`{` + call + `,"triggerName":"Owner Changes"}`, "", id + ":owner.changes", "owner.changes"},
@@ -76,6 +77,8 @@ func TestCallIdentityAndType(t *testing.T) {
 			`{` + call + `,"triggerName":"Clicks Link in Email","triggerAsset":"Spring","triggerLink":"https://acme.example/a"}`, "",
 			id + ":clicks.link.in.email:df4411187775f0e9", "email.clicked",
 		},
+		"a link alone": {`{` + call + `,"triggerLink":"https://acme.example/a"}`, "", id + "::d429157174b6e90d", "webhook.called"},
+		"its colons":   {`{"leadId":"7:1","campaignId":2,"systemDate":"3"}`, "", "call:7%3A1:2:3", "webhook.called"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -116,7 +119,7 @@ func TestReferences(t *testing.T) {
 		"campaignId":8497,"company":"Acme Robotics","fields":[
 		{"name":"website","newValue":"https://www.Acme-Robotics.example:8443/about?x","oldValue":"old.example"},
 		{"name":"email","newValue":"Kim@acme-robotics.example","oldValue":"kim@old.example"},
-		{"name":"accountId","newValue":"77"},{"name":"domain","newValue":"not a domain"}],
+		{"name":"accountId","newValue":"77"},{"name":"domain","newValue":"not a domain"},{"name":"Company Domain","newValue":"user@beta.example"}],
 		"attributes":[{"name":"External Company Id","value":9001},{"name":"Webpage URL","value":"pricing.example"},7]}`, "123-ABC-456")
 	require.NoError(t, err)
 	var keys []string
@@ -125,7 +128,7 @@ func TestReferences(t *testing.T) {
 	}
 	require.Equal(t, []string{
 		"marketo/123-ABC-456:lead:775", "marketo/123-ABC-456:company:9001",
-		"marketo:email:kim@acme-robotics.example", "marketo:domain:acme-robotics.example",
+		"marketo:email:kim@acme-robotics.example", "marketo:domain:acme-robotics.example", "marketo:domain:beta.example",
 	}, keys)
 }
 
@@ -139,8 +142,7 @@ func TestDescribeRefuses(t *testing.T) {
 		`{"activityTypeId":10,"activityDate":"2025-10-09T08:53:19Z"}`: "neither marketoGUID nor id",
 		`{"marketoGUID":"1","activityDate":"2025-10-09T08:53:19Z"}`:   "no activityTypeId",
 		`{"marketoGUID":"1","activityTypeId":10}`:                     "reading activityDate",
-		`{"requestId":"a","success":true,"result":[{"id":1}]}`:        "publish each element",
-		`{"requestId":"a","success":true,"moreResult":true}`:          "publish each element",
+		`{"requestId":"a","success":true,"result":[{"id":1}]}`:        "neither an activity", // List takes it apart before
 		`{"success":false,"errors":[{"code":"606"}]}`:                 `code "606"`,
 	} {
 		_, err := describe(t, value, "")
@@ -158,7 +160,7 @@ func TestSplitPages(t *testing.T) {
 			if err != nil {
 				return records, err
 			}
-			records = append(records, r)
+			records = append(records, source.Record{Value: r.Value, Tenant: r.Tenant, ReceivedAt: received})
 		}
 		return records, nil
 	}
@@ -171,6 +173,10 @@ func TestSplitPages(t *testing.T) {
 	require.Len(t, records, 2)
 	require.Equal(t, `{"id": 1.0}`, string(records[0].Value))
 
+	records, err = split(`[{"marketoGUID":"1"},{"leadId":1}]`)
+	require.NoError(t, err)
+	require.Len(t, records, 2)
+
 	body, err := os.ReadFile(filepath.Join("testdata", "records", "error_606.json"))
 	require.NoError(t, err)
 	_, err = split(string(body))
@@ -178,7 +184,35 @@ func TestSplitPages(t *testing.T) {
 	require.Equal(t, fault.Malformed, fault.ReasonOf(err))
 }
 
+// A page of the API may be published whole.
+func TestList(t *testing.T) {
+	t.Parallel()
+	activities, err := os.ReadFile(filepath.Join("testdata", "activities_page.json"))
+	require.NoError(t, err)
+	for page, want := range map[string]int{
+		string(activities): 3,
+		`{"requestId":"a","success":true,"result":[{"id":1},{"id":2}],"moreResult":false}`: 2,
+		`{"success":true,"result":[]}`:                                           0,
+		`{"requestId":"a","success":true,"nextPageToken":"x","moreResult":true}`: 0,
+		`{"requestId":"a","success":false,"errors":[{"code":"606"}]}`:            -1,
+		`{"requestId":"a","success":true,"result":{"id":1}}`:                     -1,
+		`{"success":true}`:      -1,
+		`{"result":[{"id":1}]}`: -1,
+		`{"marketoGUID":"1","activityTypeId":10,"attributes":[{"name":"a"}]}`: -1,
+		`[{"success":true,"result":[]}]`:                                      -1,
+	} {
+		var doc rawjson.Doc
+		top, err := doc.ParseBody([]byte(page), 0)
+		require.NoError(t, err)
+		elements, ok := marketo.New().(source.Lister).List(top)
+		require.Equal(t, want >= 0, ok, page)
+		if ok {
+			require.Equal(t, want, elements.Len(), page)
+		}
+	}
+}
+
 func TestReplyIsNeverEmpty(t *testing.T) {
 	t.Parallel()
-	require.Equal(t, `{"ok":true}`, string(marketo.New().Reply(nil).Body))
+	require.Equal(t, `{"ok":true}`, string(marketo.New().Reply(nil, nil).Body))
 }

@@ -1,93 +1,77 @@
 package marketo
 
 import (
-	"strings"
-
-	"github.com/tidwall/gjson"
-
+	"github.com/throughline-dev/throughline/pkg/rawjson"
 	"github.com/throughline-dev/throughline/pkg/source"
 )
 
 // pointer is a value of an event that may point at a customer.
-type pointer struct{ kind, id string }
+type pointer struct {
+	kind  string
+	value rawjson.Value
+}
 
 // references: the lead first, as it is on every activity and so keeps a lead's
 // events in order; then what names the company. A campaign is nobody's.
-func (b *body) references() []source.Reference {
-	refs := source.References{Source: name, Tenant: b.tenant}
-	refs.Add(kindLead, b.lead)
-	for _, kind := range []string{kindCompany, source.KindAccountUUID, source.KindEmail, source.KindDomain} {
-		for _, p := range b.pointers {
+func references(b rawjson.Value, tenant string) []source.Reference {
+	refs := source.References{Source: name, Tenant: tenant}
+	refs.Add(kindLead, b.Get("leadId").Literal())
+	var pointers []pointer
+	point := func(field []byte, value rawjson.Value) bool {
+		if kind := pointerKind(field); kind != "" {
+			pointers = append(pointers, pointer{kind, value})
+		}
+		return true
+	}
+	b.Each(point)
+	attributes := attributesOf(b)
+	attributes.Each(point)
+	for _, a := range attributes.Elements() {
+		point(a.Get("name").TextBytes(), a.Get("value"))
+	}
+	for _, change := range b.Get("fields").Elements() {
+		// The old value points at the company that the lead has left.
+		point(change.Get("name").TextBytes(), change.Get("newValue"))
+	}
+	for _, kind := range [...]string{kindCompany, source.KindAccountUUID, source.KindEmail, source.KindDomain} {
+		for _, p := range pointers {
 			if p.kind == kind {
-				refs.Add(kind, p.id)
+				refs.Add(kind, p.value.Literal())
 			}
 		}
 	}
 	return refs.List()
 }
 
-// attributes reads an activity's attributes: an array of name and value (REST),
-// an object, or the text of an object (bulk export).
-func (b *body) attributes(v gjson.Result) {
-	if v.Type == gjson.String && gjson.Valid(v.Str) {
-		v = gjson.Parse(v.Str)
+// attributesOf gives an activity's attributes: an array of name and value (REST)
+// or an object, which a bulk export writes as text.
+func attributesOf(b rawjson.Value) rawjson.Value {
+	attributes := b.Get("attributes")
+	if text := attributes.TextBytes(); len(text) > 0 {
+		attributes, _ = new(rawjson.Doc).ParseBody(text, 0) // what is no JSON points at nobody
 	}
-	switch {
-	case v.IsArray():
-		v.ForEach(func(_, a gjson.Result) bool {
-			b.point(a.Get("name").Str, a.Get("value"))
-			return true
-		})
-	case v.IsObject():
-		v.ForEach(func(key, value gjson.Result) bool {
-			b.point(key.Str, value)
-			return true
-		})
-	}
+	return attributes
 }
 
-// changes reads a leadchanges element's fields. The old value points at the
-// company that the lead has left.
-func (b *body) changes(v gjson.Result) {
-	if !v.IsArray() {
-		return
-	}
-	v.ForEach(func(_, change gjson.Result) bool {
-		b.point(change.Get("name").Str, change.Get("newValue"))
-		return true
-	})
-}
-
-// point keeps value when the field's name, spelt in any way ("Account UUID",
-// accountUuid, account_uuid), says that it points at a customer.
-func (b *body) point(field string, value gjson.Result) {
-	id := text(value)
-	if id == "" {
-		return
-	}
-	switch kind := pointerKind(field); kind {
-	case "":
-	case source.KindDomain:
-		if host := domain(id); host != "" {
-			b.pointers = append(b.pointers, pointer{kind, host})
+// pointerKind gives the kind of reference that a field is, or "", by its name,
+// spelt in any way ("Account UUID", accountUuid, account_uuid).
+func pointerKind(field []byte) string {
+	var plain [len("throughlineaccountuuid")]byte // the longest below
+	n := 0
+	for _, c := range field {
+		if c >= 'A' && c <= 'Z' {
+			c += 'a' - 'A'
 		}
-	default:
-		b.pointers = append(b.pointers, pointer{kind, id})
-	}
-}
-
-// pointerKind is the table of field names that point at a customer.
-func pointerKind(field string) string {
-	if len(field) > 64 { // longer than any name below, however spelt
-		return ""
-	}
-	plain := strings.Map(func(r rune) rune {
-		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' {
-			return r
+		if (c < 'a' || c > 'z') && (c < '0' || c > '9') {
+			continue
 		}
-		return -1
-	}, strings.ToLower(field))
-	switch plain {
+		if n == len(plain) {
+			return ""
+		}
+		plain[n] = c
+		n++
+	}
+	switch string(plain[:n]) {
 	case "externalcompanyid":
 		return kindCompany
 	case "accountuuid", "accountid", "throughlineaccountuuid", "throughlineaccountid":
@@ -98,19 +82,4 @@ func pointerKind(field string) string {
 		return source.KindDomain
 	}
 	return ""
-}
-
-// domain is the host of a web address, with or without its scheme, or "".
-func domain(address string) string {
-	if _, rest, ok := strings.Cut(address, "://"); ok {
-		address = rest
-	}
-	if end := strings.IndexAny(address, "/?#:"); end >= 0 {
-		address = address[:end]
-	}
-	address = strings.TrimPrefix(strings.Trim(strings.ToLower(address), "."), "www.")
-	if !strings.Contains(address, ".") || strings.ContainsAny(address, " @") {
-		return ""
-	}
-	return address
 }

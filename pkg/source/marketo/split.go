@@ -1,80 +1,48 @@
 package marketo
 
 import (
-	"errors"
-	"fmt"
 	"iter"
-	"strings"
 
-	"github.com/tidwall/gjson"
-
-	"github.com/throughline-dev/throughline/pkg/fault"
+	"github.com/throughline-dev/throughline/pkg/rawjson"
 	"github.com/throughline-dev/throughline/pkg/source"
 )
 
-// Split yields a call's body whole, each element of an activities page's result,
-// or each element of an array of either. A page without result has no events; an
-// error answer of the API is refused.
-func (m marketo) Split(d *source.Delivery) iter.Seq2[source.Record, error] {
-	return func(yield func(source.Record, error) bool) {
-		events, err := elements(d.Body)
-		if err != nil {
-			yield(source.Record{}, err)
-			return
-		}
-		if events == nil {
-			return
-		}
-		tenant := strings.TrimSpace(d.Header.Get(TenantHeader))
-		for element, err := range source.Elements(events, m.Profile().Limits.Events) {
-			if err != nil {
-				yield(source.Record{}, err)
-				return
-			}
-			if !yield(m.record(element, tenant, d), nil) {
-				return
-			}
-		}
+// Split implements source.Webhook: a call's body whole, each element of a page
+// of the API, or each element of an array of either. An error answer of the API
+// is refused.
+func (m marketo) Split(d *source.Delivery) iter.Seq2[source.Part, error] {
+	top, err := d.JSON()
+	if success := top.Get("success"); err == nil && success.Kind() == rawjson.Bool && !success.Bool() {
+		return func(yield func(source.Part, error) bool) { yield(source.Part{}, apiError(top)) }
 	}
+	most := m.Profile().Limits.Events
+	if elements, ok := m.List(top); ok {
+		return source.Elements(elements, most)
+	}
+	return source.Parts(d, most)
 }
 
-// record gives an element its key and tenant; one that Describe refuses has no
-// key and goes to quarantine by itself.
-func (m marketo) record(element []byte, tenant string, d *source.Delivery) source.Record {
-	r := source.Record{Value: element, Tenant: tenant, Mode: source.Webhook, ReceivedAt: d.ReceivedAt}
-	if event, err := m.Describe(r); err == nil {
-		r.Tenant, r.Key = event.Tenant, source.RecordKey(event.References, event.ID)
+// List implements source.Lister: activities.json, leadchanges.json and
+// deletedleads.json give {"requestId":…,"success":true,"result":[…]}. Few or no
+// results are usual while moreResult is true, and then result may be missing.
+func (marketo) List(page rawjson.Value) (elements rawjson.Value, ok bool) {
+	if !page.Get("success").Bool() {
+		return rawjson.Value{}, false
 	}
-	return r
-}
-
-// elements finds the part of a body that holds its events: the result of a page,
-// else the body. nil: a page without events.
-func elements(body []byte) ([]byte, error) {
-	found := gjson.GetManyBytes(body, "result", "success", "requestId")
-	result, success, request := found[0], found[1], found[2]
-	switch {
-	case success.Type == gjson.False:
-		return nil, apiError(gjson.GetBytes(body, "errors"))
-	case result.IsArray() && result.Index > 0:
-		end := result.Index + len(result.Raw)
-		return body[result.Index:end:end], nil
-	case success.Type == gjson.True && request.Exists():
-		return nil, nil // few or no results are usual while moreResult is true
+	elements = page.Get("result")
+	if !elements.Exists() && page.Get("requestId").Exists() {
+		elements, _ = new(rawjson.Doc).ParseBody([]byte("[]"), 0)
 	}
-	return body, nil
+	return elements, elements.Kind() == rawjson.Array
 }
 
 // apiError says what an answer with success:false is. Marketo sends them with
 // HTTP 200, so a job that does not look will publish them.
-func apiError(errs gjson.Result) error {
-	code, message := errs.Get("0.code").String(), errs.Get("0.message").String()
-	return fault.Permanent(fault.Malformed, fmt.Errorf(
-		"this is an error answer of Marketo's API (code %.20q: %.80q), not events: make the call again", code, message))
-}
-
-// errPage says what to do with a whole page in one record.
-func errPage() error {
-	return fault.Permanent(fault.Malformed, errors.New(
-		"this is a whole page of Marketo's API: publish each element of its result as a record of its own"))
+func apiError(answer rawjson.Value) error {
+	var first rawjson.Value
+	for _, first = range answer.Get("errors").Elements() {
+		break
+	}
+	return source.Malformed("this is an error answer of Marketo's API (code %.20q: %.80q), not events: make the call again",
+		first.Get("code").Literal(), first.Get("message").Text())
 }

@@ -6,21 +6,30 @@ import (
 	"github.com/throughline-dev/throughline/pkg/source"
 )
 
-// TokenHeader is the custom header in which the flow step's webhook sends the
+// tokenHeader is the custom header in which the flow step's webhook sends the
 // secret.
-const TokenHeader = "X-Throughline-Token"
+const tokenHeader = "X-Throughline-Token"
 
-// TenantHeader is the custom header that names the instance (its munchkin id)
-// for bodies that do not.
-const TenantHeader = "X-Throughline-Tenant"
+// Open implements source.Webhook: it refuses what no header can carry.
+func (marketo) Open(secrets []string) (source.Verifier, error) {
+	keys, err := source.NewTokenKeyring(secrets...)
+	if err != nil {
+		return nil, err
+	}
+	return verifier{keys}, nil
+}
+
+type verifier struct{ keys source.Keyring }
 
 // Verify compares the token header. Marketo signs nothing, so neither the body
 // nor the time is covered: only identity stops a replay.
-func (marketo) Verify(d *source.Delivery, keys source.Keyring, _ time.Time) (int, error) {
-	return source.VerifyToken(keys, d.Header.Get(TokenHeader), "the "+TokenHeader+" header")
+func (v verifier) Verify(d *source.Delivery, _ time.Time) (int, error) {
+	return v.keys.MatchToken(d.Header.Get(tokenHeader), "the "+tokenHeader+" header")
 }
 
 // Sign sets the token header.
-func (marketo) Sign(d *source.Delivery, secret string, _ time.Time) {
-	d.Header.Set(TokenHeader, secret)
+func (marketo) Sign(d *source.Delivery, secret string, _ time.Time) error {
+	d.SetUsual("Content-Type", "application/json")
+	d.Header.Set(tokenHeader, secret)
+	return nil
 }

@@ -1,18 +1,13 @@
 package sourcetest
 
 import (
-	"encoding/json"
-	"errors"
-	"net/http"
 	"os"
 	"regexp"
 	"slices"
-	"time"
 
 	"github.com/stretchr/testify/require"
-	"github.com/tidwall/gjson"
 
-	"github.com/throughline-dev/throughline/pkg/fault"
+	"github.com/throughline-dev/throughline/pkg/rawjson"
 	"github.com/throughline-dev/throughline/pkg/source"
 )
 
@@ -20,9 +15,7 @@ func describeChecks() []check {
 	return []check{
 		{"profile", (*suite).checkProfile},
 		{"describe/sound", (*suite).checkSound},
-		{"describe/identity", (*suite).checkIdentity},
 		{"describe/unknown type", (*suite).checkUnknownType},
-		{"reply", (*suite).checkReply},
 	}
 }
 
@@ -34,6 +27,10 @@ func (s *suite) checkProfile(t require.TestingT) {
 	require.NotEmpty(t, profile.Title)
 	require.NotEmpty(t, profile.Kinds, "what does `throughline link` take a bare id for?")
 	require.NotEmpty(t, profile.Types)
+	for _, pointer := range profile.Volatile {
+		require.NoError(t, rawjson.ValidPointer(pointer))
+		require.NotEmpty(t, pointer, "all of an event is volatile")
+	}
 	seen := map[string]bool{}
 	for _, row := range profile.Types {
 		require.NotEmpty(t, row.Vendor)
@@ -50,34 +47,21 @@ func (s *suite) checkProfile(t require.TestingT) {
 
 // describe is what the normalizer does with a record.
 func (s *suite) describe(r source.Record) (source.Event, error) {
-	if err := source.CheckJSON(r.Value); err != nil {
-		return source.Event{}, err
-	}
-	event, err := s.src.Describe(s.received(r))
-	if err != nil {
-		return source.Event{}, err
-	}
-	return event, source.CheckEvent(event, s.cfg.Now)
+	_, event, err := source.Keyed(s.src, s.received(r))
+	return event, err
 }
 
 // requireSound describes r if the normalizer would, and demands what holds for
 // any input: no panic, the same twice, Permanent refusals, bounded references.
 func (s *suite) requireSound(t require.TestingT, r source.Record) {
-	if source.CheckJSON(r.Value) != nil {
-		return
-	}
-	r = s.received(r)
-	event, err := s.src.Describe(r)
-	again, againErr := s.src.Describe(r)
+	event, err := s.describe(r)
+	again, againErr := s.describe(r)
 	require.Equal(t, event, again, "described twice")
 	if err != nil {
 		requirePermanent(t, err)
 		require.EqualError(t, againErr, err.Error())
 		require.Less(t, len(err.Error()), 1_000, "a refusal that quotes the event")
 		return
-	}
-	if err := source.CheckEvent(event, s.cfg.Now); err != nil {
-		requirePermanent(t, err)
 	}
 	require.LessOrEqual(t, len(event.References), source.MaxReferences)
 	for _, ref := range event.References {
@@ -122,70 +106,17 @@ func (s *suite) checkSound(t require.TestingT) {
 	require.Positive(t, good, "no event of testdata describes well")
 }
 
-// checkIdentity: a fact has one identity, however it came.
-func (s *suite) checkIdentity(t require.TestingT) {
-	for _, r := range s.all(t) {
-		want, err := s.describe(r)
-		if err != nil {
-			continue
-		}
-		others := map[string]source.Record{
-			"by poll":      {Value: r.Value, Key: r.Key, Tenant: r.Tenant, Mode: source.Poll, ReceivedAt: s.cfg.Now},
-			"without key":  {Value: r.Value, Tenant: r.Tenant, ReceivedAt: s.cfg.Now},
-			"a year later": {Value: r.Value, Key: r.Key, Tenant: r.Tenant, Mode: source.Replay, ReceivedAt: s.cfg.Now.Add(365 * 24 * time.Hour)},
-		}
-		if !s.cfg.OutsideTenant {
-			others["a bare value"] = source.Record{Value: r.Value, ReceivedAt: s.cfg.Now}
-		}
-		for how, other := range others {
-			got, err := s.src.Describe(other)
-			require.NoError(t, err, how)
-			require.Equal(t, want.ID, got.ID, how)
-			require.Equal(t, want.Type, got.Type, how)
-			require.Equal(t, want.References, got.References, how)
-		}
-	}
-}
-
 // checkUnknownType: what the vendor invents tomorrow is on the timeline under
 // its own name.
 func (s *suite) checkUnknownType(t require.TestingT) {
 	if s.cfg.TypeField == "" {
 		return
 	}
-	value := s.element(t).Value
-	field := gjson.GetBytes(value, s.cfg.TypeField)
-	require.True(t, field.Exists() && field.Index > 0, "no %s in %s", s.cfg.TypeField, value)
-	changed := append([]byte(nil), value[:field.Index]...)
-	changed = append(changed, s.cfg.UnknownType...)
-	changed = append(changed, value[field.Index+len(field.Raw):]...)
-	event, err := s.describe(source.Record{Value: changed})
+	r := s.element(t)
+	changed := replaced(r.Value, s.cfg.TypeField, []byte(s.cfg.UnknownType))
+	require.NotNil(t, changed, "no %s in %s", s.cfg.TypeField, r.Value)
+	event, err := s.describe(source.Record{Value: changed, Tenant: r.Tenant})
 	require.NoError(t, err, "an unknown vendor type was dropped")
 	require.Equal(t, source.TypeName(event.Type), event.Type)
 	require.NotEqual(t, "unknown", event.Type, "the vendor's own words are kept")
-}
-
-func (s *suite) checkReply(t require.TestingT) {
-	content := s.src.Reply(nil)
-	require.True(t, content.Status >= 200 && content.Status < 300, "nil: %d", content.Status)
-	requireJSONOrEmpty(t, content)
-	for _, reason := range fault.Reasons() {
-		again := s.src.Reply(fault.Transient(reason, errors.New("broker 10.0.0.7 is away")))
-		require.False(t, again.Status >= 200 && again.Status < 300, "transient %s: %d", reason, again.Status)
-		require.GreaterOrEqual(t, again.Status, 400, "transient %s", reason)
-		require.NotEqual(t, http.StatusGone, again.Status, "410 ends a subscription")
-		require.NotContains(t, string(again.Body), "10.0.0.7", "what is broken inside stays inside")
-		requireJSONOrEmpty(t, again)
-
-		stop := s.src.Reply(fault.Permanent(reason, errors.New("no use")))
-		require.True(t, stop.Status >= 400 && stop.Status < 500, "permanent %s: %d", reason, stop.Status)
-		require.NotContains(t, []int{http.StatusGone, http.StatusTooManyRequests}, stop.Status, "permanent %s", reason)
-		requireJSONOrEmpty(t, stop)
-	}
-	unmarked := s.src.Reply(errors.New("nobody classified this"))
-	require.GreaterOrEqual(t, unmarked.Status, 400, "unmarked counts as transient")
-}
-
-func requireJSONOrEmpty(t require.TestingT, r source.Response) {
-	require.True(t, len(r.Body) == 0 || json.Valid(r.Body), "the body of %d is not JSON: %s", r.Status, r.Body)
 }

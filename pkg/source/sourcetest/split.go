@@ -13,17 +13,18 @@ import (
 func splitChecks() []check {
 	return []check{
 		{"split/exact bytes", (*suite).checkExactBytes},
-		{"split/keys", (*suite).checkKeys},
 		{"split/limit", (*suite).checkLimit},
 		{"split/bad elements", (*suite).checkBadElements},
 		{"split/hostile bodies", (*suite).checkHostile},
 		{"split/early stop", (*suite).checkEarlyStop},
+		{"split/again", (*suite).checkAgainSplit},
+		{memoryCheck, (*suite).checkMemory},
 	}
 }
 
 // checkExactBytes: each record is a part of the body, in order, without overlap.
 func (s *suite) checkExactBytes(t require.TestingT) {
-	if s.cfg.OwnBytes {
+	if s.src.Profile().Transcodes {
 		return
 	}
 	for _, c := range s.deliveries {
@@ -35,24 +36,6 @@ func (s *suite) checkExactBytes(t require.TestingT) {
 			at := bytes.Index(rest, r.Value)
 			require.GreaterOrEqual(t, at, 0, "%s: record %d is not a part of the body, or out of order", c.name, i)
 			rest = rest[at+len(r.Value):]
-		}
-	}
-}
-
-// checkKeys: what describes well has the key that RecordKey gives it, so that
-// an object's events keep their order however they were published.
-func (s *suite) checkKeys(t require.TestingT) {
-	for _, c := range s.deliveries {
-		records, err := s.split(c.body)
-		require.NoError(t, err, c.name)
-		for i, r := range records {
-			event, err := s.describe(r)
-			if err != nil {
-				continue // the golden shows it
-			}
-			require.NotEmpty(t, r.Key, "%s: record %d", c.name, i)
-			require.Equal(t, string(source.RecordKey(event.References, event.ID)), string(r.Key), "%s: record %d", c.name, i)
-			require.Equal(t, event.Tenant, r.Tenant, "%s: record %d", c.name, i)
 		}
 	}
 }
@@ -79,7 +62,7 @@ func (s *suite) checkLimit(t require.TestingT) {
 	if s.cfg.Wrap == nil {
 		return
 	}
-	elements := slices.Repeat([][]byte{s.element(t).Value}, limits.Events+1)
+	elements := slices.Repeat([][]byte{[]byte(`{}`)}, limits.Events+1)
 	records, err := s.split(s.cfg.Wrap(elements[:limits.Events]))
 	require.NoError(t, err)
 	require.Len(t, records, limits.Events)
@@ -114,7 +97,6 @@ func (s *suite) checkBadElements(t require.TestingT) {
 			continue
 		}
 		intact++
-		require.Equal(t, string(good.Key), string(r.Key))
 		got, err := s.describe(r)
 		require.NoError(t, err)
 		require.Equal(t, want, got)
@@ -150,5 +132,25 @@ func (s *suite) checkEarlyStop(t require.TestingT) {
 			require.NoError(t, err, c.name)
 			break
 		}
+	}
+}
+
+// checkAgainSplit: a large delivery is split twice, to find its errors first.
+func (s *suite) checkAgainSplit(t require.TestingT) {
+	for _, c := range s.deliveries {
+		d := s.delivery(c.body)
+		var first [][]byte
+		for part, err := range s.src.Split(d) {
+			require.NoError(t, err, c.name)
+			first = append(first, bytes.Clone(part.Value))
+		}
+		i := 0
+		for part, err := range s.src.Split(d) {
+			require.NoError(t, err, c.name)
+			require.Less(t, i, len(first), c.name)
+			require.Equal(t, first[i], part.Value, "%s: part %d the second time", c.name, i)
+			i++
+		}
+		require.Len(t, first, i, c.name)
 	}
 }

@@ -13,9 +13,14 @@ const name = "stripe"
 const window = 300 * time.Second
 
 // New gives the Stripe source. It holds no state.
-func New() source.Source { return stripe{} }
+func New() source.Webhook { return stripe{} }
 
 type stripe struct{}
+
+var (
+	_ source.Signer = stripe{}
+	_ source.Lister = stripe{}
+)
 
 // Name implements source.Source.
 func (stripe) Name() string { return name }
@@ -35,13 +40,16 @@ func (stripe) Profile() source.Profile {
 			{Name: kindAccount, Prefix: "acct_"},
 		},
 		Types:           types(),
+		Volatile:        []string{"/pending_webhooks", "/api_version"},
 		SignatureWindow: window,
 	}
 }
 
-// Reply implements source.Source. Stripe wants any 2xx and asks again after
+// Reply implements source.Webhook. Stripe wants any 2xx and asks again after
 // anything else, so the shared answers serve.
-func (stripe) Reply(outcome error) source.Response { return source.DefaultReply(outcome) }
+func (stripe) Reply(_ *source.Delivery, outcome error) source.Response {
+	return source.DefaultReply(outcome)
+}
 
 // types are the renamed types, and of those that keep their name the ones that
 // tell a customer's story. Stripe has some 275.

@@ -16,8 +16,19 @@ import (
 
 const signatureHeader = "Stripe-Signature"
 
-// Verify implements source.Source.
-func (stripe) Verify(d *source.Delivery, keys source.Keyring, now time.Time) (int, error) {
+// Open implements source.Webhook: any text can be an endpoint's secret.
+func (stripe) Open(secrets []string) (source.Verifier, error) {
+	keys, err := source.NewKeyring(secrets...)
+	if err != nil {
+		return nil, err
+	}
+	return verifier{keys}, nil
+}
+
+type verifier struct{ keys source.Keyring }
+
+// Verify implements source.Verifier.
+func (v verifier) Verify(d *source.Delivery, now time.Time) (int, error) {
 	given, err := parseHeader(d.Header.Get(signatureHeader))
 	if err != nil {
 		return 0, fault.Permanent(fault.Unauthenticated, err)
@@ -26,7 +37,7 @@ func (stripe) Verify(d *source.Delivery, keys source.Keyring, now time.Time) (in
 		return 0, fault.Permanent(fault.Unauthenticated, fmt.Errorf("the signature's time is more than %s from now", window))
 	}
 	message := source.Signed{Before: given.time + ".", Body: d.Body}
-	key, ok := keys.MatchHMAC(source.SHA256, message, func(_ string, want []byte) bool {
+	key, ok := v.keys.MatchHMAC(source.SHA256, message, func(_ string, want []byte) bool {
 		matched := false
 		for i := range given.count {
 			// No early end: each is compared, so time tells nothing.
@@ -40,11 +51,14 @@ func (stripe) Verify(d *source.Delivery, keys source.Keyring, now time.Time) (in
 	return key, nil
 }
 
-// Sign implements source.Source.
-func (stripe) Sign(d *source.Delivery, secret string, now time.Time) {
+// Sign implements source.Signer. The usual headers are those of Stripe's own requests.
+func (stripe) Sign(d *source.Delivery, secret string, now time.Time) error {
+	d.SetUsual("Content-Type", "application/json; charset=utf-8")
+	d.SetUsual("User-Agent", "Stripe/1.0 (+https://stripe.com/docs/webhooks)")
 	at := strconv.FormatInt(now.Unix(), 10)
 	mac := source.HMAC(source.SHA256, secret, source.Signed{Before: at + ".", Body: d.Body})
 	d.Header.Set(signatureHeader, "t="+at+",v1="+hex.EncodeToString(mac))
+	return nil
 }
 
 // maxSignatures bounds the work that a header can ask for; Stripe sends two at most.
@@ -102,12 +116,7 @@ func (s *signatures) setTime(text string) (ok bool) {
 
 // addSum adds a signature, if it is one and there is room.
 func (s *signatures) addSum(text string) {
-	var digits [2 * sha256.Size]byte
-	if len(text) != len(digits) || s.count == maxSignatures {
-		return
-	}
-	copy(digits[:], text)
-	if _, err := hex.Decode(s.sums[s.count][:], digits[:]); err == nil {
+	if s.count < maxSignatures && source.DecodeHex(s.sums[s.count][:], text) {
 		s.count++
 	}
 }

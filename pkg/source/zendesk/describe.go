@@ -6,9 +6,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/tidwall/gjson"
-
 	"github.com/throughline-dev/throughline/pkg/fault"
+	"github.com/throughline-dev/throughline/pkg/rawjson"
 	"github.com/throughline-dev/throughline/pkg/source"
 )
 
@@ -20,22 +19,14 @@ type message struct {
 	domain  string // "ticket"
 	account string
 	id      string // the event's own
-	subject string // "zen:ticket:5158"
-	time    string
 	object  string // the id of the ticket, user or organization
-	detail  detail
-	event   gjson.Result
-}
-
-// detail is what detail holds that is looked at, of all three domains.
-type detail struct {
-	id, subject, externalID, organizationID, organizationExternalID string
-	requesterID, requesterEmail, role, email                        string
+	detail  rawjson.Value
+	event   rawjson.Value
 }
 
 // Describe reads one event, or one body of the trigger template.
 func (zendesk) Describe(r source.Record) (source.Event, error) {
-	m, err := read(r.Value)
+	m, err := read(r)
 	if err != nil {
 		return source.Event{}, err
 	}
@@ -43,7 +34,7 @@ func (zendesk) Describe(r source.Record) (source.Event, error) {
 	if err != nil {
 		return source.Event{}, err
 	}
-	at, err := parseTime(m.time)
+	at, err := parseTime(text(r.Object.Get("time")))
 	if err != nil {
 		return source.Event{}, fmt.Errorf("reading the event's time: %w", err)
 	}
@@ -51,84 +42,35 @@ func (zendesk) Describe(r source.Record) (source.Event, error) {
 		ID: id, Type: typeName(m.vendor), OccurredAt: at, Tenant: m.account, References: m.references(),
 	}
 	if m.vendor == ticketCreated {
-		event.Subject = source.SubjectLine(m.detail.subject)
+		event.Subject = rawjson.SubjectLine(text(m.detail.Get("subject")))
 	}
 	return event, nil
 }
 
-func read(value []byte) (message, error) {
-	m := envelope(value)
+func read(r source.Record) (message, error) {
+	top := r.Object
+	m := message{
+		vendor: text(top.Get("type")), account: text(top.Get("account_id")), id: text(top.Get("id")),
+		detail: top.Get("detail"), event: top.Get("event"),
+	}
 	if m.vendor == "" {
 		return message{}, fault.Permanent(fault.Unsupported, errors.New("not a Zendesk event: it has no type; "+
 			"subscribe the webhook to events, or give the trigger the body that the source's README shows"))
 	}
 	if m.account == "" {
-		return message{}, fault.Permanent(fault.Malformed, errors.New("the event has no account_id"))
+		m.account = r.Tenant
+	}
+	if m.account == "" {
+		return message{}, source.Malformed("the event has no account_id: set THROUGHLINE_ZENDESK_TENANT to it")
 	}
 	m.vendor = trimPrefix(m.vendor)
 	m.domain, _, _ = strings.Cut(m.vendor, ".")
-	m.object = m.detail.id
-	if m.object == "" {
-		m.object, _ = strings.CutPrefix(m.subject, "zen:"+m.domain+":")
-		if m.object == m.subject {
-			m.object = ""
+	if m.object = text(m.detail.Get("id")); m.object == "" {
+		if object, ok := strings.CutPrefix(text(top.Get("subject")), "zen:"+m.domain+":"); ok {
+			m.object = object
 		}
 	}
 	return m, nil
-}
-
-// envelope reads the top and detail, each once.
-func envelope(value []byte) (m message) {
-	gjson.ParseBytes(value).ForEach(func(key, v gjson.Result) bool {
-		switch key.Str {
-		case "type":
-			m.vendor = text(v)
-		case "account_id":
-			m.account = text(v)
-		case "id":
-			m.id = text(v)
-		case "subject":
-			m.subject = text(v)
-		case "time":
-			m.time = text(v)
-		case "detail":
-			m.detail = readDetail(v)
-		case "event":
-			m.event = v
-		}
-		return true
-	})
-	return m
-}
-
-func readDetail(v gjson.Result) (d detail) {
-	if !v.IsObject() {
-		return d
-	}
-	v.ForEach(func(key, v gjson.Result) bool {
-		switch key.Str {
-		case "id":
-			d.id = text(v)
-		case "subject":
-			d.subject = text(v)
-		case "external_id":
-			d.externalID = text(v)
-		case "organization_id":
-			d.organizationID = text(v)
-		case "organization_external_id": // of the trigger template
-			d.organizationExternalID = text(v)
-		case "requester_id":
-			d.requesterID = text(v)
-		case "requester_email": // of the trigger template
-			d.requesterEmail = text(v)
-		case "role":
-			d.role = text(v)
-		case "email":
-			d.email = text(v)
-		}
-		return true
-	})
-	return d
 }
 
 // identity is the fact where a backfill can state it too, else the event's UUID.
@@ -136,17 +78,17 @@ func (m message) identity() (string, error) {
 	switch m.vendor {
 	case ticketCreated, userCreated, organizationCreated:
 		if m.object != "" {
-			return m.account + ":" + m.domain + ":" + m.object + ":created", nil
+			return source.ID(m.account, m.domain, m.object, "created"), nil
 		}
 	case commentAdded:
-		if comment := text(m.event.Get("comment.id")); comment != "" {
-			return m.account + ":comment:" + comment, nil
+		if comment := text(m.event.At("comment", "id")); comment != "" {
+			return source.ID(m.account, "comment", comment), nil
 		}
 	}
 	if m.id == "" {
-		return "", fault.Permanent(fault.Malformed, errors.New("the event has no id"))
+		return "", source.Malformed("the event has no id")
 	}
-	return m.account + ":" + m.id, nil
+	return source.ID(m.account, m.id), nil
 }
 
 func (m message) references() []source.Reference {
@@ -155,23 +97,23 @@ func (m message) references() []source.Reference {
 		refs.Add(source.KindAccountUUID, id)
 		refs.Add(kindOrganizationExternal, id)
 	}
-	switch d := &m.detail; m.domain {
+	switch d := m.detail; m.domain {
 	case "organization":
 		refs.Add(kindOrganization, m.object)
-		external(d.externalID)
+		external(text(d.Get("external_id")))
 	case "user":
-		refs.Add(kindOrganization, d.organizationID)
+		refs.Add(kindOrganization, text(d.Get("organization_id")))
 		refs.Add(kindUser, m.object)
-		refs.Add(source.KindAccountUUID, d.externalID)
+		refs.Add(source.KindAccountUUID, text(d.Get("external_id")))
 		// An agent's address says who we are, not who the customer is.
-		if role := strings.ToLower(d.role); role != "agent" && role != "admin" {
-			refs.Add(source.KindEmail, d.email)
+		if role := strings.ToLower(text(d.Get("role"))); role != "agent" && role != "admin" {
+			refs.Add(source.KindEmail, text(d.Get("email")))
 		}
 	default:
-		refs.Add(kindOrganization, d.organizationID)
-		external(d.organizationExternalID)
-		refs.Add(kindUser, d.requesterID)
-		refs.Add(source.KindEmail, d.requesterEmail)
+		refs.Add(kindOrganization, text(d.Get("organization_id")))
+		external(text(d.Get("organization_external_id")))
+		refs.Add(kindUser, text(d.Get("requester_id")))
+		refs.Add(source.KindEmail, text(d.Get("requester_email")))
 		if m.domain == "ticket" {
 			refs.Add(kindTicket, m.object)
 		}
@@ -193,14 +135,11 @@ func parseTime(s string) (time.Time, error) {
 
 // text gives a string, or a number as it is written; "" for anything else and
 // for Zendesk's ways of saying none ("0", "").
-func text(r gjson.Result) string {
-	s := ""
-	switch r.Type {
-	case gjson.String:
-		s = strings.TrimSpace(r.Str)
-	case gjson.Number:
-		s = r.Raw
+func text(v rawjson.Value) string {
+	if v.Kind() == rawjson.Bool {
+		return ""
 	}
+	s := strings.TrimSpace(v.Literal())
 	if s == "0" {
 		return ""
 	}

@@ -3,30 +3,27 @@ package zendesk
 import (
 	"iter"
 
-	"github.com/tidwall/gjson"
-
+	"github.com/throughline-dev/throughline/pkg/rawjson"
 	"github.com/throughline-dev/throughline/pkg/source"
 )
 
 // Split yields the one event of a delivery. A trigger's own JSON is yielded too:
 // Describe refuses it, so that it waits in quarantine instead of being lost.
-func (s zendesk) Split(d *source.Delivery) iter.Seq2[source.Record, error] {
-	return func(yield func(source.Record, error) bool) {
-		for value, err := range source.Elements(d.Body, 1) {
-			if err != nil {
-				yield(source.Record{}, err)
-				return
-			}
-			r := source.Record{
-				Value: value, Tenant: text(gjson.GetBytes(value, "account_id")),
-				Mode: source.Webhook, ReceivedAt: d.ReceivedAt,
-			}
-			if event, err := s.Describe(r); err == nil {
-				r.Key = source.RecordKey(event.References, event.ID)
-			}
-			if !yield(r, nil) {
-				return
-			}
+func (zendesk) Split(d *source.Delivery) iter.Seq2[source.Part, error] { return source.Parts(d, 1) }
+
+// lists are the names under which Zendesk's API gives its lists.
+// Source: developer.zendesk.com/api-reference/ticketing/introduction/, "List".
+var lists = []string{"events", "tickets", "users", "organizations", "comments", "audits", "results"}
+
+// List implements source.Lister. An event, which has a type, is no list.
+func (zendesk) List(page rawjson.Value) (rawjson.Value, bool) {
+	if page.Get("type").Exists() {
+		return rawjson.Value{}, false
+	}
+	for _, name := range lists {
+		if list := page.Get(name); list.Kind() == rawjson.Array {
+			return list, true
 		}
 	}
+	return rawjson.Value{}, false
 }

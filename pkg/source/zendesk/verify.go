@@ -2,13 +2,10 @@ package zendesk
 
 import (
 	"crypto/hmac"
-	"crypto/subtle"
 	"encoding/base64"
-	"errors"
-	"net/http"
+	"fmt"
 	"time"
 
-	"github.com/throughline-dev/throughline/pkg/fault"
 	"github.com/throughline-dev/throughline/pkg/source"
 )
 
@@ -23,47 +20,58 @@ const (
 // Source: developer.zendesk.com/documentation/webhooks/verifying/.
 const publicTestSecret = "dGhpc19zZWNyZXRfaXNfZm9yX3Rlc3Rpbmdfb25seQ==" // published, and known in order to be refused
 
-// Verify takes a signature of any secret of the ring but Zendesk's public test
-// secret, whose timestamp is within an hour of now.
-func (zendesk) Verify(d *source.Delivery, keys source.Keyring, now time.Time) (int, error) {
+// Open implements source.Webhook.
+func (zendesk) Open(secrets []string) (source.Verifier, error) {
+	for i, secret := range secrets {
+		if secret == publicTestSecret {
+			return nil, fmt.Errorf("secret %d of %d is the test secret that Zendesk publishes: take the webhook's own", i+1, len(secrets))
+		}
+	}
+	keys, err := source.NewKeyring(secrets...)
+	if err != nil {
+		return nil, err
+	}
+	return verifier{keys}, nil
+}
+
+type verifier struct{ keys source.Keyring }
+
+// Verify takes a signature of any secret of the ring whose timestamp is within
+// an hour of now.
+func (v verifier) Verify(d *source.Delivery, now time.Time) (int, error) {
 	given, timestamp := d.Header.Get(signatureHeader), d.Header.Get(timestampHeader)
 	if given == "" || timestamp == "" {
-		return 0, refuse("the header " + signatureHeader + " or " + timestampHeader + " is missing")
+		return 0, source.Unauthenticated("the header " + signatureHeader + " or " + timestampHeader + " is missing")
 	}
 	signed, err := time.Parse(time.RFC3339, timestamp)
 	if err != nil {
-		return 0, refuse("the header " + timestampHeader + " is not an RFC 3339 time")
+		return 0, source.Unauthenticated("the header " + timestampHeader + " is not an RFC 3339 time")
 	}
 	message := source.Signed{Before: timestamp, Body: d.Body}
-	key, ok := keys.MatchHMAC(source.SHA256, message, func(secret string, mac []byte) bool {
-		matches := hmac.Equal([]byte(given), encoded(mac))
-		public := subtle.ConstantTimeCompare([]byte(secret), []byte(publicTestSecret)) == 1
-		return matches && !public
+	key, ok := v.keys.MatchHMAC(source.SHA256, message, func(_ string, mac []byte) bool {
+		return hmac.Equal([]byte(given), encoded(mac))
 	})
 	switch {
 	case ok && source.InWindow(signed, now, signatureWindow):
 		return key, nil
 	case ok:
-		return 0, refuse("the signature is more than an hour old, or that far ahead of this clock")
+		return 0, source.Unauthenticated("the signature is more than an hour old, or that far ahead of this clock")
 	case hmac.Equal([]byte(given), encoded(source.HMAC(source.SHA256, publicTestSecret, message))):
-		return 0, refuse("it is signed with the test secret that Zendesk publishes: save the webhook, then test it with its own secret")
+		return 0, source.Unauthenticated("it is signed with the test secret that Zendesk publishes: save the webhook, then test it with its own secret")
 	default:
-		return 0, refuse("the signature matches no secret")
+		return 0, source.Unauthenticated("the signature matches no secret")
 	}
 }
 
 // Sign sets both signature headers.
-func (zendesk) Sign(d *source.Delivery, secret string, now time.Time) {
-	if d.Header == nil {
-		d.Header = http.Header{}
-	}
+func (zendesk) Sign(d *source.Delivery, secret string, now time.Time) error {
+	d.SetUsual("Content-Type", "application/json")
 	timestamp := now.UTC().Format(time.RFC3339)
 	d.Header.Set(timestampHeader, timestamp)
 	mac := source.HMAC(source.SHA256, secret, source.Signed{Before: timestamp, Body: d.Body})
 	d.Header.Set(signatureHeader, string(encoded(mac)))
+	return nil
 }
 
 // encoded is a signature as its header holds it.
 func encoded(mac []byte) []byte { return base64.StdEncoding.AppendEncode(nil, mac) }
-
-func refuse(why string) error { return fault.Permanent(fault.Unauthenticated, errors.New(why)) }

@@ -32,8 +32,13 @@ const retryAfter = "30"
 
 type zendesk struct{}
 
+var (
+	_ source.Signer = zendesk{}
+	_ source.Lister = zendesk{}
+)
+
 // New gives the source. It has no state and any number may exist.
-func New() source.Source { return zendesk{} }
+func New() source.Webhook { return zendesk{} }
 
 // Name is "zendesk".
 func (zendesk) Name() string { return name }
@@ -54,7 +59,7 @@ func (zendesk) Profile() source.Profile {
 // Reply asks for a retry with 503 and a Retry-After: 409 is retried three times
 // at once, which no outage outlasts, and its wording promises a conflict. A
 // refusal is never 409, 429 or 503, or Zendesk would send it again.
-func (zendesk) Reply(outcome error) source.Response {
+func (zendesk) Reply(_ *source.Delivery, outcome error) source.Response {
 	resp := source.DefaultReply(outcome)
 	if outcome != nil && !fault.IsPermanent(outcome) {
 		resp.Status = http.StatusServiceUnavailable

@@ -19,11 +19,13 @@ import (
 func TestContract(t *testing.T) {
 	t.Parallel()
 	sourcetest.Run(t, New(), sourcetest.Config{
-		Secret: "zendesk-signing-secret", TypeField: "type", UnknownType: `"zen:event-type:ticket.never_seen_changed"`,
+		Secret: "zendesk-signing-secret", TypeField: "/type", UnknownType: `"zen:event-type:ticket.never_seen_changed"`,
 	})
 }
 
 func FuzzZendesk(f *testing.F) { sourcetest.Fuzz(f, New()) }
+
+func BenchmarkZendesk(b *testing.B) { sourcetest.Bench(b, New()) }
 
 // The vector was computed by two independent tools; no library of the vendor's
 // exists. Its secret is the public one, which is why it verifies only in here.
@@ -41,7 +43,9 @@ func TestSignatureVector(t *testing.T) {
 func TestVerify(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2025, 10, 9, 8, 53, 30, 0, time.UTC)
-	ring, err := source.NewKeyring("our-own-secret", publicTestSecret)
+	_, err := New().Open([]string{"our-own-secret", publicTestSecret})
+	require.ErrorContains(t, err, "secret 2 of 2")
+	keys, err := New().Open([]string{"our-own-secret"})
 	require.NoError(t, err)
 	tests := map[string]struct {
 		timestamp, signature string
@@ -62,7 +66,7 @@ func TestVerify(t *testing.T) {
 			d := &source.Delivery{Method: http.MethodPost, Header: http.Header{}, Body: []byte(vectorBody)}
 			d.Header.Set(timestampHeader, tt.timestamp)
 			d.Header.Set(signatureHeader, tt.signature)
-			_, err := zendesk{}.Verify(d, ring, now)
+			_, err := keys.Verify(d, now)
 			if tt.refused == "" {
 				require.NoError(t, err)
 				return
@@ -75,11 +79,11 @@ func TestVerify(t *testing.T) {
 
 func TestReply(t *testing.T) {
 	t.Parallel()
-	again := New().Reply(fault.Transient(fault.Unavailable, errors.New("no broker")))
+	again := New().Reply(nil, fault.Transient(fault.Unavailable, errors.New("no broker")))
 	require.Equal(t, http.StatusServiceUnavailable, again.Status)
 	require.Equal(t, "30", again.Header.Get("Retry-After"))
 	for _, reason := range fault.Reasons() {
-		status := New().Reply(fault.Permanent(reason, errors.New("no"))).Status
+		status := New().Reply(nil, fault.Permanent(reason, errors.New("no"))).Status
 		require.NotContains(t, []int{http.StatusConflict, http.StatusTooManyRequests, http.StatusServiceUnavailable}, status,
 			"Zendesk would send it again")
 	}
@@ -103,7 +107,7 @@ func describe(t *testing.T, path string) source.Event {
 	t.Helper()
 	value, err := os.ReadFile(path)
 	require.NoError(t, err)
-	event, err := New().Describe(source.Record{Value: value})
+	event, err := sourcetest.Describe(New(), source.Record{Value: value})
 	require.NoError(t, err)
 	return event
 }
@@ -159,7 +163,7 @@ func TestDescribe(t *testing.T) {
 	for title, tt := range tests {
 		t.Run(title, func(t *testing.T) {
 			t.Parallel()
-			event, err := New().Describe(source.Record{Value: []byte(tt.value)})
+			event, err := sourcetest.Describe(New(), source.Record{Value: []byte(tt.value)})
 			if tt.err == "" {
 				require.NoError(t, err)
 				require.Equal(t, tt.id, event.ID)
@@ -177,7 +181,7 @@ func TestEmptyReferencesSayNothing(t *testing.T) {
 	for _, none := range []string{`"0"`, `""`, `null`, `0`, `{}`, `[]`} {
 		value := fmt.Sprintf(`{"type":"zen:event-type:ticket.tags_changed","account_id":1,"id":"a","time":"2025-10-09T08:53:20Z",
 			"detail":{"id":"7","organization_id":%[1]s,"requester_id":%[1]s}}`, none)
-		event, err := New().Describe(source.Record{Value: []byte(value)})
+		event, err := sourcetest.Describe(New(), source.Record{Value: []byte(value)})
 		require.NoError(t, err)
 		require.Equal(t, []source.Reference{{Source: "zendesk", Tenant: "1", Kind: "ticket", ID: "7"}}, event.References, none)
 	}
@@ -191,7 +195,7 @@ func TestTriggerWithoutTemplateIsKept(t *testing.T) {
 	records := 0
 	for r, err := range New().Split(&source.Delivery{Body: body}) {
 		require.NoError(t, err)
-		_, err = New().Describe(r)
+		_, err = sourcetest.Describe(New(), source.Record{Value: r.Value})
 		require.Equal(t, fault.Unsupported, fault.ReasonOf(err))
 		records++
 	}
@@ -213,7 +217,7 @@ func TestReadmeTemplate(t *testing.T) {
 	).Replace(template)
 	require.NotContains(t, filled, "{{")
 	require.NoError(t, source.CheckJSON([]byte(filled)))
-	event, err := New().Describe(source.Record{Value: []byte(filled)})
+	event, err := sourcetest.Describe(New(), source.Record{Value: []byte(filled)})
 	require.NoError(t, err)
 	want := describe(t, "testdata/trigger_template.json")
 	require.Equal(t, want, event)

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/throughline-dev/throughline/pkg/local/process"
 	"github.com/throughline-dev/throughline/services/bench/stage"
 )
 
@@ -103,8 +104,7 @@ func (c *child) end() error {
 
 // failed adds what the process said last.
 func (c *child) failed(err error) error {
-	lines := strings.Split(strings.TrimSpace(c.errs.String()), "\n")
-	said := strings.Join(lines[max(0, len(lines)-5):], " | ")
+	said := strings.ReplaceAll(process.LastLines(c.errs.Bytes(), 5), "\n", " | ")
 	if said != "" {
 		said = " (" + said + ")"
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/throughline-dev/throughline/pkg/event"
+	"github.com/throughline-dev/throughline/pkg/settings"
 	"github.com/throughline-dev/throughline/pkg/stream"
 	"github.com/throughline-dev/throughline/services/bench/stage"
 	"github.com/throughline-dev/throughline/services/normalizer/normalizer"
@@ -76,8 +77,12 @@ func (b *bench) normalizer() []step {
 		if err := b.ground.freshTopics(ctx); err != nil {
 			return err
 		}
+		events, err := b.accounts.Traffic()
+		if err != nil {
+			return err
+		}
 		return b.ground.fill(ctx, c.Records, func(i int) (*kgo.Record, error) {
-			src, rec, _, err := b.accounts.Raw(i)
+			src, rec, _, err := events.Raw(i)
 			if err != nil {
 				return nil, err
 			}
@@ -152,7 +157,7 @@ func (b *bench) fillEvents(ctx context.Context, n int) error {
 	if err := b.ground.freshTopics(ctx); err != nil {
 		return err
 	}
-	registry, err := event.NewRegistry(event.RegistryConfig{URL: b.ground.registry, Timeout: 5 * time.Second})
+	registry, err := event.NewRegistry(event.RegistryConfig{URL: settings.URL(b.ground.registry)})
 	if err != nil {
 		return err
 	}
@@ -160,8 +165,12 @@ func (b *bench) fillEvents(ctx context.Context, n int) error {
 	if err != nil {
 		return err
 	}
+	events, err := b.accounts.Traffic()
+	if err != nil {
+		return err
+	}
 	return b.ground.fill(ctx, n, func(i int) (*kgo.Record, error) {
-		e, err := b.accounts.Event(i)
+		e, err := events.Event(i)
 		if err != nil {
 			return nil, err
 		}

@@ -7,12 +7,11 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/http"
 	"strconv"
 	"time"
 
-	"github.com/throughline-dev/throughline/pkg/source"
-	"github.com/throughline-dev/throughline/pkg/source/stripe"
+	"github.com/throughline-dev/throughline/services/bench/traffic"
+	"github.com/throughline-dev/throughline/services/vendors"
 )
 
 // answerTimeout bounds one request.
@@ -21,21 +20,26 @@ const answerTimeout = 20 * time.Second
 // requests makes n signed requests of different events, whole, as they go over
 // the wire: the sender shares the machine with what it measures, so it should
 // cost next to nothing while it sends. Signatures hold for five minutes.
-func requests(job Job, first, n int) [][]byte {
-	src := stripe.New()
+func requests(job Job, events *traffic.Traffic, n int) ([][]byte, error) {
+	sender := vendors.Sender{URL: "http://" + job.Address, Secrets: map[string]string{"stripe": secret}}
 	out := make([][]byte, n)
 	for i := range out {
-		body := job.Accounts.Stripe(first + i)
-		d := &source.Delivery{Method: http.MethodPost, Header: http.Header{}, Body: body}
-		src.Sign(d, secret, time.Now())
+		d, err := events.Stripe(i)
+		if err != nil {
+			return nil, err
+		}
+		signed, err := sender.Sign(d)
+		if err != nil {
+			return nil, err
+		}
 		var b bytes.Buffer
-		fmt.Fprintf(&b, "POST %s HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n", stripePath, job.Address, len(body))
-		_ = d.Header.Write(&b) // a bytes.Buffer takes everything
+		fmt.Fprintf(&b, "POST %s HTTP/1.1\r\nHost: %s\r\nContent-Length: %d\r\n", stripePath, job.Address, len(d.Body))
+		_ = signed.Header.Write(&b) // a bytes.Buffer takes everything
 		b.WriteString("\r\n")
-		b.Write(body)
+		b.Write(d.Body)
 		out[i] = b.Bytes()
 	}
-	return out
+	return out, nil
 }
 
 // connection sends one request after the other over one connection, with no

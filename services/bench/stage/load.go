@@ -14,7 +14,14 @@ const differentRequests = 4096
 // runLoad posts as fast as it is answered, over Connections connections, each
 // with one request at a time.
 func runLoad(ctx context.Context, job Job, _ func(string)) (Result, error) {
-	ready := requests(job, 0, differentRequests)
+	events, err := job.Accounts.Traffic()
+	if err != nil {
+		return Result{}, err
+	}
+	ready, err := requests(job, events, differentRequests)
+	if err != nil {
+		return Result{}, err
+	}
 	start := time.Now().Add(job.Warm)
 	end := start.Add(job.Duration)
 	var sent atomic.Int64

@@ -12,6 +12,7 @@ import (
 	"github.com/throughline-dev/throughline/pkg/postgres"
 	"github.com/throughline-dev/throughline/pkg/resolve"
 	"github.com/throughline-dev/throughline/pkg/service"
+	"github.com/throughline-dev/throughline/pkg/settings"
 	"github.com/throughline-dev/throughline/pkg/stream"
 	"github.com/throughline-dev/throughline/services/bench/traffic"
 	"github.com/throughline-dev/throughline/services/normalizer/normalizer"
@@ -19,7 +20,7 @@ import (
 
 // newNormalizer is the normalizer as it is without a setting.
 func newNormalizer(ctx context.Context, job Job, rt *service.Runtime) (run func(context.Context) error, err error) {
-	pool, err := postgres.Open(ctx, postgres.Config{URL: job.Postgres, MaxConns: 10}, "bench-normalizer")
+	pool, err := postgres.Open(ctx, postgres.Config{URL: settings.URL(job.Postgres), MaxConns: 10}, "bench-normalizer")
 	if err != nil {
 		return nil, err
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/throughline-dev/throughline/pkg/service"
 	"github.com/throughline-dev/throughline/pkg/settings"
+	"github.com/throughline-dev/throughline/pkg/source/catalog"
 	"github.com/throughline-dev/throughline/pkg/stream"
 	"github.com/throughline-dev/throughline/services/receiver/receiver"
 )
@@ -25,15 +26,16 @@ const secret = "bench-secret-0123456789abcdef"
 const stripePath = "/webhooks/stripe"
 
 func newReceiver(job Job, rt *service.Runtime) (*receiver.Receiver, error) {
-	doors, err := receiver.Doors([]string{"stripe"}, func(string) settings.SourceSetting {
+	endpoints, err := receiver.Endpoints(catalog.Set(), []string{"stripe"}, func(string) settings.SourceSetting {
 		return settings.SourceSetting{Secrets: settings.Secrets{secret}}
 	})
 	if err != nil {
 		return nil, err
 	}
-	config := receiver.DefaultConfig()
+	var config receiver.Config
+	settings.Defaults(&config)
 	config.Listen, config.SpoolDir = "127.0.0.1:0", filepath.Join(job.Scratch, "spool")
-	return receiver.New(receiver.Options{Runtime: rt, Config: config, Kafka: job.kafka(), Doors: doors})
+	return receiver.New(receiver.Options{Runtime: rt, Config: config, Kafka: job.kafka(), Endpoints: endpoints})
 }
 
 // runReceiver is the receiver with Stripe's door.

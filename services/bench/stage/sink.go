@@ -13,15 +13,16 @@ import (
 
 	"github.com/throughline-dev/throughline/pkg/event"
 	"github.com/throughline-dev/throughline/pkg/postgres"
+	"github.com/throughline-dev/throughline/pkg/rawjson"
 	"github.com/throughline-dev/throughline/pkg/service"
-	"github.com/throughline-dev/throughline/pkg/source"
+	"github.com/throughline-dev/throughline/pkg/settings"
 	"github.com/throughline-dev/throughline/pkg/stream"
 	"github.com/throughline-dev/throughline/services/sink/sink"
 )
 
 // newSink is the sink as it is without a setting.
 func newSink(ctx context.Context, job Job, rt *service.Runtime) (run func(context.Context) error, err error) {
-	pool, err := postgres.Open(ctx, postgres.Config{URL: job.Postgres, MaxConns: 10}, "bench-sink")
+	pool, err := postgres.Open(ctx, postgres.Config{URL: settings.URL(job.Postgres), MaxConns: 10}, "bench-sink")
 	if err != nil {
 		return nil, err
 	}
@@ -76,7 +77,7 @@ func runBareSink(ctx context.Context, job Job, _ func(string)) (r Result, err er
 	if err != nil {
 		return r, err
 	}
-	pool, err := postgres.Open(ctx, postgres.Config{URL: job.Postgres, MaxConns: 4}, "bench-bare-sink")
+	pool, err := postgres.Open(ctx, postgres.Config{URL: settings.URL(job.Postgres), MaxConns: 4}, "bench-bare-sink")
 	if err != nil {
 		return r, err
 	}
@@ -163,7 +164,11 @@ func readRows(ctx context.Context, job Job) ([][]any, error) {
 			if err := decoder.AccountEvent(ctx, rec.Value, &e); err != nil {
 				return nil, err
 			}
-			rows = append(rows, []any{[16]byte(e.AccountID), e.Type, e.Source, e.SourceEventID, source.Payload(e.Payload, e.Subject), e.OccurredAt, e.IngestedAt})
+			payload, err := rawjson.WithSubject(e.Payload, e.Subject)
+			if err != nil {
+				return nil, err
+			}
+			rows = append(rows, []any{[16]byte(e.AccountID), e.Type, e.Source, e.SourceEventID, payload, e.OccurredAt, e.IngestedAt})
 		}
 	}
 	if len(rows) == 0 {

@@ -24,6 +24,7 @@ const (
 // answers are slow does not hide it.
 type steady struct {
 	job      Job
+	events   *traffic.Traffic
 	warm     int // events that are sent first and not counted
 	requests [][]byte
 	start    time.Time
@@ -36,8 +37,16 @@ type steady struct {
 // of its own.
 func runSteady(ctx context.Context, job Job, _ func(string)) (Result, error) {
 	total := int((job.Warm + job.Duration).Seconds() * float64(job.Rate))
+	events, err := job.Accounts.Traffic()
+	if err != nil {
+		return Result{}, err
+	}
+	ready, err := requests(job, events, total)
+	if err != nil {
+		return Result{}, err
+	}
 	s := &steady{
-		job: job, warm: int(job.Warm.Seconds() * float64(job.Rate)), requests: requests(job, 0, total),
+		job: job, events: events, warm: int(job.Warm.Seconds() * float64(job.Rate)), requests: ready,
 		answered: make([]time.Duration, total), visible: make([]time.Duration, total),
 	}
 	conn, err := pgx.Connect(ctx, job.Postgres)
@@ -125,7 +134,7 @@ func (s *steady) watch(ctx context.Context, conn *pgx.Conn) error {
 		var fresh []int
 		var id string
 		_, err = pgx.ForEachRow(rows, []any{&highest, &id}, func() error {
-			if i, ok := traffic.StripeNumber(id); ok && i < len(s.visible) {
+			if i, ok := s.events.StripeNumber(id); ok && i < len(s.visible) {
 				fresh = append(fresh, i)
 			}
 			return nil

@@ -1,9 +1,10 @@
-// Package traffic makes the events that are measured: bodies of about 1 KB in
-// the vendors' own shapes, each a fact of its own, about one of a number of
+// Package traffic is the events that are measured: of four vendors in their own
+// shapes, of about 1.2 KB, each a fact of its own, about one of a number of
 // accounts. The n-th event is the same in every process and every run.
 package traffic
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"fmt"
@@ -14,21 +15,66 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/throughline-dev/throughline/pkg/event"
+	"github.com/throughline-dev/throughline/pkg/rawjson"
 	"github.com/throughline-dev/throughline/pkg/source"
 	"github.com/throughline-dev/throughline/pkg/source/catalog"
+	"github.com/throughline-dev/throughline/services/vendors"
 )
 
 // Accounts is how many accounts events are about, each with four links.
 type Accounts int
 
-// Names gives the sources that events come from.
-func Names() []string { return []string{"stripe", "hubspot", "zendesk", "intercom"} }
+// kind is one quarter of the events, and how they point at an account.
+type kind struct {
+	source, event, reference string
+	words                    int // of the event's text, where the vendor's own is short
+}
 
-// began is when the first event occurred; each later one a millisecond after.
-var began = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+func kinds() []kind {
+	return []kind{
+		{"stripe", "invoice.paid", "customer", 0},
+		{"hubspot", "contact.propertyChange", "contact", 92},
+		{"zendesk", "ticket.replied", "organization", 6},
+		{"intercom", "conversation.user.replied", "contact", 3},
+	}
+}
+
+// Names gives the sources that events come from.
+func Names() (names []string) {
+	for _, k := range kinds() {
+		names = append(names, k.source)
+	}
+	return names
+}
+
+// Traffic makes the events about some accounts. It is safe for concurrent use.
+type Traffic struct {
+	accounts  uint64
+	simulator *vendors.Simulator
+	kinds     []kind
+	sources   []source.Source
+	began     time.Time // when the first event occurred; each later one a millisecond after
+}
+
+// Traffic gives the events about these accounts.
+func (a Accounts) Traffic() (*Traffic, error) {
+	simulator, err := vendors.New(0)
+	if err != nil {
+		return nil, err
+	}
+	t := &Traffic{accounts: uint64(max(a, 1)), simulator: simulator, kinds: kinds(), began: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
+	for _, k := range t.kinds {
+		src, ok := catalog.Find(k.source)
+		if !ok {
+			return nil, fmt.Errorf("there is no source %s", k.source)
+		}
+		t.sources = append(t.sources, src)
+	}
+	return t, nil
+}
 
 // id is the n-th account's.
-func (Accounts) id(n uint64) (id uuid.UUID) {
+func (*Traffic) id(n uint64) (id uuid.UUID) {
 	binary.BigEndian.PutUint64(id[:8], mix(n))
 	binary.BigEndian.PutUint64(id[8:], mix(^n))
 	id[6], id[8] = id[6]&0x0f|0x40, id[8]&0x3f|0x80 // a version 4 uuid to whoever looks
@@ -36,7 +82,7 @@ func (Accounts) id(n uint64) (id uuid.UUID) {
 }
 
 // of is the account that event i is about.
-func (a Accounts) of(i int) uint64 { return mix(uint64(i)) % uint64(a) }
+func (t *Traffic) of(i int) uint64 { return mix(uint64(i)) % t.accounts }
 
 // mix spreads consecutive numbers over all others (the finalizer of splitmix64).
 func mix(n uint64) uint64 {
@@ -48,19 +94,22 @@ func mix(n uint64) uint64 {
 
 // Insert puts the accounts and their links into a migrated, empty database.
 func (a Accounts) Insert(ctx context.Context, pool *pgxpool.Pool) error {
-	_, err := pool.CopyFrom(ctx, pgx.Identifier{"accounts"}, []string{"id", "name", "domain"},
+	t, err := a.Traffic()
+	if err != nil {
+		return err
+	}
+	_, err = pool.CopyFrom(ctx, pgx.Identifier{"accounts"}, []string{"id", "name", "domain"},
 		pgx.CopyFromSlice(int(a), func(n int) ([]any, error) {
-			return []any{a.id(uint64(n)), fmt.Sprintf("Account %d", n), fmt.Sprintf("account-%d.example", n)}, nil
+			return []any{t.id(uint64(n)), fmt.Sprintf("Account %d", n), fmt.Sprintf("account-%d.example", n)}, nil
 		}))
 	if err != nil {
 		return fmt.Errorf("inserting accounts: %w", err)
 	}
-	kinds := links()
 	_, err = pool.CopyFrom(ctx, pgx.Identifier{"account_links"}, []string{"source", "kind", "external_id", "account_id", "learned", "created_by"},
-		pgx.CopyFromSlice(int(a)*len(kinds), func(i int) ([]any, error) {
-			n := uint64(i / len(kinds))
-			ref := kinds[i%len(kinds)].reference(n)
-			return []any{ref.Source, ref.Kind, ref.ID, a.id(n), "manual", "bench"}, nil
+		pgx.CopyFromSlice(int(a)*len(t.kinds), func(i int) ([]any, error) {
+			n := uint64(i / len(t.kinds))
+			ref := t.link(i%len(t.kinds), n)
+			return []any{ref.Source, ref.Kind, ref.ID, t.id(n), "manual", "bench"}, nil
 		}))
 	if err != nil {
 		return fmt.Errorf("inserting links: %w", err)
@@ -71,46 +120,75 @@ func (a Accounts) Insert(ctx context.Context, pool *pgxpool.Pool) error {
 	return nil
 }
 
-// link is how a source's events point at an account.
-type link struct{ source, kind, format string }
-
-func links() []link {
-	return []link{
-		{"stripe", "customer", customerID}, {"hubspot", "contact", contactID},
-		{"zendesk", "organization", organizationID}, {"intercom", "contact", intercomID},
-	}
+// link is how events of a kind point at an account.
+func (t *Traffic) link(at int, account uint64) source.Reference {
+	k := t.kinds[at]
+	return source.Reference{Source: k.source, Kind: k.reference, ID: t.simulator.ID(k.source, k.reference, vendors.Customer{Key: account})}
 }
 
-func (l link) reference(account uint64) source.Reference {
-	return source.Reference{Source: l.source, Kind: l.kind, ID: fmt.Sprintf(l.format, account)}
+// delivery is event i, as one of a kind.
+func (t *Traffic) delivery(at, i int) (vendors.Delivery, error) {
+	k := t.kinds[at]
+	e := vendors.Event{
+		Type: k.event, At: t.began.Add(time.Duration(i) * time.Millisecond), About: vendors.Customer{Key: t.of(i)}, Serial: uint64(i) + 1,
+	}
+	if k.words > 0 {
+		e.Text = prose(i, k.words)
+	}
+	return t.simulator.Delivery(k.source, e)
+}
+
+// Stripe gives event i as one of Stripe's, whatever i is.
+func (t *Traffic) Stripe(i int) (vendors.Delivery, error) { return t.delivery(0, i) }
+
+// StripeNumber gives i back from the source_event_id of Stripe's event i; ok is
+// false for any other id.
+func (t *Traffic) StripeNumber(id string) (i int, ok bool) {
+	serial, ok := t.simulator.Serial(id)
+	return int(serial) - 1, ok
 }
 
 // Raw gives event i as it lies in a raw topic, and the source that it came from.
-func (a Accounts) Raw(i int) (source.Source, source.Record, source.Event, error) {
-	name := Names()[i%len(Names())]
-	src, ok := catalog.Find(name)
-	if !ok {
-		return nil, source.Record{}, source.Event{}, fmt.Errorf("there is no source %s", name)
-	}
-	rec := source.Record{Value: a.body(name, i), Mode: source.Webhook, ReceivedAt: time.Now()}
-	described, err := src.Describe(rec)
+func (t *Traffic) Raw(i int) (source.Source, source.Record, source.Event, error) {
+	at := i % len(t.kinds)
+	src := t.sources[at]
+	d, err := t.delivery(at, i)
 	if err != nil {
-		return nil, rec, described, fmt.Errorf("describing an event of %s: %w", name, err)
+		return nil, source.Record{}, source.Event{}, err
 	}
-	rec.Key, rec.Tenant = source.RecordKey(described.References, described.ID), described.Tenant
+	// HubSpot's array of one is the only envelope here. Splitting would describe
+	// each event a second time.
+	value := bytes.TrimSuffix(bytes.TrimPrefix(d.Body, []byte("[")), []byte("]"))
+	rec, described, err := source.Keyed(src, source.Record{Value: value, Mode: source.ModeWebhook, ReceivedAt: time.Now()})
+	if err != nil {
+		return nil, rec, described, fmt.Errorf("describing an event of %s: %w", d.Source, err)
+	}
 	return src, rec, described, nil
 }
 
 // Event gives event i as the normalizer makes it.
-func (a Accounts) Event(i int) (event.AccountEvent, error) {
-	src, rec, described, err := a.Raw(i)
+func (t *Traffic) Event(i int) (event.AccountEvent, error) {
+	src, rec, described, err := t.Raw(i)
 	if err != nil {
 		return event.AccountEvent{}, err
 	}
 	return event.AccountEvent{
-		AccountID: a.id(a.of(i)), Type: described.Type, Source: src.Name(), SourceEventID: described.ID,
-		Payload: rec.Value, Subject: source.SubjectLine(described.Subject),
+		AccountID: t.id(t.of(i)), Type: described.Type, Source: src.Name(), SourceEventID: described.ID,
+		Payload: rec.Value, Subject: rawjson.SubjectLine(described.Subject),
 		RawTopic: "raw." + src.Name(), RawPartition: 0, RawOffset: int64(i), RawIndex: -1, Livemode: true,
 		OccurredAt: described.OccurredAt, IngestedAt: rec.ReceivedAt, Tenant: described.Tenant, Delivery: rec.Mode,
 	}, nil
+}
+
+// prose is n words; which ones depends on i.
+func prose(i, n int) string {
+	words := [...]string{
+		"renewal", "invoice", "seat", "login", "export", "pricing", "upgrade", "contract", "webhook", "outage", "refund", "trial",
+		"onboarding", "quota", "dashboard", "training", "discount", "migration", "security", "latency", "report", "license",
+	}
+	text := make([]byte, 0, n*9)
+	for w := range n {
+		text = append(append(text, words[mix(uint64(i*64+w))%uint64(len(words))]...), ' ')
+	}
+	return string(text)
 }

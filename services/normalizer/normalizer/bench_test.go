@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
@@ -59,7 +60,7 @@ func BenchmarkDescribe(b *testing.B) {
 		b.Run("describe/"+name, func(b *testing.B) {
 			b.ReportAllocs()
 			for i := 0; b.Loop(); i++ {
-				_, err := src.Describe(source.Record{Value: values[i%len(values)]})
+				_, _, err := source.Keyed(src, source.Record{Value: values[i%len(values)], ReceivedAt: time.Now()})
 				require.NoError(b, err)
 			}
 		})
@@ -76,7 +77,7 @@ func BenchmarkResolve(b *testing.B) {
 	for _, rec := range benchBatch(b, 5_000) {
 		name, _ := stream.SourceOfTopic(rec.Topic)
 		src, _ := catalog.Find(name)
-		ev, err := src.Describe(source.Record{Value: rec.Value})
+		_, ev, err := source.Keyed(src, source.Record{Value: rec.Value, ReceivedAt: time.Now()})
 		require.NoError(b, err)
 		references = append(references, ev.References)
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/throughline-dev/throughline/pkg/postgres/postgrestest"
 	"github.com/throughline-dev/throughline/pkg/resolve"
 	"github.com/throughline-dev/throughline/pkg/service"
+	"github.com/throughline-dev/throughline/pkg/settings"
 	"github.com/throughline-dev/throughline/pkg/stream"
 	"github.com/throughline-dev/throughline/pkg/stream/streamtest"
 	"github.com/throughline-dev/throughline/services/normalizer/normalizer"
@@ -49,7 +50,7 @@ type testNormalizer struct {
 // newNormalizer makes one on a fresh database with the accounts acme and globex.
 func newNormalizer(t testing.TB, change ...func(*normalizer.Options)) *testNormalizer {
 	t.Helper()
-	registry, err := event.NewRegistry(event.RegistryConfig{URL: streamtest.Registry(t)})
+	registry, err := event.NewRegistry(event.RegistryConfig{URL: settings.URL(streamtest.Registry(t))})
 	require.NoError(t, err)
 	o := normalizer.Options{Pool: newDatabase(t), Registry: registry, Resolve: allRules, Runtime: service.NewRuntime(service.Options{Name: "normalizer"})}
 	for _, c := range change {

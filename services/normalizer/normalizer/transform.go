@@ -5,10 +5,7 @@ import (
 	"fmt"
 	"runtime"
 	"strconv"
-	"strings"
 	"sync"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.opentelemetry.io/otel/attribute"
@@ -16,6 +13,7 @@ import (
 
 	"github.com/throughline-dev/throughline/pkg/event"
 	"github.com/throughline-dev/throughline/pkg/fault"
+	"github.com/throughline-dev/throughline/pkg/rawjson"
 	"github.com/throughline-dev/throughline/pkg/resolve"
 	"github.com/throughline-dev/throughline/pkg/service"
 	"github.com/throughline-dev/throughline/pkg/source"
@@ -98,29 +96,13 @@ func (n *Normalizer) describe(it *item) {
 		it.err = fault.Permanent(fault.Unsupported, fmt.Errorf("no source is named %q", it.raw.Source))
 		return
 	}
-	if !clean(it.raw.Tenant) {
+	if !source.IsText(it.raw.Tenant) {
 		it.raw.Tenant = "" // an odd header must not cost the event
 	}
 	if it.raw.Tenant == "" {
 		it.raw.Tenant = n.options.Tuning.Tenants[it.raw.Source]
 	}
-	if it.err = source.CheckJSON(it.rec.Value); it.err != nil {
-		return
-	}
-	ev, err := src.Describe(it.raw.Record)
-	if err == nil {
-		err = source.CheckEvent(ev, it.raw.ReceivedAt)
-	}
-	if err != nil {
-		it.err = fault.Permanent(fault.ReasonOf(err), err)
-		return
-	}
-	it.event = ev
-}
-
-// clean: text without control characters, as every tenant's name is.
-func clean(s string) bool {
-	return utf8.ValidString(s) && strings.IndexFunc(s, unicode.IsControl) < 0
+	_, it.event, it.err = source.Keyed(src, it.raw.Record)
 }
 
 // finish makes the one record that it becomes.
@@ -142,7 +124,7 @@ func (n *Normalizer) accountEvent(ctx context.Context, it *item, found *resolve.
 	ev := event.AccountEvent{
 		AccountID: found.AccountID, Type: it.event.Type, Source: it.raw.Source, SourceEventID: it.event.ID, Payload: it.rec.Value,
 		OccurredAt: it.event.OccurredAt, IngestedAt: it.raw.ReceivedAt, Tenant: it.event.Tenant, Delivery: it.raw.Mode,
-		Subject: source.SubjectLine(it.event.Subject), Rule: found.Rule, Reference: found.Reference.Key(),
+		Subject: rawjson.SubjectLine(it.event.Subject), Rule: found.Rule, Reference: found.Reference.Key(),
 		RawTopic: it.rec.Topic, RawPartition: it.rec.Partition, RawOffset: it.rec.Offset, RawIndex: -1, Livemode: true,
 	}
 	value, err := n.encoder.AccountEvent(&ev)

@@ -94,15 +94,15 @@ func (k *Keeper) unwrap(ctx context.Context, l *quarantine.Letter) error {
 // rawKey gives the key that the event had in its raw topic, as its source makes it.
 func (k *Keeper) rawKey(l *quarantine.Letter, ev event.AccountEvent) []byte {
 	src, ok := k.sources[l.Source]
-	if !ok || source.CheckJSON(l.Value) != nil {
+	if !ok {
 		return []byte(ev.SourceEventID)
 	}
-	described, err := src.Describe(source.Record{Value: l.Value, Tenant: ev.Tenant, Mode: ev.Delivery, ReceivedAt: ev.IngestedAt})
+	keyed, described, err := source.Keyed(src, source.Record{Value: l.Value, Tenant: ev.Tenant, Mode: ev.Delivery, ReceivedAt: ev.IngestedAt})
 	if err != nil {
 		return []byte(ev.SourceEventID)
 	}
 	l.References = described.References
-	return source.RecordKey(described.References, described.ID)
+	return keyed.Key
 }
 
 func headerOf(headers []event.Header, key string) []byte {
@@ -118,7 +118,7 @@ func headerOf(headers []event.Header, key string) []byte {
 // what it is a replay of.
 func replayRecord(r *quarantine.Replay) *kgo.Record {
 	set := []kgo.RecordHeader{
-		{Key: stream.HeaderDelivery, Value: []byte(source.Replay)},
+		{Key: stream.HeaderDelivery, Value: []byte(source.ModeReplay)},
 		{Key: stream.HeaderQuarantineID, Value: strconv.AppendInt(nil, r.ID, 10)},
 		{Key: stream.HeaderAttempts, Value: strconv.AppendInt(nil, int64(r.Attempts), 10)},
 		{Key: stream.HeaderFirstSeen, Value: r.FirstSeen.UTC().AppendFormat(nil, time.RFC3339Nano)},

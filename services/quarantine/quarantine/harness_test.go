@@ -22,6 +22,7 @@ import (
 	"github.com/throughline-dev/throughline/pkg/quarantine"
 	"github.com/throughline-dev/throughline/pkg/resolve"
 	"github.com/throughline-dev/throughline/pkg/service"
+	"github.com/throughline-dev/throughline/pkg/settings"
 	"github.com/throughline-dev/throughline/pkg/source"
 	"github.com/throughline-dev/throughline/pkg/source/catalog"
 	"github.com/throughline-dev/throughline/pkg/stream"
@@ -58,7 +59,7 @@ func newWorld(t *testing.T) *world {
 	w := &world{t: t, pool: postgrestest.New(t), cluster: streamtest.Fake(t), replayed: map[string][]*kgo.Record{}}
 	w.kafka = stream.Config{Brokers: w.cluster.ListenAddrs()}
 	var err error
-	w.events, err = event.NewRegistry(event.RegistryConfig{URL: streamtest.Registry(t)})
+	w.events, err = event.NewRegistry(event.RegistryConfig{URL: settings.URL(streamtest.Registry(t))})
 	require.NoError(t, err)
 	w.encoder, err = event.NewEncoder(t.Context(), w.events, stream.AccountEvents, stream.DeadLetters)
 	require.NoError(t, err)

@@ -35,7 +35,7 @@ func TestALinkReleases(t *testing.T) {
 	require.Equal(t, unresolved(1, 17).Key, got.Key)
 	raw := stream.ReadRaw(got)
 	require.Equal(t, list[0].ID, raw.QuarantineID)
-	require.Equal(t, source.Replay, raw.Mode)
+	require.Equal(t, source.ModeReplay, raw.Mode)
 	require.EqualValues(t, 1, raw.Attempts)
 	require.True(t, seen.Equal(raw.FirstSeen))
 	require.Equal(t, "acct_1", raw.Tenant)
@@ -168,7 +168,7 @@ func TestALetterOfTheSinkGoesBackToTheRawTopic(t *testing.T) {
 	received := time.Date(2026, 11, 2, 8, 59, 59, 0, time.UTC)
 	ev := event.AccountEvent{
 		AccountID: w.account("Acme"), Type: "invoice.paid", Source: "stripe", SourceEventID: "evt_9", Payload: original, Subject: "ours",
-		OccurredAt: seen, IngestedAt: received, Tenant: "acct_1", Delivery: source.Webhook, RawTopic: "raw.stripe", RawIndex: -1,
+		OccurredAt: seen, IngestedAt: received, Tenant: "acct_1", Delivery: source.ModeWebhook, RawTopic: "raw.stripe", RawIndex: -1,
 	}
 	value, err := w.encoder.AccountEvent(&ev)
 	require.NoError(t, err)
@@ -190,7 +190,7 @@ func TestALetterOfTheSinkGoesBackToTheRawTopic(t *testing.T) {
 	require.Equal(t, stream.RawTopic("stripe"), got.Topic)
 	require.Equal(t, "stripe/acct_1:customer:cus_9", string(got.Key))
 	raw := stream.ReadRaw(got)
-	require.Equal(t, []any{"acct_1", source.Replay, received, list[0].ID}, []any{raw.Tenant, raw.Mode, raw.ReceivedAt, raw.QuarantineID})
+	require.Equal(t, []any{"acct_1", source.ModeReplay, received, list[0].ID}, []any{raw.Tenant, raw.Mode, raw.ReceivedAt, raw.QuarantineID})
 	require.Equal(t, "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", raw.Traceparent)
 }
 

@@ -38,12 +38,10 @@ func BenchmarkPost(b *testing.B) {
 	})
 	require.NoError(b, err)
 	body := bytes.Replace(numbered(600), []byte("evt_600"), []byte("evt_1PxYzABCDEFGHIJKLMNOPQR"), 1)
-	keys, err := source.NewKeyring(secretOf("stripe"))
-	require.NoError(b, err)
 	receiver, err := New(Options{
 		Runtime: service.NewRuntime(service.Options{Name: "receiver"}), Kafka: stream.Config{Brokers: brokers},
-		Config: Config{Listen: "127.0.0.1:0", PublishTimeout: 4 * time.Second, ReadTimeout: 20 * time.Second, MaxInFlight: 1024, MaxInFlightBytes: 12 << 20, SpoolBytes: 1},
-		Doors:  []Door{{Source: stripe.New(), Keys: keys}},
+		Config:    Config{Listen: "127.0.0.1:0", PublishTimeout: 4 * time.Second, ReadTimeout: 20 * time.Second, MaxInFlight: 1024, MaxInFlightBytes: 12 << 20, SpoolBytes: 1},
+		Endpoints: []Endpoint{{Source: stripe.New(), Secrets: []string{secretOf("stripe")}}},
 	})
 	require.NoError(b, err)
 	b.Cleanup(func() { require.NoError(b, receiver.Close()) })
@@ -71,7 +69,7 @@ func benchmarkHandler(b *testing.B, handler http.Handler, body []byte) {
 	server := httptest.NewServer(handler)
 	defer server.Close()
 	d := &source.Delivery{Method: http.MethodPost, Header: http.Header{}, Body: body}
-	stripe.New().Sign(d, secretOf("stripe"), time.Now())
+	require.NoError(b, source.Sign(stripe.New(), d, secretOf("stripe"), time.Now()))
 	request := fmt.Appendf(nil, "POST /webhooks/stripe HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\nStripe-Signature: %s\r\nContent-Length: %d\r\n\r\n%s",
 		d.Header.Get("Stripe-Signature"), len(body), body)
 	b.SetBytes(int64(len(body)))

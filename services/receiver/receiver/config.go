@@ -12,7 +12,6 @@ import (
 
 	"github.com/throughline-dev/throughline/pkg/settings"
 	"github.com/throughline-dev/throughline/pkg/source"
-	"github.com/throughline-dev/throughline/pkg/source/catalog"
 )
 
 // Config is what an operator sets for the receiver, beside the sources' secrets.
@@ -50,10 +49,10 @@ func (c *Config) Validate() error {
 }
 
 // check holds the bounds against what the sources need.
-func (c *Config) check(doors []Door) error {
+func (c *Config) check(endpoints []Endpoint) error {
 	var problems []error
-	for _, d := range doors {
-		profile := d.Source.Profile()
+	for _, e := range endpoints {
+		profile := e.Source.Profile()
 		if profile.Limits.BodyBytes >= c.MaxInFlightBytes {
 			problems = append(problems, fmt.Errorf("--max-in-flight-bytes is %d: it must be above the %[3]d that %[2]s may send at once", c.MaxInFlightBytes, profile.Title, profile.Limits.BodyBytes))
 		}
@@ -66,10 +65,10 @@ func (c *Config) check(doors []Door) error {
 
 func (c *Config) spoolDir(name string) string { return filepath.Join(c.SpoolDir, name) }
 
-// Door is one source that is received.
-type Door struct {
-	Source source.Source
-	Keys   source.Keyring // at least one secret
+// Endpoint is one source that is received, at /webhooks/<source>.
+type Endpoint struct {
+	Source  source.Webhook
+	Secrets []string // newest first, at least one, each as the source's Open takes it
 	// PublicURL is the address that the vendor posts to, as the vendor knows
 	// it; a URL without a path stands for its /webhooks/<source>. It is needed
 	// where the signature covers it (Profile().NeedsPublicURL), else may be "".
@@ -78,65 +77,52 @@ type Door struct {
 	Tenant string
 }
 
-// Doors makes the doors of these sources from their settings
+// Endpoints makes the endpoints of these sources of the set from their settings
 // (settings.SourceSettings.Get). No names: every source that has secrets. The
 // error holds every problem, one a line: an unknown source, a source without a
-// secret or with an empty one, a missing public URL, nothing to receive.
-func Doors(names []string, setting func(name string) settings.SourceSetting) ([]Door, error) {
+// secret or with a bad one, a missing public URL, nothing to receive.
+func Endpoints(set source.Set, names []string, setting func(name string) settings.SourceSetting) ([]Endpoint, error) {
 	var problems []error
-	var chosen []source.Source
-	for _, name := range names {
-		src, ok := catalog.Find(name)
-		if !ok {
-			problems = append(problems, fmt.Errorf("--sources names %q: the sources are %s", name, strings.Join(SourceNames(), ", ")))
-			continue
-		}
-		if !slices.ContainsFunc(chosen, func(s source.Source) bool { return s.Name() == name }) {
-			chosen = append(chosen, src)
-		}
-	}
 	if len(names) == 0 {
-		for _, src := range catalog.Sources() {
-			if len(setting(src.Name()).Secrets) > 0 {
-				chosen = append(chosen, src)
-			}
-		}
-		if len(chosen) == 0 {
-			problems = append(problems, fmt.Errorf("no source has a secret, so there is nothing to receive: set the secrets of one or more of %s, for example --stripe-secrets", strings.Join(SourceNames(), ", ")))
+		names = slices.DeleteFunc(set.Names(), func(name string) bool { return len(setting(name).Secrets) == 0 })
+		if len(names) == 0 {
+			problems = append(problems, fmt.Errorf("no source has a secret, so there is nothing to receive: set the secrets of one or more of %s, for example --stripe-secrets", strings.Join(set.Names(), ", ")))
 		}
 	}
-	var doors []Door
-	for _, src := range chosen {
-		door, err := newDoor(src, setting(src.Name()))
-		problems = append(problems, err)
-		doors = append(doors, door)
+	var endpoints []Endpoint
+	for i, name := range names {
+		found, _ := set.Find(name)
+		src, ok := found.(source.Webhook)
+		switch {
+		case !ok:
+			problems = append(problems, fmt.Errorf("--sources names %q: the sources are %s", name, strings.Join(set.Names(), ", ")))
+		case !slices.Contains(names[:i], name):
+			endpoint, err := newEndpoint(src, setting(name))
+			problems = append(problems, err)
+			endpoints = append(endpoints, endpoint)
+		}
 	}
 	if err := errors.Join(problems...); err != nil {
 		return nil, err
 	}
-	return doors, nil
+	return endpoints, nil
 }
 
-// SourceNames gives the names of all sources that there are.
-func SourceNames() []string {
-	var names []string
-	for _, src := range catalog.Sources() {
-		names = append(names, src.Name())
-	}
-	return names
-}
-
-func newDoor(src source.Source, set settings.SourceSetting) (Door, error) {
+func newEndpoint(src source.Webhook, set settings.SourceSetting) (Endpoint, error) {
 	name := src.Name()
 	var problems []error
-	keys, err := source.NewKeyring(set.Secrets...)
-	if err != nil {
-		problems = append(problems, fmt.Errorf("--%s-secrets: %w", name, err))
+	if _, err := src.Open(set.Secrets); err != nil {
+		problems = append(problems, secretsProblem(name, err))
 	}
 	if set.PublicURL == "" && src.Profile().NeedsPublicURL {
 		problems = append(problems, fmt.Errorf("--%s-public-url is not set: %s signs the address that it posts to, like https://hooks.example.com%s", name, src.Profile().Title, path(name)))
 	}
-	return Door{Source: src, Keys: keys, PublicURL: set.PublicURL, Tenant: set.Tenant}, errors.Join(problems...)
+	return Endpoint{Source: src, Secrets: set.Secrets, PublicURL: set.PublicURL, Tenant: set.Tenant}, errors.Join(problems...)
+}
+
+// secretsProblem names the setting of secrets that a source does not open.
+func secretsProblem(name string, err error) error {
+	return fmt.Errorf("--%s-secrets: %w", name, err)
 }
 
 // path is where a source's deliveries come in.
@@ -158,13 +144,4 @@ func publicAddress(configured, name string) (string, error) {
 		called = path(name)
 	}
 	return u.Scheme + "://" + u.Host + called, nil
-}
-
-// DefaultConfig is what an operator who sets nothing gets, for processes that
-// embed the receiver.
-func DefaultConfig() Config {
-	return Config{
-		Listen: ":8080", PublishTimeout: 4 * time.Second, ReadTimeout: 20 * time.Second,
-		MaxInFlight: 1024, MaxInFlightBytes: 12 << 20, SpoolDir: ".throughline/spool", SpoolBytes: 256 << 20,
-	}
 }

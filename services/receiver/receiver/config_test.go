@@ -7,12 +7,13 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/throughline-dev/throughline/pkg/settings"
+	"github.com/throughline-dev/throughline/pkg/source/catalog"
 )
 
 func noSettings(string) settings.SourceSetting { return settings.SourceSetting{} }
 
 func parse(env map[string]string, args ...string) (*Settings, error) {
-	s := NewSettings()
+	s := NewSettings(catalog.Set())
 	var out bytes.Buffer
 	_, err := settings.Parse(args, s, settings.WithName("receiver", ""), settings.WithOutput(&out, &out),
 		settings.WithEnv(func(name string) (string, bool) { v, ok := env[name]; return v, ok }))
@@ -50,13 +51,17 @@ func TestSourcesAreThoseWithSecrets(t *testing.T) {
 	env["THROUGHLINE_LOOKER_SECRETS"] = "token-of-looker"
 	s, err := parse(env)
 	require.NoError(t, err)
-	require.Len(t, s.doors, 2)
-	require.Equal(t, "stripe", s.doors[0].Source.Name())
-	require.Equal(t, 2, s.doors[0].Keys.Len())
+	endpoints, err := s.endpoints()
+	require.NoError(t, err)
+	require.Len(t, endpoints, 2)
+	require.Equal(t, "stripe", endpoints[0].Source.Name())
+	require.Len(t, endpoints[0].Secrets, 2)
 
 	s, err = parse(env, "--sources", "stripe,stripe")
 	require.NoError(t, err)
-	require.Len(t, s.doors, 1)
+	endpoints, err = s.endpoints()
+	require.NoError(t, err)
+	require.Len(t, endpoints, 1)
 
 	_, err = parse(env, "--max-in-flight-bytes", "1000")
 	require.ErrorContains(t, err, "Looker may send at once")

@@ -6,19 +6,19 @@ import (
 	"time"
 )
 
-// shares is into how many moments a timeout is divided.
+// shares is into how many slots a timeout is divided.
 const shares = 64
 
 // deadlines gives contexts that end when a request must be answered. Requests
-// of one moment share theirs: a timer each costs more than the brokers' client
+// of one slot share theirs: a timer each costs more than the brokers' client
 // does for a small delivery.
 type deadlines struct {
 	timeout time.Duration
-	current atomic.Pointer[moment]
+	current atomic.Pointer[slot]
 }
 
-// moment is the context of all who ask before until.
-type moment struct {
+// slot is the context of all who ask before until.
+type slot struct {
 	ctx    context.Context // shared by requests, owned by none
 	cancel context.CancelFunc
 	until  time.Time
@@ -40,10 +40,10 @@ func (d *deadlines) context(now time.Time) context.Context {
 	}
 }
 
-// begin makes the moment that starts now.
-func (d *deadlines) begin(now time.Time) *moment {
+// begin makes the slot that starts now.
+func (d *deadlines) begin(now time.Time) *slot {
 	ctx, cancel := context.WithDeadline(context.Background(), now.Add(d.timeout))
-	return &moment{ctx: ctx, cancel: cancel, until: now.Add(d.timeout / shares)}
+	return &slot{ctx: ctx, cancel: cancel, until: now.Add(d.timeout / shares)}
 }
 
 // close ends the current context. Earlier ones end by themselves.

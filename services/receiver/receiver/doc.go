@@ -1,11 +1,15 @@
-// Package receive is the door through which vendors' webhooks come in: one HTTP
-// server for all sources, or some, that answers 2xx only after the brokers
-// acknowledged every event of a delivery (acks=all).
+// Package receiver takes vendors' webhooks in: one HTTP server for all sources,
+// or some, that answers 2xx only after the brokers acknowledged every event of a
+// delivery (acks=all).
 //
-// A POST to /webhooks/<source> passes, in this order: method, content encoding,
-// content type, size, signature, JSON grammar, the source's Split, the brokers.
-// The first to fail decides the answer, which is always the source's own Reply:
-// the status that makes this vendor try again, or stop. Nothing ends in a 500.
+// A POST to /webhooks/<source> passes, in this order: content encoding, content
+// type, size, signature, the source's Split, the brokers. The first to fail
+// decides the answer, which is always the source's own Reply: the status that
+// makes this vendor try again, or stop. Nothing ends in a 500. handler.go is that
+// way, from top to bottom.
+//
+// The body's bytes are passed over twice: by the signature and by one scan, from
+// which Split, the check of each event and its key are made.
 //
 // What is kept back is bounded: requests and bytes in flight, the time to read,
 // the time to publish. Beyond a bound the vendor is told to come again.

@@ -6,24 +6,24 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// refusal is why a request was not accepted, the label `reason` of
+// reason is why a request was not accepted, the label `reason` of
 // throughline_receiver_rejected_total. It is finer than a fault.Reason where an
 // operator does different things.
-type refusal string
+type reason string
 
 const (
-	unauthenticated refusal = "unauthenticated" // the signature
-	malformed       refusal = "malformed"       // the JSON or its shape
-	unsupported     refusal = "unsupported"     // method, content type or encoding
-	oversized       refusal = "oversized"       // bytes or events
-	unavailable     refusal = "unavailable"     // the brokers, and the spool where there is one
-	overloaded      refusal = "overloaded"      // our bounds of what may be in flight
-	incomplete      refusal = "incomplete"      // the client was too slow or went away
-	internal        refusal = "internal"        // a bug of ours
+	unauthenticated reason = "unauthenticated" // the signature
+	malformed       reason = "malformed"       // the JSON or its shape
+	unsupported     reason = "unsupported"     // method, content type or encoding
+	oversized       reason = "oversized"       // bytes or events
+	unavailable     reason = "unavailable"     // the brokers, and the spool where there is one
+	overloaded      reason = "overloaded"      // our bounds of what may be in flight
+	incomplete      reason = "incomplete"      // the client was too slow or went away
+	internal        reason = "internal"        // a bug of ours
 )
 
-func refusals() []refusal {
-	return []refusal{unauthenticated, malformed, unsupported, oversized, unavailable, overloaded, incomplete, internal}
+func reasons() []reason {
+	return []reason{unauthenticated, malformed, unsupported, oversized, unavailable, overloaded, incomplete, internal}
 }
 
 // metrics are the receiver's. Every label value is there from the start, so
@@ -73,29 +73,32 @@ func (m *metrics) counter(name, help string, labels prometheus.Labels, value fun
 	}, func() float64 { return float64(value()) }))
 }
 
-// doorMetrics are one source's, looked up once.
-type doorMetrics struct {
+type counter = prometheus.Counter
+
+// handlerMetrics are one source's, looked up once.
+type handlerMetrics struct {
 	deliveries prometheus.Counter
 	events     prometheus.Counter
-	spooled    prometheus.Counter
 	acked      prometheus.Observer
-	rejected   map[refusal]prometheus.Counter
-	keys       []prometheus.Counter // by position
+	rejected   map[reason]prometheus.Counter
+	keys       func(n int) []counter // of so many secrets, by position
 }
 
-func (m *metrics) door(name string, keys int) doorMetrics {
-	d := doorMetrics{
+func (m *metrics) handler(name string) handlerMetrics {
+	h := handlerMetrics{
 		deliveries: m.deliveries.WithLabelValues(name),
 		events:     m.events.WithLabelValues(name),
-		spooled:    m.spooled.WithLabelValues(name),
 		acked:      m.acked.WithLabelValues(name),
-		rejected:   map[refusal]prometheus.Counter{},
+		keys: func(n int) (all []counter) {
+			for i := range n {
+				all = append(all, m.keys.WithLabelValues(name, strconv.Itoa(i)))
+			}
+			return all
+		},
+		rejected: map[reason]prometheus.Counter{},
 	}
-	for _, r := range refusals() {
-		d.rejected[r] = m.rejected.WithLabelValues(name, string(r))
+	for _, r := range reasons() {
+		h.rejected[r] = m.rejected.WithLabelValues(name, string(r))
 	}
-	for i := range keys {
-		d.keys = append(d.keys, m.keys.WithLabelValues(name, strconv.Itoa(i)))
-	}
-	return d
+	return h
 }

@@ -178,7 +178,7 @@ func TestLoadBeyondTheBoundsIsTurnedAway(t *testing.T) {
 		t.Run(what, func(t *testing.T) {
 			t.Parallel()
 			r := newRig(t, func(o *Options) {
-				o.Doors = o.Doors[:1]
+				o.Endpoints = o.Endpoints[:1]
 				change(&o.Config)
 			})
 			held, began := io.Pipe()

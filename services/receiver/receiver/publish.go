@@ -2,122 +2,74 @@ package receiver
 
 import (
 	"context"
-	"fmt"
 	"sync/atomic"
-	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/zap"
 
 	"github.com/throughline-dev/throughline/pkg/fault"
-	"github.com/throughline-dev/throughline/pkg/source"
 	"github.com/throughline-dev/throughline/pkg/stream"
 	"github.com/throughline-dev/throughline/services/receiver/spool"
 )
 
-// A delivery is published whole, unless it is beyond these bounds (a Looker
-// report of thousands of rows): then in parts, one after the other, so that it
-// takes neither the client's whole buffer nor memory for all its records.
+// A delivery is published in one batch, unless it is beyond these bounds (a
+// Looker report of thousands of rows): then in several, one after the other, so
+// that it takes neither the client's whole buffer nor memory for all its records.
 const (
-	partRecords = 2000
-	partBytes   = 4 << 20
+	batchRecords = 2000
+	batchBytes   = 4 << 20
 )
 
-// publisher puts parts of deliveries where they cannot be lost.
+// batch are records of a delivery on their way.
+type batch struct {
+	publisher *publisher
+	deadline  context.Context //nolint:containedctx // it lives as long as the request
+	records   []*kgo.Record
+	size      int
+	held      bool // the client may still hold records, which alias the body
+}
+
+// add publishes what there is first when the record would not fit.
+func (b *batch) add(r *kgo.Record) error {
+	if n := len(b.records); n > 0 && (n >= batchRecords || b.size+len(r.Value) > batchBytes) {
+		if err := b.flush(); err != nil {
+			return err
+		}
+	}
+	b.records = append(b.records, r)
+	b.size += len(r.Value)
+	return nil
+}
+
+// flush returns nil once the records are safe. A batch of none is.
+func (b *batch) flush() error {
+	held, err := b.publisher.put(b.deadline, b.records)
+	b.held = b.held || held
+	clear(b.records) // the client may hold them, but not the slice
+	b.records, b.size = b.records[:0], 0
+	return err
+}
+
+// publisher puts records where they cannot be lost.
 type publisher struct {
 	kafka     *stream.Publisher
 	deadlines *deadlines
 	spool     *spool.Spool // nil for a source whose vendor retries
-	outage    *atomic.Bool // shared by all doors: the brokers are the same
+	spooled   prometheus.Counter
+	outage    *atomic.Bool // shared by all sources: the brokers are the same
 	log       *zap.Logger
-}
-
-// published is what became of a delivery.
-type published struct {
-	events int // that are safe: all of the delivery's, or none
-	// held: the client may still hold the records, which alias the body.
-	held bool
-}
-
-// publish makes a delivery's events safe, all of them, or says why not. Then
-// some may be written all the same; the timeline knows duplicates.
-func (d *door) publish(s *splitting) (published, *refused) {
-	// Split to its end before anything is written: its error refuses all.
-	if err := s.run(); err != nil {
-		return published{}, refusePermanent(err)
-	}
-	if s.total == 0 {
-		return published{}, nil // a ping: nothing to keep
-	}
-	ctx := d.publisher.deadlines.context(time.Now())
-	out := published{}
-	var err error
-	if len(s.part) == s.total {
-		out.held, err = d.put(ctx, s.part)
-	} else {
-		out.held, err = d.putParts(ctx, &s.delivery, s.traceparent)
-	}
-	if err != nil {
-		return out, d.unpublished(err)
-	}
-	out.events = s.total
-	return out, nil
-}
-
-// putParts splits a large delivery, which firstPart has found good, once more.
-func (d *door) putParts(ctx context.Context, delivery *source.Delivery, traceparent string) (held bool, err error) {
-	var part []*kgo.Record
-	size := 0
-	put := func() error {
-		partHeld, err := d.put(ctx, part)
-		held = held || partHeld
-		part, size = nil, 0 // not [:0]: the client may still hold the records
-		return err
-	}
-	for r, err := range d.src.Split(delivery) {
-		if err != nil {
-			return held, err
-		}
-		if len(part) > 0 && (len(part) >= partRecords || size+len(r.Value) > partBytes) {
-			if err := put(); err != nil {
-				return held, err
-			}
-		}
-		part = append(part, d.record(r, traceparent))
-		size += len(r.Value)
-	}
-	err = put()
-	return held, err
-}
-
-func checkRecord(r source.Record, before int) error {
-	if len(r.Value) <= source.MaxRecordBytes {
-		return nil
-	}
-	return fault.Permanent(fault.Oversized, fmt.Errorf("event %d of the delivery has %d bytes, the bound is %d", before+1, len(r.Value), source.MaxRecordBytes))
-}
-
-// record makes the raw record of an event, of the door's tenant if it has none
-// of its own: then the key, which may hold the tenant, is made anew.
-func (d *door) record(r source.Record, traceparent string) *kgo.Record {
-	if r.Tenant == "" && d.tenant != "" {
-		r.Tenant = d.tenant
-		if source.CheckJSON(r.Value) == nil {
-			if event, err := d.src.Describe(r); err == nil {
-				r.Key = source.RecordKey(event.References, event.ID)
-			}
-		}
-	}
-	return d.raw.Record(r, traceparent)
 }
 
 // put returns nil once the records are acknowledged or, for a vendor that never
 // retries, on disk.
-func (d *door) put(ctx context.Context, records []*kgo.Record) (held bool, err error) {
-	p := d.publisher
+func (p *publisher) put(ctx context.Context, records []*kgo.Record) (held bool, err error) {
+	if len(records) == 0 {
+		return false, nil // a ping: nothing to keep
+	}
 	if p.spool != nil && p.spool.Engaged() {
 		// Behind what waits already: the order in which they came stays.
-		return false, d.putAside(records)
+		return false, p.append(records)
 	}
 	err = p.kafka.Publish(ctx, records...)
 	p.note(err)
@@ -127,23 +79,16 @@ func (d *door) put(ctx context.Context, records []*kgo.Record) (held bool, err e
 	case p.spool == nil, fault.IsPermanent(err):
 		return true, err
 	default:
-		return true, d.putAside(records)
+		return true, p.append(records)
 	}
 }
 
-func (d *door) putAside(records []*kgo.Record) error {
-	if err := d.publisher.spool.Append(records); err != nil {
+func (p *publisher) append(records []*kgo.Record) error {
+	if err := p.spool.Append(records); err != nil {
 		return err
 	}
-	d.metrics.spooled.Inc()
+	p.spooled.Inc()
 	return nil
-}
-
-func (d *door) unpublished(err error) *refused {
-	if fault.IsPermanent(err) {
-		return refusePermanent(err)
-	}
-	return refuse(unavailable, err)
 }
 
 // note logs an outage's begin and end, once each.

@@ -39,7 +39,8 @@ type Options struct {
 	Runtime *service.Runtime
 	Config  Config
 	Kafka   stream.Config
-	Doors   []Door // at least one; see Doors
+	// Endpoints are the sources to receive, at least one; see Endpoints.
+	Endpoints []Endpoint
 }
 
 // Receiver is the HTTP server in front of the raw topics.
@@ -48,6 +49,7 @@ type Receiver struct {
 	client    *kgo.Client
 	spools    map[string]*spool.Spool
 	deadlines *deadlines
+	handlers  map[string]*handler // by source
 	handler   http.Handler
 	server    *http.Server
 	listener  atomic.Pointer[net.Listener]
@@ -59,10 +61,10 @@ type Receiver struct {
 // whose vendors never retry. An error names the setting to change. Whoever does
 // not go on to Run or to run the Components calls Close.
 func New(o Options) (*Receiver, error) {
-	if len(o.Doors) == 0 {
+	if len(o.Endpoints) == 0 {
 		return nil, errors.New("there is no source to receive")
 	}
-	if err := errors.Join(o.Config.Validate(), o.Config.check(o.Doors)); err != nil {
+	if err := errors.Join(o.Config.Validate(), o.Config.check(o.Endpoints)); err != nil {
 		return nil, err
 	}
 	client, err := stream.NewClient(o.Kafka, stream.Deps{Name: o.Runtime.Name, Log: o.Runtime.Log, Registry: o.Runtime.Registry},
@@ -71,7 +73,8 @@ func New(o Options) (*Receiver, error) {
 		return nil, err
 	}
 	r := &Receiver{
-		o: o, client: client, spools: map[string]*spool.Spool{}, deadlines: &deadlines{timeout: o.Config.PublishTimeout},
+		o: o, client: client, spools: map[string]*spool.Spool{}, handlers: map[string]*handler{},
+		deadlines: &deadlines{timeout: o.Config.PublishTimeout},
 	}
 	if err := r.build(); err != nil {
 		return nil, errors.Join(err, r.Close())
@@ -79,46 +82,61 @@ func New(o Options) (*Receiver, error) {
 	return r, nil
 }
 
-// build makes the doors and the server.
+// build makes the handlers and the server.
 func (r *Receiver) build() error {
 	m := newMetrics(r.o.Runtime.Registry)
 	inFlight := &budget{most: r.o.Config.MaxInFlight}
 	bodies := newBodies(r.o.Config.MaxInFlightBytes)
 	m.gauge("in_flight_requests", "Requests being received.", nil, inFlight.held.Load)
 	m.gauge("in_flight_bytes", "Bytes reserved for bodies being received.", nil, bodies.bytes.held.Load)
-	kafka := stream.NewPublisher(r.client)
-	outage := new(atomic.Bool)
-	seen := map[string]bool{}
+	shared := publisher{kafka: stream.NewPublisher(r.client), deadlines: r.deadlines, outage: new(atomic.Bool), log: r.o.Runtime.Log}
 	mux := http.NewServeMux()
 	mux.HandleFunc("/", notFound)
-	for _, o := range r.o.Doors {
-		name := o.Source.Name()
-		if seen[name] {
+	for _, e := range r.o.Endpoints {
+		name := e.Source.Name()
+		if r.handlers[name] != nil {
 			return fmt.Errorf("the source %s is there twice", name)
 		}
-		seen[name] = true
-		address, err := publicAddress(o.PublicURL, name)
+		address, err := publicAddress(e.PublicURL, name)
 		if err != nil {
 			return err
 		}
-		p := &publisher{kafka: kafka, deadlines: r.deadlines, outage: outage, log: r.o.Runtime.Log}
-		if o.Source.Profile().NeverRetries {
-			if p.spool, err = r.openSpool(name, kafka, m); err != nil {
+		p := shared
+		if e.Source.Profile().NeverRetries {
+			p.spooled = m.spooled.WithLabelValues(name)
+			if p.spool, err = r.openSpool(name, shared.kafka, m); err != nil {
 				return err
 			}
 		}
-		d := &door{
-			src: o.Source, name: name, keys: o.Keys, limits: o.Source.Profile().Limits, address: address, tenant: o.Tenant,
-			accepted: newAnswer(o.Source.Reply(nil)), metrics: m.door(name, o.Keys.Len()),
-			bodies: bodies, inFlight: inFlight, publisher: p, log: r.o.Runtime.Log, raw: stream.NewRawMaker(name),
+		h := &handler{
+			src: e.Source, name: name, profile: e.Source.Profile(), address: address, tenant: e.Tenant, metrics: m.handler(name),
+			bodies: bodies, inFlight: inFlight, publisher: &p, log: r.o.Runtime.Log, raw: stream.NewRawMaker(name),
 		}
 		if _, silent := r.o.Runtime.TracerProvider.(noop.TracerProvider); !silent {
-			d.tracer = r.o.Runtime.Tracer
+			h.tracer = r.o.Runtime.Tracer
 		}
-		mux.Handle(path(name), d)
+		r.handlers[name] = h
+		if err := r.SetSecrets(name, e.Secrets); err != nil {
+			return err
+		}
+		mux.Handle(path(name), h)
 	}
 	r.handler = mux
 	r.server = r.newServer()
+	return nil
+}
+
+// SetSecrets opens a source's secrets, newest first, in place of those in use,
+// for every request that comes in from then on. An error names the setting and
+// leaves those in use. It may be called at any time, by any goroutine.
+func (r *Receiver) SetSecrets(name string, secrets []string) error {
+	h, ok := r.handlers[name]
+	if !ok {
+		return fmt.Errorf("the source %s is not received here", name)
+	}
+	if err := h.setSecrets(secrets); err != nil {
+		return secretsProblem(name, err)
+	}
 	return nil
 }
 
@@ -208,8 +226,8 @@ func (r *Receiver) listen(ctx context.Context) error {
 		return fmt.Errorf("listening on --listen (THROUGHLINE_RECEIVER_LISTEN): %w", err)
 	}
 	r.listener.Store(&l)
-	names := make([]string, 0, len(r.o.Doors))
-	for _, d := range r.o.Doors {
+	names := make([]string, 0, len(r.o.Endpoints))
+	for _, d := range r.o.Endpoints {
 		names = append(names, d.Source.Name())
 	}
 	r.o.Runtime.Log.Info("receiving", zap.String("address", l.Addr().String()), zap.Strings("sources", names))

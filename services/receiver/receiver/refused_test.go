@@ -20,7 +20,7 @@ import (
 type refusedCase struct {
 	request func(r *rig, name string) *http.Request
 	status  int
-	reason  refusal
+	reason  reason
 	says    string
 }
 
@@ -96,7 +96,7 @@ func (r *rig) signedAt(name, secret string, at time.Time) *http.Request {
 	src, _ := catalog.Find(name)
 	d := &source.Delivery{Method: http.MethodPost, URL: publicHost + path(name), Header: http.Header{}, Body: body}
 	d.Header.Set("Content-Type", "application/json")
-	src.Sign(d, secret, at)
+	require.NoError(r.t, source.Sign(src, d, secret, at))
 	req := r.signed(name, body)
 	req.Header = d.Header
 	return req
@@ -105,7 +105,7 @@ func (r *rig) signedAt(name, secret string, at time.Time) *http.Request {
 func TestBadRequestsAreRefused(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)
-	for _, name := range SourceNames() {
+	for _, name := range catalog.Names() {
 		for what, tt := range badRequests() {
 			t.Run(name+"/"+what, func(t *testing.T) {
 				before := r.metric("rejected_total", "source", name, "reason", string(tt.reason))

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -54,11 +55,11 @@ func newRig(t *testing.T, change func(*Options)) *rig {
 	cluster := streamtest.Fake(t)
 	r := &rig{t: t, cluster: cluster, brokers: cluster.ListenAddrs(), client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}, Timeout: patience}}
 	t.Cleanup(r.client.CloseIdleConnections)
-	r.applyTopics()
-	r.options = Options{Config: testConfig(t), Kafka: stream.Config{Brokers: r.brokers}, Doors: allDoors(t)}
+	r.options = Options{Config: testConfig(t), Kafka: stream.Config{Brokers: r.brokers}, Endpoints: allEndpoints(t)}
 	if change != nil {
 		change(&r.options)
 	}
+	r.applyTopics()
 	r.start()
 	return r
 }
@@ -70,14 +71,13 @@ func testConfig(t *testing.T) Config {
 	}
 }
 
-func allDoors(t *testing.T) (doors []Door) {
+func allEndpoints(t *testing.T) (all []Endpoint) {
 	t.Helper()
 	for _, src := range catalog.Sources() {
-		keys, err := source.NewKeyring(secretOf(src.Name()), "older-secret-0123456789")
-		require.NoError(t, err)
-		doors = append(doors, Door{Source: src, Keys: keys, PublicURL: publicHost})
+		secrets := []string{secretOf(src.Name()), "older-secret-0123456789"}
+		all = append(all, Endpoint{Source: src.(source.Webhook), Secrets: secrets, PublicURL: publicHost})
 	}
-	return doors
+	return all
 }
 
 func (r *rig) applyTopics() {
@@ -85,7 +85,13 @@ func (r *rig) applyTopics() {
 	client, err := stream.NewClient(stream.Config{Brokers: r.brokers}, stream.Deps{Name: "test"})
 	require.NoError(r.t, err)
 	defer client.Close()
-	_, err = stream.ApplyTopics(r.t.Context(), client, SourceNames(), stream.TopicOptions{
+	names := catalog.Names()
+	for _, e := range r.options.Endpoints {
+		if name := e.Source.Name(); !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	_, err = stream.ApplyTopics(r.t.Context(), client, names, stream.TopicOptions{
 		Partitions: 1, ReplicationFactor: 1, RawRetention: time.Hour, EventRetention: time.Hour,
 	})
 	require.NoError(r.t, err)
@@ -120,7 +126,7 @@ func (r *rig) signed(name string, body []byte) *http.Request {
 	require.True(r.t, ok)
 	d := &source.Delivery{Method: http.MethodPost, URL: publicHost + path(name), Header: http.Header{}, Body: body}
 	d.Header.Set("Content-Type", "application/json")
-	src.Sign(d, secretOf(name), time.Now())
+	require.NoError(r.t, source.Sign(src, d, secretOf(name), time.Now()))
 	req, err := http.NewRequestWithContext(r.t.Context(), http.MethodPost, r.url(name), bytes.NewReader(body))
 	require.NoError(r.t, err)
 	req.Header = d.Header
@@ -168,7 +174,7 @@ func (r *rig) records(name string, want int) (records []*kgo.Record) {
 // written is how many records all raw topics hold.
 func (r *rig) written() (n int64) {
 	r.t.Helper()
-	for _, name := range SourceNames() {
+	for _, name := range catalog.Names() {
 		n += r.cluster.PartitionInfo(stream.RawTopic(name), 0).HighWatermark
 	}
 	return n

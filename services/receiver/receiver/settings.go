@@ -10,6 +10,7 @@ import (
 
 	"github.com/throughline-dev/throughline/pkg/service"
 	"github.com/throughline-dev/throughline/pkg/settings"
+	"github.com/throughline-dev/throughline/pkg/source"
 	"github.com/throughline-dev/throughline/pkg/stream"
 )
 
@@ -21,30 +22,35 @@ type Settings struct {
 	Kafka   stream.Config `embed:""`
 	Vendors kong.Plugins  `embed:""`
 
+	set     source.Set
 	vendors *settings.SourceSettings
-	doors   []Door
 }
 
-// NewSettings makes settings with flags for every source.
-func NewSettings() *Settings {
-	vendors := settings.NewSourceSettings(SourceNames())
-	return &Settings{Vendors: vendors.Plugins(), vendors: vendors}
+// NewSettings makes settings with flags for every source of the set.
+func NewSettings(set source.Set) *Settings {
+	vendors := settings.NewSourceSettings(set.Names())
+	return &Settings{Vendors: vendors.Plugins(), set: set, vendors: vendors}
 }
 
 // Validate finds what is wrong with the sources' settings; the embedded parts
 // are asked by themselves.
 func (s *Settings) Validate() error {
-	doors, err := Doors(s.Sources, s.vendors.Get)
+	endpoints, err := s.endpoints()
 	if err != nil {
 		return err
 	}
-	s.doors = doors
-	return s.Config.check(doors)
+	return s.Config.check(endpoints)
 }
+
+func (s *Settings) endpoints() ([]Endpoint, error) { return Endpoints(s.set, s.Sources, s.vendors.Get) }
 
 // Run is a receiver process's work (service.Main).
 func (s *Settings) Run(ctx context.Context, rt *service.Runtime) error {
-	r, err := New(Options{Runtime: rt, Config: s.Config, Kafka: s.Kafka, Doors: s.doors})
+	endpoints, err := s.endpoints()
+	if err != nil {
+		return err
+	}
+	r, err := New(Options{Runtime: rt, Config: s.Config, Kafka: s.Kafka, Endpoints: endpoints})
 	if err != nil {
 		return err
 	}

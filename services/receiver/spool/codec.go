@@ -5,16 +5,17 @@ import (
 	"errors"
 	"hash/crc32"
 
+	"github.com/twmb/franz-go/pkg/kbin"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // An entry is one delivery: CRC-32C of all that follows (4 bytes, big endian),
-// a version byte, the number of records, and for each its topic, key, value and
-// headers. Numbers are uvarints, texts are a length and their bytes; a key's
-// length is one more than its bytes, and 0 is no key.
+// a version byte, and its records in the compact encoding of Kafka's protocol:
+// an array of {topic string, key nullable bytes, value nullable bytes, headers
+// array of {key string, value nullable bytes}}.
 const (
 	crcBytes     = 4
-	entryVersion = 1
+	entryVersion = 2
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -22,7 +23,7 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // errDamaged: the entry is not what was written.
 var errDamaged = errors.New("the entry is damaged")
 
-// encode makes one entry of a delivery's records.
+// encode makes one entry of a delivery's records; it keeps none of their bytes.
 func encode(records []*kgo.Record) []byte {
 	size := crcBytes + 1 + binary.MaxVarintLen32
 	for _, r := range records {
@@ -31,21 +32,16 @@ func encode(records []*kgo.Record) []byte {
 			size += len(h.Key) + len(h.Value) + 2*binary.MaxVarintLen32
 		}
 	}
-	out := make([]byte, crcBytes, size)
-	out = append(out, entryVersion)
-	out = binary.AppendUvarint(out, uint64(len(records)))
+	out := append(make([]byte, crcBytes, size), entryVersion)
+	out = kbin.AppendCompactArrayLen(out, len(records))
 	for _, r := range records {
-		out = appendText(out, []byte(r.Topic))
-		if r.Key == nil {
-			out = binary.AppendUvarint(out, 0)
-		} else {
-			out = binary.AppendUvarint(out, uint64(len(r.Key))+1)
-			out = append(out, r.Key...)
-		}
-		out = appendText(out, r.Value)
-		out = binary.AppendUvarint(out, uint64(len(r.Headers)))
+		out = kbin.AppendCompactString(out, r.Topic)
+		out = kbin.AppendCompactNullableBytes(out, r.Key)
+		out = kbin.AppendCompactNullableBytes(out, r.Value)
+		out = kbin.AppendCompactArrayLen(out, len(r.Headers))
 		for _, h := range r.Headers {
-			out = appendText(appendText(out, []byte(h.Key)), h.Value)
+			out = kbin.AppendCompactString(out, h.Key)
+			out = kbin.AppendCompactNullableBytes(out, h.Value)
 		}
 	}
 	return sum(out)
@@ -57,72 +53,26 @@ func sum(entry []byte) []byte {
 	return entry
 }
 
-// decode undoes encode; the records alias entry. An error is errDamaged.
+// decode undoes encode; the records alias entry, and take memory in proportion
+// to it whatever it says. An error is errDamaged.
 func decode(entry []byte) ([]*kgo.Record, error) {
 	if len(entry) < crcBytes+1 || binary.BigEndian.Uint32(entry) != crc32.Checksum(entry[crcBytes:], castagnoli) || entry[crcBytes] != entryVersion {
 		return nil, errDamaged
 	}
-	d := decoder{rest: entry[crcBytes+1:]}
-	records := make([]*kgo.Record, 0, d.count())
-	for range cap(records) {
-		r := &kgo.Record{Topic: string(d.text())}
-		if n := d.number(); n > 0 {
-			r.Key = d.bytes(n - 1)
+	in := kbin.Reader{Src: entry[crcBytes+1:]}
+	var records []*kgo.Record
+	for range in.CompactArrayLen() { // at most as many as bytes are left
+		r := &kgo.Record{Topic: in.CompactString(), Key: in.CompactNullableBytes(), Value: in.CompactNullableBytes()}
+		for range in.CompactArrayLen() {
+			r.Headers = append(r.Headers, kgo.RecordHeader{Key: in.CompactString(), Value: in.CompactNullableBytes()})
 		}
-		r.Value = d.text()
-		r.Headers = make([]kgo.RecordHeader, 0, d.count())
-		for range cap(r.Headers) {
-			r.Headers = append(r.Headers, kgo.RecordHeader{Key: string(d.text()), Value: d.text()})
+		if !in.Ok() {
+			return nil, errDamaged
 		}
 		records = append(records, r)
 	}
-	if d.bad || len(d.rest) > 0 {
+	if in.Complete() != nil || len(in.Src) > 0 {
 		return nil, errDamaged
 	}
 	return records, nil
-}
-
-func appendText(out, text []byte) []byte {
-	return append(binary.AppendUvarint(out, uint64(len(text))), text...)
-}
-
-// decoder reads on until something is missing, and says so at the end.
-type decoder struct {
-	rest []byte
-	bad  bool
-}
-
-func (d *decoder) number() uint64 {
-	n, size := binary.Uvarint(d.rest)
-	if size <= 0 {
-		d.bad = true
-		d.rest = nil
-		return 0
-	}
-	d.rest = d.rest[size:]
-	return n
-}
-
-// count is a number of things that take a byte each at least, so no lie about
-// it can ask for more memory than the entry has.
-func (d *decoder) count() int {
-	n := d.number()
-	if n > uint64(len(d.rest)) {
-		d.bad = true
-		return 0
-	}
-	return int(n)
-}
-
-func (d *decoder) text() []byte { return d.bytes(d.number()) }
-
-func (d *decoder) bytes(n uint64) []byte {
-	if n > uint64(len(d.rest)) {
-		d.bad = true
-		d.rest = nil
-		return nil
-	}
-	text := d.rest[:n:n]
-	d.rest = d.rest[n:]
-	return text
 }

@@ -9,14 +9,14 @@ import (
 
 func entries() map[string][]*kgo.Record {
 	return map[string][]*kgo.Record{
-		"none": {},
+		"none": nil,
 		"one": {{
 			Topic: "raw.looker", Key: []byte("looker:plan:1"), Value: []byte(`{"a":1}`),
-			Headers: []kgo.RecordHeader{{Key: "tl-source", Value: []byte("looker")}, {Key: "empty", Value: []byte{}}},
+			Headers: []kgo.RecordHeader{{Key: "tl-source", Value: []byte("looker")}, {Key: "empty", Value: []byte{}}, {Key: "none"}},
 		}},
 		"no key and an empty key": {
-			{Topic: "raw.x", Value: []byte("a"), Headers: []kgo.RecordHeader{}},
-			{Topic: "raw.x", Key: []byte{}, Value: []byte{}, Headers: []kgo.RecordHeader{}},
+			{Topic: "raw.x", Value: []byte("a")},
+			{Topic: "raw.x", Key: []byte{}, Value: []byte{}},
 		},
 	}
 }

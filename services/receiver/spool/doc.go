@@ -7,8 +7,9 @@
 // only after the brokers acknowledged it; a crash in between publishes it
 // again, and the timeline knows duplicates.
 //
-// The log beneath is github.com/tidwall/wal. Three things it leaves to us: a
-// tail torn by a kill is cut off before it opens (repair.go), a failed write is
-// followed by a reopening, since the library's memory is then ahead of its file,
-// and every entry has its own checksum (codec.go).
+// Beneath is one go.etcd.io/bbolt file, spool.db: its transactions make a crash
+// or a failed write harmless, its Batch lets concurrent calls of Append share an
+// fsync, and its lock keeps a second process out. The file grows to the most
+// that ever waited, in steps of 1 MiB; freed pages are used again, and Open
+// makes a large file in which nothing waits small.
 package spool

@@ -6,17 +6,17 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
-	"github.com/cenkalti/backoff/v5"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/zap"
 
 	"github.com/throughline-dev/throughline/pkg/fault"
-	"github.com/throughline-dev/throughline/pkg/local/filelock"
+	"github.com/throughline-dev/throughline/pkg/retry"
 )
 
 // Options says where a Spool lies and how it empties.
@@ -24,84 +24,112 @@ type Options struct {
 	// Dir is this spool's own directory; it is made when missing. Only one
 	// process may use it at a time.
 	Dir string
-	// MaxBytes is how much it holds.
+	// MaxBytes bounds what waits, in whole pages of the file once it is larger
+	// than a few, together with the entries that were set aside.
 	MaxBytes int64
 	// Publish writes records to the brokers and returns after their
 	// acknowledgement (stream.Publisher.Publish).
 	Publish func(ctx context.Context, records ...*kgo.Record) error
 	// PublishTimeout bounds one call of Publish.
 	PublishTimeout time.Duration
-	// Log gets one line when an outage begins, one when it is over, and one for
-	// each entry that had to be set aside.
+	// Log gets one line when trouble begins (the brokers or the disk do not
+	// take what they should) and one when it is over, and one for each entry
+	// that had to be set aside.
 	Log *zap.Logger
 }
 
 // A Spool is one source's. It is safe for concurrent use. Close it.
 type Spool struct {
 	o       Options
-	lock    *filelock.Lock
-	journal *journal
+	store   *store
 	wake    chan struct{}
+	told    *retry.Told
 	drained atomic.Int64
-	aside   atomic.Int64
-	pending atomic.Int64 // bytes on their way into the journal
+	pending atomic.Int64 // bytes on their way into the store
 
-	writing sync.Mutex // held by who writes a group
-	joining sync.Mutex
-	group   *group
-}
+	aside      atomic.Int64
+	asideBytes atomic.Int64
 
-// group is what one fsync will write: whoever comes while another group is
-// being written joins the next.
-type group struct {
-	entries [][]byte
-	written bool
-	err     error
+	refusing struct {
+		sync.Mutex
+		told bool
+		at   time.Time // of the last line that told so
+	}
 }
 
 // Open takes the directory and finds what an earlier process left there. It
-// refuses a directory that another process uses (the error wraps filelock.ErrHeld).
+// refuses a directory that another process uses (the error wraps ErrInUse and
+// names it), and one of the format before bbolt that is not empty.
 func Open(o Options) (*Spool, error) {
-	lock, err := filelock.Try(filepath.Join(o.Dir, "lock"))
-	if err != nil {
-		return nil, fmt.Errorf("taking the spool %s: %w", o.Dir, err)
+	if err := os.MkdirAll(o.Dir, 0o750); err != nil {
+		return nil, fmt.Errorf("making the spool's directory: %w", err)
 	}
-	j, err := openJournal(o.Dir, o.Log)
-	if err != nil {
-		return nil, errors.Join(err, lock.Release())
+	if err := refuseSegments(o.Dir); err != nil {
+		return nil, err
 	}
-	return &Spool{o: o, lock: lock, journal: j, wake: make(chan struct{}, 1), group: new(group)}, nil
+	s := &Spool{o: o, wake: make(chan struct{}, 1), told: &retry.Told{Log: o.Log}}
+	kept, err := filepath.Glob(filepath.Join(o.Dir, asidePrefix+"*"))
+	if err != nil {
+		return nil, fmt.Errorf("looking for entries that were set aside: %w", err)
+	}
+	for _, path := range kept {
+		if info, err := os.Stat(path); err == nil {
+			s.asideBytes.Add(info.Size())
+		}
+	}
+	s.store, err = openStore(o.Dir)
+	return s, err
+}
+
+// refuseSegments finds the log of numbered files that unreleased versions wrote.
+func refuseSegments(dir string) error {
+	segments, err := filepath.Glob(filepath.Join(dir, strings.Repeat("[0-9]", 20)))
+	for _, path := range segments {
+		if info, err := os.Stat(path); err == nil && info.Size() > 0 {
+			return fmt.Errorf("%s holds deliveries in the format of an unreleased version: "+
+				"run that version until its spool is empty, or move the file away", path)
+		}
+	}
+	return err
 }
 
 // Engaged reports whether something waits here. Then a new delivery of the
 // source queues behind it instead of overtaking it.
-func (s *Spool) Engaged() bool { return s.journal.entries.Load() > 0 }
+func (s *Spool) Engaged() bool { return s.Deliveries() > 0 }
 
 // Deliveries is how many deliveries wait.
-func (s *Spool) Deliveries() int64 { return s.journal.entries.Load() }
+func (s *Spool) Deliveries() int64 { return s.store.waiting() }
 
-// Bytes is how much the waiting deliveries take.
-func (s *Spool) Bytes() int64 { return s.journal.bytes.Load() }
+// Bytes is how much the waiting deliveries take, without the file's own overhead.
+func (s *Spool) Bytes() int64 { return max(0, s.store.bytes.Load()) }
 
 // Drained is how many deliveries it has published since it was opened.
 func (s *Spool) Drained() int64 { return s.drained.Load() }
 
 // SetAside is how many entries it could not publish and moved to files beside
-// the log since it was opened: damaged on disk, or refused by the brokers for good.
+// spool.db since it was opened: damaged on disk, or refused by the brokers for good.
 func (s *Spool) SetAside() int64 { return s.aside.Load() }
 
 // Append returns nil once one delivery's records are on disk, fsynced; it keeps
-// none of their bytes. An error is Transient(Unavailable): the spool is full,
-// or the disk failed.
+// none of their bytes. An error is Transient(Unavailable): the spool or its disk
+// is full, or the disk failed. Then the records may wait here all the same, and
+// are published once more when they come again.
 func (s *Spool) Append(records []*kgo.Record) error {
-	entry := encode(records)
-	size := int64(len(entry))
+	value := encode(records)
+	size := int64(len(value))
 	waiting := s.pending.Add(size)
 	defer s.pending.Add(-size)
-	if s.Bytes()+waiting > s.o.MaxBytes {
-		return fault.Transient(fault.Unavailable, fmt.Errorf("the spool %s is full (%d bytes)", s.o.Dir, s.o.MaxBytes))
+	var err error
+	if s.store.size()+s.asideBytes.Load()+waiting > s.o.MaxBytes {
+		err = fmt.Errorf("the spool %s is full (%d bytes)", s.o.Dir, s.o.MaxBytes)
+	} else {
+		err = s.store.append(value)
 	}
-	if err := s.join(entry); err != nil {
+	if isDiskFull(err) {
+		err = fault.Advise(fmt.Errorf("the disk is full: %w", err), "make room on the disk of "+s.o.Dir)
+	}
+	s.note(err)
+	if err != nil {
 		return fault.Transient(fault.Unavailable, err)
 	}
 	select {
@@ -111,24 +139,29 @@ func (s *Spool) Append(records []*kgo.Record) error {
 	return nil
 }
 
-// join adds entry to the next group and returns when that is written, by this
-// caller or by another.
-func (s *Spool) join(entry []byte) error {
-	s.joining.Lock()
-	mine := s.group
-	mine.entries = append(mine.entries, entry)
-	s.joining.Unlock()
+// isDiskFull looks at err's text, because bbolt does not wrap every error.
+func isDiskFull(err error) bool {
+	return err != nil && (strings.Contains(err.Error(), syscall.ENOSPC.Error()) || strings.Contains(err.Error(), syscall.EDQUOT.Error()))
+}
 
-	s.writing.Lock()
-	defer s.writing.Unlock()
-	if mine.written {
-		return mine.err
+// quiet is the least time between two lines that say that deliveries are
+// refused: a nearly full disk takes small ones between large ones.
+const quiet = time.Minute
+
+// note logs when Append begins to refuse deliveries, and when it takes them again.
+func (s *Spool) note(err error) {
+	r := &s.refusing
+	r.Lock()
+	defer r.Unlock()
+	switch {
+	case err == nil && r.told:
+		r.told = false
+		s.o.Log.Info("the spool takes deliveries again")
+	case err != nil && !r.told && time.Since(r.at) >= quiet:
+		r.told, r.at = true, time.Now()
+		s.o.Log.Error("the spool refuses deliveries, and their vendor does not send them twice", zap.Error(err),
+			zap.String("advice", fault.Advice(err)), zap.Int64("deliveries", s.Deliveries()), zap.Int64("bytes", s.Bytes()))
 	}
-	s.joining.Lock()
-	s.group = new(group)
-	s.joining.Unlock()
-	mine.written, mine.err = true, s.journal.append(mine.entries)
-	return mine.err
 }
 
 // A drained batch: bounded so that removing it is cheap beside publishing it,
@@ -138,8 +171,10 @@ const (
 	batchBytes   = 1 << 20
 )
 
+var drainPolicy = retry.Policy{First: 100 * time.Millisecond, Most: 2 * time.Second}
+
 // Run publishes what waits, oldest first, as soon as the brokers take it, until
-// ctx ends. It tries for ever.
+// ctx ends. It tries for ever. Only one Run may be under way.
 func (s *Spool) Run(ctx context.Context) error {
 	for ctx.Err() == nil {
 		if s.Engaged() {
@@ -154,102 +189,90 @@ func (s *Spool) Run(ctx context.Context) error {
 	return nil
 }
 
-// drainBatch publishes and removes the oldest entries, retrying until ctx ends.
+// drainBatch publishes and removes the oldest entries. It tries each step anew
+// until it succeeds or ctx ends, but never publishes again what was acknowledged.
 func (s *Spool) drainBatch(ctx context.Context) {
-	wait := backoff.NewExponentialBackOff()
-	wait.InitialInterval, wait.MaxInterval = 100*time.Millisecond, 2*time.Second
-	failing := false
-	notify := func(err error, _ time.Duration) {
-		if !failing {
-			failing = true
-			s.o.Log.Warn("the spool cannot drain yet", zap.Error(err), zap.Int64("deliveries", s.Deliveries()), zap.Int64("bytes", s.Bytes()))
+	var batch []entry
+	published := 0
+	// Its error says that ctx ended, as the caller sees.
+	_ = retry.Forever(ctx, drainPolicy, "draining the spool", s.told, func(ctx context.Context) (err error) {
+		if batch == nil {
+			if batch, err = s.store.oldest(batchEntries, batchBytes); err != nil {
+				return err
+			}
 		}
-	}
-	_, err := backoff.Retry(ctx, func() (struct{}, error) { return struct{}{}, s.publishOldest(ctx) },
-		backoff.WithBackOff(wait), backoff.WithMaxElapsedTime(0), backoff.WithNotify(notify))
-	if err == nil && failing { // an error here is ctx's end
-		s.o.Log.Info("the spool drains again", zap.Int64("deliveries", s.Deliveries()))
-	}
+		for published < len(batch) {
+			n, err := s.publish(ctx, batch[published:])
+			published += n
+			if err != nil {
+				return err
+			}
+		}
+		return s.store.remove(batch)
+	})
 }
 
-func (s *Spool) publishOldest(ctx context.Context) error {
-	entries, first, err := s.journal.oldest(batchEntries, batchBytes)
-	if err != nil || len(entries) == 0 {
-		return err
-	}
+// publish publishes the first of entries, as many as it can, and says how many
+// it is done with: published, or set aside because they never will be.
+func (s *Spool) publish(ctx context.Context, entries []entry) (done int, err error) {
 	var records []*kgo.Record
-	for _, entry := range entries {
-		decoded, err := decode(entry)
+	for i, e := range entries {
+		decoded, err := decode(e.value)
+		if err != nil && i == 0 {
+			return 1, s.setAside(e, err)
+		}
 		if err != nil {
-			return s.publishSingly(ctx, entries, first)
+			entries = entries[:i] // the damaged one's turn is next
+			break
 		}
 		records = append(records, decoded...)
 	}
-	err = s.publish(ctx, records)
-	if fault.IsPermanent(err) {
-		// One of them will never be taken: alone, it is known.
-		return s.publishSingly(ctx, entries, first)
-	}
-	if err != nil {
-		return err
-	}
-	s.drained.Add(int64(len(entries)))
-	return s.remove(entries, first)
-}
-
-// publishSingly publishes and removes entry by entry, setting aside what never
-// will be published.
-func (s *Spool) publishSingly(ctx context.Context, entries [][]byte, first uint64) error {
-	for i, entry := range entries {
-		records, err := decode(entry)
-		if err == nil {
-			err = s.publish(ctx, records)
-		}
-		switch {
-		case err == nil:
-			s.drained.Add(1)
-		case errors.Is(err, errDamaged), fault.IsPermanent(err):
-			if err := s.setAside(first+uint64(i), entry, err); err != nil {
-				return err
-			}
-		default:
-			return err
-		}
-		if err := s.remove(entries[i:i+1], first+uint64(i)); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (s *Spool) publish(ctx context.Context, records []*kgo.Record) error {
-	ctx, cancel := context.WithTimeout(ctx, s.o.PublishTimeout)
+	callCtx, cancel := context.WithTimeout(ctx, s.o.PublishTimeout)
 	defer cancel()
-	return s.o.Publish(ctx, records...)
+	err = s.o.Publish(callCtx, records...)
+	switch {
+	case err == nil:
+		s.drained.Add(int64(len(entries)))
+		return len(entries), nil
+	case !fault.IsPermanent(err):
+		return 0, err
+	case len(entries) > 1:
+		return s.publish(ctx, entries[:len(entries)/2]) // until the refused one is alone
+	default:
+		return 1, s.setAside(entries[0], err)
+	}
 }
 
-func (s *Spool) remove(entries [][]byte, first uint64) error {
-	var size int64
-	for _, e := range entries {
-		size += int64(len(e))
-	}
-	return s.journal.removeOldest(first, len(entries), size)
-}
+// asidePrefix and a time name the file of an entry that was set aside.
+const asidePrefix = "aside-"
 
 // setAside keeps an entry that cannot be published in a file of its own, so
 // that it neither blocks the others nor is lost.
-func (s *Spool) setAside(index uint64, entry []byte, cause error) error {
-	path := filepath.Join(s.o.Dir, "aside-"+strconv.FormatUint(index, 10))
-	if err := os.WriteFile(path, entry, 0o640); err != nil {
+func (s *Spool) setAside(e entry, cause error) error {
+	path := filepath.Join(s.o.Dir, asidePrefix+time.Now().UTC().Format("20060102T150405.000000000Z"))
+	if err := writeSynced(path, e.value); err != nil {
 		return fmt.Errorf("setting an entry of the spool aside: %w", err)
 	}
 	s.aside.Add(1)
+	s.asideBytes.Add(int64(len(e.value)))
 	s.o.Log.Error("set an entry of the spool aside", zap.String("file", path), zap.Error(cause))
 	return nil
 }
 
-// Close closes the log and lets the next process in. End Run and the callers
-// of Append first.
-func (s *Spool) Close() error {
-	return errors.Join(s.journal.close(), s.lock.Release())
+func writeSynced(path string, content []byte) error {
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o640)
+	if err != nil {
+		return err
+	}
+	_, err = file.Write(content)
+	return errors.Join(err, file.Sync(), file.Close(), dir.Sync())
 }
+
+// Close closes the file and lets the next process in. End Run and the callers
+// of Append first.
+func (s *Spool) Close() error { return s.store.close() }

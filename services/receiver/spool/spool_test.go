@@ -18,7 +18,7 @@ import (
 	"go.uber.org/zap/zaptest"
 
 	"github.com/throughline-dev/throughline/pkg/fault"
-	"github.com/throughline-dev/throughline/pkg/local/filelock"
+	"github.com/throughline-dev/throughline/pkg/retry"
 )
 
 const patience = 30 * time.Second
@@ -133,27 +133,6 @@ func TestDrainsInOrderAfterAnOutageAndARestart(t *testing.T) {
 	require.Equal(t, numbered(0, 53), b.values())
 }
 
-func TestManySegments(t *testing.T) {
-	t.Parallel()
-	dir, b := t.TempDir(), &brokers{}
-	s := open(t, dir, b, 64<<20)
-	var want []string
-	for i := range 20 {
-		v := fmt.Sprint(i) + strings.Repeat("x", segmentBytes/3)
-		want = append(want, v)
-		require.NoError(t, s.Append(delivery(v)))
-	}
-	require.NoError(t, s.Close())
-	s = open(t, dir, b, 64<<20)
-	defer func() { require.NoError(t, s.Close()) }()
-	defer run(t, s)()
-	require.Eventually(t, func() bool { return !s.Engaged() }, patience, time.Millisecond)
-	require.Equal(t, want, b.values())
-	segments, err := filepath.Glob(filepath.Join(dir, "0*"))
-	require.NoError(t, err)
-	require.Len(t, segments, 1, "published segments stay on disk")
-}
-
 func TestFull(t *testing.T) {
 	t.Parallel()
 	s := open(t, t.TempDir(), &brokers{down: true}, 500)
@@ -189,7 +168,8 @@ func TestOneProcessAtATime(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir, &brokers{}, 1<<20)
 	_, err := Open(Options{Dir: dir, MaxBytes: 1, Log: zap.NewNop()})
-	require.ErrorIs(t, err, filelock.ErrHeld)
+	require.ErrorIs(t, err, ErrInUse)
+	require.ErrorContains(t, err, fmt.Sprintf("held by another process (process %d on ", os.Getpid()))
 	require.NoError(t, s.Close())
 	require.Error(t, s.Append(delivery("x")), "a closed spool takes nothing")
 }
@@ -199,55 +179,143 @@ func TestWhatCannotBePublishedIsSetAside(t *testing.T) {
 	dir, b := t.TempDir(), &brokers{refuse: "refused"}
 	s, err := Open(Options{Dir: dir, MaxBytes: 1 << 20, Publish: b.publish, PublishTimeout: time.Second, Log: zap.NewNop()})
 	require.NoError(t, err)
-	defer func() { require.NoError(t, s.Close()) }()
-	for _, v := range []string{"0", "refused", "1"} {
+	for _, v := range append(numbered(0, 9), "refused", "9") {
 		require.NoError(t, s.Append(delivery(v)))
 	}
-	require.NoError(t, s.journal.append([][]byte{[]byte("not an entry")}))
-	require.NoError(t, s.Append(delivery("2")))
-	defer run(t, s)()
+	require.NoError(t, s.store.append([]byte("not an entry")))
+	require.NoError(t, s.Append(delivery("10")))
+	stop := run(t, s)
 	require.Eventually(t, func() bool { return !s.Engaged() }, patience, time.Millisecond)
-	require.Equal(t, numbered(0, 3), b.values())
+	stop()
+	require.Equal(t, numbered(0, 11), b.values(), "the others, once each and in order")
 	require.EqualValues(t, 2, s.SetAside())
-	require.EqualValues(t, 3, s.Drained())
-	kept, err := os.ReadFile(filepath.Join(dir, "aside-2"))
+	require.EqualValues(t, 11, s.Drained())
+	kept, err := filepath.Glob(filepath.Join(dir, "aside-*"))
 	require.NoError(t, err)
-	records, err := decode(kept)
+	require.Len(t, kept, 2)
+	content, err := os.ReadFile(kept[0])
+	require.NoError(t, err)
+	records, err := decode(content)
 	require.NoError(t, err)
 	require.Equal(t, "refused", string(records[0].Value))
+
+	// They take of the bound, also after a restart.
+	size := s.asideBytes.Load()
+	require.Positive(t, size)
+	require.NoError(t, s.Close())
+	s, err = Open(Options{Dir: dir, MaxBytes: size + 10, Publish: b.publish, Log: zap.NewNop()})
+	require.NoError(t, err)
+	require.ErrorContains(t, s.Append(delivery("11")), "full")
+	require.NoError(t, s.Close())
 }
 
-func TestTornTails(t *testing.T) {
+// What was acknowledged is not published again because the disk does not let it
+// be removed.
+func TestARemovalIsTriedAgainAlone(t *testing.T) {
 	t.Parallel()
-	for name, tail := range map[string][]byte{
-		"half an entry":             {40, 1, 2, 3},
-		"half a length":             {0x80},
-		"zeroes":                    make([]byte, 4096),
-		"an entry without contents": {1, 1},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			dir, b := t.TempDir(), &brokers{}
-			s := open(t, dir, b, 1<<20)
-			for _, v := range numbered(0, 3) {
-				require.NoError(t, s.Append(delivery(v)))
-			}
-			require.NoError(t, s.Close())
-			f, err := os.OpenFile(filepath.Join(dir, fmt.Sprintf("%020d", 1)), os.O_APPEND|os.O_WRONLY, 0)
-			require.NoError(t, err)
-			_, err = f.Write(tail)
-			require.NoError(t, errors.Join(err, f.Close()))
-			require.NoError(t, os.WriteFile(filepath.Join(dir, fmt.Sprintf("%020d.START.TEMP", 2)), []byte("unfinished"), 0o600))
-
-			s = open(t, dir, b, 1<<20)
-			defer func() { require.NoError(t, s.Close()) }()
-			require.EqualValues(t, 3, s.Deliveries())
-			defer run(t, s)()
-			require.NoError(t, s.Append(delivery("3")))
-			require.Eventually(t, func() bool { return !s.Engaged() }, patience, time.Millisecond)
-			require.Equal(t, numbered(0, 4), b.values())
-		})
+	b := &brokers{}
+	s := open(t, t.TempDir(), b, 1<<20)
+	require.NoError(t, s.Append(delivery("0")))
+	ctx, cancel := context.WithCancel(t.Context())
+	published := s.o.Publish
+	s.o.Publish = func(ctx context.Context, records ...*kgo.Record) error {
+		require.NoError(t, s.Close()) // so that nothing can be removed
+		return published(ctx, records...)
 	}
+	tries := 0
+	s.told = &retry.Told{State: func(error) {
+		if tries++; tries == 3 {
+			cancel()
+		}
+	}}
+	require.NoError(t, s.Run(ctx))
+	require.Equal(t, 3, tries)
+	require.Equal(t, numbered(0, 1), b.values())
+}
+
+func TestRefusesTheOldFormat(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	segment := filepath.Join(dir, fmt.Sprintf("%020d", 1))
+	require.NoError(t, os.WriteFile(segment, nil, 0o600))
+	s := open(t, dir, &brokers{}, 1<<20)
+	require.NoError(t, s.Close(), "an empty one has nothing to lose")
+	require.NoError(t, os.WriteFile(segment, []byte("an entry"), 0o600))
+	_, err := Open(Options{Dir: dir, MaxBytes: 1 << 20, Log: zap.NewNop()})
+	require.ErrorContains(t, err, segment)
+	require.ErrorContains(t, err, "run that version until its spool is empty")
+}
+
+func TestADamagedFileIsAnError(t *testing.T) {
+	t.Parallel()
+	page := os.Getpagesize()
+	dir := t.TempDir()
+	s := open(t, dir, &brokers{}, 1<<20)
+	for range 3 {
+		require.NoError(t, s.Append(delivery(strings.Repeat("x", page))))
+	}
+	require.NoError(t, s.Close())
+	whole, err := os.ReadFile(filepath.Join(dir, fileName))
+	require.NoError(t, err)
+	for damage, change := range map[string]func([]byte){
+		"not a spool": func(content []byte) { clear(content) },
+		"lost pages":  func(content []byte) { clear(content[2*page:]) },
+		"noise": func(content []byte) {
+			for i := 2 * page; i < len(content); i++ {
+				content[i] = 0xff
+			}
+		},
+	} {
+		content := append([]byte(nil), whole...)
+		change(content)
+		dir := t.TempDir() // of its own: the library keeps the lock when it panics
+		require.NoError(t, os.WriteFile(filepath.Join(dir, fileName), content, 0o600))
+		_, err := Open(Options{Dir: dir, MaxBytes: 1 << 20, Log: zap.NewNop()})
+		require.ErrorContains(t, err, filepath.Join(dir, fileName), damage)
+	}
+}
+
+// The file is as large as what waited at most, not as all that ever waited, and
+// small again after a start without anything that waits.
+func TestTheFileIsBounded(t *testing.T) {
+	t.Parallel()
+	dir, b := t.TempDir(), &brokers{}
+	const bound = 4 * keepBytes
+	s := open(t, dir, b, bound)
+	size := func() int64 {
+		info, err := os.Stat(filepath.Join(dir, fileName))
+		require.NoError(t, err)
+		return info.Size()
+	}
+	large := delivery(strings.Repeat("x", 3000)) // half of a page's room is lost
+	for range 2 {
+		for {
+			var group sync.WaitGroup
+			errs := make([]error, 200)
+			for i := range errs {
+				group.Go(func() { errs[i] = s.Append(large) })
+			}
+			group.Wait()
+			if err := errors.Join(errs...); err != nil {
+				require.ErrorContains(t, err, "full")
+				break
+			}
+		}
+		require.Greater(t, s.Bytes(), int64(bound/2))
+		require.Less(t, size(), int64(bound+bound/4))
+		stop := run(t, s)
+		require.Eventually(t, func() bool { return !s.Engaged() }, patience, time.Millisecond)
+		stop()
+	}
+	require.NoError(t, s.Close())
+	require.Greater(t, size(), int64(keepBytes))
+	s = open(t, dir, b, bound)
+	require.Less(t, size(), int64(1<<20))
+	require.NoError(t, s.Append(delivery("again")))
+	require.NoError(t, s.Close())
+	s = open(t, dir, b, bound)
+	require.EqualValues(t, 1, s.Deliveries())
+	require.NoError(t, s.Close())
 }
 
 func TestSurvivesSIGKILL(t *testing.T) {
@@ -279,22 +347,4 @@ func TestSurvivesSIGKILL(t *testing.T) {
 	got := b.values()
 	require.GreaterOrEqual(t, len(got), accepted+1)
 	require.Equal(t, numbered(0, len(got)), got)
-}
-
-func TestAFailingDiskIsTransientAndMends(t *testing.T) {
-	t.Parallel()
-	dir, b := t.TempDir(), &brokers{}
-	s := open(t, dir, b, 1<<20)
-	defer func() { require.NoError(t, s.Close()) }()
-	require.NoError(t, s.Append(delivery("0")))
-	s.journal.mu.Lock()
-	require.NoError(t, s.journal.wal.Close()) // as if every write failed
-	s.journal.mu.Unlock()
-	err := s.Append(delivery("lost"))
-	require.Error(t, err)
-	require.False(t, fault.IsPermanent(err))
-	require.NoError(t, s.Append(delivery("1")), "the next one finds it reopened")
-	defer run(t, s)()
-	require.Eventually(t, func() bool { return !s.Engaged() }, patience, time.Millisecond)
-	require.Equal(t, numbered(0, 2), b.values())
 }

@@ -23,6 +23,7 @@ import (
 	"github.com/throughline-dev/throughline/pkg/event"
 	"github.com/throughline-dev/throughline/pkg/postgres/postgrestest"
 	"github.com/throughline-dev/throughline/pkg/service"
+	"github.com/throughline-dev/throughline/pkg/settings"
 	"github.com/throughline-dev/throughline/pkg/source"
 	"github.com/throughline-dev/throughline/pkg/stream"
 	"github.com/throughline-dev/throughline/pkg/stream/streamtest"
@@ -59,7 +60,7 @@ func newWorld(t *testing.T) *world {
 	t.Cleanup(w.client.Close)
 	_, err = stream.ApplyTopics(t.Context(), w.client, nil, stream.TopicOptions{Partitions: 4, ReplicationFactor: 1, RawRetention: time.Hour, EventRetention: time.Hour})
 	require.NoError(t, err)
-	w.registry, err = event.NewRegistry(event.RegistryConfig{URL: streamtest.Registry(t)})
+	w.registry, err = event.NewRegistry(event.RegistryConfig{URL: settings.URL(streamtest.Registry(t))})
 	require.NoError(t, err)
 	w.encoder, err = event.NewEncoder(t.Context(), w.registry, stream.AccountEvents, stream.DeadLetters)
 	require.NoError(t, err)
@@ -121,7 +122,7 @@ func events(from, to int) (out []event.AccountEvent) {
 		out = append(out, event.AccountEvent{
 			AccountID: acme, Type: "invoice.paid", Source: "stripe", SourceEventID: fmt.Sprintf("evt_%06d", i),
 			Payload: fmt.Appendf(nil, `{"id":"evt_%06d"}`, i), OccurredAt: occurred.Add(time.Duration(i) * time.Second),
-			IngestedAt: time.Now(), Delivery: source.Webhook, Rule: "links", Reference: "stripe:customer:cus_1",
+			IngestedAt: time.Now(), Delivery: source.ModeWebhook, Rule: "links", Reference: "stripe:customer:cus_1",
 			RawTopic: "raw.stripe", RawPartition: 2, RawOffset: int64(i), RawIndex: -1, Livemode: true,
 		})
 	}

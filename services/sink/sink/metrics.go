@@ -49,7 +49,7 @@ func (m *metrics) wrote(result postgres.Result) {
 func (m *metrics) became(visible []entry) {
 	now := time.Now()
 	for i := range visible {
-		if e := &visible[i].event; e.Delivery == source.Webhook {
+		if e := &visible[i].event; e.Delivery == source.ModeWebhook {
 			m.age.WithLabelValues(e.Source).Observe(now.Sub(e.IngestedAt).Seconds())
 		}
 	}

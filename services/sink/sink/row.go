@@ -2,10 +2,12 @@ package sink
 
 import (
 	"fmt"
+	"sync"
 
 	"github.com/throughline-dev/throughline/pkg/event"
 	"github.com/throughline-dev/throughline/pkg/fault"
 	"github.com/throughline-dev/throughline/pkg/postgres"
+	"github.com/throughline-dev/throughline/pkg/rawjson"
 	"github.com/throughline-dev/throughline/pkg/source"
 )
 
@@ -43,9 +45,15 @@ func rowOf(ev *event.AccountEvent) (postgres.Row, error) {
 	if ev.Spliced() {
 		return row, nil
 	}
-	if err := source.CheckJSON(ev.Payload); err != nil {
-		return row, fmt.Errorf("the payload: %w", err)
+	doc := docs.Get().(*rawjson.Doc)
+	defer docs.Put(doc)
+	payload, err := doc.Parse(ev.Payload)
+	if err != nil {
+		return row, fmt.Errorf("reading the payload: %w", err)
 	}
-	row.Payload = source.Payload(ev.Payload, ev.Subject)
+	row.Payload = payload.WithSubject(ev.Subject)
 	return row, nil
 }
+
+// docs are kept because an index is large beside a usual event.
+var docs = sync.Pool{New: func() any { return new(rawjson.Doc) }}

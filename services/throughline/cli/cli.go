@@ -74,7 +74,8 @@ type root struct {
 	Quarantine quarantineCommand `cmd:"" group:"Quarantine" help:"List, show, release and discard what could not go on."`
 	Topics     topicsCommand     `cmd:"" group:"Setting up" help:"Create and configure the Kafka topics."`
 	Migrate    migrateCommand    `cmd:"" group:"Setting up" help:"Bring the Postgres schema up to date."`
-	Send       sendCommand       `cmd:"" group:"Developing" help:"Sign a body as a vendor would, and post it to a receiver."`
+	Settings   settingsCommand   `cmd:"" group:"Setting up" help:"List the services' settings, with variables and defaults."`
+	Send       sendCommand       `cmd:"" group:"Developing" help:"Make events as a vendor would, sign them, and post them to a receiver."`
 	EventTypes eventTypesCommand `cmd:"" group:"Developing" help:"List vendors' types and their event_type."`
 	Version    versionCommand    `cmd:"" group:"Developing" help:"Print the version."`
 }

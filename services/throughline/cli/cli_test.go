@@ -30,7 +30,7 @@ func TestUsage(t *testing.T) {
 		[]string{"accounts", "list", "--limit", "0"},
 		[]string{"link", "stripe:cus_1"},
 		[]string{"send", "strype", "body.json"},
-		[]string{"send", "stripe"},
+		[]string{"send"},
 		[]string{"send", "stripe", "body.json", "--repeat", "0", "--url", "receiver", "--header", "nonsense"},
 		[]string{"event-types", "--json", "--markdown"},
 		[]string{"topics", "apply", "--partitions", "0"},
@@ -134,7 +134,7 @@ func (c *greetCommand) Run(_ context.Context, out io.Writer, streams cli.Streams
 		return fmt.Errorf("there is nobody")
 	}
 	greeting, _ := streams.Env("GREETING")
-	_, err := fmt.Fprintf(out, "%s %s %q %q\n", greeting, c.Whom, set.Postgres.URL, set.Kafka.Brokers)
+	_, err := fmt.Fprintf(out, "%s %s %q %q\n", greeting, c.Whom, string(set.Postgres.URL), set.Kafka.Brokers)
 	return err
 }
 

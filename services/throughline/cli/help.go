@@ -23,10 +23,10 @@ func (c *connections) printHelp(options kong.HelpOptions, ctx *kong.Context) err
 	for _, flag := range ctx.Model.Flags {
 		switch {
 		case strings.HasPrefix(flag.Name, "postgres-"):
-			flag.Hidden = needed&needsPostgres == 0
+			flag.Hidden = flag.Hidden || needed&needsPostgres == 0
 		case strings.HasPrefix(flag.Name, "kafka-"):
 			// No command is a member of a consumer group.
-			flag.Hidden = needed&needsKafka == 0 || flag.Name == "kafka-instance-id"
+			flag.Hidden = flag.Hidden || needed&needsKafka == 0 || flag.Name == "kafka-instance-id"
 		default:
 			continue
 		}

@@ -1,61 +1,126 @@
 package cli
 
 import (
-	"bytes"
 	"context"
+	"crypto/rand"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
-	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/throughline-dev/throughline/pkg/settings"
-	"github.com/throughline-dev/throughline/pkg/source"
-	"github.com/throughline-dev/throughline/pkg/source/catalog"
+	"github.com/throughline-dev/throughline/services/vendors"
+	"github.com/throughline-dev/throughline/services/vendors/load"
 )
 
-const (
-	maxBody   = 64 << 20 // beyond every source's limit, so that the refusal can be tried too
-	maxAnswer = 64 << 10
-)
+// maxBody is beyond every source's limit, so that the refusal can be tried too.
+const maxBody = 64 << 20
 
 type sendCommand struct {
-	Source      sourceName      `arg:"" help:"The source whose vendor to play: ${sources}."`
-	File        string          `arg:"" help:"The body, sent byte for byte; - reads it from standard input."`
+	Source sourceName `arg:"" help:"The source whose vendor sends: ${sources}."`
+	Type   string     `arg:"" optional:"" help:"The type, as the vendor calls it or an event_type (event-types lists both); any is every type in turn. The source's usual one otherwise."`
+
+	Account   string  `name:"account" help:"Whom the events are about: an account's id, domain or name. A link of it is used where this type carries such an id."`
+	Count     int     `name:"count" aliases:"repeat" short:"n" default:"1" placeholder:"N" help:"How many events, each with ids and a time of its own; of a --file, how often (${default})."`
+	Rate      float64 `name:"rate" placeholder:"N" help:"Events a second; as fast as they are answered otherwise."`
+	Duplicate percent `name:"duplicate" placeholder:"N%" help:"Share of deliveries that the vendor sends again."`
+	Late      percent `name:"late" placeholder:"N%" help:"Share of events that happened an hour to 30 days ago."`
+	Reorder   bool    `name:"reorder" help:"Send neighbours out of the order in which they happened."`
+	Batch     int     `name:"batch" default:"1" placeholder:"N" help:"Events in one delivery, where the vendor has batches: hubspot, looker, marketo's activities (${default})."`
+	Tenant    string  `name:"tenant" placeholder:"ID" help:"The vendor account; that of the link, or a made-up one, otherwise."`
+	Subject   string  `name:"subject" placeholder:"TEXT" help:"The subject, where the type has one."`
+	Seed      *uint64 `name:"seed" placeholder:"N" help:"Makes the same ids again. A new one otherwise, which is shown."`
+
+	File        string          `name:"file" short:"f" placeholder:"FILE" help:"Send this body, byte for byte, instead of made events; - reads it from standard input."`
+	Header      []string        `name:"header" short:"H" sep:"none" placeholder:"NAME: VALUE" help:"A header more, or instead of a usual one. Can be given again."`
+	Tamper      bool            `name:"tamper" help:"Change each body after signing it. Then a refusal is the success."`
 	URL         string          `name:"url" default:"${receiver}" help:"The receiver; /webhooks/<source> is added unless it ends so."`
 	PublicURL   string          `name:"public-url" placeholder:"URL" help:"The address that the vendor believes it calls, which HubSpot signs; else THROUGHLINE_<SOURCE>_PUBLIC_URL, else the URL posted to."`
 	Secret      settings.Secret `name:"secret" placeholder:"SECRET" help:"Secret to sign with. Other users see a command line: rather set THROUGHLINE_<SOURCE>_SECRETS (the first is used)."`
 	SecretsFile string          `name:"secrets-file" default:".throughline/secrets.json" placeholder:"FILE" help:"Local secrets by source, used when no other is set (${default}, which make run writes)."`
-	Header      []string        `name:"header" short:"H" sep:"none" placeholder:"NAME: VALUE" help:"A header more, or instead of a usual one. Can be given again."`
-	Repeat      int             `name:"repeat" default:"1" placeholder:"N" help:"Send it so many times, signed anew each time, one after the other (${default})."`
-	Tamper      bool            `name:"tamper" help:"Change the body after signing it. Then a refusal is the success."`
-	Timeout     time.Duration   `name:"timeout" default:"30s" help:"Longest wait for one answer."`
+	Connections int             `name:"connections" default:"16" placeholder:"N" help:"Deliveries on their way at once (${default})."`
+	Timeout     time.Duration   `name:"timeout" default:"30s" help:"Longest wait for one answer, and of --wait for the last event."`
+	Wait        bool            `name:"wait" help:"Return when every event is on a timeline or in quarantine, and say on which."`
 	outputFlags
 }
 
 // Help is kong's: what --help says beyond the summary.
 func (*sendCommand) Help() string {
-	return "Exits 0 when every answer was 2xx (with --tamper: when every answer was 4xx), else 1. Example: throughline send stripe invoice.json"
+	return `Exits 0 when every answer was 2xx (with --tamper: 4xx), and with --wait when everything arrived; else 1.
+
+Examples:
+  throughline send stripe                                          one invoice.paid of a new customer
+  throughline send stripe invoice.payment_failed --account acme.example --wait
+  throughline send stripe invoice.paid --account acme.example --count 1000 --rate 200 --duplicate 5% --reorder --late 10%
+  throughline send hubspot deal.stage.changed --count 500 --batch 100
+  throughline send intercom any --count 200                        every type in turn
+  throughline send zendesk --file body.json --tamper               your own body, changed after signing`
+}
+
+func (*sendCommand) needs() need { return needsPostgres }
+
+// anyType stands for every type of a source in turn.
+const anyType = "any"
+
+// percent is a share, written 5% or 5.
+type percent string
+
+// Validate is kong's.
+func (p percent) Validate() error {
+	if share, err := p.share(); err != nil || share < 0 || share > 1 {
+		return fmt.Errorf("should be 0%% to 100%%, but is %s", strconv.Quote(string(p)))
+	}
+	return nil
+}
+
+func (p percent) share() (float64, error) {
+	if p == "" {
+		return 0, nil
+	}
+	n, err := strconv.ParseFloat(strings.TrimSuffix(string(p), "%"), 64)
+	return n / 100, err
 }
 
 // Validate is kong's.
-func (c *sendCommand) Validate() error {
+func (c sendCommand) Validate() error {
+	c.takeFile() // of this copy: Validate changes nothing
 	var problems []error
-	if c.Repeat < 1 {
-		problems = append(problems, fmt.Errorf("--repeat should be 1 or more, but is %d", c.Repeat))
+	for _, f := range []struct {
+		name string
+		n    int
+	}{{"--count", c.Count}, {"--batch", c.Batch}, {"--connections", c.Connections}} {
+		if f.n < 1 {
+			problems = append(problems, fmt.Errorf("%s should be 1 or more, but is %d", f.name, f.n))
+		}
+	}
+	if c.Rate < 0 {
+		problems = append(problems, fmt.Errorf("--rate should be above 0, but is %g", c.Rate))
 	}
 	for _, h := range c.Header {
 		if name, _, ok := strings.Cut(h, ":"); !ok || strings.TrimSpace(name) == "" {
 			problems = append(problems, errors.New("--header should be like \"X-Name: value\""))
 		}
 	}
+	if c.File != "" && (c.Type != "" || c.Account != "" || c.Tenant != "" || c.Subject != "" || c.Batch > 1 || c.Late != "") {
+		problems = append(problems, errors.New("--file sends a body as it is: leave TYPE, --account, --tenant, --subject, --batch and --late out"))
+	}
 	problems = append(problems, checkURL("--url", c.URL), checkURL("--public-url", c.PublicURL))
 	return errors.Join(problems...)
+}
+
+// takeFile reads `send stripe body.json`, as it was before --file.
+func (c *sendCommand) takeFile() {
+	if c.File == "" && (c.Type == "-" || strings.HasSuffix(c.Type, ".json")) {
+		c.File, c.Type = c.Type, ""
+	}
 }
 
 func checkURL(flag, value string) error {
@@ -65,97 +130,128 @@ func checkURL(flag, value string) error {
 	return nil
 }
 
-// answerView is one answer of the receiver.
-type answerView struct {
-	N      int    `json:"n"`
-	Status int    `json:"status"`
-	Millis int64  `json:"millis"`
-	Body   string `json:"body"`
-}
-
 // Run is kong's.
 func (c *sendCommand) Run(ctx context.Context, s *session) error {
+	c.takeFile()
 	sender, err := c.sender(s)
 	if err != nil {
 		return err
 	}
-	progress := s.newProgress("sending to "+sender.url, int64(c.Repeat))
-	refused := 0
-	for n := 1; n <= c.Repeat; n++ {
-		answer, err := sender.send(ctx)
+	seed, err := c.seed()
+	if err != nil {
+		return err
+	}
+	simulator, err := vendors.New(seed)
+	if err != nil {
+		return err
+	}
+	plan, err := c.plan(s, simulator, seed)
+	if err != nil {
+		return err
+	}
+	if c.Account == "" && !c.Wait {
+		return c.send(ctx, s, nil, simulator, sender, plan)
+	}
+	return s.withDatabase(ctx, func(pool *pgxpool.Pool) error { return c.send(ctx, s, pool, simulator, sender, plan) })
+}
+
+// send sends the plan and says what became of it. pool is nil when nothing needs it.
+func (c *sendCommand) send(ctx context.Context, s *session, pool *pgxpool.Pool, simulator *vendors.Simulator, sender *vendors.Sender, plan load.Plan) error {
+	view := sentView{Source: plan.Source, URL: sender.URL}
+	if plan.Body == nil {
+		view.Seed = &plan.Seed
+		about, err := c.about(ctx, s, pool, simulator, &plan)
 		if err != nil {
-			progress.end()
 			return err
 		}
-		answer.N = n
-		if answer.Status/100 != c.wanted() {
-			refused++
-		}
-		if err := c.show(s, progress, answer); err != nil {
-			return err
-		}
-		progress.at(int64(n), fmt.Sprintf("%d of %d", n, c.Repeat))
+		view.aboutView = about
 	}
-	progress.end()
-	return c.verdict(refused)
+	total := int64(plan.Count)
+	bar := s.newProgress("sending", total)
+	report, err := load.Run(ctx, plan, load.Options{
+		Simulator: simulator, Sender: sender, Identify: c.Wait,
+		Progress: func(events int) { bar.at(int64(events), fmt.Sprintf("%d of %d", events, total)) },
+	})
+	bar.end()
+	view.take(report)
+	if err != nil && ctx.Err() == nil {
+		err = fmt.Errorf("%w: does a receiver listen there? `make run` starts one at %s; --url names another", err, localReceiver)
+	}
+	if err == nil && c.Wait {
+		view.Landed, err = c.wait(ctx, s, pool, plan.Source, report)
+	}
+	if report.Deliveries > 0 {
+		err = errors.Join(view.show(s, c.JSON), err)
+	}
+	return errors.Join(err, c.verdict(report))
 }
 
-// wanted is the class of status that makes this command succeed.
-func (c *sendCommand) wanted() int {
+// verdict is an error when an answer was not what this command wants.
+func (c *sendCommand) verdict(report load.Report) error {
+	wanted := 2
 	if c.Tamper {
-		return 4
+		wanted = 4
 	}
-	return 2
-}
-
-func (c *sendCommand) verdict(failed int) error {
+	failed := 0
+	for status, n := range report.Statuses() {
+		if status/100 != wanted {
+			failed += n
+		}
+	}
 	switch {
 	case failed == 0:
 		return nil
 	case c.Tamper:
-		return fmt.Errorf("%d of %d tampered deliveries were not refused", failed, c.Repeat)
-	default:
-		return fmt.Errorf("%d of %d deliveries were refused: the answer says why", failed, c.Repeat)
+		return fmt.Errorf("%d of %d tampered deliveries were not refused", failed, report.Deliveries)
 	}
+	return fmt.Errorf("%d of %d deliveries were refused: the answer says why", failed, report.Deliveries)
 }
 
-func (c *sendCommand) show(s *session, progress *progress, a answerView) error {
-	if c.JSON {
-		return writeJSON(s, a)
+func (c *sendCommand) seed() (uint64, error) {
+	if c.Seed != nil {
+		return *c.Seed, nil
 	}
-	progress.end()
-	_, err := fmt.Fprintf(s.Out, "%d %s  %s\n", a.Status, http.StatusText(a.Status), clean(a.Body))
-	return err
+	var random [8]byte
+	if _, err := rand.Read(random[:]); err != nil {
+		return 0, fmt.Errorf("choosing a seed: %w", err)
+	}
+	return binary.BigEndian.Uint64(random[:]) >> 24, nil // short enough to be typed
 }
 
-func (c *sendCommand) sender(s *session) (*sender, error) {
-	src, _ := catalog.Find(string(c.Source)) // sourceName was validated
-	body, err := c.body(s)
-	if err != nil {
-		return nil, err
-	}
-	secret, err := c.secret(s)
-	if err != nil {
-		return nil, err
-	}
-	out := &sender{src: src, secret: secret, body: body, url: webhookURL(c.URL, src.Name()), header: usualHeaders(src.Name(), uuid.New()),
-		tamper: c.Tamper, now: s.now, client: &http.Client{
-			Timeout: c.Timeout,
-			// A vendor does not follow a redirect either: what answers is what is at this address.
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		}}
-	out.publicURL = out.url
-	if public, _ := s.Env(variable(src.Name(), "PUBLIC_URL")); public != "" {
-		out.publicURL = public
-	}
-	if c.PublicURL != "" {
-		out.publicURL = webhookURL(c.PublicURL, src.Name())
+func (c *sendCommand) plan(s *session, simulator *vendors.Simulator, seed uint64) (load.Plan, error) {
+	plan := load.Plan{
+		Source: string(c.Source), Event: vendors.Event{Tenant: c.Tenant, Subject: c.Subject}, Count: c.Count, Batch: c.Batch, Rate: c.Rate,
+		Reorder: c.Reorder, Seed: seed, Connections: min(c.Connections, c.Count), Tamper: c.Tamper, Header: http.Header{},
 	}
 	for _, h := range c.Header {
 		name, value, _ := strings.Cut(h, ":")
-		out.header.Set(strings.TrimSpace(name), strings.TrimSpace(value))
+		http.Header(plan.Header).Set(strings.TrimSpace(name), strings.TrimSpace(value))
 	}
-	return out, nil
+	var err error
+	if plan.Duplicate, err = c.Duplicate.share(); err != nil {
+		return plan, err
+	}
+	if plan.Late, err = c.Late.share(); err != nil {
+		return plan, err
+	}
+	if c.File != "" {
+		plan.Body, err = c.body(s)
+		return plan, err
+	}
+	if c.Type != anyType {
+		plan.Types = []string{c.Type}
+		_, err := simulator.Find(plan.Source, c.Type)
+		if err != nil {
+			return plan, usage("%v", err)
+		}
+		return plan, nil
+	}
+	for _, t := range simulator.Types(plan.Source) {
+		if c.Batch == 1 || t.Batch {
+			plan.Types = append(plan.Types, t.Vendor)
+		}
+	}
+	return plan, nil
 }
 
 func (c *sendCommand) body(s *session) ([]byte, error) {
@@ -178,69 +274,18 @@ func (c *sendCommand) body(s *session) ([]byte, error) {
 	return body, nil
 }
 
-// sender plays one vendor.
-type sender struct {
-	src            source.Source
-	secret         string
-	body           []byte
-	url, publicURL string
-	header         http.Header
-	tamper         bool
-	now            func() time.Time
-	client         *http.Client
-}
-
-func (p *sender) send(ctx context.Context) (answerView, error) {
-	d, err := p.sign()
+func (c *sendCommand) sender(s *session) (*vendors.Sender, error) {
+	secret, err := c.secret(s)
 	if err != nil {
-		return answerView{}, err
+		return nil, err
 	}
-	req, err := http.NewRequestWithContext(ctx, d.Method, p.url, bytes.NewReader(d.Body))
-	if err != nil {
-		return answerView{}, fmt.Errorf("making the request: %w", err)
+	public := c.PublicURL
+	if public == "" {
+		public, _ = s.Env(settings.SourceVariable(string(c.Source), "PUBLIC_URL"))
 	}
-	req.Header = d.Header
-	begun := time.Now()
-	resp, err := p.client.Do(req)
-	if err != nil {
-		if ctx.Err() != nil {
-			return answerView{}, ctx.Err()
-		}
-		return answerView{}, fmt.Errorf("posting: %w: does a receiver listen there? `make run` starts one at %s; --url names another", err, localReceiver)
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
-	if err != nil {
-		return answerView{}, fmt.Errorf("reading the answer: %w", err)
-	}
-	return answerView{Status: resp.StatusCode, Millis: time.Since(begun).Milliseconds(), Body: strings.TrimSpace(string(body))}, nil
-}
-
-// sign makes a delivery of this moment.
-func (p *sender) sign() (*source.Delivery, error) {
-	now := p.now()
-	d := &source.Delivery{Method: http.MethodPost, URL: p.publicURL, Header: p.header.Clone(), Body: p.body, ReceivedAt: now}
-	p.src.Sign(d, p.secret, now)
-	if !p.tamper {
-		return d, nil
-	}
-	d.Body = append(bytes.Clone(p.body), ' ') // still the same JSON: only the signature can tell
-	keys, err := source.NewKeyring(p.secret)
-	if err != nil {
-		return nil, fmt.Errorf("reading the secret: %w", err)
-	}
-	if _, err := p.src.Verify(d, keys, now); err == nil {
-		// The vendor sends a bare token, which covers no body: spoil the token.
-		p.src.Sign(d, "not-"+p.secret, now)
-	}
-	return d, nil
-}
-
-func webhookURL(base, source string) string {
-	path := "/webhooks/" + source
-	base = strings.TrimRight(base, "/")
-	if strings.HasSuffix(base, path) {
-		return base
-	}
-	return base + path
+	transport := &http.Transport{MaxIdleConnsPerHost: c.Connections, Proxy: http.ProxyFromEnvironment}
+	return &vendors.Sender{
+		URL: c.URL, PublicURL: public, Secrets: map[string]string{string(c.Source): secret}, Now: s.now,
+		Client: &http.Client{Timeout: c.Timeout, CheckRedirect: vendors.NoRedirect, Transport: transport},
+	}, nil
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
-	"github.com/throughline-dev/throughline/services/throughline/demo"
+	"github.com/throughline-dev/throughline/services/vendors/story"
 )
 
 func TestMain(m *testing.M) {
@@ -91,7 +91,7 @@ func TestDevTellsTheStoryAndKeepsIt(t *testing.T) {
 	c := command(dataDir(t))
 	out, stop := start(t, c)
 	text := out.String()
-	for _, line := range demo.Timeline() {
+	for _, line := range story.Timeline() {
 		require.Contains(t, text, line.Type)
 	}
 	require.Contains(t, text, "charged twice")

@@ -17,8 +17,8 @@ import (
 	"github.com/throughline-dev/throughline/pkg/accounts"
 	"github.com/throughline-dev/throughline/pkg/postgres"
 	"github.com/throughline-dev/throughline/pkg/source/catalog"
-	"github.com/throughline-dev/throughline/services/receiver/receiver"
-	"github.com/throughline-dev/throughline/services/throughline/demo"
+	"github.com/throughline-dev/throughline/services/vendors"
+	"github.com/throughline-dev/throughline/services/vendors/story"
 )
 
 // demoPatience is how long the story may take to appear on the timeline.
@@ -77,40 +77,42 @@ func (s *stack) listening(ctx context.Context) error {
 // tell sends the story, unless this data directory has heard it, and waits
 // until it is on the timeline and in quarantine.
 func (s *stack) tell(ctx context.Context) error {
-	csv, err := demo.Accounts()
+	csv, err := story.Accounts()
 	if err != nil {
 		return err
 	}
 	store := accounts.NewStore(s.pool, catalog.Kinds)
-	if _, err := store.FindAccount(ctx, demo.Account.String()); err == nil {
+	if _, err := store.FindAccount(ctx, story.Account.String()); err == nil {
 		fmt.Fprintln(s.out, "The demo story is there already, from an earlier start.")
 		return s.showTimeline(ctx)
 	}
 	if _, err := store.Import(ctx, bytes.NewReader(csv), "demo", nil); err != nil {
 		return err
 	}
-	story, err := demo.Tell(time.Now())
+	told, err := story.Tell(time.Now())
 	if err != nil {
 		return err
 	}
-	sender := demo.Sender{URL: "http://" + s.receiver.Addr(), PublicURL: "http://" + s.command.Listen, Secrets: map[string]string{}, Kafka: s.client}
+	sender := story.Sender{Kafka: s.client, Sender: vendors.Sender{
+		URL: "http://" + s.receiver.Addr(), PublicURL: "http://" + s.command.Listen, Secrets: map[string]string{},
+	}}
 	for name, secrets := range s.secrets {
 		sender.Secrets[name] = secrets[0]
 	}
-	for _, m := range slices.Concat(story.Messages, story.Late, story.Unknown) {
+	for _, m := range slices.Concat(told.Messages, told.Late, told.Unknown) {
 		if err := sender.Send(ctx, m); err != nil {
 			return err
 		}
 	}
-	want := len(demo.Timeline()) + len(story.Late)
+	want := len(story.Timeline()) + len(told.Late)
 	err = await(ctx, demoPatience, "the story to appear", func() (bool, error) {
-		events, err := postgres.Timeline(ctx, s.pool, postgres.TimelineQuery{AccountID: demo.Account, Limit: 100})
+		events, err := postgres.Timeline(ctx, s.pool, postgres.TimelineQuery{AccountID: story.Account, Limit: 100})
 		if err != nil || len(events) < want {
 			return false, err
 		}
 		var waiting int
 		err = s.pool.QueryRow(ctx, `SELECT count(*) FROM quarantine WHERE status = 'open'`).Scan(&waiting)
-		return waiting >= len(story.Unknown), err
+		return waiting >= len(told.Unknown), err
 	})
 	if err != nil {
 		return fmt.Errorf("%w (the log is %s)", err, filepath.Join(s.command.DataDir, "dev.log"))
@@ -119,7 +121,7 @@ func (s *stack) tell(ctx context.Context) error {
 }
 
 func (s *stack) showTimeline(ctx context.Context) error {
-	events, err := postgres.Timeline(ctx, s.pool, postgres.TimelineQuery{AccountID: demo.Account, Since: time.Now().AddDate(0, 0, -90), Limit: 100})
+	events, err := postgres.Timeline(ctx, s.pool, postgres.TimelineQuery{AccountID: story.Account, Since: time.Now().AddDate(0, 0, -90), Limit: 100})
 	if err != nil {
 		return err
 	}
@@ -138,7 +140,7 @@ func (s *stack) showTimeline(ctx context.Context) error {
 
 func (s *stack) addresses() Addresses {
 	return Addresses{
-		Receivers: "http://" + s.receiver.Addr(), Kafka: s.kafka.Brokers, SchemaRegistry: s.registry.URL, Postgres: redact(s.postgres),
+		Receivers: "http://" + s.receiver.Addr(), Kafka: s.kafka.Brokers, SchemaRegistry: string(s.registry.URL), Postgres: redact(s.postgres),
 		Admin: "http://" + s.admin.Addr(), SecretsFile: filepath.Join(s.command.DataDir, SecretsFile),
 	}
 }
@@ -153,7 +155,7 @@ func (s *stack) print(a Addresses, took time.Duration) {
 	row("metrics", a.Admin+"/metrics")
 	row("log", filepath.Join(s.command.DataDir, "dev.log"))
 	fmt.Fprintf(s.out, "\nSecrets for local use (kept in %s; THROUGHLINE_<SOURCE>_SECRETS overrides):\n", a.SecretsFile)
-	for _, name := range receiver.SourceNames() {
+	for _, name := range catalog.Names() {
 		if len(s.command.vendors.Get(name).Secrets) > 0 {
 			row(name, "as set in the environment")
 			continue
@@ -169,9 +171,9 @@ func (s *stack) print(a Addresses, took time.Duration) {
 		"bin/throughline timeline " + account + " --follow",
 		"bin/throughline quarantine list",
 		"bin/throughline accounts add 'Nimbus Lab'",
-		"bin/throughline link " + demo.UnknownCustomer + " 'Nimbus Lab'",
+		"bin/throughline link " + story.UnknownCustomer + " 'Nimbus Lab'",
 		"bin/throughline timeline 'Nimbus Lab'",
-		"bin/throughline send stripe pkg/source/stripe/testdata/invoice_paid.json",
+		"bin/throughline send stripe invoice.paid --account " + account + " --wait",
 		"psql '" + a.Postgres + "'",
 	} {
 		fmt.Fprintln(s.out, "  "+line)

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+
+	"github.com/throughline-dev/throughline/pkg/local/process"
 )
 
 // SecretsFile is where the local secrets are kept, below the data directory.
@@ -44,5 +46,5 @@ func (c *Command) localSecrets(names []string) (map[string][]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("keeping the local secrets: %w", err)
 	}
-	return secrets, replaceFile(path, append(text, '\n'), 0o600)
+	return secrets, process.ReplaceFile(path, append(text, '\n'), 0o600)
 }

@@ -15,7 +15,6 @@ import (
 	"github.com/throughline-dev/throughline/pkg/local/broker"
 	"github.com/throughline-dev/throughline/pkg/local/pgserver"
 	"github.com/throughline-dev/throughline/pkg/postgres"
-	"github.com/throughline-dev/throughline/pkg/resolve"
 	"github.com/throughline-dev/throughline/pkg/service"
 	"github.com/throughline-dev/throughline/pkg/settings"
 	"github.com/throughline-dev/throughline/pkg/source/catalog"
@@ -93,7 +92,7 @@ func (s *stack) openPostgres(ctx context.Context) error {
 		s.onClose("Postgres", server.Stop)
 		s.postgres = server.URL()
 	}
-	pool, err := postgres.Open(ctx, postgres.Config{URL: s.postgres, MaxConns: 16}, "throughline-dev")
+	pool, err := postgres.Open(ctx, postgres.Config{URL: settings.URL(s.postgres), MaxConns: 16}, "throughline-dev")
 	if err != nil {
 		return err
 	}
@@ -125,7 +124,7 @@ func (s *stack) openKafka(ctx context.Context) error {
 	bounded, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	options := stream.TopicOptions{Partitions: 4, ReplicationFactor: -1, RawRetention: 14 * 24 * time.Hour, EventRetention: 30 * 24 * time.Hour}
-	if _, err := stream.ApplyTopics(bounded, client, receiver.SourceNames(), options); err != nil {
+	if _, err := stream.ApplyTopics(bounded, client, catalog.Names(), options); err != nil {
 		return fmt.Errorf("%w (is a broker at %v? THROUGHLINE_KAFKA_BROKERS says where; unset it for the embedded one)", err, s.kafka.Brokers)
 	}
 	return nil
@@ -141,7 +140,7 @@ func (s *stack) openRegistry(context.Context) error {
 			return fmt.Errorf("%w (--registry-addr chooses another)", err)
 		}
 		s.onClose("the schema registry", func(context.Context) error { return r.Close() })
-		s.registry.URL = r.URL()
+		s.registry.URL = settings.URL(r.URL())
 	}
 	return s.registry.Validate()
 }
@@ -152,7 +151,7 @@ func (s *stack) openServices(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	rules := resolve.Config{RuleList: resolve.RuleNames()}
+	rules := s.command.Resolve
 	quarantine, err := quarantine.New(ctx, quarantine.Options{Kafka: s.kafka, Pool: s.pool, Registry: registry, Resolve: rules, Runtime: s.rt})
 	if err != nil {
 		return err
@@ -163,7 +162,7 @@ func (s *stack) openServices(ctx context.Context) error {
 	}
 	var tuning normalizer.Tuning // the defaults, but for the tenants
 	tuning.Tenants = map[string]string{}
-	for _, name := range receiver.SourceNames() {
+	for _, name := range catalog.Names() {
 		if tenant := s.command.vendors.Get(name).Tenant; tenant != "" {
 			tuning.Tenants[name] = tenant
 		}
@@ -187,12 +186,12 @@ func (s *stack) openServices(ctx context.Context) error {
 
 func (s *stack) openReceiver() error {
 	c := s.command
-	names := receiver.SourceNames()
+	names := catalog.Names()
 	var err error
 	if s.secrets, err = c.localSecrets(names); err != nil {
 		return err
 	}
-	doors, err := receiver.Doors(names, func(name string) settings.SourceSetting {
+	endpoints, err := receiver.Endpoints(catalog.Set(), names, func(name string) settings.SourceSetting {
 		set := c.vendors.Get(name)
 		set.Secrets = s.secrets[name]
 		if src, ok := catalog.Find(name); ok && src.Profile().NeedsPublicURL && set.PublicURL == "" {
@@ -203,9 +202,10 @@ func (s *stack) openReceiver() error {
 	if err != nil {
 		return err
 	}
-	config := receiver.DefaultConfig()
+	var config receiver.Config
+	settings.Defaults(&config)
 	config.Listen, config.SpoolDir = c.Listen, filepath.Join(c.DataDir, "spool")
-	s.receiver, err = receiver.New(receiver.Options{Runtime: s.rt, Config: config, Kafka: s.kafka, Doors: doors})
+	s.receiver, err = receiver.New(receiver.Options{Runtime: s.rt, Config: config, Kafka: s.kafka, Endpoints: endpoints})
 	if err != nil {
 		return err
 	}

@@ -1,8 +1,0 @@
-//go:build !linux
-
-package kafka
-
-import "os/exec"
-
-// tie does nothing here: only Linux can tie a child's life to ours.
-func tie(*exec.Cmd) {}

@@ -1,0 +1,130 @@
+package receiver
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"runtime/debug"
+
+	"go.uber.org/zap"
+
+	"github.com/throughline-dev/throughline/pkg/fault"
+	"github.com/throughline-dev/throughline/pkg/source"
+)
+
+// refusal is an outcome with the label that counts it.
+type refusal struct {
+	reason reason
+	err    error
+}
+
+// refusePermanent labels what is wrong with the delivery by the fault's reason.
+func refusePermanent(err error) *refusal {
+	switch fault.ReasonOf(err) {
+	case fault.Unauthenticated:
+		return &refusal{unauthenticated, err}
+	case fault.Oversized:
+		return &refusal{oversized, err}
+	case fault.Unsupported:
+		return &refusal{unsupported, err}
+	default:
+		return &refusal{malformed, err}
+	}
+}
+
+// refuseUnread labels why a body was not read.
+func refuseUnread(err error) *refusal {
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		return &refusal{oversized, fault.Permanent(fault.Oversized, fmt.Errorf("the body has more than %d bytes", tooLarge.Limit))}
+	case errors.Is(err, errOverloaded):
+		return &refusal{overloaded, fault.Transient(fault.Unavailable, err)}
+	default:
+		return &refusal{incomplete, fault.Transient(fault.Unavailable, fmt.Errorf("reading the body: %w", err))}
+	}
+}
+
+// refuseUnpublished labels what publishing gives; nil for nil.
+func refuseUnpublished(err error) *refusal {
+	switch {
+	case err == nil:
+		return nil
+	case fault.IsPermanent(err):
+		return refusePermanent(err)
+	default:
+		return &refusal{unavailable, err}
+	}
+}
+
+// refuse answers with what makes the vendor try again, or stop.
+func (h *handler) refuse(w http.ResponseWriter, r *http.Request, d *source.Delivery, no *refusal) {
+	h.metrics.rejected[no.reason].Inc()
+	// One line a refusal would let anybody fill the log, so only for who asks.
+	if entry := h.log.Check(zap.DebugLevel, "refused a delivery"); entry != nil {
+		entry.Write(zap.String("source", h.name), zap.String("reason", string(no.reason)), zap.String("remote", r.RemoteAddr), zap.Error(no.err))
+	}
+	respond(w, h.src.Reply(d, no.err))
+}
+
+// handshake answers what is not a POST.
+func (h *handler) handshake(w http.ResponseWriter, r *http.Request, d *source.Delivery) {
+	allow := http.MethodPost
+	if shaker, ok := h.src.(source.Handshaker); ok {
+		if resp, ok := shaker.Handshake(r); ok {
+			respond(w, resp)
+			return
+		}
+		allow = "POST, HEAD, GET, OPTIONS"
+	}
+	h.metrics.rejected[unsupported].Inc()
+	resp := h.src.Reply(d, fault.Permanent(fault.Unsupported, fmt.Errorf("the method is not POST: deliveries are posted to %s", path(h.name))))
+	resp.Status = http.StatusMethodNotAllowed
+	w.Header().Set("Allow", allow)
+	respond(w, resp)
+}
+
+// recovered turns a bug into the answer that makes the vendor try again.
+func (h *handler) recovered(w http.ResponseWriter, q *request, cause any) {
+	if cause == http.ErrAbortHandler { //nolint:errorlint,err113 // it is a panic's value, compared as net/http does
+		panic(cause)
+	}
+	h.metrics.rejected[internal].Inc()
+	h.log.Error("recovered from a panic while receiving", zap.String("source", h.name), zap.Any("panic", cause), zap.ByteString("stack", debug.Stack()))
+	resp := source.Response{Status: http.StatusServiceUnavailable}
+	func() {
+		defer func() { _ = recover() }() // a Reply that panics too leaves the plain 503
+		// The body is somebody else's by now.
+		d := &source.Delivery{Method: q.delivery.Method, URL: q.delivery.URL, Header: q.delivery.Header, ReceivedAt: q.delivery.ReceivedAt}
+		resp = h.src.Reply(d, fault.Transient(fault.Unavailable, errors.New("a bug in the receiver")))
+	}()
+	respond(w, resp)
+}
+
+// jsonType is shared by all answers: net/http only reads it.
+var jsonType = []string{"application/json"}
+
+// respond writes a source's answer. A status that cannot be one is a 503: the
+// vendor tries again, and net/http does not panic.
+func respond(w http.ResponseWriter, resp source.Response) {
+	if resp.Status < 200 || resp.Status > 599 {
+		resp.Status = http.StatusServiceUnavailable
+	}
+	header := w.Header()
+	for name, values := range resp.Header {
+		header[name] = values
+	}
+	if len(resp.Body) > 0 && header["Content-Type"] == nil {
+		header["Content-Type"] = jsonType
+	}
+	w.WriteHeader(resp.Status)
+	_, _ = w.Write(resp.Body) // a client that went away asks again
+}
+
+// notFound answers every path but the sources' own.
+func notFound(w http.ResponseWriter, _ *http.Request) {
+	respond(w, source.Response{
+		Status: http.StatusNotFound,
+		Body:   []byte(`{"error":"not_found","detail":"there is nothing here: deliveries are posted to /webhooks/<source> of a source that is switched on"}`),
+	})
+}
