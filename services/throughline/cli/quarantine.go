@@ -105,10 +105,14 @@ func (c *quarantineListCommand) Run(ctx context.Context, s *session) error {
 	})
 }
 
-// status is a record's status, with what became of a resolved one.
+// status is a record's status, with what became of a resolved one, and until
+// when one is held off.
 func status(r quarantine.Record) string {
-	if r.Outcome != "" {
+	switch {
+	case r.Outcome != "":
 		return string(r.Status) + " (" + strings.ReplaceAll(r.Outcome, "_", " ") + ")"
+	case r.HeldUntil != nil:
+		return string(r.Status) + " (held until " + stamp(*r.HeldUntil) + ")"
 	}
 	return string(r.Status)
 }
@@ -116,8 +120,10 @@ func status(r quarantine.Record) string {
 // inUTC makes --json the same in every time zone.
 func inUTC(r *quarantine.Record) {
 	r.FirstSeen, r.LastSeen, r.StatusAt = r.FirstSeen.UTC(), r.LastSeen.UTC(), r.StatusAt.UTC()
-	if r.PublishedAt != nil {
-		at := r.PublishedAt.UTC()
-		r.PublishedAt = &at
+	for _, at := range []**time.Time{&r.PublishedAt, &r.HeldUntil} {
+		if *at != nil {
+			utc := (*at).UTC()
+			*at = &utc
+		}
 	}
 }

@@ -23,7 +23,7 @@ type service struct {
 func services() []service {
 	return []service{
 		{"receiver", func() any { return receiver.NewSettings() }},
-		{"normalizer", func() any { return &normalizer.Config{} }},
+		{"normalizer", func() any { return normalizer.NewConfig() }},
 		{"sink", func() any { return &sink.Config{} }},
 		{"quarantine", func() any { return &quarantine.Config{} }},
 	}
