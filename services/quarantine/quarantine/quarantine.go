@@ -19,6 +19,7 @@ import (
 	"github.com/throughline-dev/throughline/pkg/event"
 	"github.com/throughline-dev/throughline/pkg/quarantine"
 	"github.com/throughline-dev/throughline/pkg/resolve"
+	"github.com/throughline-dev/throughline/pkg/retry"
 	"github.com/throughline-dev/throughline/pkg/service"
 	"github.com/throughline-dev/throughline/pkg/settings"
 	"github.com/throughline-dev/throughline/pkg/stage"
@@ -62,7 +63,8 @@ func (c *Config) Build(ctx context.Context, d stage.Deps) (stage.Service, error)
 // Options are what the service is told.
 type Options struct {
 	Resolve resolve.Config
-	Tuning  Tuning // zero: the defaults
+	Tuning  Tuning             // zero: the defaults
+	HoldOff quarantine.HoldOff // zero: quarantine.DefaultHoldOff
 }
 
 // Quarantine is the service.
@@ -74,6 +76,7 @@ type Quarantine struct {
 	decoder  *event.Decoder
 	metrics  *metrics
 
+	held     *retry.Told       // of records that come back
 	raw      *stream.Publisher // set when its component starts
 	changed  *changes          // what was heard of links
 	released chan struct{}     // something is in the outbox
@@ -84,6 +87,9 @@ type Quarantine struct {
 func New(ctx context.Context, d stage.Deps, o Options) (*Quarantine, error) {
 	if o.Tuning == (Tuning{}) {
 		settings.Defaults(&o.Tuning)
+	}
+	if o.HoldOff == (quarantine.HoldOff{}) {
+		o.HoldOff = quarantine.DefaultHoldOff()
 	}
 	resolver, err := resolve.New(d.Pool, o.Resolve)
 	if err != nil {
@@ -97,8 +103,8 @@ func New(ctx context.Context, d stage.Deps, o Options) (*Quarantine, error) {
 		return nil, err
 	}
 	return &Quarantine{
-		deps: d, tuning: o.Tuning, store: quarantine.NewStore(d.Pool), resolver: resolver, decoder: decoder,
-		metrics: newMetrics(d.Runtime.Registry), changed: newChanges(), released: make(chan struct{}, 1),
+		deps: d, tuning: o.Tuning, store: quarantine.NewStore(d.Pool).WithHoldOff(o.HoldOff), resolver: resolver, decoder: decoder,
+		metrics: newMetrics(d.Runtime.Registry), held: &retry.Told{Log: d.Runtime.Log}, changed: newChanges(), released: make(chan struct{}, 1),
 	}, nil
 }
 
