@@ -10,7 +10,6 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
-	"go.uber.org/zap"
 
 	"github.com/throughline-dev/throughline/pkg/accounts"
 	"github.com/throughline-dev/throughline/pkg/postgres/postgrestest"
@@ -57,7 +56,7 @@ func watch(t *testing.T, pool *pgxpool.Pool) *heard {
 	h := &heard{}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
-	go func() { done <- resolve.Watch(ctx, pool, zap.NewNop(), h.add) }()
+	go func() { done <- resolve.Watch(ctx, pool, nil, h.add) }()
 	t.Cleanup(func() {
 		cancel()
 		require.NoError(t, <-done)
@@ -83,7 +82,7 @@ func TestWatch(t *testing.T) {
 	require.Contains(t, resolve.Keys(refs("stripe:email:kim@acme.example")), "domain:acme.example")
 	require.Contains(t, resolve.Keys(refs("stripe:account_uuid:"+acme.ID.String())), "uuid:"+acme.ID.String())
 
-	_, err = s.Import(t.Context(), strings.NewReader("name\n"+strings.Join(slices.Repeat([]string{"A"}, 1), "\n")), "ada", nil)
+	_, err = s.Import(t.Context(), strings.NewReader("name\n"+strings.Join(slices.Repeat([]string{"A"}, 1), "\n")), accounts.ImportOptions{By: "ada"})
 	require.NoError(t, err)
 	fill(t, pool, 200)
 	h.until(t, resolve.Everything)

@@ -11,42 +11,49 @@ import (
 	"github.com/twmb/franz-go/pkg/sr"
 
 	"github.com/throughline-dev/throughline/pkg/fault"
+	"github.com/throughline-dev/throughline/pkg/settings"
 )
 
 // RegistryConfig says where the schema registry is. The zero value is invalid.
 type RegistryConfig struct {
-	URL      string        `name:"schema-registry-url" env:"THROUGHLINE_SCHEMA_REGISTRY_URL" help:"Schema registry (Confluent API) that holds the Avro schemas." placeholder:"URL"`
-	User     string        `name:"schema-registry-user" env:"THROUGHLINE_SCHEMA_REGISTRY_USER" help:"User for basic authentication at the registry."`
-	Password string        `name:"schema-registry-password" env:"THROUGHLINE_SCHEMA_REGISTRY_PASSWORD" help:"Password for basic authentication at the registry."`
-	Timeout  time.Duration `name:"schema-registry-timeout" env:"THROUGHLINE_SCHEMA_REGISTRY_TIMEOUT" default:"5s" help:"Longest wait for one answer of the registry."`
+	URL      settings.URL    `name:"schema-registry-url" env:"THROUGHLINE_SCHEMA_REGISTRY_URL" help:"Schema registry (Confluent API) that holds the Avro schemas." placeholder:"URL"`
+	User     string          `name:"schema-registry-user" env:"THROUGHLINE_SCHEMA_REGISTRY_USER" help:"User for basic authentication at the registry."`
+	Password settings.Secret `name:"schema-registry-password" env:"THROUGHLINE_SCHEMA_REGISTRY_PASSWORD" help:"Password for basic authentication at the registry."`
+	Timeout  time.Duration   `name:"schema-registry-timeout" env:"THROUGHLINE_SCHEMA_REGISTRY_TIMEOUT" default:"5s" help:"Longest wait for one answer of the registry."`
 }
 
 // Validate reports every problem, naming the variable to change.
 func (c RegistryConfig) Validate() error {
-	u, err := url.Parse(c.URL)
+	var problems []error
+	add := func(text string) { problems = append(problems, errors.New("THROUGHLINE_SCHEMA_REGISTRY_"+text)) }
+	u, err := url.Parse(string(c.URL))
 	switch {
 	case c.URL == "":
-		return errors.New("THROUGHLINE_SCHEMA_REGISTRY_URL (--schema-registry-url) is not set; example: http://registry:8081")
+		add("URL (--schema-registry-url) is not set; example: http://registry:8081")
 	case err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https":
-		return errors.New("THROUGHLINE_SCHEMA_REGISTRY_URL (--schema-registry-url) is not an http or https URL")
+		add("URL (--schema-registry-url) is not an http or https URL")
 	case u.User != nil:
-		return errors.New("THROUGHLINE_SCHEMA_REGISTRY_URL (--schema-registry-url) holds a password; use THROUGHLINE_SCHEMA_REGISTRY_USER and _PASSWORD")
+		add("URL (--schema-registry-url) holds a password; use THROUGHLINE_SCHEMA_REGISTRY_USER and _PASSWORD")
 	}
-	return nil
+	if c.Password != "" && c.User == "" {
+		add("PASSWORD (--schema-registry-password) is set but THROUGHLINE_SCHEMA_REGISTRY_USER (--schema-registry-user) is not")
+	}
+	if c.Timeout < 0 {
+		add(fmt.Sprintf("TIMEOUT (--schema-registry-timeout) is %v: it should be above 0", c.Timeout))
+	}
+	return errors.Join(problems...)
 }
 
 // Registry is a client of the schema registry.
 type Registry struct{ client *sr.Client }
 
-// NewRegistry makes a client; it does not connect.
+// NewRegistry makes a client; it does not connect. What is not set in c is taken
+// as its default.
 func NewRegistry(c RegistryConfig) (*Registry, error) {
-	timeout := c.Timeout
-	if timeout <= 0 {
-		timeout = 5 * time.Second
-	}
-	opts := []sr.ClientOpt{sr.URLs(c.URL), sr.HTTPClient(&http.Client{Timeout: timeout}), sr.UserAgent("throughline")}
+	settings.Defaults(&c)
+	opts := []sr.ClientOpt{sr.URLs(string(c.URL)), sr.HTTPClient(&http.Client{Timeout: c.Timeout}), sr.UserAgent("throughline")}
 	if c.User != "" {
-		opts = append(opts, sr.BasicAuth(c.User, c.Password))
+		opts = append(opts, sr.BasicAuth(c.User, string(c.Password)))
 	}
 	client, err := sr.NewClient(opts...)
 	if err != nil {
@@ -55,35 +62,53 @@ func NewRegistry(c RegistryConfig) (*Registry, error) {
 	return &Registry{client: client}, nil
 }
 
-// register makes sure that the subject holds the schema, and gives its id.
-// Registering what is there already changes nothing.
+// register finds the id of the schema under the topic's subject, and registers
+// it where it is not there. So a registry that may only be read is enough once
+// somebody has registered the schemas.
 func (r *Registry) register(ctx context.Context, topic, schema string) (int, error) {
 	subject := topic + "-value" // the Confluent TopicNameStrategy
-	s, err := r.client.CreateSchema(ctx, subject, sr.Schema{Schema: schema, Type: sr.TypeAvro})
+	want := sr.Schema{Schema: schema, Type: sr.TypeAvro}
+	found, err := r.client.LookupSchema(ctx, subject, want)
+	id := found.ID
+	if status(err) == http.StatusNotFound {
+		id, err = r.client.RegisterSchema(ctx, subject, want, -1, -1)
+	}
 	if err != nil {
 		return 0, classify(fmt.Errorf("registering the schema of %s: %w", subject, err))
 	}
-	return s.ID, nil
+	return id, nil
 }
 
-// schema gives the text of the schema with this id.
+// errUnknownSchema says that the registry has no schema of an id.
+var errUnknownSchema = errors.New("the schema registry does not know the schema")
+
+// schema gives the text of the schema with this id, or errUnknownSchema.
 func (r *Registry) schema(ctx context.Context, id int) (string, error) {
 	s, err := r.client.SchemaByID(ctx, id)
-	if err != nil {
-		return "", classify(fmt.Errorf("fetching schema %d: %w", id, err))
+	switch {
+	case status(err) == http.StatusNotFound:
+		return "", errUnknownSchema
+	case err != nil:
+		return "", fault.Transient(fault.Unavailable, fmt.Errorf("fetching schema %d: %w", id, err))
 	}
 	return s.Schema, nil
 }
 
-// classify: the registry's own no (4xx but for "too many" and authentication,
-// which people mend) is final, all else may pass.
-func classify(err error) error {
+// status gives the HTTP status that the registry answered with; 0: none.
+func status(err error) int {
 	var answer *sr.ResponseError
 	if errors.As(err, &answer) {
-		switch answer.StatusCode {
-		case http.StatusNotFound, http.StatusConflict, http.StatusUnprocessableEntity, http.StatusBadRequest:
-			return fault.Permanent(fault.Malformed, err)
-		}
+		return answer.StatusCode
+	}
+	return 0
+}
+
+// classify: the registry's own refusal of a schema (it would break readers) is
+// final; all else may pass, or a person may fix it.
+func classify(err error) error {
+	switch status(err) {
+	case http.StatusConflict, http.StatusUnprocessableEntity, http.StatusBadRequest:
+		return fault.Permanent(fault.Malformed, err)
 	}
 	return fault.Transient(fault.Unavailable, err)
 }

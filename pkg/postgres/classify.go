@@ -9,35 +9,52 @@ import (
 )
 
 // Classify marks a database error as one that this data will always cause (Permanent, fault.Unstorable: the data
-// is a dead letter) or one that another try may mend (Transient, fault.Unavailable). nil gives
-// nil.
+// is a dead letter) or one that another try, or a person, may fix (Transient, fault.Unavailable). nil gives nil.
 //
-// The SQLSTATE class alone decides (https://www.postgresql.org/docs/current/errcodes-appendix.html):
-//
-//	22  data exception: a NUL in JSONB, a bad UUID, a number out of range      Permanent
-//	23  constraint violation: NULL where there may be none, a check            Permanent
-//	54  program limit: an index row over 2,704 bytes, JSON nested too deep     Permanent
-//	all others, and no SQLSTATE at all (the connection broke)                  Transient
-//
-// 23505, a duplicate key, is the exception in class 23: duplicates of an event are skipped by ON CONFLICT, so
-// what is left is a duplicate id from a sequence that lags (after a restore), and each retry advances it.
+// The SQLSTATE alone decides; the table is in states.go. An error without one (the connection broke) is Transient.
 func Classify(err error) error {
 	if err == nil {
 		return nil
 	}
-	var pgErr *pgconn.PgError
-	if !errors.As(err, &pgErr) || len(pgErr.Code) != 5 {
-		return fault.Transient(fault.Unavailable, err)
-	}
-	switch pgErr.Code[:2] {
-	case "22", "54":
+	if stateOf(err).permanent {
 		return fault.Permanent(fault.Unstorable, err)
-	case "23":
-		if pgErr.Code != uniqueViolation {
-			return fault.Permanent(fault.Unstorable, err)
-		}
 	}
 	return fault.Transient(fault.Unavailable, err)
 }
 
-const uniqueViolation = "23505"
+// Advice says in one line what a person can do about an error of the database; "" where nothing is known or where
+// waiting is enough. Use it where an error is shown: a command's output, the readiness report, the log.
+func Advice(err error) string { return stateOf(err).advice }
+
+// NeedsPerson reports whether an error of the database lasts until somebody does something about it: a missing
+// table or right, a wrong password, a read-only server, a full disk. Others pass by themselves.
+func NeedsPerson(err error) bool { return stateOf(err).person }
+
+// TimedOut reports whether a statement or a batch took longer than it may: statement_timeout, or Upsert's own bound.
+func TimedOut(err error) bool {
+	return errors.Is(err, errBatchTimeout) || code(err) == queryCanceled
+}
+
+// code gives the SQLSTATE of an error; "": it has none.
+func code(err error) string {
+	var pgErr *pgconn.PgError
+	if errors.As(err, &pgErr) && len(pgErr.Code) == 5 {
+		return pgErr.Code
+	}
+	return ""
+}
+
+// stateOf looks an error up: by its SQLSTATE, else by the SQLSTATE's class (its first two characters).
+func stateOf(err error) state {
+	if errors.Is(err, errReadOnly) {
+		return states()[readOnlyTransaction]
+	}
+	c := code(err)
+	if c == "" {
+		return state{}
+	}
+	if s, ok := states()[c]; ok {
+		return s
+	}
+	return states()[c[:2]]
+}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/throughline-dev/throughline/pkg/postgres"
 	"github.com/throughline-dev/throughline/pkg/postgres/postgrestest"
+	"github.com/throughline-dev/throughline/pkg/settings"
 )
 
 func TestConfigValidate(t *testing.T) {
@@ -62,7 +63,7 @@ func TestOpen(t *testing.T) {
 	t.Parallel()
 	t.Run("TheNameShows", func(t *testing.T) {
 		t.Parallel()
-		pool, err := postgres.Open(t.Context(), postgres.Config{URL: postgrestest.URL(t), MaxConns: 2}, "sink")
+		pool, err := postgres.Open(t.Context(), postgres.Config{URL: settings.URL(postgrestest.URL(t)), MaxConns: 2}, "sink")
 		require.NoError(t, err)
 		defer pool.Close()
 		require.Equal(t, 1, count(t, pool, "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'sink'"))

@@ -2,16 +2,18 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
 
-	"github.com/cenkalti/backoff/v5"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgconn/ctxwatch"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"go.uber.org/zap"
+
+	"github.com/throughline-dev/throughline/pkg/retry"
 )
 
 const (
@@ -19,7 +21,8 @@ const (
 	cleanEvery = 200 * time.Millisecond
 	// candidateEvery is how often a keeper that is not the one asks to become it.
 	candidateEvery = time.Second
-	// keeperMaxBackoff bounds the pause after an error.
+	// keeperMinBackoff and keeperMaxBackoff bound the pause after an error.
+	keeperMinBackoff = 500 * time.Millisecond
 	keeperMaxBackoff = 15 * time.Second
 	// cancelGrace is how long a cancelled merge may take to answer before its connection is cut.
 	cancelGrace = 3 * time.Second
@@ -27,8 +30,8 @@ const (
 
 // Keeper merges the GIN index's pending list, so that writers need not stop for it. Run one beside every sink: an
 // advisory lock lets one of them work, and when that one ends, however it ends, another takes over within a
-// second. The role must own account_events (gin_clean_pending_list asks for that). It needs a session of its own,
-// so connect to Postgres itself, not through a pooler in transaction mode.
+// second. The role must own account_events (gin_clean_pending_list asks for that). It needs a session of its own:
+// behind a pooler it says so once and does nothing.
 type Keeper struct {
 	config *pgx.ConnConfig
 	log    *zap.Logger
@@ -52,7 +55,6 @@ func NewKeeper(pool *pgxpool.Pool, log *zap.Logger) *Keeper {
 		log = zap.NewNop()
 	}
 	config := pool.Config().ConnConfig
-	keepAlive(config.RuntimeParams)
 	// Cancelling a merge keeps the connection, by which we give back the lock in good order.
 	config.BuildContextWatcherHandler = func(conn *pgconn.PgConn) ctxwatch.Handler {
 		return &pgconn.CancelRequestContextWatcherHandler{Conn: conn, DeadlineDelay: cancelGrace}
@@ -70,26 +72,16 @@ func (k *Keeper) Stats() KeeperStats {
 // Run works until ctx ends and then returns nil. It survives every database error: it logs it, lets go of the lock
 // (so that writers merge for themselves again, or another keeper does it) and tries again.
 func (k *Keeper) Run(ctx context.Context) error {
-	wait := backoff.NewExponentialBackOff()
-	wait.MaxInterval = keeperMaxBackoff
-	for {
-		err := k.session(ctx, wait.Reset)
-		if ctx.Err() != nil {
-			return nil
-		}
-		pause := wait.NextBackOff()
-		k.log.Warn("the keeper of the GIN index lost its session", zap.Error(err), zap.Duration("retry_in", pause))
-		if !sleep(ctx, pause) {
-			return nil
-		}
-	}
+	// The error is ctx's end: a stop, no failure.
+	_ = retry.Sessions(ctx, retry.Policy{First: keeperMinBackoff, Most: keeperMaxBackoff}, "keeping the GIN index", &retry.Told{Log: k.log}, k.session)
+	return nil
 }
 
 // session is one connection's life: become the keeper, then clean until ctx ends or an error.
 func (k *Keeper) session(ctx context.Context, worked func()) error {
 	conn, err := pgx.ConnectConfig(ctx, k.config)
 	if err != nil {
-		return fmt.Errorf("connecting the keeper: %w", err)
+		return Classify(fmt.Errorf("connecting the keeper: %w", err))
 	}
 	// Closing the connection is what gives back the lock.
 	defer func() {
@@ -98,14 +90,24 @@ func (k *Keeper) session(ctx context.Context, worked func()) error {
 		defer cancel()
 		_ = conn.Close(closing)
 	}()
-	if err := awaitLock(ctx, conn); err != nil {
+	if err := requireOwnSession(ctx, conn); errors.Is(err, errPooled) {
+		k.log.Warn("this process does not keep the GIN index: writers merge its pending list", zap.Error(err))
+		<-ctx.Done()
+		return ctx.Err()
+	} else if err != nil {
 		return err
+	}
+	if _, err := conn.Exec(ctx, keepAlive); err != nil {
+		return Classify(fmt.Errorf("setting up the keeper's session: %w", err))
+	}
+	if err := awaitLock(ctx, conn, worked); err != nil {
+		return Classify(err)
 	}
 	k.hold(true)
 	k.log.Info("this process keeps the GIN index now")
 	for {
 		if err := k.clean(ctx, conn); err != nil {
-			return err
+			return Classify(err)
 		}
 		worked()
 		if !sleep(ctx, cleanEvery) {
@@ -114,12 +116,29 @@ func (k *Keeper) session(ctx context.Context, worked func()) error {
 	}
 }
 
-func awaitLock(ctx context.Context, conn *pgx.Conn) error {
+// errPooled says that a keeper's connection has no session of its own.
+var errPooled = errors.New("the keeper needs a session of its own, and there is a pooler between it and Postgres")
+
+// requireOwnSession refuses a pooler: in transaction mode it would keep the lock for a session that is somebody
+// else's by then, and writers would believe in a keeper for ever. A pooler makes up the process id of its greeting.
+func requireOwnSession(ctx context.Context, conn *pgx.Conn) error {
+	var pid uint32
+	if err := conn.QueryRow(ctx, "SELECT pg_backend_pid()").Scan(&pid); err != nil {
+		return fmt.Errorf("asking for the keeper's session: %w", err)
+	}
+	if pid != conn.PgConn().PID() {
+		return errPooled
+	}
+	return nil
+}
+
+func awaitLock(ctx context.Context, conn *pgx.Conn, asked func()) error {
 	for {
 		var got bool
-		if err := conn.QueryRow(ctx, "SELECT pg_try_advisory_lock($1)", keeperLock).Scan(&got); err != nil {
+		if err := conn.QueryRow(ctx, "SELECT pg_try_advisory_lock("+keeperLock+")").Scan(&got); err != nil {
 			return fmt.Errorf("asking for the keeper's lock: %w", err)
 		}
+		asked()
 		if got {
 			return nil
 		}

@@ -104,7 +104,6 @@ func TestKeeper(t *testing.T) {
 		k, _ := runKeeper(t, pool)
 		require.NoError(t, postgres.Migrate(t.Context(), pool, nil))
 		w := postgres.NewWriter(pool)
-		defer w.Close()
 		upsert(t, w, eventRows(0, 200))
 		require.Eventually(t, func() bool { return k.Stats().Cleans > 0 }, patience, tick)
 	})
@@ -116,7 +115,7 @@ func TestWriterFollowsTheKeeper(t *testing.T) {
 	pool := postgrestest.New(t)
 	_, stop := runKeeper(t, pool)
 	limit := func(w *postgres.Writer) string {
-		// The batch table's INSERT runs a trigger in the writer's session, which tells its setting.
+		// The INSERT runs a trigger in the writer's transaction, which tells its setting.
 		upsert(t, w, eventRows(0, 1))
 		var value string
 		require.NoError(t, pool.QueryRow(t.Context(), "SELECT value FROM seen_limit").Scan(&value))
@@ -129,7 +128,6 @@ func TestWriterFollowsTheKeeper(t *testing.T) {
 		CREATE TRIGGER see_limit BEFORE INSERT ON account_events FOR EACH STATEMENT EXECUTE FUNCTION see_limit()`)
 	require.NoError(t, err)
 	w := postgres.NewWriter(pool)
-	defer w.Close()
 	require.Eventually(t, func() bool { return limit(w) == "1GB" }, patience, tick)
 	stop()
 	require.Eventually(t, func() bool { return limit(w) == "4MB" }, patience, tick)

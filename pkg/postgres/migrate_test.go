@@ -13,6 +13,7 @@ import (
 
 	"github.com/throughline-dev/throughline/pkg/postgres"
 	"github.com/throughline-dev/throughline/pkg/postgres/postgrestest"
+	"github.com/throughline-dev/throughline/pkg/settings"
 )
 
 func TestMigrate(t *testing.T) {
@@ -23,7 +24,7 @@ func TestMigrate(t *testing.T) {
 		var group errgroup.Group
 		for range 8 {
 			group.Go(func() error {
-				pool, err := postgres.Open(t.Context(), postgres.Config{URL: url, MaxConns: 2}, "migrate")
+				pool, err := postgres.Open(t.Context(), postgres.Config{URL: settings.URL(url), MaxConns: 2}, "migrate")
 				if err != nil {
 					return err
 				}

@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
@@ -17,12 +15,12 @@ import (
 // a Keeper merges on a connection of its own, writers allow the list 1 GB and so never stop: 1.7 times the rate
 // and half the longest stall.
 //
-// The limit is set in the writer's session and nowhere else. Nothing is left behind when a keeper or a writer is
+// The limit is set in the writer's transaction and nowhere else. Nothing is left behind when a keeper or a writer is
 // killed: writers look every second whether somebody holds the keeper's lock, and go back to the default when not.
 // A limit that an operator gave the index itself (ALTER INDEX … SET) wins over both.
 const (
 	payloadIndex     = "account_events_payload_idx"
-	keeperLock       = int64(0x7468726f75676b70) // any number that no other advisory lock uses
+	keeperLock       = "8388080129014197104" // any number that no other advisory lock uses
 	keeperCheckEvery = time.Second
 )
 
@@ -30,24 +28,12 @@ const (
 const keeperRuns = `
 EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1
   AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-  AND classid::bigint = $1::bigint >> 32 AND objid::bigint = $1::bigint & 4294967295)`
-
-const followKeeperSQL = `
-SELECT set_config('gin_pending_list_limit', CASE WHEN ` + keeperRuns + ` THEN '1GB'
-  ELSE (SELECT reset_val || 'kB' FROM pg_settings WHERE name = 'gin_pending_list_limit') END, false)`
-
-// followKeeper sets the session's pending list limit by whether a keeper runs.
-func followKeeper(ctx context.Context, conn *pgx.Conn) error {
-	if _, err := conn.Exec(ctx, followKeeperSQL, keeperLock); err != nil {
-		return fmt.Errorf("setting the pending list limit: %w", err)
-	}
-	return nil
-}
+  AND classid::bigint = ` + keeperLock + `::bigint >> 32 AND objid::bigint = ` + keeperLock + `::bigint & 4294967295)`
 
 // KeeperRuns reports whether any process is this database's keeper now.
 func KeeperRuns(ctx context.Context, pool *pgxpool.Pool) (bool, error) {
 	var runs bool
-	if err := pool.QueryRow(ctx, "SELECT "+keeperRuns, keeperLock).Scan(&runs); err != nil {
+	if err := pool.QueryRow(ctx, "SELECT "+keeperRuns).Scan(&runs); err != nil {
 		return false, Classify(fmt.Errorf("looking for the keeper: %w", err))
 	}
 	return runs, nil
@@ -72,15 +58,6 @@ func PendingPages(ctx context.Context, pool *pgxpool.Pool) (int64, error) {
 	return pages, nil
 }
 
-const (
-	undefinedFunction     = "42883"
-	insufficientPrivilege = "42501"
-)
-
 // keepAlive makes the server notice within seconds that a client's machine is gone, so that its lock is free for
 // the next keeper.
-func keepAlive(params map[string]string) {
-	params["tcp_keepalives_idle"] = strconv.Itoa(5)
-	params["tcp_keepalives_interval"] = strconv.Itoa(2)
-	params["tcp_keepalives_count"] = strconv.Itoa(3)
-}
+const keepAlive = "SET tcp_keepalives_idle = 5; SET tcp_keepalives_interval = 2; SET tcp_keepalives_count = 3"

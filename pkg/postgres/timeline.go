@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
@@ -16,14 +17,14 @@ const maxTimelineLimit = 10_000
 // TimelineEvent is one row of account_events. Times are UTC, to the microsecond.
 type TimelineEvent struct {
 	ID            int64
-	AccountID     [16]byte
+	AccountID     uuid.UUID
 	EventType     string
 	Source        string
 	SourceEventID string
-	Subject       string // the payload's subject; "" when it has none
-	Payload       []byte // JSON as Postgres prints it: key order and spacing are not the vendor's
-	OccurredAt    time.Time
-	IngestedAt    time.Time
+	Subject       string    // the payload's subject; "" when it has none
+	Payload       []byte    // JSON as Postgres prints it: key order and spacing are not the vendor's
+	OccurredAt    time.Time // when it happened, by the vendor
+	IngestedAt    time.Time // when Throughline first had it
 }
 
 // Cursor is the event's place in the timeline, for the next page.
@@ -40,7 +41,7 @@ type Cursor struct {
 
 // TimelineQuery says which events of one account to read.
 type TimelineQuery struct {
-	AccountID [16]byte
+	AccountID uuid.UUID
 	Since     time.Time // only events that occurred after it; zero for all
 	Source    string    // "" for all
 	Type      string    // an event_type; "" for all

@@ -3,29 +3,42 @@ package postgres
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
-	"slices"
+	"sync/atomic"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/throughline-dev/throughline/pkg/fault"
 )
 
 // Row is one event on its way to the timeline.
 type Row struct {
-	AccountID     [16]byte
+	AccountID     uuid.UUID
 	EventType     string
 	Source        string
 	SourceEventID string
-	// Payload is JSON text. Postgres validates it.
-	Payload    []byte
-	OccurredAt time.Time // kept to the microsecond
-	IngestedAt time.Time // kept to the microsecond
-	// QuarantineID is the quarantine row that this event was released from; 0 for an event that comes by itself.
-	QuarantineID int64
-	// RawSHA256 is the hash of the vendor's bytes; only read when QuarantineID is set, to know the quarantine row
-	// again that was put there before the event could be described.
-	RawSHA256 [32]byte
+	Payload       []byte    // JSON text, which Postgres validates; nil is refused
+	OccurredAt    time.Time // kept to the microsecond
+	IngestedAt    time.Time // kept to the microsecond
+	Origin        Origin
+}
+
+// MaxReferenceBytes bounds Origin.Reference, by which origins are looked up. It is a constraint of the table, too.
+const MaxReferenceBytes = 1024
+
+// Origin is how an event found its account and where it came from: its row of account_event_origins.
+type Origin struct {
+	Reference    string // the reference that led to the account, as text; at most MaxReferenceBytes; "": not known
+	Rule         string // the resolution rule
+	Delivery     string // webhook, poll, backfill or replay
+	RawTopic     string // "": not known
+	RawPartition int32
+	RawOffset    int64
+	RawIndex     int32 // place in a raw record that is a page; -1: the record itself
 }
 
 // Result counts what became of a batch's rows. They add up to its length.
@@ -34,94 +47,115 @@ type Result struct {
 	AlreadyPresent int // the same source and source_event_id, earlier in the table or in the batch
 }
 
-// sinkName is who a quarantine row's resolution is signed by.
-const sinkName = "sink"
+// Inserted says of each row of a batch, by its index, whether it is new on the timeline.
+type Inserted []bool
 
-// Writer upserts batches into account_events over one connection, which it keeps between batches and replaces
-// when it breaks. A Writer serves one goroutine at a time; several Writers work side by side without deadlocks,
-// because each takes its rows in the order of (source, source_event_id).
+// After is work in the transaction of a batch, once its rows are written. An error undoes the whole batch; it is
+// given back as Transient, because it says nothing about the rows.
+type After func(ctx context.Context, tx pgx.Tx, inserted Inserted) error
+
+// batchTimeout bounds a batch's transaction, the wait for a connection included: a server that hangs, or whose
+// machine is gone, becomes an error.
+const batchTimeout = 30 * time.Second
+
+// errBatchTimeout is in the chain of an error of a batch that took longer.
+var errBatchTimeout = fmt.Errorf("the batch took longer than %s", batchTimeout)
+
+// Writer upserts batches into account_events. It takes a connection from the pool for each batch and leaves nothing
+// behind on it: no temporary table (which would hold back vacuum), no prepared statement and no setting. So it works
+// through a pooler in transaction mode, and is safe for concurrent use. Any number of Writers, in any number of
+// processes, work side by side without deadlocks: all of them insert in the order of (source, source_event_id).
 type Writer struct {
-	pool *pgxpool.Pool
-	conn *pgxpool.Conn
-	rows []Row // the batch in order; its memory is reused
-	// nextKeeperCheck is when to look again whether a keeper merges the GIN index's pending list.
-	nextKeeperCheck time.Time
+	pool    *pgxpool.Pool
+	timeout time.Duration
+	keeper  keeperWatch
 }
 
-// NewWriter makes a Writer that takes its connection from the pool at the first batch. Close it.
-func NewWriter(pool *pgxpool.Pool) *Writer { return &Writer{pool: pool} }
+// NewWriter makes a Writer. The pool stays the caller's.
+func NewWriter(pool *pgxpool.Pool) *Writer { return &Writer{pool: pool, timeout: batchTimeout} }
 
-// Close gives up the connection. It is not returned to the pool, whose other users should not inherit its settings
-// and its temporary table.
-func (w *Writer) Close() {
-	if w.conn == nil {
-		return
-	}
-	conn := w.conn.Hijack()
-	w.conn = nil
-	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
-	defer cancel()
-	_ = conn.Close(ctx) // a lost goodbye; the server notices the closed socket
-}
-
-// closeTimeout bounds the goodbye to the server.
-const closeTimeout = 2 * time.Second
-
-// Upsert writes the batch in one transaction: all of it, or on an error nothing. Rows that are on the timeline
-// already are counted and left as they are, so a batch may be repeated. Each row's quarantine row, if it has
-// one, becomes resolved in the same transaction, with the outcome and a decision; one that is resolved already
-// keeps its first outcome.
+// Upsert writes the batch, and the origins of those rows that are new, in one transaction: all of it, or on an error
+// nothing. Rows that are on the timeline already are counted and left as they are, so a batch may be repeated. The
+// work of after is done in the same transaction, in order. An empty batch touches nothing. rows is not changed.
 //
-// The error is Permanent when some row can never be stored (halve the batch to find it), else Transient. rows is
-// not changed. An empty batch touches nothing.
-func (w *Writer) Upsert(ctx context.Context, rows []Row) (Result, error) {
+// The error is Permanent when some row can never be stored (halve the batch to find it), else Transient. One that
+// TimedOut may mean that the batch is too large for this server at the moment: halve it, too.
+func (w *Writer) Upsert(ctx context.Context, rows []Row, after ...After) (Result, error) {
 	if len(rows) == 0 {
 		return Result{}, nil
 	}
-	conn, err := w.connection(ctx)
+	ctx, cancel := context.WithTimeoutCause(ctx, w.timeout, errBatchTimeout)
+	defer cancel()
+	inserted, err := w.upsert(ctx, rows, after)
 	if err != nil {
-		return Result{}, Classify(err)
+		if errors.Is(context.Cause(ctx), errBatchTimeout) {
+			err = errors.Join(errBatchTimeout, err)
+		}
+		return Result{}, err
 	}
-	w.rows = append(w.rows[:0], rows...)
-	slices.SortStableFunc(w.rows, byIdentity)
-	defer clear(w.rows) // lets go of the payloads
 	var result Result
-	err = pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
-		var err error
-		result, err = upsert(ctx, tx, w.rows)
-		return err
-	})
-	if err != nil {
-		return Result{}, Classify(err)
+	for _, new := range inserted {
+		if new {
+			result.Inserted++
+		}
 	}
+	result.AlreadyPresent = len(rows) - result.Inserted
 	return result, nil
 }
 
-// connection returns a live connection that is prepared for batches.
-func (w *Writer) connection(ctx context.Context) (*pgx.Conn, error) {
-	if w.conn != nil && w.conn.Conn().IsClosed() {
-		w.Close()
+func (w *Writer) upsert(ctx context.Context, rows []Row, after []After) (Inserted, error) {
+	conn, err := w.pool.Acquire(ctx)
+	if err != nil {
+		return nil, Classify(fmt.Errorf("taking a connection to Postgres: %w", err))
 	}
-	if w.conn == nil {
-		conn, err := w.pool.Acquire(ctx)
-		if err != nil {
-			return nil, fmt.Errorf("taking a connection: %w", err)
-		}
-		if _, err := conn.Exec(ctx, createBatchTable); err != nil {
-			conn.Release()
-			return nil, fmt.Errorf("making the batch table: %w", err)
-		}
-		w.conn, w.nextKeeperCheck = conn, time.Time{}
+	defer conn.Release()
+	begin, err := w.keeper.begin(ctx, conn.Conn())
+	if err != nil {
+		return nil, Classify(err)
 	}
-	if now := time.Now(); now.After(w.nextKeeperCheck) {
-		if err := followKeeper(ctx, w.conn.Conn()); err != nil {
-			return nil, err
+	inserted := make(Inserted, len(rows))
+	var late error // of the work after the rows
+	err = pgx.BeginTxFunc(ctx, conn, pgx.TxOptions{BeginQuery: begin}, func(tx pgx.Tx) error {
+		if err := insertAll(ctx, tx, rows, inserted); err != nil {
+			return fmt.Errorf("inserting %d rows: %w", len(rows), err)
 		}
-		w.nextKeeperCheck = now.Add(keeperCheckEvery)
+		for _, work := range after {
+			if late = work(ctx, tx, inserted); late != nil {
+				return late
+			}
+		}
+		return nil
+	})
+	if late != nil {
+		return nil, fault.Transient(fault.Unavailable, late)
 	}
-	return w.conn.Conn(), nil
+	return inserted, Classify(err)
 }
 
-func byIdentity(a, b Row) int {
+func byIdentity(a, b *Row) int {
 	return cmp.Or(cmp.Compare(a.Source, b.Source), cmp.Compare(a.SourceEventID, b.SourceEventID))
+}
+
+// keeperWatch remembers whether a Keeper runs.
+type keeperWatch struct {
+	runs atomic.Bool
+	next atomic.Int64 // when to look again, in Unix nanoseconds
+}
+
+// begin gives the statement that begins a batch's transaction. While a Keeper merges the payload index's pending
+// list, it lets that list grow; for this transaction only.
+func (k *keeperWatch) begin(ctx context.Context, conn *pgx.Conn) (string, error) {
+	now, next := time.Now(), k.next.Load()
+	if now.UnixNano() >= next && k.next.CompareAndSwap(next, now.Add(keeperCheckEvery).UnixNano()) {
+		var runs bool
+		if err := conn.QueryRow(ctx, "SELECT "+keeperRuns, pgx.QueryExecModeSimpleProtocol).Scan(&runs); err != nil {
+			k.next.Store(0)
+			return "", fmt.Errorf("looking for the keeper of the payload index: %w", err)
+		}
+		k.runs.Store(runs)
+	}
+	if k.runs.Load() {
+		return "BEGIN; SET LOCAL gin_pending_list_limit = '1GB'", nil
+	}
+	return "BEGIN", nil
 }

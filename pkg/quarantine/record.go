@@ -25,6 +25,7 @@ func Statuses() []Status { return []Status{Open, Replaying, Resolved, Discarded}
 const (
 	ByFeed = "quarantine" // a dead letter opened it, again
 	ByLink = "link"       // it became resolvable
+	BySink = "sink"       // it is on the timeline
 )
 
 // Record is a quarantined record as a list shows it.

@@ -6,6 +6,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/throughline-dev/throughline/pkg/fault"
+	"github.com/throughline-dev/throughline/pkg/postgres"
 )
 
 // Store is the quarantine in Postgres. It is safe for concurrent use.
@@ -15,8 +16,8 @@ type Store struct{ pool *pgxpool.Pool }
 func NewStore(pool *pgxpool.Pool) *Store { return &Store{pool: pool} }
 
 // refuse is an error for the person who asked.
-func refuse(format string, args ...any) error {
-	return fault.Permanent(fault.Malformed, fmt.Errorf(format, args...))
+func refuse(reason fault.Reason, format string, args ...any) error {
+	return fault.Permanent(reason, fmt.Errorf(format, args...))
 }
 
 // broken is an error of the database.
@@ -24,5 +25,5 @@ func broken(doing string, err error) error {
 	if err == nil || fault.IsPermanent(err) {
 		return err
 	}
-	return fault.Transient(fault.Unavailable, fmt.Errorf("%s: %w", doing, err))
+	return postgres.Classify(fmt.Errorf("%s: %w", doing, err))
 }

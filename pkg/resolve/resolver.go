@@ -7,9 +7,10 @@ import (
 	"strings"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/throughline-dev/throughline/pkg/fault"
+	"github.com/throughline-dev/throughline/pkg/postgres"
 	"github.com/throughline-dev/throughline/pkg/source"
 )
 
@@ -49,9 +50,19 @@ func Default(pool *pgxpool.Pool) *Resolver {
 }
 
 // Resolve answers for each event of a batch, given its references (most telling first), in the batch's order. It
-// costs one query whatever the batch's size, and none for one without references. An error is Transient and
-// leaves nothing half done.
+// costs one query whatever the batch's size, and none for one without references. An error is the database's, marked
+// by postgres.Classify, and leaves nothing half done.
 func (r *Resolver) Resolve(ctx context.Context, batch [][]source.Reference) ([]Resolution, error) {
+	return r.ResolveIn(ctx, r.pool, batch)
+}
+
+// DB is what a query can be sent to: a pool, a connection or a transaction.
+type DB interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+}
+
+// ResolveIn is Resolve as seen by one transaction.
+func (r *Resolver) ResolveIn(ctx context.Context, db DB, batch [][]source.Reference) ([]Resolution, error) {
 	total := 0
 	for _, refs := range batch {
 		total += len(refs)
@@ -63,9 +74,9 @@ func (r *Resolver) Resolve(ctx context.Context, batch [][]source.Reference) ([]R
 			numbers = append(numbers, q.ask(ref))
 		}
 	}
-	a, err := q.answer(ctx, r.pool)
+	a, err := q.answer(ctx, db)
 	if err != nil {
-		return nil, fault.Transient(fault.Unavailable, fmt.Errorf("resolving a batch of %d events: %w", len(batch), err))
+		return nil, postgres.Classify(fmt.Errorf("resolving a batch of %d events: %w", len(batch), err))
 	}
 	out := make([]Resolution, len(batch))
 	for i, refs := range batch {
@@ -74,6 +85,10 @@ func (r *Resolver) Resolve(ctx context.Context, batch [][]source.Reference) ([]R
 	}
 	return out, nil
 }
+
+// Freemail reports whether this domain (in the form of NormalizeDomain) is nobody's company: no rule leads from one of
+// its addresses to an account by the domain.
+func (r *Resolver) Freemail(domain string) bool { return r.freemail.has(domain) }
 
 // decide applies the rules in order to one event, whose references have these numbers.
 func (a *answers) decide(refs []source.Reference, numbers []int32) Resolution {

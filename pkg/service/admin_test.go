@@ -184,17 +184,18 @@ func TestSpansReachTheCollector(t *testing.T) {
 	t.Parallel()
 	posted := make(chan string, 1)
 	admin := &http.Server{ReadHeaderTimeout: time.Second, Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		posted <- r.URL.Path
+		user, password, _ := r.BasicAuth()
+		posted <- user + ":" + password + " " + r.URL.Path
 	})}
 	address := serveHTTP(t, admin)
 	var out bytes.Buffer
-	c := settings.Common{OTLPEndpoint: "http://" + address + "/", TraceRatio: 1}
+	c := settings.Common{OTLPEndpoint: settings.URL("http://kim:hunter2@" + address + "/"), TraceRatio: 1}
 	rt, err := service.OpenRuntime(t.Context(), "sink", &c, &out)
 	require.NoError(t, err)
 	_, span := rt.Tracer.Start(t.Context(), "write")
 	span.End()
 	require.NoError(t, rt.Close(t.Context()))
-	require.Equal(t, "/v1/traces", <-posted)
+	require.Equal(t, "kim:hunter2 /v1/traces", <-posted)
 }
 
 func TestLogLines(t *testing.T) {

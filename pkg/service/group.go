@@ -68,7 +68,7 @@ func NewGroup(o GroupOptions, components ...Component) *Group {
 		g.log = zap.NewNop()
 	}
 	if g.bound <= 0 {
-		g.bound = defaultStop
+		g.bound = defaultStop()
 	}
 	g.live, g.stop = context.WithCancel(context.Background())
 	return g

@@ -19,7 +19,7 @@ import (
 const lastGrace = 3 * time.Second
 
 // Main is the whole of a service's main function: it reads the configuration
-// into cfg, opens the Runtime and its admin server, calls run, and gives the
+// into cfg, sets the memory limit, opens the Runtime and its admin server, calls run, and gives the
 // exit code. The first SIGINT or SIGTERM ends run's context; run should then
 // stop in order (see Group) and return. A second one kills the process, because
 // whoever repeats it does not want to wait. Main itself gives up a little after
@@ -27,7 +27,6 @@ const lastGrace = 3 * time.Second
 //
 //	func main() { os.Exit(service.Main("sink", "Writes events to Postgres.", &cfg, os.Args[1:], run)) }
 func Main(name, summary string, cfg settings.Config, args []string, run func(context.Context, *Runtime) error, opts ...settings.Option) int {
-	LimitMemory()
 	ctx, restore := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer restore()
 	// From the first signal on, the next has its default effect.
@@ -50,6 +49,7 @@ func mainWith(ctx context.Context, name, summary string, cfg settings.Config, ar
 		fmt.Fprintln(errs, name+": "+err.Error())
 		return settings.ExitFailure
 	}
+	rt.Log.Info("starting", zap.Stringer("memory_limit", settings.Bytes(LimitMemory(common.MemoryLimit))))
 	err = serve(ctx, rt, common, run)
 	if err != nil {
 		rt.Log.Error("stopped by a failure", zap.Error(err))

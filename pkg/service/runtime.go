@@ -18,7 +18,11 @@ import (
 
 // defaultStop is the bound of an ordered stop where none is configured. With
 // what Main adds at most (lastGrace, three times) it stays below 30 s.
-const defaultStop = 20 * time.Second
+func defaultStop() time.Duration {
+	var common settings.Common
+	settings.Defaults(&common)
+	return common.ShutdownTimeout
+}
 
 // Runtime is what a service is given to be seen by: nothing of it is global, so
 // many services run in one process, and many in one test binary.
@@ -42,7 +46,7 @@ type Options struct {
 	Registry       *prometheus.Registry // none: a new one with the process's metrics
 	Health         *Health              // none: a new one
 	TracerProvider trace.TracerProvider // none: no spans, see NewRuntime
-	StopTimeout    time.Duration        // 0: 20 s
+	StopTimeout    time.Duration        // 0: the default of --shutdown-timeout
 }
 
 // NewRuntime makes a Runtime without signals, admin server or exporter, for
@@ -70,7 +74,7 @@ func NewRuntime(o Options) *Runtime {
 		rt.TracerProvider = noop.NewTracerProvider()
 	}
 	if rt.StopTimeout <= 0 {
-		rt.StopTimeout = defaultStop
+		rt.StopTimeout = defaultStop()
 	}
 	rt.Tracer = tracerOf(rt.TracerProvider)
 	return rt

@@ -2,7 +2,10 @@ package service
 
 import (
 	"context"
+	"encoding/base64"
+	"errors"
 	"fmt"
+	"net/url"
 	"strings"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -60,15 +63,26 @@ func (h *header) Set(key, value string) {
 func (*header) Keys() []string { return []string{"traceparent"} }
 
 // newTracing makes a provider that sends to the collector at endpoint, a base
-// URL to which /v1/traces is added unless it ends so. The exporter's other
-// standard variables (OTEL_EXPORTER_OTLP_HEADERS and so on) hold too. Nothing
-// is connected to yet: a collector that is away costs spans, never events.
-func newTracing(ctx context.Context, service, endpoint string, ratio float64) (*sdktrace.TracerProvider, error) {
-	url := strings.TrimSuffix(endpoint, "/")
-	if !strings.HasSuffix(url, "/v1/traces") {
-		url += "/v1/traces"
+// URL to which /v1/traces is added unless it ends so. A user and password in it
+// are sent as basic authentication. The exporter's other standard variables
+// (OTEL_EXPORTER_OTLP_HEADERS and so on) hold too. Nothing is connected to yet: a
+// collector that is away costs spans, never events.
+func newTracing(ctx context.Context, service string, endpoint settings.URL, ratio float64) (*sdktrace.TracerProvider, error) {
+	collector, err := url.Parse(strings.TrimSuffix(string(endpoint), "/"))
+	if err != nil {
+		return nil, errors.New("making the trace exporter: --otlp-endpoint is not an address")
 	}
-	exporter, err := otlptracehttp.New(ctx, otlptracehttp.WithEndpointURL(url))
+	if !strings.HasSuffix(collector.Path, "/v1/traces") {
+		collector = collector.JoinPath("v1/traces")
+	}
+	var options []otlptracehttp.Option
+	if user := collector.User; user != nil {
+		password, _ := user.Password()
+		credentials := base64.StdEncoding.EncodeToString([]byte(user.Username() + ":" + password))
+		options = append(options, otlptracehttp.WithHeaders(map[string]string{"Authorization": "Basic " + credentials}))
+		collector.User = nil // the exporter would drop it, and may log the address
+	}
+	exporter, err := otlptracehttp.New(ctx, append(options, otlptracehttp.WithEndpointURL(collector.String()))...)
 	if err != nil {
 		return nil, fmt.Errorf("making the trace exporter (--otlp-endpoint): %w", err)
 	}

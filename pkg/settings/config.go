@@ -19,7 +19,7 @@ var ErrDone = errors.New("nothing to run")
 // and file together. The process should print it and exit 2.
 type ConfigError struct {
 	// Problems has one line each. A line names the flag and the environment
-	// variable that mend it, and never the value of a secret.
+	// variable that fix it, and never the value of a secret.
 	Problems []string
 }
 
@@ -70,12 +70,25 @@ func WithKong(options ...kong.Option) Option {
 	return func(p *parser) { p.kong = append(p.kong, options...) }
 }
 
+// WithFiles makes Parse tell of each file that it reads: the YAML file and those
+// of secrets, whether they can be read or not. They are what to watch for a
+// reload, which is: Parse the same arguments into a fresh struct, and when that
+// gives no problem, hand its secrets to those who use them. Parse never changes
+// anything but the struct that it is given.
+func WithFiles(read func(path string)) Option {
+	return func(p *parser) { p.onRead = read }
+}
+
 // Parse fills cfg, a pointer to a struct with kong tags (commands included).
 // A value comes from the first of: the flag, the environment, the YAML file
 // that --config or THROUGHLINE_CONFIG names, the default. An environment
 // variable that is set to nothing counts as set. YAML keys are flag names,
 // whole (kafka-brokers) or nested at any dash (kafka: {brokers: …}); a
 // command's flags come under the command's name.
+//
+// One line break at the end of any value does not count: editors and echo leave
+// it in a file, and secret managers in a variable. Each secret can also be given
+// as a file: --name-file, NAME_FILE or the key name-file says where it is.
 //
 // After reading, every struct that cfg embeds (and every value) that has
 // Validate() error is asked. All problems of all kinds come back as one
@@ -94,11 +107,17 @@ type parser struct {
 	out, errs     io.Writer
 	lookup        func(string) (string, bool)
 	kong          []kong.Option
+	files         secretFiles
+	onRead        func(path string)
 
-	standard standardFlags
-	problems problems
-	exited   bool
+	standard    standardFlags
+	problems    problems
+	readSecrets []*kong.Flag // those whose file was read, or could not be
+	exited      bool
 }
+
+// configEnv is the variable of --config, which its tag repeats.
+const configEnv = "THROUGHLINE_CONFIG"
 
 // standardFlags are the flags of every program, whatever its configuration.
 type standardFlags struct {
@@ -108,7 +127,7 @@ type standardFlags struct {
 }
 
 func newParser(opts []Option) *parser {
-	p := &parser{out: os.Stdout, errs: os.Stderr, lookup: os.LookupEnv}
+	p := &parser{out: os.Stdout, errs: os.Stderr, lookup: os.LookupEnv, onRead: func(string) {}}
 	for _, o := range opts {
 		o(p)
 	}
@@ -137,6 +156,7 @@ func (p *parser) parse(args []string, cfg any) (*kong.Context, error) {
 	}
 	if read {
 		p.problems.check(ctx)
+		p.checkSecretFiles(ctx)
 	}
 	if err != nil && (len(p.problems.lines) == 0 || !read) {
 		p.problems.add(hideArguments(err.Error(), args, k.Model))
@@ -160,7 +180,7 @@ func (p *parser) build(cfg any) (*kong.Kong, error) {
 		kong.Exit(func(int) { p.exited = true }),
 		kong.Embed(&p.standard),
 		kong.Resolvers(&resolver{parser: p}),
-		kong.ValueFormatter(helpText),
+		kong.ValueFormatter(p.helpText),
 		kong.ConfigureHelp(kong.HelpOptions{WrapUpperBound: 110}),
 	}
 	if p.name != "" {
@@ -170,6 +190,7 @@ func (p *parser) build(cfg any) (*kong.Kong, error) {
 	if err != nil {
 		return nil, err
 	}
+	p.files = addSecretFiles(k.Model.Node)
 	for _, flag := range allFlags(k.Model.Node) {
 		flag.Tag.Envs = nil // flag.Envs keeps the names: the resolver reads them, help shows them
 		if flag != k.Model.HelpFlag {
@@ -187,15 +208,27 @@ func (p *parser) title(k *kong.Kong) string {
 }
 
 // helpText is a flag's help with the names of its environment variables.
-func helpText(v *kong.Value) string {
-	if v.Flag == nil || len(v.Flag.Envs) == 0 {
+func (p *parser) helpText(v *kong.Value) string {
+	if v.Flag == nil {
 		return v.Help
 	}
-	names := make([]string, len(v.Flag.Envs))
-	for i, env := range v.Flag.Envs {
-		names[i] = "$" + env
+	names := variables(v.Flag)
+	if file, ok := p.files[v.Flag]; ok {
+		names = append(names, "or a file: --"+file.Name)
+		names = append(names, variables(file)...)
+	}
+	if len(names) == 0 {
+		return v.Help
 	}
 	return strings.TrimSpace(v.Help + " [" + strings.Join(names, ", ") + "]")
+}
+
+func variables(flag *kong.Flag) []string {
+	var names []string
+	for _, env := range flag.Envs {
+		names = append(names, "$"+env)
+	}
+	return names
 }
 
 // resolver gives a flag's value from the environment, else from the file.
@@ -214,10 +247,23 @@ func (r *resolver) Resolve(ctx *kong.Context, parent *kong.Path, flag *kong.Flag
 		r.loaded = true
 		r.load(ctx)
 	}
-	if value, ok := r.fromEnv(flag); ok {
-		return value, nil
+	value, ok := r.direct(parent, flag)
+	// A secret that is set to nothing is none: compose files pass on unset variables so.
+	if !ok || value == "" {
+		if content, ok := r.fromSecretFile(ctx, parent, flag); ok {
+			return content, nil
+		}
 	}
-	return r.file[fileKey(parent.Node(), flag)], nil
+	return value, nil
+}
+
+// direct gives a flag's own value from the environment, else from the YAML file.
+func (r *resolver) direct(parent *kong.Path, flag *kong.Flag) (any, bool) {
+	if value, ok := r.fromEnv(flag); ok {
+		return value, true
+	}
+	value, ok := r.file[fileKey(parent.Node(), flag)]
+	return value, ok
 }
 
 func (r *resolver) fromEnv(flag *kong.Flag) (string, bool) {
@@ -238,16 +284,47 @@ func (r *resolver) load(ctx *kong.Context) {
 			}
 		}
 	}
+	path, _ = withoutLineEnd(path).(string)
 	if path != "" {
+		r.parser.onRead(path)
 		r.file = readFile(path, ctx.Model.Node, &r.parser.problems)
+	}
+}
+
+// withoutLineEnd is the one rule for line breaks around values: one at the end,
+// which nobody sees, does not count, wherever the value came from.
+func withoutLineEnd(value any) any {
+	switch value := value.(type) {
+	case string:
+		return strings.TrimSuffix(strings.TrimSuffix(value, "\n"), "\r")
+	case []any:
+		trimmed := make([]any, len(value))
+		for i, element := range value {
+			trimmed[i] = withoutLineEnd(element)
+		}
+		return trimmed
+	case map[string]any:
+		trimmed := map[string]any{}
+		for key, element := range value {
+			trimmed[key] = withoutLineEnd(element)
+		}
+		return trimmed
+	default:
+		return value
+	}
+}
+
+// eachNode visits the program and all its commands.
+func eachNode(node *kong.Node, visit func(*kong.Node)) {
+	visit(node)
+	for _, child := range node.Children {
+		eachNode(child, visit)
 	}
 }
 
 // allFlags gives the flags of the program and of all its commands.
 func allFlags(node *kong.Node) []*kong.Flag {
-	flags := append([]*kong.Flag(nil), node.Flags...)
-	for _, child := range node.Children {
-		flags = append(flags, allFlags(child)...)
-	}
+	var flags []*kong.Flag
+	eachNode(node, func(n *kong.Node) { flags = append(flags, n.Flags...) })
 	return flags
 }

@@ -3,6 +3,7 @@ package settings_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -115,9 +116,9 @@ func TestConfigFileFromEnvironment(t *testing.T) {
 func TestOTLPEndpointHonoursTheStandardVariable(t *testing.T) {
 	t.Parallel()
 	env := map[string]string{"THROUGHLINE_STORAGE_URL": "x", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://standard:4318"}
-	require.Equal(t, "http://standard:4318", parse(t, env, "").cfg.OTLPEndpoint)
+	require.EqualValues(t, "http://standard:4318", parse(t, env, "").cfg.OTLPEndpoint)
 	env["THROUGHLINE_OTLP_ENDPOINT"] = "http://ours:4318"
-	require.Equal(t, "http://ours:4318", parse(t, env, "").cfg.OTLPEndpoint)
+	require.EqualValues(t, "http://ours:4318", parse(t, env, "").cfg.OTLPEndpoint)
 }
 
 func TestFileValues(t *testing.T) {
@@ -316,4 +317,19 @@ func TestSecretsAreHidden(t *testing.T) {
 	require.NotContains(t, printed, "hunter2")
 	require.NotContains(t, printed, fmt.Sprintf("%x", "hunter2"))
 	require.Contains(t, printed, "[hidden]")
+}
+
+type pair struct {
+	User     string          `name:"user" env:"THROUGHLINE_USER"`
+	Password settings.Secret `name:"password" env:"THROUGHLINE_PASSWORD"`
+}
+
+func (p pair) Validate() error {
+	return errors.New("THROUGHLINE_USER and --password must both be set")
+}
+
+func TestAProblemNamesBothWaysOfEverySetting(t *testing.T) {
+	t.Parallel()
+	_, err := settings.Parse(nil, &pair{}, settings.WithEnv(lookup(nil)))
+	require.Equal(t, []string{"--user (THROUGHLINE_USER) and --password (THROUGHLINE_PASSWORD) must both be set"}, problemsOf(t, err))
 }

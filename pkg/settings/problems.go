@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/alecthomas/kong"
 )
@@ -35,23 +36,54 @@ type recordingMapper struct {
 	problems *problems
 }
 
-// Decode implements kong.Mapper.
+// Decode implements kong.Mapper. Every value of every flag passes here, whether
+// it came from the command line, the environment, a file or a default.
 func (m recordingMapper) Decode(ctx *kong.DecodeContext, target reflect.Value) error {
-	err := m.Mapper.Decode(ctx, target)
-	if err == nil {
+	problem := m.trim(ctx.Scan, hidden(target))
+	if err := m.Mapper.Decode(ctx, target); err != nil {
+		problem = err.Error()
+		if hidden(target) {
+			problem = "its value is missing, or begins with a dash (then write --" + m.flag.Name + "=…)"
+		}
+	}
+	if problem == "" {
 		return nil
 	}
-	text := err.Error()
-	if hidden(target) {
-		text = "its value is missing, or begins with a dash (then write --" + m.flag.Name + "=…)"
-	}
-	m.problems.add("--" + m.flag.Name + ": " + text)
+	m.problems.add("--" + m.flag.Name + ": " + problem)
 	target.SetZero()
 	if m.flag.HasDefault {
 		scan := kong.ScanFromTokens(kong.Token{Type: kong.FlagValueToken, Value: m.flag.Default})
 		return m.Mapper.Decode(ctx.WithScanner(scan), target)
 	}
 	return nil
+}
+
+// trim takes the line break off the value that comes next, and says what is
+// wrong with the characters of a setting. In a secret anything may stand, and in
+// what a command is told and no variable sets, like a reason.
+func (m recordingMapper) trim(scan *kong.Scanner, secret bool) (problem string) {
+	token := scan.Peek()
+	if token.Type != kong.FlagValueToken && (token.Type != kong.UntypedToken || m.flag.IsBool()) {
+		return "" // what comes next is not this flag's
+	}
+	scan.Pop()
+	token.Value = withoutLineEnd(token.Value)
+	scan.PushToken(token)
+	if !secret && len(m.flag.Envs) > 0 && holdsControl(token.Value) {
+		return "its value holds a line break or another control character"
+	}
+	return ""
+}
+
+func holdsControl(value any) bool {
+	switch value := value.(type) {
+	case string:
+		return strings.ContainsFunc(value, unicode.IsControl)
+	case []any:
+		return slices.ContainsFunc(value, holdsControl)
+	default:
+		return false
+	}
 }
 
 // IsBoolFromValue keeps a switch a switch.
@@ -163,43 +195,47 @@ func enumValues(v reflect.Value) []string {
 	}
 }
 
-// named gives the problems with both names of each setting: a line that has
-// only the flag, or only the variable, gets the other.
+// named gives the problems with both names of each setting: where a line has
+// only the flag, or only the variable, it gets the other.
 func (p *problems) named(root *kong.Application) []string {
 	flags := allFlags(root.Node)
 	slices.SortStableFunc(flags, func(a, b *kong.Flag) int { return len(b.Name) - len(a.Name) })
 	lines := make([]string, 0, len(p.lines))
 	for _, line := range p.lines {
 		for _, flag := range flags {
-			if renamed, ok := withBothNames(line, flag); ok {
-				line = renamed
-				break
-			}
+			line = withBothNames(line, flag)
 		}
 		lines = append(lines, line)
 	}
 	return lines
 }
 
-func withBothNames(line string, flag *kong.Flag) (string, bool) {
+func withBothNames(line string, flag *kong.Flag) string {
 	if len(flag.Envs) == 0 {
-		return line, false
+		return line
 	}
-	option, env := "--"+flag.Name, strings.Join(flag.Envs, ", ")
+	option := "--" + flag.Name
 	hasFlag := wordIn(line, option)
 	for _, name := range flag.Envs {
 		if at := wordIn(line, name); at >= 0 {
 			if hasFlag >= 0 {
-				return line, true
+				return line
 			}
-			return line[:at] + option + " (" + name + ")" + line[at+len(name):], true
+			return line[:at] + option + " (" + name + ")" + line[at+len(name):]
 		}
 	}
 	if hasFlag < 0 {
-		return line, false
+		return line
 	}
-	end := hasFlag + len(option)
-	return line[:end] + " (" + env + ")" + line[end:], true
+	return line[:hasFlag] + bothNames(flag) + line[hasFlag+len(option):]
+}
+
+// bothNames gives a flag with its variables.
+func bothNames(flag *kong.Flag) string {
+	if len(flag.Envs) == 0 {
+		return "--" + flag.Name
+	}
+	return "--" + flag.Name + " (" + strings.Join(flag.Envs, ", ") + ")"
 }
 
 // wordIn gives where word stands in line by itself, or -1.

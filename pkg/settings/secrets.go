@@ -17,42 +17,31 @@ const hiddenText = "[hidden]"
 type Secret string
 
 // Secrets is a list of them, newest first by convention, so that one can be
-// rotated while the old one still works. On the command line and in the
-// environment they are separated by commas (a comma inside is written \,),
-// spaces around them do not count. It is assignable to a []string.
+// rotated while the old one still works. On the command line, in the
+// environment and in a file of their own they are separated by commas or line
+// breaks (a comma inside is written \,); spaces around them do not count. It is
+// assignable to a []string.
 type Secrets []string
 
 // String gives [hidden].
 func (Secret) String() string { return hiddenText }
 
-// GoString gives [hidden] to %#v.
-func (Secret) GoString() string { return hiddenText }
-
 // Format gives [hidden] to every verb of package fmt.
-func (Secret) Format(f fmt.State, _ rune) { hide(f) }
+func (Secret) Format(f fmt.State, verb rune) { format(f, verb, hiddenText) }
 
-// MarshalJSON gives "[hidden]".
-func (Secret) MarshalJSON() ([]byte, error) { return []byte(`"` + hiddenText + `"`), nil }
-
-// MarshalText gives [hidden], to YAML and map keys too.
+// MarshalText gives [hidden], to JSON and YAML too.
 func (Secret) MarshalText() ([]byte, error) { return []byte(hiddenText), nil }
 
 // String gives [hidden].
 func (Secrets) String() string { return hiddenText }
 
-// GoString gives [hidden] to %#v.
-func (Secrets) GoString() string { return hiddenText }
-
 // Format gives [hidden] to every verb of package fmt.
-func (Secrets) Format(f fmt.State, _ rune) { hide(f) }
+func (Secrets) Format(f fmt.State, verb rune) { format(f, verb, hiddenText) }
 
-// MarshalJSON gives "[hidden]".
-func (Secrets) MarshalJSON() ([]byte, error) { return []byte(`"` + hiddenText + `"`), nil }
-
-// MarshalText gives [hidden].
+// MarshalText gives [hidden], to JSON and YAML too.
 func (Secrets) MarshalText() ([]byte, error) { return []byte(hiddenText), nil }
 
-// Decode is kong's: a comma list, or a list from a file. A flag given again adds.
+// Decode is kong's: one text of all, or a list from YAML. A flag given again adds.
 func (s *Secrets) Decode(ctx *kong.DecodeContext) error {
 	token, err := ctx.Scan.PopValue("secrets")
 	if err != nil {
@@ -64,27 +53,41 @@ func (s *Secrets) Decode(ctx *kong.DecodeContext) error {
 			*s = append(*s, strings.TrimSpace(fmt.Sprint(element)))
 		}
 	default:
-		for _, element := range kong.SplitEscaped(fmt.Sprint(value), ',') {
-			*s = append(*s, strings.TrimSpace(element))
+		for line := range strings.SplitSeq(fmt.Sprint(value), "\n") {
+			for _, element := range kong.SplitEscaped(line, ',') {
+				*s = append(*s, strings.TrimSpace(element))
+			}
 		}
 	}
 	return nil
 }
 
-// Validate refuses an empty secret among others: anybody can sign with it.
+// Validate refuses every secret that is too weak. The error names them by their
+// place in the list.
 func (s Secrets) Validate() error {
+	var problems []error
 	for i, secret := range s {
-		if secret == "" {
-			return fmt.Errorf("secret %d of %d is empty", i+1, len(s))
+		if problem := weakness(secret); problem != "" {
+			problems = append(problems, fmt.Errorf("secret %d of %d %s", i+1, len(s), problem))
 		}
 	}
-	return nil
+	return errors.Join(problems...)
+}
+
+// weakness says why anybody could sign with this secret; "" when nothing is
+// known against it.
+func weakness(secret string) string {
+	if secret == "" {
+		return "is empty"
+	}
+	return ""
 }
 
 func (Secret) isHidden()  {}
 func (Secrets) isHidden() {}
 
-func hide(f fmt.State) { _, _ = f.Write([]byte(hiddenText)) }
+// format prints what is shown instead of a value.
+func format(f fmt.State, verb rune, shown string) { fmt.Fprintf(f, fmt.FormatString(f, verb), shown) }
 
 // hidden reports whether a value must not be shown.
 func hidden(v reflect.Value) bool {

@@ -3,8 +3,9 @@ package settings
 import (
 	"errors"
 	"fmt"
-	"net/url"
+	"maps"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -14,36 +15,82 @@ import (
 type SourceSetting struct {
 	Secrets   Secrets // signing secrets, any of which may have signed; none: the source is off
 	PublicURL string  // where the vendor posts to, as the vendor sees it; some sign it. "" when not behind a proxy
-	Tenant    string  // the vendor's account, for vendors whose events do not say it
+	Tenant    string  // the vendor's account, for events that do not say it; it is a part of their identity
 }
 
 // SourceSettings are flags, variables and YAML keys for a list of sources that
 // is known only at run time. For the source stripe: --stripe-secrets
 // (THROUGHLINE_STRIPE_SECRETS), --stripe-public-url
 // (THROUGHLINE_STRIPE_PUBLIC_URL), --stripe-tenant (THROUGHLINE_STRIPE_TENANT).
+// Every service reads them under these names, so that no two can disagree.
 //
-//	settings := settings.NewSourceSettings([]string{"stripe", "hubspot"})
-//	cfg := Config{Sources: settings.Plugins()} // Sources kong.Plugins `embed:""`
+//	sources := settings.NewSourceSettings([]string{"stripe", "hubspot"})
+//	cfg := Config{Sources: sources.Plugins()} // Sources kong.Plugins `embed:""`
 type SourceSettings struct {
-	names  []string
-	values map[string]reflect.Value // each the struct of one source's flags
+	vendors, formats []string
+	named            []NamedSource
+	readNamed        func() string // the text of THROUGHLINE_NAMED_SOURCES; nil: there are none
+	tenantsOnly      bool
+	values           map[string]reflect.Value // each the struct of one source's flags
 }
 
-// NewSourceSettings makes the settings of these sources. Names are those of
-// topics: lower case letters, digits and dashes.
-func NewSourceSettings(names []string) *SourceSettings {
-	s := &SourceSettings{names: names, values: map[string]reflect.Value{}}
-	for _, name := range names {
-		s.values[name] = reflect.New(sourceStruct(name))
+// SourceOption changes which settings NewSourceSettings makes.
+type SourceOption func(*SourceSettings)
+
+// TenantsOnly leaves out what only a receiver needs: secrets and public URLs.
+func TenantsOnly() SourceOption {
+	return func(s *SourceSettings) { s.tenantsOnly = true }
+}
+
+// WithNamedSources adds --named-sources (THROUGHLINE_NAMED_SOURCES) and the
+// settings of the sources that it names, which are therefore read before Parse,
+// from the same arguments and environment. formats are those that a named source
+// may have.
+func WithNamedSources(formats, args []string, lookup func(string) (string, bool)) SourceOption {
+	return func(s *SourceSettings) {
+		s.formats = formats
+		s.readNamed = func() string { return Peek(args, lookup, namedFlag, namedEnv) }
+	}
+}
+
+// NewSourceSettings makes the settings of the vendors' sources, and of named
+// ones. Names are those of topics: lower case letters, digits and dashes.
+func NewSourceSettings(vendors []string, opts ...SourceOption) *SourceSettings {
+	s := &SourceSettings{vendors: vendors, values: map[string]reflect.Value{}}
+	for _, o := range opts {
+		o(s)
+	}
+	if s.readNamed != nil {
+		// What is wrong is said by Parse, which sees the same text.
+		s.named, _ = NamedSources(s.readNamed(), vendors, s.formats)
+	}
+	for _, name := range s.Names() {
+		s.values[name] = reflect.New(s.structOf(name))
 	}
 	return s
 }
 
+// Names gives all sources: the vendors', then the named ones.
+func (s *SourceSettings) Names() []string {
+	names := slices.Clone(s.vendors)
+	for _, source := range s.named {
+		names = append(names, source.Name)
+	}
+	return names
+}
+
+// Named gives the named sources, those with a problem left out: after Parse
+// without a problem there is none.
+func (s *SourceSettings) Named() []NamedSource { return slices.Clone(s.named) }
+
 // Plugins gives the flags to a field `kong.Plugins` tagged embed:"" of a
 // configuration or of a command, before Parse.
 func (s *SourceSettings) Plugins() kong.Plugins {
-	var plugins kong.Plugins
-	for _, name := range s.names {
+	plugins := kong.Plugins{&removedSettings{}}
+	if s.readNamed != nil {
+		plugins = append(plugins, &namedSetting{of: s})
+	}
+	for _, name := range s.Names() {
 		plugins = append(plugins, s.values[name].Interface())
 	}
 	return plugins
@@ -57,41 +104,98 @@ func (s *SourceSettings) Get(name string) SourceSetting {
 		return SourceSetting{}
 	}
 	v = v.Elem()
-	return SourceSetting{
-		Secrets:   v.FieldByName("Secrets").Interface().(Secrets),
-		PublicURL: v.FieldByName("PublicURL").String(),
-		Tenant:    v.FieldByName("Tenant").String(),
+	set := SourceSetting{Tenant: v.FieldByName("Tenant").String()}
+	if !s.tenantsOnly {
+		set.Secrets = v.FieldByName("Secrets").Interface().(Secrets)
+		set.PublicURL = v.FieldByName("PublicURL").String() // the value: reflection calls no method
 	}
+	return set
 }
 
-func sourceStruct(name string) reflect.Type {
-	prefix := "THROUGHLINE_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
-	tag := func(key, env, placeholder, help string) reflect.StructTag {
-		return reflect.StructTag(fmt.Sprintf(`name:"%s-%s" env:"%s_%s" placeholder:"%s" help:"%s" group:"Source %s"`,
-			name, key, prefix, env, placeholder, help, name))
+// Tenants gives the tenants that are set, by source, after Parse.
+func (s *SourceSettings) Tenants() map[string]string {
+	tenants := map[string]string{}
+	for name := range s.values {
+		tenants[name] = s.Get(name).Tenant
+	}
+	maps.DeleteFunc(tenants, func(_, tenant string) bool { return tenant == "" })
+	return tenants
+}
+
+// SourceVariable gives the variable of a source's setting (SECRETS, PUBLIC_URL,
+// TENANT): THROUGHLINE_STRIPE_SECRETS.
+func SourceVariable(source, setting string) string {
+	return "THROUGHLINE_" + strings.ToUpper(strings.ReplaceAll(source, "-", "_")) + "_" + setting
+}
+
+func (s *SourceSettings) structOf(source string) reflect.Type {
+	field := func(name string, kind reflect.Type, setting, placeholder, help string) reflect.StructField {
+		return reflect.StructField{Name: name, Type: kind, Tag: reflect.StructTag(fmt.Sprintf(
+			`name:"%s-%s" env:"%s" placeholder:"%s" help:"%s" group:"Source %s"`, source,
+			strings.ReplaceAll(strings.ToLower(setting), "_", "-"), SourceVariable(source, setting), placeholder, help, source))}
+	}
+	tenant := field("Tenant", reflect.TypeFor[string](), "TENANT", "ID",
+		"Account at the vendor, where events do not name it. It is a part of their identity: the same for every service, set before the first event.")
+	if s.tenantsOnly {
+		return reflect.StructOf([]reflect.StructField{tenant})
 	}
 	return reflect.StructOf([]reflect.StructField{
-		{Name: "Secrets", Type: reflect.TypeFor[Secrets](),
-			Tag: tag("secrets", "SECRETS", "SECRET,...", "Signing secrets, separated by commas while one is rotated.")},
-		{Name: "PublicURL", Type: reflect.TypeFor[publicURL](),
-			Tag: tag("public-url", "PUBLIC_URL", "URL", "Address that the vendor posts to, as the vendor knows it.")},
-		{Name: "Tenant", Type: reflect.TypeFor[string](),
-			Tag: tag("tenant", "TENANT", "ID", "Account at the vendor, where events do not name it.")},
+		field("Secrets", reflect.TypeFor[Secrets](), "SECRETS", "SECRET,...", "Signing secrets, newest first, separated by commas while one is rotated."),
+		field("PublicURL", reflect.TypeFor[publicURL](), "PUBLIC_URL", "URL", "Address that the vendor posts to, as the vendor knows it."),
+		tenant,
 	})
 }
 
-// publicURL is "" or an absolute http(s) URL.
+// namedSetting is the setting that NewSourceSettings read ahead.
+type namedSetting struct {
+	Sources []string `name:"named-sources" env:"THROUGHLINE_NAMED_SOURCES" placeholder:"NAME=FORMAT,..." help:"Sources of senders that keep to a common format, by a name of your own: billing=standardwebhooks is received at /webhooks/billing and set up by THROUGHLINE_BILLING_…."`
+
+	of *SourceSettings
+}
+
+// Validate gives every problem at once.
+func (n *namedSetting) Validate() error {
+	_, err := NamedSources(strings.Join(n.Sources, ","), n.of.vendors, n.of.formats)
+	return err
+}
+
+// removedSettings are those of earlier versions that would be missed in silence.
+type removedSettings struct {
+	Tenants removedTenants `name:"tenant" env:"THROUGHLINE_TENANTS" hidden:""`
+}
+
+type removedTenants string
+
+// Validate refuses any value.
+func (t removedTenants) Validate() error {
+	if t == "" {
+		return nil
+	}
+	return errors.New("THROUGHLINE_TENANTS is no longer read: set THROUGHLINE_<SOURCE>_TENANT for each source instead, like THROUGHLINE_MARKETO_TENANT=123-ABC-456")
+}
+
+// publicURL is "" or an absolute http(s) URL. It prints as a URL does: some
+// vendors' carry a token.
 type publicURL string
 
-// Validate refuses what a vendor could not post to. The value is not repeated:
-// some vendors' URLs carry a token.
+// Validate refuses what a vendor could not post to.
 func (u publicURL) Validate() error {
 	if u == "" {
 		return nil
 	}
-	parsed, err := url.Parse(string(u))
-	if err != nil || parsed.Host == "" || parsed.Scheme != "https" && parsed.Scheme != "http" {
-		return errors.New("should be a whole address like https://hooks.example.com/webhooks/…")
+	if problem := URL(u).HTTPProblem("https://hooks.example.com/webhooks/…"); problem != "" {
+		return errors.New(problem)
 	}
 	return nil
 }
+
+// String gives what may be shown.
+func (u publicURL) String() string { return URL(u).String() }
+
+// Format gives what may be shown to every verb of package fmt.
+func (u publicURL) Format(f fmt.State, verb rune) { URL(u).Format(f, verb) }
+
+// MarshalText gives what may be shown, to JSON and YAML too.
+func (u publicURL) MarshalText() ([]byte, error) { return URL(u).MarshalText() }
+
+func (publicURL) isHidden() {}

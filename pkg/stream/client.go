@@ -21,16 +21,18 @@ import (
 	"github.com/twmb/franz-go/plugin/kprom"
 	"github.com/twmb/franz-go/plugin/kzap"
 	"go.uber.org/zap"
+
+	"github.com/throughline-dev/throughline/pkg/settings"
 )
 
 // Config says how to reach the brokers. It is what an operator sets.
 type Config struct {
-	Brokers       []string `name:"kafka-brokers" env:"THROUGHLINE_KAFKA_BROKERS" help:"Kafka brokers to start from, host:port, comma separated." placeholder:"HOST:PORT,…"`
-	TLS           bool     `name:"kafka-tls" env:"THROUGHLINE_KAFKA_TLS" help:"Connect with TLS."`
-	CAFile        string   `name:"kafka-ca-file" env:"THROUGHLINE_KAFKA_CA_FILE" help:"PEM file of the authority that signed the brokers' certificates; the system's otherwise." placeholder:"FILE"`
-	SASLMechanism string   `name:"kafka-sasl-mechanism" env:"THROUGHLINE_KAFKA_SASL_MECHANISM" enum:",plain,scram-sha-256,scram-sha-512" default:"" help:"plain, scram-sha-256 or scram-sha-512; empty: no SASL."`
-	User          string   `name:"kafka-user" env:"THROUGHLINE_KAFKA_USER" help:"SASL user."`
-	Password      string   `name:"kafka-password" env:"THROUGHLINE_KAFKA_PASSWORD" help:"SASL password."`
+	Brokers       []string        `name:"kafka-brokers" env:"THROUGHLINE_KAFKA_BROKERS" help:"Kafka brokers to start from, host:port, comma separated." placeholder:"HOST:PORT,…"`
+	TLS           bool            `name:"kafka-tls" env:"THROUGHLINE_KAFKA_TLS" help:"Connect with TLS."`
+	CAFile        string          `name:"kafka-ca-file" env:"THROUGHLINE_KAFKA_CA_FILE" help:"PEM file of the authority that signed the brokers' certificates; the system's otherwise." placeholder:"FILE"`
+	SASLMechanism string          `name:"kafka-sasl-mechanism" env:"THROUGHLINE_KAFKA_SASL_MECHANISM" enum:",plain,scram-sha-256,scram-sha-512" default:"" help:"plain, scram-sha-256 or scram-sha-512; empty: no SASL."`
+	User          string          `name:"kafka-user" env:"THROUGHLINE_KAFKA_USER" help:"SASL user."`
+	Password      settings.Secret `name:"kafka-password" env:"THROUGHLINE_KAFKA_PASSWORD" help:"SASL password."`
 	// InstanceID names this instance across restarts, so that a restarted one
 	// takes over its own partitions and its own open transaction at once. Two
 	// running instances must not share it: the older one would be fenced.
@@ -121,11 +123,11 @@ func clientOpts(c Config, d Deps) ([]kgo.Opt, error) {
 	}
 	switch c.SASLMechanism {
 	case "plain":
-		opts = append(opts, kgo.SASL(plain.Auth{User: c.User, Pass: c.Password}.AsMechanism()))
+		opts = append(opts, kgo.SASL(plain.Auth{User: c.User, Pass: string(c.Password)}.AsMechanism()))
 	case "scram-sha-256":
-		opts = append(opts, kgo.SASL(scram.Auth{User: c.User, Pass: c.Password}.AsSha256Mechanism()))
+		opts = append(opts, kgo.SASL(scram.Auth{User: c.User, Pass: string(c.Password)}.AsSha256Mechanism()))
 	case "scram-sha-512":
-		opts = append(opts, kgo.SASL(scram.Auth{User: c.User, Pass: c.Password}.AsSha512Mechanism()))
+		opts = append(opts, kgo.SASL(scram.Auth{User: c.User, Pass: string(c.Password)}.AsSha512Mechanism()))
 	}
 	return opts, nil
 }

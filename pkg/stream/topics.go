@@ -12,14 +12,14 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/throughline-dev/throughline/pkg/fault"
 	"github.com/throughline-dev/throughline/pkg/source"
 )
 
 // The topics that carry events onward. Raw topics are RawTopic(name).
 const (
-	AccountEvents = "account-events"
-	DeadLetters   = "account-events.dlq"
+	AccountEvents  = "account-events"
+	DeadLetters    = "account-events.dlq"
+	AccountChanges = "account-changes"
 )
 
 const rawPrefix = "raw."
@@ -43,7 +43,7 @@ type TopicOptions struct {
 	Partitions        int32         `name:"partitions" default:"6" help:"Partitions of each topic that does not exist yet."`
 	ReplicationFactor int16         `name:"replication-factor" default:"-1" help:"Replicas of each topic that does not exist yet; -1 leaves it to the brokers."`
 	RawRetention      time.Duration `name:"raw-retention" default:"336h" help:"How long raw topics keep what vendors sent."`
-	EventRetention    time.Duration `name:"event-retention" default:"720h" help:"How long account-events and its dead letters are kept."`
+	EventRetention    time.Duration `name:"event-retention" default:"720h" help:"How long account-events, its dead letters and account-changes are kept."`
 }
 
 // TopicChange says what ApplyTopics did to one topic.
@@ -66,7 +66,7 @@ func ApplyTopics(ctx context.Context, cl *kgo.Client, sources []string, o TopicO
 			changes = append(changes, TopicChange{spec.name, "created"})
 			continue
 		case !errors.Is(err, kerr.TopicAlreadyExists):
-			return changes, classify(fmt.Errorf("creating topic %s: %w", spec.name, err))
+			return changes, Classify(fmt.Errorf("creating topic %s: %w", spec.name, err))
 		}
 		changed, err := configure(ctx, adm, spec)
 		if err != nil {
@@ -97,7 +97,7 @@ func topicSpecs(sources []string, o TopicOptions) []topicSpec {
 			"retention.ms":           millis(o.RawRetention),
 		}})
 	}
-	for _, name := range []string{AccountEvents, DeadLetters} {
+	for _, name := range []string{AccountEvents, DeadLetters, AccountChanges} {
 		specs = append(specs, topicSpec{name, map[string]*string{
 			"max.message.bytes": kadm.StringPtr(strconv.Itoa(normalizedMaxMessageBytes)),
 			"retention.ms":      millis(o.EventRetention),
@@ -110,7 +110,7 @@ func topicSpecs(sources []string, o TopicOptions) []topicSpec {
 func configure(ctx context.Context, adm *kadm.Client, spec topicSpec) (bool, error) {
 	have, err := adm.DescribeTopicConfigs(ctx, spec.name)
 	if err != nil {
-		return false, classify(fmt.Errorf("reading the settings of topic %s: %w", spec.name, err))
+		return false, Classify(fmt.Errorf("reading the settings of topic %s: %w", spec.name, err))
 	}
 	current := map[string]string{}
 	for _, resource := range have {
@@ -134,21 +134,7 @@ func configure(ctx context.Context, adm *kadm.Client, spec topicSpec) (bool, err
 		}
 	}
 	if err != nil {
-		return false, classify(fmt.Errorf("setting up topic %s: %w", spec.name, err))
+		return false, Classify(fmt.Errorf("setting up topic %s: %w", spec.name, err))
 	}
 	return true, nil
-}
-
-// classify: what the brokers refuse for good is Permanent, all else may pass.
-func classify(err error) error {
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, kerr.MessageTooLarge), errors.Is(err, kerr.RecordListTooLarge):
-		return fault.Permanent(fault.Oversized, err)
-	case errors.Is(err, kerr.InvalidConfig), errors.Is(err, kerr.InvalidPartitions), errors.Is(err, kerr.InvalidReplicationFactor), errors.Is(err, kerr.PolicyViolation):
-		return fault.Permanent(fault.Unsupported, err)
-	default:
-		return fault.Transient(fault.Unavailable, err)
-	}
 }

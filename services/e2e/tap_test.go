@@ -13,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/throughline-dev/throughline/pkg/event"
+	"github.com/throughline-dev/throughline/pkg/settings"
 	"github.com/throughline-dev/throughline/pkg/source"
 	"github.com/throughline-dev/throughline/pkg/source/catalog"
 	"github.com/throughline-dev/throughline/pkg/stream"
@@ -48,14 +49,14 @@ type tap struct {
 	delivery map[string]source.Mode
 
 	rawRecords, tombstones, outRecords int
-	next                               map[stage]int64 // behind the last record of each partition
+	next                               map[partition]int64 // behind the last record of each partition
 	err                                error
 }
 
-// stage is a partition that a consumer group works on.
-type stage struct {
-	topic     string
-	partition int32
+// partition is one that a consumer group works on.
+type partition struct {
+	topic  string
+	number int32
 }
 
 func newTap(t *testing.T, p *place) *tap {
@@ -68,11 +69,11 @@ func newTap(t *testing.T, p *place) *tap {
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.MetadataMinAge(100*time.Millisecond))
 	require.NoError(t, err)
-	registry, err := event.NewRegistry(event.RegistryConfig{URL: p.registry})
+	registry, err := event.NewRegistry(event.RegistryConfig{URL: settings.URL(p.registry)})
 	require.NoError(t, err)
 	decoder, err := event.NewDecoder(registry)
 	require.NoError(t, err)
-	tp := &tap{place: p, raw: map[string]int{}, event: map[string]int{}, dead: map[string]int{}, delivery: map[string]source.Mode{}, next: map[stage]int64{}}
+	tp := &tap{place: p, raw: map[string]int{}, event: map[string]int{}, dead: map[string]int{}, delivery: map[string]source.Mode{}, next: map[partition]int64{}}
 	ctx, cancel := context.WithCancel(context.Background())
 	var reading sync.WaitGroup
 	reading.Go(func() {
@@ -91,7 +92,7 @@ func newTap(t *testing.T, p *place) *tap {
 func (w *tap) see(ctx context.Context, decoder *event.Decoder, r *kgo.Record) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.next[stage{r.Topic, r.Partition}] = r.Offset + 1
+	w.next[partition{r.Topic, r.Partition}] = r.Offset + 1
 	switch r.Topic {
 	case stream.AccountEvents:
 		var e event.AccountEvent
@@ -100,7 +101,7 @@ func (w *tap) see(ctx context.Context, decoder *event.Decoder, r *kgo.Record) {
 			return
 		}
 		w.outRecords++
-		name := markOf([]byte(e.Payload))
+		name := markOf(e.Payload)
 		w.event[name]++
 		w.delivery[name] = e.Delivery
 	case stream.DeadLetters:
@@ -192,8 +193,8 @@ func (w *tap) behind(ctx context.Context) (string, error) {
 		case stream.DeadLetters:
 			group = quarantine.Group
 		}
-		if got, ok := committed[group].Lookup(at.topic, at.partition); !ok || got.At < next {
-			return fmt.Sprintf("%s has committed %d of %d of %s/%d", group, got.At, next, at.topic, at.partition), nil
+		if got, ok := committed[group].Lookup(at.topic, at.number); !ok || got.At < next {
+			return fmt.Sprintf("%s has committed %d of %d of %s/%d", group, got.At, next, at.topic, at.number), nil
 		}
 	}
 	return "", nil

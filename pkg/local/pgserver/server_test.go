@@ -15,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
+	"go.uber.org/zap"
 )
 
 // childVariable makes this test binary start a server in the directory it names and wait to be killed.
@@ -215,6 +216,22 @@ func TestVersionMajor(t *testing.T) {
 	} {
 		require.Equal(t, want, versionMajor(text), text)
 	}
+}
+
+// The version that made a data directory opens it, from the cache if need be.
+func TestLocateLooksInTheCache(t *testing.T) {
+	t.Parallel()
+	cache, data := t.TempDir(), t.TempDir()
+	bin := filepath.Join(cache, "99.1.0", "bin")
+	require.NoError(t, os.MkdirAll(bin, 0o755))
+	for _, name := range []string{"initdb", "postgres"} {
+		script := "#!/bin/sh\necho 'postgres (PostgreSQL) 99.1'\n"
+		require.NoError(t, os.WriteFile(filepath.Join(bin, name), []byte(script), 0o755))
+	}
+	require.NoError(t, os.WriteFile(filepath.Join(data, "PG_VERSION"), []byte("99\n"), 0o600))
+	found, err := locate(t.Context(), Options{DataDir: data, CacheDir: cache, Log: zap.NewNop()})
+	require.NoError(t, err)
+	require.Equal(t, binaries{dir: bin, major: 99}, found)
 }
 
 func TestChoose(t *testing.T) {

@@ -16,6 +16,7 @@ import (
 	"github.com/throughline-dev/throughline/pkg/local/kafka"
 	"github.com/throughline-dev/throughline/pkg/local/pgserver"
 	"github.com/throughline-dev/throughline/pkg/postgres"
+	"github.com/throughline-dev/throughline/pkg/settings"
 	"github.com/throughline-dev/throughline/pkg/stream"
 	"github.com/throughline-dev/throughline/services/bench/traffic"
 )
@@ -104,7 +105,7 @@ func (g *ground) openTemplate(ctx context.Context, accounts traffic.Accounts) er
 	if err != nil {
 		return err
 	}
-	pool, err := postgres.Open(ctx, postgres.Config{URL: url, MaxConns: 4}, "bench")
+	pool, err := postgres.Open(ctx, postgres.Config{URL: settings.URL(url), MaxConns: 4}, "bench")
 	if err != nil {
 		return err
 	}

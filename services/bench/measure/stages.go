@@ -8,6 +8,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/throughline-dev/throughline/pkg/event"
+	"github.com/throughline-dev/throughline/pkg/settings"
 	"github.com/throughline-dev/throughline/pkg/stream"
 	"github.com/throughline-dev/throughline/services/bench/stage"
 	"github.com/throughline-dev/throughline/services/normalizer/normalizer"
@@ -156,7 +157,7 @@ func (b *bench) fillEvents(ctx context.Context, n int) error {
 	if err := b.ground.freshTopics(ctx); err != nil {
 		return err
 	}
-	registry, err := event.NewRegistry(event.RegistryConfig{URL: b.ground.registry, Timeout: 5 * time.Second})
+	registry, err := event.NewRegistry(event.RegistryConfig{URL: settings.URL(b.ground.registry)})
 	if err != nil {
 		return err
 	}

@@ -104,7 +104,9 @@ type role func(ctx context.Context, job Job, ready func(address string)) (Result
 func (j Job) role() (role, error) {
 	switch j.Role {
 	case Receiver, Normalizer, Sink:
-		service.LimitMemory() // as the service's own process does
+		var common settings.Common
+		settings.Defaults(&common)
+		service.LimitMemory(common.MemoryLimit) // as the service's own process does
 	}
 	switch j.Role {
 	case Receiver:
@@ -199,5 +201,5 @@ func newRuntime(name string) *service.Runtime {
 func (j Job) kafka() stream.Config { return stream.Config{Brokers: j.Brokers} }
 
 func (j Job) registry() (*event.Registry, error) {
-	return event.NewRegistry(event.RegistryConfig{URL: j.Registry, Timeout: 5 * time.Second})
+	return event.NewRegistry(event.RegistryConfig{URL: settings.URL(j.Registry)})
 }

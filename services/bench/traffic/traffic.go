@@ -15,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/throughline-dev/throughline/pkg/event"
+	"github.com/throughline-dev/throughline/pkg/rawjson"
 	"github.com/throughline-dev/throughline/pkg/source"
 	"github.com/throughline-dev/throughline/pkg/source/catalog"
 	"github.com/throughline-dev/throughline/services/vendors"
@@ -173,7 +174,8 @@ func (t *Traffic) Event(i int) (event.AccountEvent, error) {
 	}
 	return event.AccountEvent{
 		AccountID: t.id(t.of(i)), Type: described.Type, Source: src.Name(), SourceEventID: described.ID,
-		Payload:    string(source.Payload(rec.Value, described.Subject)),
+		Payload: rec.Value, Subject: rawjson.SubjectLine(described.Subject),
+		RawTopic: "raw." + src.Name(), RawPartition: 0, RawOffset: int64(i), RawIndex: -1, Livemode: true,
 		OccurredAt: described.OccurredAt, IngestedAt: rec.ReceivedAt, Tenant: described.Tenant, Delivery: rec.Mode,
 	}, nil
 }

@@ -5,10 +5,10 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"go.uber.org/zap"
 
 	"github.com/throughline-dev/throughline/pkg/fault"
 	"github.com/throughline-dev/throughline/pkg/quarantine"
+	"github.com/throughline-dev/throughline/pkg/retry"
 )
 
 // countEvery is how often the gauges are counted anew.
@@ -117,16 +117,18 @@ func (m *metrics) count(s quarantine.Stats, now time.Time) {
 }
 
 // gauge keeps the counts.
-func (k *Keeper) gauge(ctx context.Context) error {
+func (q *Quarantine) gauge(ctx context.Context) error {
+	told := &retry.Told{Log: q.deps.Runtime.Log} // no state: the gauges keep their last values
 	tick := time.NewTicker(countEvery)
 	defer tick.Stop()
 	for {
-		stats, err := k.store.Stats(ctx, k.options.Tuning.StuckAfter)
+		stats, err := q.store.Stats(ctx, q.tuning.StuckAfter)
 		switch {
 		case err == nil:
-			k.metrics.count(stats, time.Now())
+			q.metrics.count(stats, time.Now())
+			told.Succeeded("counting the quarantine")
 		case ctx.Err() == nil:
-			k.log.Warn("counting the quarantine", zap.Error(err)) // the gauges keep their last values
+			told.Failed("counting the quarantine", err, countEvery)
 		}
 		select {
 		case <-ctx.Done():

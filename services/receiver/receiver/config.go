@@ -145,12 +145,3 @@ func publicAddress(configured, name string) (string, error) {
 	}
 	return u.Scheme + "://" + u.Host + called, nil
 }
-
-// DefaultConfig is what an operator who sets nothing gets, for processes that
-// embed the receiver.
-func DefaultConfig() Config {
-	return Config{
-		Listen: ":8080", PublishTimeout: 4 * time.Second, ReadTimeout: 20 * time.Second,
-		MaxInFlight: 1024, MaxInFlightBytes: 12 << 20, SpoolDir: ".throughline/spool", SpoolBytes: 256 << 20,
-	}
-}

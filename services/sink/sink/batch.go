@@ -3,7 +3,6 @@ package sink
 import (
 	"context"
 	"crypto/sha256"
-	"strconv"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.opentelemetry.io/otel/trace"
@@ -11,16 +10,18 @@ import (
 	"github.com/throughline-dev/throughline/pkg/event"
 	"github.com/throughline-dev/throughline/pkg/fault"
 	"github.com/throughline-dev/throughline/pkg/postgres"
+	"github.com/throughline-dev/throughline/pkg/quarantine"
 	"github.com/throughline-dev/throughline/pkg/service"
-	"github.com/throughline-dev/throughline/pkg/source"
 	"github.com/throughline-dev/throughline/pkg/stream"
 )
 
 // entry is one record on its way to the table.
 type entry struct {
 	rec   *kgo.Record
-	row   postgres.Row
 	event event.AccountEvent
+	row   postgres.Row
+	// quarantineID is the quarantine's record that this one was released from; 0: none.
+	quarantineID int64
 }
 
 // failed is a record that cannot be stored, and why.
@@ -29,8 +30,8 @@ type failed struct {
 	err error
 }
 
-// decode reads the batch. What is not an AccountEvent is given back as failed;
-// a registry that does not answer fails the batch.
+// decode reads the batch. What is not an AccountEvent within its bounds is given
+// back as failed; a registry that does not answer fails the batch.
 func (s *Sink) decode(ctx context.Context, batch []*kgo.Record) ([]entry, []failed, error) {
 	entries := make([]entry, 0, len(batch))
 	var dead []failed
@@ -39,61 +40,76 @@ func (s *Sink) decode(ctx context.Context, batch []*kgo.Record) ([]entry, []fail
 			continue // a tombstone says nothing
 		}
 		e := entry{rec: rec}
-		if err := s.decoder.AccountEvent(ctx, rec.Value, &e.event); err != nil {
-			if !fault.IsPermanent(err) {
-				return nil, nil, err
-			}
+		err := s.decoder.AccountEvent(ctx, rec.Value, &e.event)
+		if err == nil {
+			e.row, err = rowOf(&e.event)
+		}
+		switch {
+		case fault.IsPermanent(err):
 			dead = append(dead, failed{e, err})
 			continue
+		case err != nil:
+			return nil, nil, err
 		}
-		e.row = postgres.Row{
-			AccountID: e.event.AccountID, EventType: e.event.Type, Source: e.event.Source, SourceEventID: e.event.SourceEventID,
-			Payload: []byte(e.event.Payload), OccurredAt: e.event.OccurredAt, IngestedAt: e.event.IngestedAt,
-		}
-		if id, err := strconv.ParseInt(string(stream.Header(rec, stream.HeaderQuarantineID)), 10, 64); err == nil && id > 0 {
-			e.row.QuarantineID, e.row.RawSHA256 = id, sha256.Sum256(source.Original(e.row.Payload))
-		}
+		e.quarantineID = stream.ReadReplay(rec).QuarantineID
 		entries = append(entries, e)
 	}
 	return entries, dead, nil
 }
 
 // store writes entries and gives those that Postgres refuses: a refused batch is
-// halved until each guilty row stands alone. undecoded is how many records of
-// the batch are lost already; with them it gives up as soon as the breaker is
-// bound to open, because halving a batch of bad rows takes long.
-func (s *Sink) store(ctx context.Context, entries []entry, undecoded int) ([]failed, error) {
-	if len(entries) == 0 {
-		return nil, nil
-	}
-	rows := make([]postgres.Row, len(entries))
-	for i := range entries {
-		rows[i] = entries[i].row
-	}
+// halved until each guilty row stands alone, and so is one that takes too long.
+// It gives up as soon as the breaker opens, because halving a batch of bad rows
+// takes long.
+func (s *Sink) store(ctx context.Context, entries []entry, counts tally) ([]failed, error) {
 	var refused []failed
-	var halve func(from, to int) error
-	halve = func(from, to int) error {
-		result, err := s.writer.Upsert(ctx, rows[from:to])
+	var halve func(part []entry) error
+	halve = func(part []entry) error {
+		result, err := s.upsert(ctx, part)
 		switch {
 		case err == nil:
 			s.metrics.wrote(result)
 			return nil
-		case !fault.IsPermanent(err):
-			return err
-		case to-from == 1:
-			refused = append(refused, failed{entries[from], err})
-			return s.breaker.check(undecoded+len(refused), len(rows)-len(refused))
-		}
-		middle := from + (to-from)/2
-		if err := halve(from, middle); err != nil {
+		case len(part) == 1 && fault.IsPermanent(err):
+			refused = append(refused, failed{part[0], err})
+			counts.refuse(part[0].rec.Partition)
+			return s.breaker.check(counts)
+		case len(part) == 1 || !fault.IsPermanent(err) && !postgres.TimedOut(err):
 			return err
 		}
-		return halve(middle, to)
+		middle := len(part) / 2
+		if err := halve(part[:middle]); err != nil {
+			return err
+		}
+		return halve(part[middle:])
 	}
-	if err := halve(0, len(rows)); err != nil {
+	if len(entries) == 0 {
+		return nil, nil
+	}
+	if err := halve(entries); err != nil {
 		return nil, err
 	}
 	return refused, nil
+}
+
+// upsert writes the entries in one transaction, and with them resolves the
+// quarantine's records that they were released from.
+func (s *Sink) upsert(ctx context.Context, part []entry) (postgres.Result, error) {
+	rows := make([]postgres.Row, len(part))
+	var arrivals []quarantine.Arrival
+	for i := range part {
+		e := &part[i]
+		rows[i] = e.row
+		if e.quarantineID != 0 {
+			arrivals = append(arrivals, quarantine.Arrival{
+				Row: i, ID: e.quarantineID, Source: e.event.Source, SourceEventID: e.event.SourceEventID, SHA256: sha256.Sum256(e.event.Payload),
+			})
+		}
+	}
+	if len(arrivals) == 0 {
+		return s.writer.Upsert(ctx, rows)
+	}
+	return s.writer.Upsert(ctx, rows, quarantine.ResolveArrivals(arrivals))
 }
 
 // trace ends the traces of the sampled events: from the poll to the commit.
@@ -105,7 +121,7 @@ func (s *Sink) trace(ctx context.Context, entries []entry) {
 		}
 		parent := service.WithTraceparent(context.WithoutCancel(ctx), string(header))
 		if trace.SpanContextFromContext(parent).IsSampled() {
-			_, span := s.options.Runtime.Tracer.Start(parent, "upsert", trace.WithSpanKind(trace.SpanKindConsumer),
+			_, span := s.deps.Runtime.Tracer.Start(parent, "upsert", trace.WithSpanKind(trace.SpanKindConsumer),
 				trace.WithTimestamp(entries[i].rec.Timestamp))
 			span.End()
 		}

@@ -3,6 +3,7 @@ package sink_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -14,7 +15,6 @@ import (
 	"github.com/throughline-dev/throughline/pkg/event"
 	"github.com/throughline-dev/throughline/pkg/service"
 	"github.com/throughline-dev/throughline/pkg/stream"
-	"github.com/throughline-dev/throughline/services/sink/sink"
 )
 
 func TestAReplayChangesNothingAndIsCounted(t *testing.T) {
@@ -32,22 +32,67 @@ func TestAReplayChangesNothingAndIsCounted(t *testing.T) {
 	w.requireLetters(t, 0)
 }
 
+// stored is what the two tables have of an event, but for the payload.
+func (w *world) stored(t *testing.T, id string) (ev event.AccountEvent, payload string) {
+	t.Helper()
+	require.NoError(t, w.pool.QueryRow(t.Context(), `SELECT account_id, event_type, source, source_event_id, occurred_at, ingested_at,
+		reference, rule, delivery, raw_topic, raw_partition, raw_offset, raw_index, payload::text
+		FROM account_events JOIN account_event_origins ON event_id = id WHERE source_event_id = $1`, id).
+		Scan(&ev.AccountID, &ev.Type, &ev.Source, &ev.SourceEventID, &ev.OccurredAt, &ev.IngestedAt,
+			&ev.Reference, &ev.Rule, &ev.Delivery, &ev.RawTopic, &ev.RawPartition, &ev.RawOffset, &ev.RawIndex, &payload))
+	ev.OccurredAt, ev.IngestedAt = ev.OccurredAt.UTC(), ev.IngestedAt.UTC()
+	return ev, payload
+}
+
 func TestTheRowIsTheEvent(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.start(t)
-	ev := events(7, 8)[0]
-	ev.Payload, ev.IngestedAt = `{"subject":"charged twice","n":1180591620717411303424,"é":"ü"}`, occurred.Add(time.Hour+time.Microsecond)
-	w.publish(t, []event.AccountEvent{ev})
-	w.requireRows(t, 1)
-	var got event.AccountEvent
-	var big string
-	require.NoError(t, w.pool.QueryRow(t.Context(), `SELECT account_id, event_type, source, source_event_id, payload->>'subject', payload->>'n', occurred_at, ingested_at
-		FROM account_events`).Scan(&got.AccountID, &got.Type, &got.Source, &got.SourceEventID, &got.Payload, &big, &got.OccurredAt, &got.IngestedAt))
-	require.Equal(t, "1180591620717411303424", big)
-	got.OccurredAt, got.IngestedAt = got.OccurredAt.UTC(), got.IngestedAt.UTC()
-	ev.Payload, ev.Delivery = "charged twice", ""
-	require.Equal(t, ev, got)
+	list := events(0, 2)
+	spliced := `{"subject":"charged twice","n":1180591620717411303424,"é":"ü","subject_ref":"zen:ticket:1"}`
+	for i := range list {
+		list[i].IngestedAt = occurred.Add(time.Hour + time.Microsecond)
+	}
+	list[0].Payload, list[0].Subject = []byte(`{"n":1180591620717411303424,"é":"ü","subject":"zen:ticket:1"}`), "charged twice"
+	// As version 1 wrote it: no origin but the delivery, and the subject is in the payload.
+	list[1].Payload, list[1].Reference, list[1].Rule = []byte(spliced), "", ""
+	list[1].RawTopic, list[1].RawPartition, list[1].RawOffset = "", -1, -1
+	w.publish(t, list)
+	w.requireRows(t, 2)
+	for _, want := range list {
+		got, payload := w.stored(t, want.SourceEventID)
+		require.JSONEq(t, spliced, payload)
+		require.Contains(t, payload, "1180591620717411303424")
+		want.Payload, want.Subject, want.Livemode = nil, "", false
+		require.Equal(t, want, got)
+	}
+}
+
+// What others wrote to the topic is held against the bounds before Postgres sees
+// it, and says nothing about Postgres to the breaker.
+func TestWhatIsBeyondTheBoundsIsDeadLettered(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	bad := events(100, 120)
+	for i := range bad {
+		bad[i].Type = strings.Repeat("x", 100_000)
+	}
+	bad[1].Type, bad[1].SourceEventID = "a.b", randomText(5000)
+	bad[2].Type, bad[2].OccurredAt = "a.b", time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
+	bad[3].Type, bad[3].Reference = "a.b", strings.Repeat("r", 1025)
+	bad[4].Type, bad[4].Payload = "a.b", []byte("not JSON")
+	bad[5].Type, bad[5].Payload = "a.b", []byte(`{"a":"x\u0000y"}`)
+	bad[6].Type, bad[6].Rule = "a.b", strings.Repeat("r", 250)
+	w.publish(t, append(bad, events(0, 5)...))
+	s := w.start(t)
+	w.requireRows(t, 5)
+	w.requireLetters(t, 20)
+	reasons := map[string]int{}
+	for _, letter := range w.letters.list() {
+		reasons[letter.Reason]++
+	}
+	require.Equal(t, map[string]int{"oversized": 17, "malformed": 2, "unstorable": 1}, reasons)
+	require.Zero(t, s.value(t, "throughline_sink_batch_retries_total"))
 }
 
 func TestBadRowsAloneAreDeadLettered(t *testing.T) {
@@ -55,32 +100,31 @@ func TestBadRowsAloneAreDeadLettered(t *testing.T) {
 	w := newWorld(t)
 	w.refuse(t)
 	batch := events(0, 200)
-	batch[10].Payload = `{"a":"x\u0000y"}`      // SQLSTATE 22P05
-	batch[11] = refused(11)                     // 23514
-	batch[150].SourceEventID = randomText(5000) // 54000
-	w.publish(t, batch, kgo.RecordHeader{Key: "x", Value: []byte("y")})
+	batch[10].RawTopic, batch[10].Payload = "", []byte(`{"a":"x\u0000y"}`) // SQLSTATE 22P05
+	batch[11] = refused(11)                                                // 23514
+	batch[150].Source = "a\x00b"                                           // 22021
+	w.publish(t, batch, kgo.RecordHeader{Key: "x", Value: []byte("y")}, kgo.RecordHeader{Key: stream.HeaderTraceparent, Value: []byte("00-1")})
 	s := w.start(t)
 	w.requireLetters(t, 3)
 	w.requireRows(t, 197)
 	require.Eventually(t, func() bool { return w.committed(t) == 200 }, patience, 5*time.Millisecond)
-	require.ElementsMatch(t, []string{"evt_000010", "evt_000011", batch[150].SourceEventID}, w.letters.ids())
+	require.Equal(t, []string{"evt_000010", "evt_000011", "evt_000150"}, w.letters.ids())
 	for _, letter := range w.letters.list() {
 		require.Equal(t, "unstorable", letter.Reason)
 		require.Equal(t, "account-events", letter.Topic)
-		require.Equal(t, "stripe", letter.Source)
 		require.Equal(t, []byte("one"), letter.Key)
 		require.Equal(t, int32(1), letter.Attempts)
-		require.Equal(t, []event.Header{{Key: "x", Value: []byte("y")}}, letter.Headers)
+		require.Equal(t, []event.Header{{Key: stream.HeaderTraceparent, Value: []byte("00-1")}}, letter.Headers)
 		require.False(t, letter.FirstSeen.IsZero())
 		var original event.AccountEvent
 		decoder, err := event.NewDecoder(w.registry)
 		require.NoError(t, err)
 		require.NoError(t, decoder.AccountEvent(t.Context(), letter.Value, &original))
-		require.Equal(t, letter.SourceEventID, original.SourceEventID, "the original bytes")
+		require.Contains(t, []string{"evt_000010", "evt_000011", batch[150].SourceEventID}, original.SourceEventID, "the original bytes")
 	}
-	require.Equal(t, 3.0, s.value(t, "throughline_sink_dead_letters_total", ""))
+	require.Equal(t, 3.0, s.value(t, "throughline_sink_dead_letters_total"))
 	require.Equal(t, 197.0, s.value(t, "throughline_sink_rows_total", "result=inserted"))
-	require.Equal(t, 197.0, s.value(t, "throughline_sink_visible_age_seconds", ""), "what was refused never became visible")
+	require.Equal(t, 197.0, s.value(t, "throughline_sink_visible_age_seconds"), "what was refused never became visible")
 	require.True(t, s.ready())
 }
 
@@ -109,7 +153,7 @@ func TestAReleasedRecordIsResolved(t *testing.T) {
 	w := newWorld(t)
 	id := func(e event.AccountEvent) (id int64) {
 		require.NoError(t, w.pool.QueryRow(t.Context(), `INSERT INTO quarantine (dedup_key, source, source_event_id, reason, topic, partition, "offset", raw, status, status_by)
-			VALUES ($2, $1, $2, 'unresolved_account', 'raw.stripe', 0, 0, '{}', 'replaying', 'ada') RETURNING id`, e.Source, e.SourceEventID).Scan(&id))
+			VALUES ($2, $1, $2, 'unresolved_account', 'raw.stripe', 0, 0, $3, 'replaying', 'ada') RETURNING id`, e.Source, e.SourceEventID, e.Payload).Scan(&id))
 		return id
 	}
 	fresh, known := id(events(0, 1)[0]), id(events(1, 2)[0])
@@ -166,14 +210,14 @@ func TestTwoSinksWorkSideBySide(t *testing.T) {
 	require.NoError(t, w.pool.QueryRow(t.Context(), "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()").Scan(&deadlocks))
 	require.Zero(t, deadlocks)
 	for _, s := range []*runningSink{first, second} {
-		require.Zero(t, s.value(t, "throughline_sink_batch_retries_total", ""))
-		require.Positive(t, s.value(t, "throughline_sink_records_total", ""), "both had a share")
+		require.Zero(t, s.value(t, "throughline_sink_batch_retries_total"))
+		require.Positive(t, s.value(t, "throughline_sink_records_total"), "both had a share")
 	}
 	w.requireLetters(t, 0)
 }
 
 // small batches make many.
-func small(o *sink.Options) { o.Tuning.Records, o.Tuning.Wait = 100, time.Millisecond }
+func small(o *options) { o.tuning.Batch.Records, o.tuning.Batch.Wait = 100, time.Millisecond }
 
 func TestTheTraceEndsWithTheCommit(t *testing.T) {
 	t.Parallel()
@@ -181,8 +225,8 @@ func TestTheTraceEndsWithTheCommit(t *testing.T) {
 	spans := tracetest.NewInMemoryExporter()
 	provider := sdktrace.NewTracerProvider(sdktrace.WithSyncer(spans), sdktrace.WithSampler(sdktrace.ParentBased(sdktrace.NeverSample())))
 	t.Cleanup(func() { require.NoError(t, provider.Shutdown(context.Background())) })
-	w.start(t, func(o *sink.Options) {
-		o.Runtime = service.NewRuntime(service.Options{Name: "sink", TracerProvider: provider})
+	w.start(t, func(o *options) {
+		o.deps.Runtime = service.NewRuntime(service.Options{Name: "sink", TracerProvider: provider})
 	})
 	trace := func(flags string) kgo.RecordHeader {
 		return kgo.RecordHeader{Key: stream.HeaderTraceparent, Value: []byte("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-" + flags)}

@@ -40,7 +40,8 @@ func TestUsage(t *testing.T) {
 func TestHelp(t *testing.T) {
 	t.Parallel()
 	for _, command := range [][]string{
-		{}, {"timeline"}, {"accounts"}, {"accounts", "import"}, {"accounts", "add"}, {"accounts", "list"}, {"link"}, {"links"},
+		{}, {"timeline"}, {"accounts"}, {"accounts", "import"}, {"accounts", "add"}, {"accounts", "list"}, {"accounts", "rename"}, {"accounts", "merge"}, {"accounts", "remove"}, {"accounts", "moves"},
+		{"link"}, {"unlink"}, {"relink"}, {"links"}, {"links", "list"}, {"links", "log"}, {"links", "deny"},
 		{"quarantine"}, {"quarantine", "list"}, {"quarantine", "show"}, {"quarantine", "release"}, {"quarantine", "discard"},
 		{"topics"}, {"topics", "apply"}, {"migrate"}, {"send"}, {"event-types"}, {"version"},
 	} {
@@ -134,7 +135,7 @@ func (c *greetCommand) Run(_ context.Context, out io.Writer, streams cli.Streams
 		return fmt.Errorf("there is nobody")
 	}
 	greeting, _ := streams.Env("GREETING")
-	_, err := fmt.Fprintf(out, "%s %s %q %q\n", greeting, c.Whom, set.Postgres.URL, set.Kafka.Brokers)
+	_, err := fmt.Fprintf(out, "%s %s %q %q\n", greeting, c.Whom, string(set.Postgres.URL), set.Kafka.Brokers)
 	return err
 }
 

@@ -146,9 +146,12 @@ func (s *session) nextStep(err error) string {
 	var pg *pgconn.PgError
 	var refused *pgconn.ConnectError
 	var kafka *unreachable
+	if advice := postgres.Advice(err); advice != "" {
+		return advice
+	}
 	switch {
 	case errors.As(err, &pg):
-		return s.postgresStep(pg.Code)
+		return ""
 	case errors.As(err, &refused):
 		if s.root.Postgres.URL == localPostgres {
 			return "start `make run`, or set THROUGHLINE_POSTGRES_URL to the database to use"
@@ -159,21 +162,6 @@ func (s *session) nextStep(err error) string {
 			return "start `make run`, or set THROUGHLINE_KAFKA_BROKERS to the brokers to use"
 		}
 		return "check THROUGHLINE_KAFKA_BROKERS (and _TLS, _SASL_MECHANISM, _USER), and that the brokers run"
-	}
-	return ""
-}
-
-// postgresStep knows the SQLSTATEs that a person can do something about.
-func (s *session) postgresStep(code string) string {
-	switch code {
-	case "42P01", "42703": // undefined table, undefined column
-		return "the schema is not there or is older than this program; run `throughline migrate`"
-	case "28P01", "28000": // invalid password, invalid authorization
-		return "check the user and the password in THROUGHLINE_POSTGRES_URL"
-	case "3D000": // no such database
-		return "create the database, or name another in THROUGHLINE_POSTGRES_URL"
-	case "42501": // insufficient privilege
-		return "grant the user of THROUGHLINE_POSTGRES_URL the right, or use another"
 	}
 	return ""
 }

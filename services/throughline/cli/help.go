@@ -23,10 +23,10 @@ func (c *connections) printHelp(options kong.HelpOptions, ctx *kong.Context) err
 	for _, flag := range ctx.Model.Flags {
 		switch {
 		case strings.HasPrefix(flag.Name, "postgres-"):
-			flag.Hidden = needed&needsPostgres == 0
+			flag.Hidden = flag.Hidden || needed&needsPostgres == 0
 		case strings.HasPrefix(flag.Name, "kafka-"):
 			// No command is a member of a consumer group.
-			flag.Hidden = needed&needsKafka == 0 || flag.Name == "kafka-instance-id"
+			flag.Hidden = flag.Hidden || needed&needsKafka == 0 || flag.Name == "kafka-instance-id"
 		default:
 			continue
 		}
@@ -80,6 +80,7 @@ func usage(format string, args ...any) error {
 var (
 	missingArguments = regexp.MustCompile(`^expected "(<.*>)"$`)
 	missingCommand   = regexp.MustCompile(`^expected one of (".*)$`)
+	negative         = regexp.MustCompile(`^(--[a-z-]+): expected \S+ value but got "(-[0-9]+)" \(short flag\)$`)
 )
 
 // plainWords says in a person's words what the parser says in its own.
@@ -89,6 +90,9 @@ func plainWords(problem string) string {
 	}
 	if m := missingCommand.FindStringSubmatch(problem); m != nil {
 		return "missing a command: one of " + m[1]
+	}
+	if m := negative.FindStringSubmatch(problem); m != nil {
+		return m[1] + " cannot be negative, but is " + m[2]
 	}
 	return problem
 }

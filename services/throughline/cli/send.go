@@ -90,8 +90,8 @@ func (p percent) share() (float64, error) {
 }
 
 // Validate is kong's.
-func (c *sendCommand) Validate() error {
-	c.takeFile()
+func (c sendCommand) Validate() error {
+	c.takeFile() // of this copy: Validate changes nothing
 	var problems []error
 	for _, f := range []struct {
 		name string
@@ -132,6 +132,7 @@ func checkURL(flag, value string) error {
 
 // Run is kong's.
 func (c *sendCommand) Run(ctx context.Context, s *session) error {
+	c.takeFile()
 	sender, err := c.sender(s)
 	if err != nil {
 		return err
@@ -280,7 +281,7 @@ func (c *sendCommand) sender(s *session) (*vendors.Sender, error) {
 	}
 	public := c.PublicURL
 	if public == "" {
-		public, _ = s.Env(variable(string(c.Source), "PUBLIC_URL"))
+		public, _ = s.Env(settings.SourceVariable(string(c.Source), "PUBLIC_URL"))
 	}
 	transport := &http.Transport{MaxIdleConnsPerHost: c.Connections, Proxy: http.ProxyFromEnvironment}
 	return &vendors.Sender{

@@ -296,6 +296,12 @@ func TestSendSecrets(t *testing.T) {
 		sh := &shell{t: t, env: map[string]string{"THROUGHLINE_STRIPE_SECRETS": "other"}}
 		require.Equal(t, 1, sh.run(send...).code)
 	})
+	t.Run("a file wins too", func(t *testing.T) {
+		mounted := filepath.Join(t.TempDir(), "stripe")
+		require.NoError(t, os.WriteFile(mounted, []byte(secret+"\nolder\n"), 0o600))
+		require.NoError(t, os.WriteFile(secrets, []byte(`{"stripe":"other"}`), 0o600))
+		(&shell{t: t, env: map[string]string{"THROUGHLINE_STRIPE_SECRETS_FILE": mounted}}).must(send...)
+	})
 	t.Run("an empty variable is a mistake", func(t *testing.T) {
 		sh := &shell{t: t, env: map[string]string{"THROUGHLINE_STRIPE_SECRETS": " ,x"}}
 		require.Equal(t, 2, sh.run(send...).code)

@@ -7,12 +7,11 @@ import (
 	"io/fs"
 	"os"
 	"strings"
-)
 
-// variable is a source's environment variable, as settings.SourceSettings names it.
-func variable(source, setting string) string {
-	return "THROUGHLINE_" + strings.ToUpper(strings.ReplaceAll(source, "-", "_")) + "_" + setting
-}
+	"github.com/alecthomas/kong"
+
+	"github.com/throughline-dev/throughline/pkg/settings"
+)
 
 // secret gives what to sign with: the flag's, else the newest of the receiver's
 // own variable, else that of the local file.
@@ -20,13 +19,12 @@ func (c *sendCommand) secret(s *session) (string, error) {
 	if c.Secret != "" {
 		return string(c.Secret), nil
 	}
-	env := variable(string(c.Source), "SECRETS")
-	if all, set := s.Env(env); set {
-		first, _, _ := strings.Cut(all, ",")
-		if first = strings.TrimSpace(first); first == "" {
-			return "", usage("%s is set but its first secret is empty", env)
-		}
-		return first, nil
+	set, err := s.receiverSettings(string(c.Source))
+	if err != nil {
+		return "", err
+	}
+	if len(set.Secrets) > 0 {
+		return set.Secrets[0], nil
 	}
 	secrets, err := readSecrets(c.SecretsFile)
 	if err != nil {
@@ -35,7 +33,23 @@ func (c *sendCommand) secret(s *session) (string, error) {
 	if secret := secrets[string(c.Source)]; secret != "" {
 		return secret, nil
 	}
-	return "", usage("no secret to sign with: set %s, or start `make run` here, which writes %s", env, c.SecretsFile)
+	return "", usage("no secret to sign with: set %s, or start `make run` here, which writes %s", settings.SourceVariable(string(c.Source), "SECRETS"), c.SecretsFile)
+}
+
+// receiverSettings gives what a receiver in this environment would have for the
+// source, files of secrets included.
+func (s *session) receiverSettings(source string) (settings.SourceSetting, error) {
+	sources := settings.NewSourceSettings([]string{source})
+	config := struct {
+		Sources kong.Plugins `embed:""`
+	}{sources.Plugins()}
+	_, err := settings.Parse(nil, &config, settings.WithEnv(func(name string) (string, bool) {
+		if strings.HasPrefix(name, settings.SourceVariable(source, "")) {
+			return s.Env(name)
+		}
+		return "", false
+	}))
+	return sources.Get(source), err
 }
 
 // readSecrets reads {"stripe":"…"}. No file: nothing.

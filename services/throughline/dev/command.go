@@ -17,6 +17,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/throughline-dev/throughline/pkg/local/process"
+	"github.com/throughline-dev/throughline/pkg/resolve"
 	"github.com/throughline-dev/throughline/pkg/service"
 	"github.com/throughline-dev/throughline/pkg/settings"
 	"github.com/throughline-dev/throughline/pkg/source/catalog"
@@ -36,9 +37,10 @@ type Command struct {
 	RegistryAddr string `name:"registry-addr" default:"127.0.0.1:18081" placeholder:"HOST:PORT" help:"Address of the embedded schema registry (${default})."`
 	PostgresPort int    `name:"postgres-port" default:"15432" placeholder:"PORT" help:"Port of the local Postgres on 127.0.0.1 (${default})."`
 
-	RegistryURL string `name:"schema-registry-url" env:"THROUGHLINE_SCHEMA_REGISTRY_URL" placeholder:"URL" help:"Use this schema registry instead of the embedded one."`
+	RegistryURL settings.URL `name:"schema-registry-url" env:"THROUGHLINE_SCHEMA_REGISTRY_URL" placeholder:"URL" help:"Use this schema registry instead of the embedded one."`
 
-	Vendors kong.Plugins `embed:""`
+	Resolve resolve.Config `embed:""`
+	Vendors kong.Plugins   `embed:""`
 	vendors *settings.SourceSettings
 }
 
@@ -75,7 +77,7 @@ func (c *Command) Validate() error {
 
 // Run is kong's way to Start, as a command of the throughline command line.
 func (c *Command) Run(ctx context.Context, out io.Writer, set cli.Connections) error {
-	return c.Start(ctx, out, External{Kafka: set.Kafka, PostgresURL: set.Postgres.URL})
+	return c.Start(ctx, out, External{Kafka: set.Kafka, PostgresURL: string(set.Postgres.URL)})
 }
 
 // Start starts everything, says on out what there is, and works until ctx ends.

@@ -1,0 +1,94 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+const (
+	// connectTimeout bounds one connection attempt, so that an address which swallows packets shows as an error.
+	connectTimeout = 5 * time.Second
+	// userTimeout is how long sent bytes may stay unacknowledged before a connection counts as broken. A server whose
+	// machine vanished is silent for a quarter of an hour without it.
+	userTimeout = 20 * time.Second
+)
+
+// Open validates the configuration, makes a pool whose connections carry name as their application_name (what
+// pg_stat_activity shows), and proves that the database answers. It does not retry. The caller closes the pool.
+//
+// Connections keep no statement prepared by name, so that they may go through a pooler in transaction mode
+// (default_query_exec_mode in the URL says otherwise). They are made to servers that take writes only, unless the
+// URL has its own target_session_attrs, and one whose server becomes read-only or shuts down is dropped.
+func Open(ctx context.Context, c Config, name string) (*pgxpool.Pool, error) {
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	pc, err := poolConfig(c, name)
+	if err != nil {
+		return nil, err
+	}
+	pool, err := pgxpool.NewWithConfig(ctx, pc)
+	if err != nil {
+		return nil, fmt.Errorf("making the Postgres pool: %w", err)
+	}
+	if err := pool.Ping(ctx); err != nil {
+		pool.Close()
+		return nil, fmt.Errorf("connecting to Postgres (THROUGHLINE_POSTGRES_URL): %w", err)
+	}
+	return pool, nil
+}
+
+func poolConfig(c Config, name string) (*pgxpool.Config, error) {
+	pc, err := pgxpool.ParseConfig(string(c.URL))
+	if err != nil {
+		return nil, errors.New("reading THROUGHLINE_POSTGRES_URL: it is not understood")
+	}
+	u, err := url.Parse(string(c.URL))
+	if err != nil {
+		return nil, errors.New("reading THROUGHLINE_POSTGRES_URL: it is not a URL")
+	}
+	asked := u.Query()
+	pc.MaxConns = c.MaxConns
+	conn := pc.ConnConfig
+	conn.ConnectTimeout = connectTimeout
+	conn.RuntimeParams["application_name"] = name
+	if !asked.Has("default_query_exec_mode") {
+		conn.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
+	}
+	if !asked.Has("target_session_attrs") {
+		conn.ValidateConnect = requireWritable
+	}
+	conn.OnPgError = func(_ *pgconn.PgConn, err *pgconn.PgError) bool {
+		return !strings.EqualFold(err.Severity, "FATAL") && !stateOf(err).lost
+	}
+	dialer := &net.Dialer{
+		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 10 * time.Second, Interval: 5 * time.Second, Count: 2},
+		Control:         setUserTimeout,
+	}
+	conn.DialFunc = dialer.DialContext
+	return pc, nil
+}
+
+// errReadOnly refuses a connection to a server that takes no writes.
+var errReadOnly = errors.New("the server is read-only")
+
+// requireWritable is target_session_attrs=read-write, with an error that can be told from others.
+func requireWritable(ctx context.Context, conn *pgconn.PgConn) error {
+	results, err := conn.Exec(ctx, "SHOW transaction_read_only").ReadAll()
+	switch {
+	case err != nil:
+		return fmt.Errorf("asking whether the server takes writes: %w", err)
+	case len(results) == 1 && len(results[0].Rows) == 1 && string(results[0].Rows[0][0]) == "on":
+		return errReadOnly
+	}
+	return nil
+}

@@ -1,0 +1,66 @@
+package postgres
+
+// SQLSTATEs that the code names.
+const (
+	uniqueViolation       = "23505"
+	undefinedFunction     = "42883"
+	insufficientPrivilege = "42501"
+	readOnlyTransaction   = "25006"
+	queryCanceled         = "57014"
+)
+
+// state is what is known of a SQLSTATE. The zero value: it may pass by itself.
+type state struct {
+	permanent bool   // the data itself is refused, and always will be
+	person    bool   // it lasts until somebody does something
+	lost      bool   // the connection is of no more use
+	advice    string // what somebody can do
+}
+
+// states is all that Throughline knows of SQLSTATEs and their classes
+// (https://www.postgresql.org/docs/current/errcodes-appendix.html).
+func states() map[string]state {
+	refused := state{permanent: true}
+	lost := state{lost: true}
+	person := func(advice string) state { return state{person: true, advice: advice} }
+	migrate := person("the schema is missing or older than this program; run `throughline migrate`")
+	password := person("check the user and the password in THROUGHLINE_POSTGRES_URL, and the server's pg_hba.conf")
+	server := person("the server cannot read or write its files; see its log")
+	return map[string]state{
+		"22":    refused, // data exception: NUL in JSONB, a bad UUID, a number out of range
+		"23":    refused, // constraint violation: NULL where there may be none, a check
+		"44":    refused, // a view's WITH CHECK OPTION
+		"54":    refused, // program limit: an index row over 2,704 bytes, JSON nested too deep
+		"P0001": refused, // a trigger's RAISE
+		// Duplicates of an event are skipped by ON CONFLICT, so what is left is a duplicate id from a sequence that
+		// lags (after a restore), and each retry advances it.
+		uniqueViolation: {},
+
+		"3F000":           migrate, // no such schema
+		"42703":           migrate, // no such column
+		"42704":           migrate, // no such object
+		"42P01":           migrate, // no such table
+		undefinedFunction: migrate,
+		"42P10":           migrate, // ON CONFLICT without its unique constraint
+
+		insufficientPrivilege: person("grant the user of THROUGHLINE_POSTGRES_URL the right, or use another"),
+		"28000":               password,
+		"28P01":               password,
+		"3D000":               person("create the database, or name another in THROUGHLINE_POSTGRES_URL"),
+		readOnlyTransaction: {person: true, lost: true, advice: "the server is read-only, a standby or a demoted primary; " +
+			"name the primary, or all servers, in THROUGHLINE_POSTGRES_URL (only to read: target_session_attrs=any)"},
+
+		"53100": person("make room on the server's disk"),
+		"53200": {advice: "give the server more memory"},
+		"53300": {advice: "raise the server's max_connections or lower THROUGHLINE_POSTGRES_MAX_CONNS"},
+		"58":    server, // system error: I/O, a missing file
+		"XX":    server, // corrupted data or index
+
+		"08":    lost, // connection exception
+		"57P01": lost, // shutting down by an administrator
+		"57P02": lost, // a crash of another backend
+		"57P03": lost, // starting up
+		"57P04": lost, // the database was dropped
+		"57P05": lost, // idle for too long
+	}
+}

@@ -1,0 +1,126 @@
+package quarantine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/throughline-dev/throughline/pkg/postgres"
+)
+
+// Outcomes of a released record, as the column outcome has them.
+const (
+	OutcomeInserted       = "inserted"
+	OutcomeAlreadyPresent = "already_present"
+)
+
+// Arrival is a released record that has come through to the sink.
+type Arrival struct {
+	Row           int    // the index of the event's row in its batch
+	ID            int64  // the record's id, as header tl-quarantine-id says
+	Source        string // the event's identity
+	SourceEventID string
+	SHA256        [32]byte // of the vendor's bytes
+}
+
+// arrivalWait is how long the sink waits for a record that somebody has locked, and how long for the table.
+const arrivalWait = "500ms"
+
+// ResolveArrivals gives the work that resolves these records in the transaction that writes their events, for
+// postgres.Writer.Upsert. Each becomes resolved, with the outcome and a decision; one that is resolved already keeps
+// its first outcome.
+//
+// A header's word is not enough to close a record, because headers are copied with records from elsewhere: the event
+// must have the record's identity and its bytes (the bytes alone, where the record could not be described before).
+//
+// The timeline does not wait for a person's table: a record that stays locked is passed over after half a second,
+// and so are all of them when the table is. [Store.ResolveStored] resolves those later.
+func ResolveArrivals(arrivals []Arrival) postgres.After {
+	return func(ctx context.Context, tx pgx.Tx, inserted postgres.Inserted) error {
+		if _, err := tx.Exec(ctx, "SET LOCAL lock_timeout = '"+arrivalWait+"'"); err != nil {
+			return fmt.Errorf("bounding the wait for the quarantine: %w", err)
+		}
+		for _, lock := range []string{"", "SKIP LOCKED"} {
+			err := pgx.BeginFunc(ctx, tx, func(savepoint pgx.Tx) error {
+				return resolveArrivals(ctx, savepoint, arrivals, inserted, lock)
+			})
+			if !locked(err) {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+// locked reports whether a statement gave up waiting for a lock.
+func locked(err error) bool {
+	const lockNotAvailable = "55P03"
+	var pgErr *pgconn.PgError
+	return errors.As(err, &pgErr) && pgErr.Code == lockNotAvailable
+}
+
+func resolveArrivals(ctx context.Context, tx pgx.Tx, arrivals []Arrival, inserted postgres.Inserted, lock string) error {
+	ids, outcomes := make([]int64, len(arrivals)), make([]string, len(arrivals))
+	sources, eventIDs, hashes := make([]string, len(arrivals)), make([]string, len(arrivals)), make([][]byte, len(arrivals))
+	for i := range arrivals {
+		a := &arrivals[i]
+		ids[i], sources[i], eventIDs[i], hashes[i] = a.ID, a.Source, a.SourceEventID, a.SHA256[:]
+		outcomes[i] = OutcomeAlreadyPresent
+		if inserted[a.Row] {
+			outcomes[i] = OutcomeInserted
+		}
+	}
+	// Locked in the order of their ids, like everywhere. A record that was published twice may arrive twice.
+	_, err := tx.Exec(ctx, `WITH matching AS MATERIALIZED (
+		SELECT q.id, q.status, r.outcome
+		FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::bytea[]) AS r (id, outcome, source, source_event_id, sha256)
+		JOIN quarantine q ON q.id = r.id
+		WHERE q.status <> 'resolved' AND sha256(q.raw) = r.sha256
+		  AND (q.source_event_id IS NULL OR q.source = r.source AND q.source_event_id = r.source_event_id)
+		ORDER BY q.id FOR UPDATE OF q `+lock+`
+	), arrived AS (
+		SELECT id, status, max(outcome) AS outcome FROM matching GROUP BY id, status
+	), `+resolveArrived("$6"), ids, outcomes, sources, eventIDs, hashes, BySink)
+	if err != nil {
+		return fmt.Errorf("resolving %d released records: %w", len(arrivals), err)
+	}
+	return nil
+}
+
+// resolveArrived is the end of a statement that resolves the records in arrived (id, status, outcome). by is the
+// parameter that says who does.
+func resolveArrived(by string) string {
+	return `updated AS (
+		UPDATE quarantine q SET status = 'resolved', outcome = arrived.outcome, status_by = ` + by + `, status_at = now()
+		FROM arrived WHERE q.id = arrived.id
+	)
+	INSERT INTO quarantine_decisions (quarantine_id, from_status, to_status, decided_by, note)
+	SELECT id, status, 'resolved', ` + by + `, outcome FROM arrived ORDER BY id`
+}
+
+// maxStored bounds how many records ResolveStored looks at.
+const maxStored = 10_000
+
+// ResolveStored resolves published records whose events are on the timeline, with the same content: those that
+// ResolveArrivals passed over, and those of a sink that ended in between. It looks at the 10,000 that were published
+// first and gives how many it resolved. Call it now and then.
+func (s *Store) ResolveStored(ctx context.Context) (int, error) {
+	// The lateral look-up with its limit is by the unique index whatever the statistics say. The payload differs from
+	// the record by the subject line at most.
+	tag, err := s.pool.Exec(ctx, `WITH published AS MATERIALIZED (
+		SELECT id FROM quarantine WHERE status = 'replaying' AND published_at < now() - interval '10 seconds' ORDER BY published_at LIMIT $1
+	), arrived AS MATERIALIZED (
+		SELECT q.id, q.status, $2::text AS outcome FROM quarantine q
+		CROSS JOIN LATERAL (SELECT payload FROM account_events e WHERE e.source = q.source AND e.source_event_id = q.source_event_id LIMIT 1) AS e
+		WHERE q.id IN (SELECT id FROM published) AND q.status = 'replaying'
+		  AND e.payload - 'subject' - 'subject_ref' = q.payload - 'subject' - 'subject_ref'
+		ORDER BY q.id FOR UPDATE OF q SKIP LOCKED
+	), `+resolveArrived("$3"), maxStored, OutcomeAlreadyPresent, BySink)
+	if err != nil {
+		return 0, broken("resolving what is on the timeline", err)
+	}
+	return int(tag.RowsAffected()), nil
+}
