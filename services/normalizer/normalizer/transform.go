@@ -121,7 +121,7 @@ func (n *Normalizer) accountEvent(ctx context.Context, it *item, found *resolve.
 		AccountID: found.AccountID, Type: it.event.Type, Source: it.raw.Source, SourceEventID: it.event.ID, Payload: it.rec.Value,
 		OccurredAt: it.event.OccurredAt, IngestedAt: it.raw.ReceivedAt, Tenant: it.event.Tenant, Delivery: it.raw.Mode,
 		Subject: rawjson.SubjectLine(it.event.Subject), Rule: found.Rule, Reference: found.Reference.Key(),
-		RawTopic: it.rec.Topic, RawPartition: it.rec.Partition, RawOffset: it.rec.Offset, RawIndex: -1, Livemode: true,
+		RawTopic: it.rec.Topic, RawPartition: it.rec.Partition, RawOffset: it.rec.Offset, RawIndex: -1, Livemode: !it.event.Test,
 	}
 	value, err := n.encoder.AccountEvent(&ev)
 	if err != nil {
