@@ -66,7 +66,7 @@ func TestTransformResolves(t *testing.T) {
 			require.Equal(t, e.want, described{
 				got.event.AccountID, got.event.Type, got.event.SourceEventID, got.event.Tenant, got.event.OccurredAt.Format(time.RFC3339Nano),
 				payload.Get("subject").String(), payload.Get("subject_ref").String(),
-				string(payload.Raw) == string(batch[i].Value),
+				payload.Raw == string(batch[i].Value),
 			})
 			require.Equal(t, string(batch[i].Value), string(got.event.Payload), "the vendor's bytes")
 			require.Equal(t, e.rule, got.event.Rule)
