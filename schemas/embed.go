@@ -17,6 +17,11 @@ var AccountEvent string
 //go:embed dead_letter.avsc
 var DeadLetter string
 
+// AccountChange is the schema of topic account-changes.
+//
+//go:embed account_change.avsc
+var AccountChange string
+
 // History holds every version that was ever released: history/<topic>/<n>.avsc.
 //
 //go:embed history

@@ -15,12 +15,15 @@ import (
 
 // Account is a customer, as far as Throughline needs to know it.
 type Account struct {
-	ID        uuid.UUID
-	Name      string
-	Domain    string // lower case, without "www."; "" when it has none
-	CreatedAt time.Time
-	CreatedBy string // "" for accounts that were not made by Store
-	Links     int    // how many links lead to it; filled by Accounts only
+	ID         uuid.UUID
+	Name       string
+	Domain     string    // lower case, without "www."; "" when it has none
+	ParentID   uuid.UUID // the account that it is a part of; Nil: none
+	MergedInto uuid.UUID // the account that has taken its place; Nil: none. Find gives that one
+	CreatedAt  time.Time
+	UpdatedAt  time.Time
+	CreatedBy  string // "" for accounts that were not made by Store
+	Links      int    // how many links lead to it; filled by Accounts only
 }
 
 // maxNameBytes bounds an account's name, so that a wrong file is noticed.
@@ -78,11 +81,38 @@ func (s *Store) AddAccount(ctx context.Context, a Account, by string) (Account, 
 	if len(there) == 1 && there[0].Name == a.Name && there[0].Domain == a.Domain {
 		return there[0], nil
 	}
-	return Account{}, refuse(fault.Unsupported, "account %s exists already, with another name or domain", a.ID)
+	return Account{}, refuse(fault.Conflict, "account %s exists already, with another name or domain", a.ID)
+}
+
+// Similar gives accounts, at most ten, that a's namesakes would be confused with: of the same name or the same
+// domain, upper and lower case being the same. a's own id is left out.
+func (s *Store) Similar(ctx context.Context, a Account) ([]Account, error) {
+	if err := a.check(); err != nil {
+		return nil, err
+	}
+	return s.accountsWhere(ctx, "(lower(name) = lower($1) OR lower(domain) = $2) AND id <> $3 AND merged_into IS NULL", a.Name, a.Domain, a.ID)
+}
+
+// Rename gives an account another name. Malformed and NotFound are Permanent.
+func (s *Store) Rename(ctx context.Context, id uuid.UUID, name string) (Account, error) {
+	a := Account{ID: id, Name: name}
+	if err := a.check(); err != nil {
+		return Account{}, err
+	}
+	rows, err := s.pool.Query(ctx, "UPDATE accounts SET name = $2, updated_at = now() WHERE id = $1 AND merged_into IS NULL RETURNING "+accountColumns, id, a.Name)
+	if err != nil {
+		return Account{}, broken("renaming an account", err)
+	}
+	renamed, err := pgx.CollectExactlyOneRow(rows, scanAccount)
+	if notFound(err) {
+		return Account{}, refuse(fault.NotFound, "no account has the id %s", id)
+	}
+	return renamed, broken("renaming an account", err)
 }
 
 // FindAccount gives the account that a person means: by its id, its exact domain, or its whole name if only one
-// has it (upper and lower case are the same). None, or several, is an error that says so.
+// has it (upper and lower case are the same). What an account that was merged into another had stands for that one.
+// None, or several, is an error that says so.
 func (s *Store) FindAccount(ctx context.Context, text string) (Account, error) {
 	text = strings.TrimSpace(text)
 	if !source.IsText(text) || text == "" {
@@ -92,7 +122,7 @@ func (s *Store) FindAccount(ctx context.Context, text string) (Account, error) {
 		return s.one(ctx, text, "id = $1", id)
 	}
 	if domain, ok := source.Domain(text); ok {
-		found, err := s.accountsWhere(ctx, "lower(domain) = $1", domain)
+		found, err := s.meant(ctx, "lower(domain) = $1", domain)
 		if err != nil || len(found) == 1 {
 			return first(found), err
 		}
@@ -110,13 +140,18 @@ func first(accounts []Account) Account {
 	return accounts[0]
 }
 
+// meant gives the accounts that the accounts where the condition holds are now, each once.
+func (s *Store) meant(ctx context.Context, where string, arg any) ([]Account, error) {
+	return s.accountsWhere(ctx, "id IN (SELECT coalesce(merged_into, id) FROM accounts WHERE "+where+")", arg)
+}
+
 func (s *Store) one(ctx context.Context, text, where string, arg any) (Account, error) {
-	found, err := s.accountsWhere(ctx, where, arg)
+	found, err := s.meant(ctx, where, arg)
 	switch {
 	case err != nil:
 		return Account{}, err
 	case len(found) == 0:
-		return Account{}, refuse(fault.Unresolved, "no account has the id, domain or name %q", text)
+		return Account{}, refuse(fault.NotFound, "no account has the id, domain or name %q", text)
 	case len(found) > 1:
 		return Account{}, ambiguous(text, found)
 	}
@@ -128,27 +163,51 @@ func ambiguous(text string, found []Account) error {
 	for _, a := range found[:min(len(found), 5)] {
 		list = append(list, fmt.Sprintf("%s (%s)", a.ID, a.Name))
 	}
-	return refuse(fault.Unresolved, "more than one account is meant by %q, name one by its id: %s", text, strings.Join(list, ", "))
+	return refuse(fault.Conflict, "more than one account is meant by %q, name one by its id: %s", text, strings.Join(list, ", "))
 }
 
-const accountColumns = "id, name, coalesce(domain, ''), created_at, created_by"
+const accountColumns = "id, name, coalesce(domain, ''), parent_id, merged_into, created_at, updated_at, created_by"
 
-func scanAccount(row pgx.CollectableRow) (Account, error) {
+func scanAccount(row pgx.CollectableRow) (Account, error) { return scanAccountAnd(row) }
+
+// scanAccountAnd reads accountColumns and what stands behind them.
+func scanAccountAnd(row pgx.CollectableRow, more ...any) (Account, error) {
 	var a Account
-	var id [16]byte
-	err := row.Scan(&id, &a.Name, &a.Domain, &a.CreatedAt, &a.CreatedBy)
-	a.ID = id
+	var parent, into *uuid.UUID
+	err := row.Scan(append([]any{&a.ID, &a.Name, &a.Domain, &parent, &into, &a.CreatedAt, &a.UpdatedAt, &a.CreatedBy}, more...)...)
+	if parent != nil {
+		a.ParentID = *parent
+	}
+	if into != nil {
+		a.MergedInto = *into
+	}
 	return a, err
 }
 
 // accountsWhere gives at most ten.
-func (s *Store) accountsWhere(ctx context.Context, where string, arg any) ([]Account, error) {
-	rows, err := s.pool.Query(ctx, "SELECT "+accountColumns+" FROM accounts WHERE "+where+" ORDER BY created_at, id LIMIT 10", arg)
+func (s *Store) accountsWhere(ctx context.Context, where string, args ...any) ([]Account, error) {
+	rows, err := s.pool.Query(ctx, "SELECT "+accountColumns+" FROM accounts WHERE "+where+" ORDER BY created_at, id LIMIT 10", args...)
 	if err != nil {
 		return nil, broken("looking for an account", err)
 	}
 	found, err := pgx.CollectRows(rows, scanAccount)
 	return found, broken("looking for an account", err)
+}
+
+// Names gives the names of those of the accounts that exist, merged ones too.
+func (s *Store) Names(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]string, error) {
+	rows, err := s.pool.Query(ctx, "SELECT id, name FROM accounts WHERE id = ANY ($1)", ids)
+	if err != nil {
+		return nil, broken("reading accounts' names", err)
+	}
+	names := map[uuid.UUID]string{}
+	var id uuid.UUID
+	var name string
+	_, err = pgx.ForEachRow(rows, []any{&id, &name}, func() error {
+		names[id] = name
+		return nil
+	})
+	return names, broken("reading accounts' names", err)
 }
 
 // AccountFilter says which accounts to list; the zero value lists the first 100.
@@ -157,22 +216,21 @@ type AccountFilter struct {
 	Limit int    // 0: 100
 }
 
-// Accounts lists accounts by name, with the number of their links.
+// Accounts lists accounts by name, with the number of their links. Merged ones are left out.
 func (s *Store) Accounts(ctx context.Context, f AccountFilter) ([]Account, error) {
 	if f.Limit <= 0 {
 		f.Limit = 100
 	}
 	rows, err := s.pool.Query(ctx, "SELECT "+accountColumns+`, (SELECT count(*) FROM account_links l WHERE l.account_id = accounts.id)
-		FROM accounts WHERE $1 = '' OR position(lower($1) IN lower(name)) > 0 OR position(lower($1) IN lower(domain)) > 0
+		FROM accounts WHERE merged_into IS NULL AND ($1 = '' OR position(lower($1) IN lower(name)) > 0 OR position(lower($1) IN lower(domain)) > 0)
 		ORDER BY lower(name), id LIMIT $2`, f.Text, f.Limit)
 	if err != nil {
 		return nil, broken("listing accounts", err)
 	}
 	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Account, error) {
-		var a Account
-		var id [16]byte
-		err := row.Scan(&id, &a.Name, &a.Domain, &a.CreatedAt, &a.CreatedBy, &a.Links)
-		a.ID = id
+		var links int
+		a, err := scanAccountAnd(row, &links)
+		a.Links = links
 		return a, err
 	})
 	return list, broken("listing accounts", err)

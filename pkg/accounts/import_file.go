@@ -8,6 +8,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 
@@ -48,7 +49,7 @@ func (f *importFile) complain(line int, format string, args ...any) {
 	}
 }
 
-func readImport(r io.Reader, kinds Kinds) (*importFile, error) {
+func readImport(r io.Reader, kinds Kinds, everyTenant bool) (*importFile, error) {
 	buffered := bufio.NewReader(r)
 	if mark, err := buffered.Peek(3); err == nil && string(mark) == "\xef\xbb\xbf" {
 		_, _ = buffered.Discard(3) // a spreadsheet's byte order mark; it was just peeked
@@ -63,7 +64,7 @@ func readImport(r io.Reader, kinds Kinds) (*importFile, error) {
 		}
 		return nil, unreadable(err)
 	}
-	columns := f.readHeader(header, kinds)
+	columns := f.readHeader(header, kinds, everyTenant)
 	if len(f.problems) > 0 {
 		return nil, importError(f.problems)
 	}
@@ -79,6 +80,10 @@ func readImport(r io.Reader, kinds Kinds) (*importFile, error) {
 		if len(cells) != len(header) {
 			f.complain(line, "has %d fields, the header has %d", len(cells), len(header))
 			continue
+		}
+		if slices.ContainsFunc(cells, func(cell string) bool { return !utf8.ValidString(cell) }) {
+			f.complain(line, "is not UTF-8, but perhaps Latin-1 or Windows-1252: save the file as CSV UTF-8")
+			break // so is the rest
 		}
 		f.readLine(line, cells, columns)
 	}
@@ -99,7 +104,11 @@ func unreadable(err error) error {
 	return fmt.Errorf("reading the file: %w", err)
 }
 
-func (f *importFile) readHeader(header []string, kinds Kinds) layout {
+func (f *importFile) readHeader(header []string, kinds Kinds, everyTenant bool) layout {
+	if len(header) == 1 && strings.Contains(header[0], ";") {
+		f.complain(1, "the fields are separated by semicolons: save the file as CSV with commas")
+		return layout{}
+	}
 	columns := layout{id: -1, name: -1, domain: -1, references: map[int]prefix{}}
 	seen := map[string]bool{}
 	for i, title := range header {
@@ -121,6 +130,10 @@ func (f *importFile) readHeader(header []string, kinds Kinds) layout {
 			if err != nil {
 				f.complain(1, "column %q is neither id, name, domain nor the beginning of a reference: %v", title, err)
 				continue
+			}
+			if p.tenant == "" && !everyTenant && p.scoped() {
+				f.complain(1, "column %q: an id of %s is unique within one tenant only; name the tenant (%s), or say that every tenant is meant",
+					title, p.source, strings.TrimSuffix(p.source+"/TENANT:"+p.kind, ":"))
 			}
 			columns.references[i] = p
 		}

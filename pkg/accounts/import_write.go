@@ -21,17 +21,25 @@ const matchByName = `
 ANALYZE import_accounts, import_links;
 UPDATE import_accounts i SET id = m.id FROM (
   SELECT i.n, (array_agg(a.id))[1] AS id
-  FROM import_accounts i JOIN accounts a ON a.name = i.name AND coalesce(a.domain, '') = i.domain
+  FROM import_accounts i JOIN accounts a ON a.name = i.name AND coalesce(a.domain, '') = i.domain AND a.merged_into IS NULL
   WHERE i.id IS NULL GROUP BY i.n HAVING count(*) = 1) AS m
 WHERE m.n = i.n`
 
 const importProblems = `
 SELECT i.line, 'several accounts have the name "' || i.name || '" and this domain: give the line an id'
-FROM import_accounts i JOIN accounts a ON a.name = i.name AND coalesce(a.domain, '') = i.domain
+FROM import_accounts i JOIN accounts a ON a.name = i.name AND coalesce(a.domain, '') = i.domain AND a.merged_into IS NULL
 WHERE i.id IS NULL GROUP BY i.n, i.line, i.name
+UNION ALL
+SELECT i.line, 'account ' || a.id || ' was merged into ' || a.merged_into
+FROM import_accounts i JOIN accounts a ON a.id = i.id WHERE a.merged_into IS NOT NULL
 UNION ALL
 SELECT max(i.line), 'the lines mean the same account ' || i.id || ' more than once'
 FROM import_accounts i WHERE i.id IS NOT NULL GROUP BY i.id HAVING count(*) > 1
+UNION ALL
+SELECT i.line, 'account ' || (array_agg(a.name ORDER BY a.id))[1] || ' (' || (array_agg(a.id ORDER BY a.id))[1] || ') has the domain ' || i.domain || ' already: give the line its id'
+FROM import_accounts i JOIN accounts a ON lower(a.domain) = i.domain AND a.merged_into IS NULL
+WHERE NOT $1 AND i.id IS NULL AND i.domain <> '' GROUP BY i.n, i.line, i.domain
+  HAVING count(*) FILTER (WHERE a.name = i.name) = 0
 UNION ALL
 SELECT t.line, t.source || CASE t.tenant WHEN '' THEN '' ELSE '/' || t.tenant END || ':' || t.kind || ':' || t.external_id ||
   ' is linked to another account already: ' || a.name || ' (' || a.id || ')'
@@ -42,7 +50,7 @@ WHERE l.account_id IS DISTINCT FROM i.id
 ORDER BY 1 LIMIT 1000`
 
 const changeAccounts = `
-UPDATE accounts a SET name = i.name, domain = coalesce(nullif(i.domain, ''), a.domain) FROM import_accounts i
+UPDATE accounts a SET name = i.name, domain = coalesce(nullif(i.domain, ''), a.domain), updated_at = now() FROM import_accounts i
 WHERE a.id = i.id AND (a.name <> i.name OR i.domain NOT IN ('', coalesce(a.domain, '')))`
 
 const addAccounts = `
@@ -64,17 +72,17 @@ const reportEvery = 1000
 const analyzeFrom = 1000
 
 // write does the whole import within tx. An *ImportError undoes it.
-func (f *importFile) write(ctx context.Context, tx pgx.Tx, by string, progress func(done, total int), result *ImportResult) error {
+func (f *importFile) write(ctx context.Context, tx pgx.Tx, o ImportOptions, result *ImportResult) error {
 	if _, err := tx.Exec(ctx, prepareImport); err != nil {
 		return fmt.Errorf("preparing: %w", err)
 	}
-	if err := f.copy(ctx, tx, progress); err != nil {
+	if err := f.copy(ctx, tx, o.Progress); err != nil {
 		return err
 	}
 	if _, err := tx.Exec(ctx, matchByName); err != nil {
 		return fmt.Errorf("finding accounts by name: %w", err)
 	}
-	rows, err := tx.Query(ctx, importProblems)
+	rows, err := tx.Query(ctx, importProblems, o.Anyway)
 	if err != nil {
 		return fmt.Errorf("checking: %w", err)
 	}
@@ -92,8 +100,8 @@ func (f *importFile) write(ctx context.Context, tx pgx.Tx, by string, progress f
 		args      []any
 	}{
 		{&result.AccountsChanged, "changing accounts", changeAccounts, nil},
-		{&result.AccountsAdded, "adding accounts", addAccounts, []any{by}},
-		{&result.LinksAdded, "adding links", addLinks, []any{LearnedImport, by}},
+		{&result.AccountsAdded, "adding accounts", addAccounts, []any{o.By}},
+		{&result.LinksAdded, "adding links", addLinks, []any{LearnedImport, o.By}},
 	} {
 		tag, err := tx.Exec(ctx, step.statement, step.args...)
 		if err != nil {

@@ -2,20 +2,12 @@ package accounts
 
 import (
 	"context"
-	"encoding/json"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
-	"github.com/throughline-dev/throughline/pkg/fault"
 	"github.com/throughline-dev/throughline/pkg/source"
-)
-
-// How a link was learned.
-const (
-	LearnedOperator = "operator" // somebody said so
-	LearnedImport   = "import"   // it stood in an imported file
 )
 
 // Link says which account a reference stands for. A reference without a tenant stands for every tenant's.
@@ -23,51 +15,19 @@ type Link struct {
 	source.Reference
 	AccountID   uuid.UUID
 	AccountName string // filled by Links
+	DecisionID  int64  // of the ledger; filled by Links
 	Learned     string // LearnedOperator, …
 	Evidence    []byte // JSON object, what it was learned from; empty: {}
 	CreatedBy   string
 	CreatedAt   time.Time
 }
 
-// AddLink links a reference (in the form that events carry: see Normalize) to an account. One that is linked to
-// this account already is no error and no change, and added is false; one that is linked to another account is an
-// error that names it.
+// AddLink is Decide for a link that is meant to hold for every tenant where its reference names none. added is false
+// when the reference was linked to this account already.
 func (s *Store) AddLink(ctx context.Context, l Link) (added bool, err error) {
-	if l.Reference, err = Normalize(l.Reference); err != nil {
-		return false, err
-	}
-	if len(l.Evidence) == 0 {
-		l.Evidence = []byte("{}")
-	}
-	if !json.Valid(l.Evidence) {
-		return false, refuse(fault.Malformed, "the evidence is not JSON")
-	}
-	if l.Learned == "" {
-		l.Learned = LearnedOperator
-	}
-	if _, err := s.one(ctx, l.AccountID.String(), "id = $1", l.AccountID); err != nil {
-		return false, err
-	}
-	tag, err := s.pool.Exec(ctx, `INSERT INTO account_links (source, tenant, kind, external_id, account_id, learned, evidence, created_by)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (source, kind, external_id, tenant) DO NOTHING`,
-		l.Source, l.Tenant, l.Kind, l.ID, l.AccountID, l.Learned, string(l.Evidence), l.CreatedBy)
-	if err != nil {
-		return false, broken("adding a link", err)
-	}
-	if tag.RowsAffected() == 1 {
-		return true, nil
-	}
-	var id [16]byte
-	var name string
-	err = s.pool.QueryRow(ctx, `SELECT a.id, a.name FROM account_links l JOIN accounts a ON a.id = l.account_id
-		WHERE l.source = $1 AND l.tenant = $2 AND l.kind = $3 AND l.external_id = $4`, l.Source, l.Tenant, l.Kind, l.ID).Scan(&id, &name)
-	if err != nil {
-		return false, broken("adding a link", err) // removed in between: try again
-	}
-	if uuid.UUID(id) != l.AccountID {
-		return false, refuse(fault.Unsupported, "%s is linked to another account already: %s (%s)", l.Key(), name, uuid.UUID(id))
-	}
-	return false, nil
+	effect, err := s.Decide(ctx, Decision{Verb: VerbLink, Reference: l.Reference, To: l.AccountID, Learned: l.Learned, Author: l.CreatedBy,
+		Evidence: l.Evidence, EveryTenant: true})
+	return effect.Changed, err
 }
 
 // LinkFilter says which links to list; the zero value lists the newest 100 of all.
@@ -84,7 +44,7 @@ func (s *Store) Links(ctx context.Context, f LinkFilter) ([]Link, error) {
 	if f.Limit <= 0 {
 		f.Limit = 100
 	}
-	rows, err := s.pool.Query(ctx, `SELECT l.source, l.tenant, l.kind, l.external_id, l.account_id, a.name, l.learned, l.evidence::text, l.created_by, l.created_at
+	rows, err := s.pool.Query(ctx, `SELECT l.source, l.tenant, l.kind, l.external_id, l.account_id, a.name, l.learned, l.evidence::text, l.created_by, l.created_at, coalesce(l.decision_id, 0)
 		FROM account_links l JOIN accounts a ON a.id = l.account_id
 		WHERE ($1 OR l.account_id = $2) AND ($3 = '' OR l.source = $3) AND ($4 = '' OR l.kind = $4) AND ($5 = '' OR l.external_id = $5)
 		ORDER BY l.id DESC LIMIT $6`, f.AccountID == uuid.Nil, f.AccountID, f.Source, f.Kind, f.ID, f.Limit)
@@ -94,9 +54,52 @@ func (s *Store) Links(ctx context.Context, f LinkFilter) ([]Link, error) {
 	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Link, error) {
 		var l Link
 		var id [16]byte
-		err := row.Scan(&l.Source, &l.Tenant, &l.Kind, &l.ID, &id, &l.AccountName, &l.Learned, &l.Evidence, &l.CreatedBy, &l.CreatedAt)
+		err := row.Scan(&l.Source, &l.Tenant, &l.Kind, &l.ID, &id, &l.AccountName, &l.Learned, &l.Evidence, &l.CreatedBy, &l.CreatedAt, &l.DecisionID)
 		l.AccountID = id
 		return l, err
 	})
 	return list, broken("listing links", err)
+}
+
+// EntryFilter says which decisions to list; the zero value lists the newest 100 of all.
+type EntryFilter struct {
+	AccountID uuid.UUID         // that took from or gave to this account; Nil: any
+	Reference *source.Reference // about exactly this reference; nil: any
+	Before    int64             // only older ones than this entry: the last of the page before; 0: from the newest
+	Limit     int               // 0: 100
+}
+
+// Entries lists the ledger's entries, the newest first.
+func (s *Store) Entries(ctx context.Context, f EntryFilter) ([]Entry, error) {
+	if f.Limit <= 0 {
+		f.Limit = 100
+	}
+	about := source.Reference{}
+	if f.Reference != nil {
+		about = *f.Reference
+	}
+	rows, err := s.pool.Query(ctx, `SELECT id, verb, source, tenant, kind, external_id, from_account, to_account, level, learned, author, reason, evidence::text,
+		rests_on, coalesce(undone_by, 0), at FROM link_decisions
+		WHERE ($1::uuid IS NULL OR from_account = $1 OR to_account = $1)
+		AND (NOT $2 OR source = $3 AND tenant = $4 AND kind = $5 AND external_id = $6)
+		AND ($7 = 0 OR id < $7) ORDER BY id DESC LIMIT $8`,
+		orNull(f.AccountID), f.Reference != nil, about.Source, about.Tenant, about.Kind, about.ID, f.Before, f.Limit)
+	if err != nil {
+		return nil, broken("listing decisions", err)
+	}
+	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Entry, error) {
+		var e Entry
+		var from, to *uuid.UUID
+		r := &e.Reference
+		err := row.Scan(&e.ID, &e.Verb, &r.Source, &r.Tenant, &r.Kind, &r.ID, &from, &to, &e.Level, &e.Learned, &e.Author, &e.Reason,
+			&e.Evidence, &e.RestsOn, &e.UndoneBy, &e.At)
+		if from != nil {
+			e.From = *from
+		}
+		if to != nil {
+			e.To = *to
+		}
+		return e, err
+	})
+	return list, broken("listing decisions", err)
 }

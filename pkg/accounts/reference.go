@@ -26,11 +26,11 @@ func Normalize(ref source.Reference) (source.Reference, error) {
 //
 //	stripe:cus_1                  a source and an id; the kind is known by the id's prefix, else it is the source's first
 //	stripe:customer:cus_1         with the kind
-//	hubspot/62515:contact:901     with the tenant
+//	hubspot/62515:contact:901     with the tenant; %, / and : in it are written %25, %2F and %3A
 //	email:kim@acme.example        an e-mail address, whatever source mentions it
 //	domain:acme.example           a domain, likewise
 //
-// The result is in the form of Normalize. A text that can be read in more ways than one is an error.
+// It reads what Reference.String writes. The result is in the form of Normalize. A text that can be read in more ways than one is an error.
 func ParseReference(text string, kindsOf Kinds) (source.Reference, error) {
 	column, id, ok := strings.Cut(strings.TrimSpace(text), ":")
 	if !ok || id == "" {
@@ -42,6 +42,8 @@ func ParseReference(text string, kindsOf Kinds) (source.Reference, error) {
 	}
 	if p.kind == "" {
 		p, id = p.withKind(id)
+	} else if p.kinds == nil {
+		id = strings.TrimPrefix(id, p.kind+":") // the form of Key: "email:email:kim@acme.example"
 	}
 	return p.reference(id)
 }
@@ -56,8 +58,12 @@ type prefix struct {
 func parsePrefix(text string, kindsOf Kinds) (prefix, error) {
 	head, kind, _ := strings.Cut(text, ":")
 	var p prefix
-	p.source, p.tenant, _ = strings.Cut(strings.TrimSpace(head), "/")
-	p.source, p.kind = strings.ToLower(p.source), strings.TrimSpace(kind)
+	name, tenant, _ := strings.Cut(strings.TrimSpace(head), "/")
+	p.source, p.kind = strings.ToLower(strings.TrimSpace(name)), strings.TrimSpace(kind)
+	var err error
+	if p.tenant, err = source.UnescapeTenant(tenant); err != nil {
+		return prefix{}, refuse(fault.Malformed, "%w", err)
+	}
 	if p.source == source.KindEmail || p.source == source.KindDomain {
 		if p.kind == "" {
 			p.kind = p.source
@@ -92,6 +98,16 @@ func (p prefix) unknown(kind string) error {
 		names[i] = k.Name
 	}
 	return refuse(fault.Unsupported, "%s has no kind %q: its kinds are %s", p.source, kind, strings.Join(names, ", "))
+}
+
+// scoped: some of the ids may be of a kind that is unique within one tenant only.
+func (p prefix) scoped() bool {
+	for _, k := range p.kinds {
+		if k.Scoped && (p.kind == "" || p.kind == k.Name) {
+			return true
+		}
+	}
+	return false
 }
 
 // withKind takes the kind off an id that begins with one.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/throughline-dev/throughline/pkg/fault"
 	"github.com/throughline-dev/throughline/pkg/postgres"
+	"github.com/throughline-dev/throughline/pkg/resolve"
 	"github.com/throughline-dev/throughline/pkg/source"
 )
 
@@ -20,12 +21,23 @@ type Kinds func(source string) []source.Kind
 // Its errors are Permanent when the request cannot be granted (the text says why, for the person who asked) and
 // Transient when the database did not answer.
 type Store struct {
-	pool  *pgxpool.Pool
-	kinds Kinds
+	pool     *pgxpool.Pool
+	kinds    Kinds
+	resolver *resolve.Resolver
 }
 
-// NewStore makes a Store. kinds serves Import, which reads references from column names and cells.
-func NewStore(pool *pgxpool.Pool, kinds Kinds) *Store { return &Store{pool: pool, kinds: kinds} }
+// NewStore makes a Store. kinds says which kinds of reference each source has. Where a reference leads is answered
+// with all rules and the built-in free-mail list; see WithResolver.
+func NewStore(pool *pgxpool.Pool, kinds Kinds) *Store {
+	return &Store{pool: pool, kinds: kinds, resolver: resolve.Default(pool)}
+}
+
+// WithResolver gives a Store that asks r where references lead. r should have the rules of the services.
+func (s *Store) WithResolver(r *resolve.Resolver) *Store {
+	with := *s
+	with.resolver = r
+	return &with
+}
 
 // refuse is an error for the person who asked.
 func refuse(reason fault.Reason, format string, args ...any) error {

@@ -20,7 +20,7 @@ import (
 func kinds(name string) []source.Kind {
 	return map[string][]source.Kind{
 		"stripe":  {{Name: "customer", Prefix: "cus_"}, {Name: "charge", Prefix: "ch_"}, {Name: "card", Prefix: "c"}},
-		"hubspot": {{Name: "contact"}, {Name: "company"}, {Name: "deal"}},
+		"hubspot": {{Name: "contact", Scoped: true}, {Name: "company", Scoped: true}, {Name: "deal", Scoped: true}},
 		"twins":   {{Name: "left", Prefix: "x_"}, {Name: "right", Prefix: "x_"}},
 	}[name]
 }
@@ -162,10 +162,10 @@ func TestLinks(t *testing.T) {
 	link.AccountID = uuid.New()
 	_, err = s.AddLink(t.Context(), link)
 	require.ErrorContains(t, err, "no account has the id")
-	_, err = s.AddLink(t.Context(), accounts.Link{Reference: ref("email:email:nobody"), AccountID: acme.ID})
+	_, err = s.AddLink(t.Context(), accounts.Link{Reference: ref("email:email:nobody"), AccountID: acme.ID, CreatedBy: "ada"})
 	require.ErrorContains(t, err, "cannot be linked")
-	_, err = s.AddLink(t.Context(), accounts.Link{Reference: ref("stripe:customer:cus_2"), AccountID: acme.ID, Evidence: []byte("x")})
-	require.ErrorContains(t, err, "not JSON")
+	_, err = s.AddLink(t.Context(), accounts.Link{Reference: ref("stripe:customer:cus_2"), AccountID: acme.ID, CreatedBy: "ada", Evidence: []byte("x")})
+	require.ErrorContains(t, err, "not a JSON object")
 
 	list, err := s.Links(t.Context(), accounts.LinkFilter{AccountID: acme.ID})
 	require.NoError(t, err)
@@ -192,7 +192,7 @@ func TestImport(t *testing.T) {
 		t.Parallel()
 		s, pool := newStore(t)
 		var told [][2]int
-		first, err := s.Import(t.Context(), strings.NewReader(goodFile), "ada", func(done, total int) { told = append(told, [2]int{done, total}) })
+		first, err := s.Import(t.Context(), strings.NewReader(goodFile), accounts.ImportOptions{By: "ada", Progress: func(done, total int) { told = append(told, [2]int{done, total}) }})
 		require.NoError(t, err)
 		require.Equal(t, accounts.ImportResult{Lines: 3, AccountsAdded: 3, LinksAdded: 7}, first)
 		require.Equal(t, [][2]int{{10, 10}}, told)
@@ -202,7 +202,7 @@ func TestImport(t *testing.T) {
 			require.True(t, r.Found, r.Why)
 		}
 
-		again, err := s.Import(t.Context(), strings.NewReader(goodFile), "ada", nil)
+		again, err := s.Import(t.Context(), strings.NewReader(goodFile), accounts.ImportOptions{By: "ada"})
 		require.NoError(t, err)
 		require.Equal(t, accounts.ImportResult{Lines: 3, LinksPresent: 7}, again)
 	})
@@ -210,7 +210,7 @@ func TestImport(t *testing.T) {
 		t.Parallel()
 		s, _ := newStore(t)
 		acme := add(t, s, "Acme", "acme.example")
-		result, err := s.Import(t.Context(), strings.NewReader("name,id,domain\nAcme Corp,"+acme.ID.String()+",\n"), "ada", nil)
+		result, err := s.Import(t.Context(), strings.NewReader("name,id,domain\nAcme Corp,"+acme.ID.String()+",\n"), accounts.ImportOptions{By: "ada"})
 		require.NoError(t, err)
 		require.Equal(t, accounts.ImportResult{Lines: 1, AccountsChanged: 1}, result)
 		got, err := s.FindAccount(t.Context(), "acme.example")
@@ -225,7 +225,7 @@ func TestImport(t *testing.T) {
 		for i := range 20_000 {
 			fmt.Fprintf(&file, "Account %d,cus_%d\n", i, i)
 		}
-		result, err := s.Import(t.Context(), strings.NewReader(file.String()), "ada", nil)
+		result, err := s.Import(t.Context(), strings.NewReader(file.String()), accounts.ImportOptions{By: "ada"})
 		require.NoError(t, err)
 		require.Equal(t, accounts.ImportResult{Lines: 20_000, AccountsAdded: 20_000, LinksAdded: 20_000}, result)
 	})
@@ -257,7 +257,7 @@ func TestImportRefusesTheWholeFile(t *testing.T) {
 		{"SameAccountTwice", "id,name,domain\n,Acme,acme.example\n" + acme.ID.String() + ",Acme,acme.example\n", []string{"line 3: the lines mean the same account"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			_, err := s.Import(t.Context(), strings.NewReader(c.file), "ada", nil)
+			_, err := s.Import(t.Context(), strings.NewReader(c.file), accounts.ImportOptions{By: "ada"})
 			var problems *accounts.ImportError
 			require.ErrorAs(t, err, &problems)
 			require.True(t, fault.IsPermanent(err))

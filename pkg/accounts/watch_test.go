@@ -83,7 +83,7 @@ func TestWatch(t *testing.T) {
 	require.Contains(t, resolve.Keys(refs("stripe:email:kim@acme.example")), "domain:acme.example")
 	require.Contains(t, resolve.Keys(refs("stripe:account_uuid:"+acme.ID.String())), "uuid:"+acme.ID.String())
 
-	_, err = s.Import(t.Context(), strings.NewReader("name\n"+strings.Join(slices.Repeat([]string{"A"}, 1), "\n")), "ada", nil)
+	_, err = s.Import(t.Context(), strings.NewReader("name\n"+strings.Join(slices.Repeat([]string{"A"}, 1), "\n")), accounts.ImportOptions{By: "ada"})
 	require.NoError(t, err)
 	fill(t, pool, 200)
 	h.until(t, resolve.Everything)

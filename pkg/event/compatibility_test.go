@@ -17,8 +17,8 @@ import (
 // changes the fields at the beginning, by which Decoder knows its own.
 func TestSchemasReadAllTheirHistory(t *testing.T) {
 	t.Parallel()
-	firstFields := map[string][]string{"account-events": {"account_id", "event_type"}, "account-events.dlq": {"value", "topic"}}
-	for topic, current := range map[string]string{"account-events": schemas.AccountEvent, "account-events.dlq": schemas.DeadLetter} {
+	firstFields := map[string][]string{"account-events": {"account_id", "event_type"}, "account-events.dlq": {"value", "topic"}, "account-changes": {"source", "source_event_id"}}
+	for topic, current := range map[string]string{"account-events": schemas.AccountEvent, "account-events.dlq": schemas.DeadLetter, "account-changes": schemas.AccountChange} {
 		reader, err := parse(current)
 		require.NoError(t, err)
 		files, err := fs.Glob(schemas.History, path.Join("history", topic, "*.avsc"))

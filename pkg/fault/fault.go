@@ -30,19 +30,25 @@ const (
 	Unresolved Reason = "unresolved_account"
 	// Unstorable means: valid JSON that Postgres cannot hold (NUL, lone surrogate, a number beyond its range).
 	Unstorable Reason = "unstorable"
+	// NotFound means: what the request names does not exist.
+	NotFound Reason = "not_found"
+	// Conflict means: what is there already, or the state it is in, forbids the request.
+	Conflict Reason = "conflict"
+	// Forbidden means: whoever asks is known and may not do this.
+	Forbidden Reason = "forbidden"
 	// Unavailable means: a broker, the database or the registry did not answer.
 	Unavailable Reason = "unavailable"
 )
 
 // Reasons lists every Reason, so that a metric can exist before its first failure.
 func Reasons() []Reason {
-	return []Reason{Unauthenticated, Malformed, Unsupported, Oversized, Unresolved, Unstorable, Unavailable}
+	return []Reason{Unauthenticated, Malformed, Unsupported, Oversized, Unresolved, Unstorable, NotFound, Conflict, Forbidden, Unavailable}
 }
 
-// Permanent marks err as one that no retry will mend. A nil err gives nil.
+// Permanent marks err as one that no retry will cure. A nil err gives nil.
 func Permanent(reason Reason, err error) error { return wrap(reason, true, err) }
 
-// Transient marks err as one that a retry may mend. A nil err gives nil.
+// Transient marks err as one that a retry may cure. A nil err gives nil.
 func Transient(reason Reason, err error) error { return wrap(reason, false, err) }
 
 // IsPermanent reports whether the outermost mark in err's chain is Permanent.
@@ -78,6 +84,12 @@ func HTTPStatus(err error) int {
 	switch ReasonOf(err) {
 	case Unauthenticated:
 		return http.StatusUnauthorized
+	case Forbidden:
+		return http.StatusForbidden
+	case NotFound:
+		return http.StatusNotFound
+	case Conflict:
+		return http.StatusConflict
 	case Unsupported:
 		return http.StatusUnsupportedMediaType
 	case Oversized:

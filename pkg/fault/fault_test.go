@@ -25,6 +25,9 @@ func TestMarks(t *testing.T) {
 		"unmarked is transient":  {cause, false, Unavailable, http.StatusServiceUnavailable, Malformed},
 		"unsupported":            {Permanent(Unsupported, cause), true, Unsupported, http.StatusUnsupportedMediaType, Unsupported},
 		"unstorable is a 400":    {Permanent(Unstorable, cause), true, Unstorable, http.StatusBadRequest, Unstorable},
+		"not found is a 404":     {Permanent(NotFound, cause), true, NotFound, http.StatusNotFound, Malformed},
+		"a conflict is a 409":    {Permanent(Conflict, cause), true, Conflict, http.StatusConflict, Malformed},
+		"forbidden is a 403":     {Permanent(Forbidden, cause), true, Forbidden, http.StatusForbidden, Malformed},
 		"unresolved is a letter": {Permanent(Unresolved, cause), true, Unresolved, http.StatusBadRequest, Unresolved},
 	}
 	for name, tt := range tests {

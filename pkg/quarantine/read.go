@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/throughline-dev/throughline/pkg/fault"
 )
 
 // Filter says which records are meant. Its parts must all hold; the zero value means all.
@@ -25,7 +27,7 @@ type Filter struct {
 // check refuses a status that is none, which would mean nothing at all.
 func (f Filter) check() error {
 	if f.Status != "" && !slices.Contains(Statuses(), f.Status) {
-		return refuse("%q is no status: open, replaying, resolved or discarded", f.Status)
+		return refuse(fault.Malformed, "%q is no status: open, replaying, resolved or discarded", f.Status)
 	}
 	return nil
 }
@@ -91,7 +93,7 @@ func (s *Store) Show(ctx context.Context, id int64) (Detail, error) {
 	err := s.pool.QueryRow(ctx, "SELECT "+recordColumns+", record_key, headers::text, raw, payload::text FROM quarantine WHERE id = $1", id).
 		Scan(append(d.targets(), &d.Key, &headers, &d.Raw, &payload)...)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return Detail{}, refuse("the quarantine has no record %d", id)
+		return Detail{}, refuse(fault.NotFound, "the quarantine has no record %d", id)
 	}
 	if err != nil {
 		return Detail{}, broken("reading a record", err)

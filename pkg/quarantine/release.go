@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/throughline-dev/throughline/pkg/fault"
 )
 
 // releasable: there is a raw topic to publish to, and something to publish. What could not even be read as a dead
@@ -85,7 +87,7 @@ func (s *Store) change(ctx context.Context, f Filter, c change, dryRun bool) (Co
 		return Counts{}, err
 	}
 	if c.by == "" {
-		return Counts{}, refuse("a change of status needs somebody who makes it")
+		return Counts{}, refuse(fault.Malformed, "a change of status needs somebody who makes it")
 	}
 	var counts Counts
 	where, args := f.where()

@@ -16,8 +16,8 @@ type Store struct{ pool *pgxpool.Pool }
 func NewStore(pool *pgxpool.Pool) *Store { return &Store{pool: pool} }
 
 // refuse is an error for the person who asked.
-func refuse(format string, args ...any) error {
-	return fault.Permanent(fault.Malformed, fmt.Errorf(format, args...))
+func refuse(reason fault.Reason, format string, args ...any) error {
+	return fault.Permanent(reason, fmt.Errorf(format, args...))
 }
 
 // broken is an error of the database.

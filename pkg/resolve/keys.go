@@ -38,3 +38,31 @@ func Keys(refs []source.Reference) []string {
 	}
 	return keys
 }
+
+// DomainOf gives the domain that a reference speaks of (a domain, or an e-mail address), or "".
+func DomainOf(ref source.Reference) string {
+	switch ref.Kind {
+	case source.KindEmail:
+		return emailDomain(ref.ID)
+	case source.KindDomain:
+		return ref.ID
+	}
+	return ""
+}
+
+// Related gives the references whose links decide where this one leads, the most specific first: itself, for any
+// tenant, what sources share of it, and its domain.
+func Related(ref source.Reference) []source.Reference {
+	refs := []source.Reference{ref}
+	if ref.Tenant != "" {
+		ref.Tenant = ""
+		refs = append(refs, ref)
+	}
+	if shared, ok := sharedLink(ref.Kind, ref.ID); ok && shared != ref {
+		refs = append(refs, shared)
+	}
+	if domain := DomainOf(ref); domain != "" && ref.Kind != source.KindDomain {
+		refs = append(refs, domainLink(domain))
+	}
+	return refs
+}

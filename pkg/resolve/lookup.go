@@ -3,21 +3,22 @@ package resolve
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/throughline-dev/throughline/pkg/source"
 )
 
-// lookup answers a batch in one statement. Each row says which kind of answer it is and to what: for links the
-// number of the kind of reference and the place in its list, else the place in that array. Links of the exact
-// tenant and of ” come as two rows, and so does each account of a domain.
+// lookup answers a batch in one statement. Each row says which kind of answer it is and to what: for links and
+// denials the number of the kind of reference and the place in its list, else the place in that array. Links of the
+// exact tenant and of ” come as two rows, and so does each account of a domain. An account that was merged into
+// another stands for that one.
 //
 // Most kinds of reference are never linked (an invoice, when its customer is), so the kinds are looked at first
-// and the lists of those without any link are not even taken apart. A list travels as one text. A tenant that is
+// and the lists of those without any link or denial are not even taken apart. A list travels as one text. A tenant that is
 // ” may come out of it as NULL, which means the same here.
 //
 // The arrays stand in sub-selects so that the planner does not see how long they are. It then assumes a few
@@ -29,8 +30,12 @@ WITH kinds AS MATERIALIZED (
   SELECT k.n, k.source, k.kind, k.ids, k.tenants
   FROM unnest((SELECT $1::text[]), (SELECT $2::text[]), (SELECT $3::text[]), (SELECT $4::text[])) WITH ORDINALITY AS k (source, kind, ids, tenants, n)
   CROSS JOIN LATERAL (
-    SELECT FROM account_links l WHERE l.source = k.source AND l.kind = k.kind
-    ORDER BY l.source, l.kind, l.external_id, l.tenant LIMIT 1) AS first
+    (SELECT 1 FROM account_links l WHERE l.source = k.source AND l.kind = k.kind
+    ORDER BY l.source, l.kind, l.external_id, l.tenant LIMIT 1)
+    UNION ALL
+    (SELECT 1 FROM account_link_denials d WHERE d.source = k.source AND d.kind = k.kind
+    ORDER BY d.source, d.kind, d.external_id, d.tenant LIMIT 1)
+    LIMIT 1) AS first
 ), refs AS MATERIALIZED (
   SELECT k.n AS kind_n, k.source, k.kind, r.n, r.id, r.tenant
   FROM kinds k CROSS JOIN LATERAL unnest(string_to_array(k.ids, E'\x1f'), string_to_array(k.tenants, E'\x1f')) WITH ORDINALITY AS r (id, tenant, n))
@@ -38,9 +43,15 @@ SELECT CASE l.tenant WHEN '' THEN 1 ELSE 0 END, r.kind_n, r.n, l.account_id
 FROM refs r
 JOIN account_links l ON l.source = r.source AND l.kind = r.kind AND l.external_id = r.id AND l.tenant = ANY (ARRAY[r.tenant, ''])
 UNION ALL
-SELECT 2, 1, u.n, a.id FROM unnest((SELECT $5::uuid[])) WITH ORDINALITY AS u (id, n) JOIN accounts a ON a.id = u.id
+SELECT CASE d.tenant WHEN '' THEN 5 ELSE 4 END, r.kind_n, r.n, d.account_id
+FROM refs r
+JOIN account_link_denials d ON d.source = r.source AND d.kind = r.kind AND d.external_id = r.id AND d.tenant = ANY (ARRAY[r.tenant, ''])
 UNION ALL
-SELECT 3, 1, d.n, a.id FROM unnest((SELECT $6::text[])) WITH ORDINALITY AS d (domain, n) JOIN accounts a ON lower(a.domain) = d.domain`
+SELECT 2, 1, u.n, coalesce(a.merged_into, a.id)
+FROM unnest((SELECT $5::uuid[])) WITH ORDINALITY AS u (id, n) JOIN accounts a ON a.id = u.id
+UNION ALL
+SELECT DISTINCT 3, 1, d.n, coalesce(a.merged_into, a.id)
+FROM unnest((SELECT $6::text[])) WITH ORDINALITY AS d (domain, n) JOIN accounts a ON lower(a.domain) = d.domain`
 
 // separator stands between the elements of a list; no source.IsText holds it.
 const separator = "\x1f"
@@ -51,6 +62,8 @@ const (
 	whatAnyTenantLink
 	whatAccount
 	whatDomain
+	whatDenial
+	whatAnyTenantDenial
 )
 
 // index numbers distinct values in the order of their first appearance.
@@ -166,24 +179,25 @@ func (q *question) domainOf(ref source.Reference) string {
 // answers is what the database said, by the question's numbers.
 type answers struct {
 	*question
-	exact, anyTenant []uuid.UUID // by link; zero: none
-	exists           []bool      // by account
-	owner            []uuid.UUID // by domain
-	owners           []int       // by domain
+	exact, anyTenant []uuid.UUID            // by link; zero: none
+	denials          map[denial][]uuid.UUID // the accounts that a link does not stand for
+	found            []uuid.UUID            // by account: where it is now; zero: nowhere
+	owner            []uuid.UUID            // by domain
+	owners           []int                  // by domain
 }
 
-func (q *question) answer(ctx context.Context, pool *pgxpool.Pool) (*answers, error) {
-	a := &answers{question: q}
+func (q *question) answer(ctx context.Context, db DB) (*answers, error) {
+	a := &answers{question: q, denials: map[denial][]uuid.UUID{}}
 	if len(q.links.list) == 0 {
 		return a, nil
 	}
 	a.exact, a.anyTenant = make([]uuid.UUID, len(q.links.list)), make([]uuid.UUID, len(q.links.list))
-	a.exists = make([]bool, len(q.accounts.list))
+	a.found = make([]uuid.UUID, len(q.accounts.list))
 	a.owner, a.owners = make([]uuid.UUID, len(q.domains.list)), make([]int, len(q.domains.list))
 	l := listsOf(q.links.list)
 	// Not a prepared statement: its plan would outlive the tables' size, and one made for empty tables reads
 	// them whole for each reference.
-	rows, err := pool.Query(ctx, lookup, pgx.QueryExecModeCacheDescribe, l.sources, l.kinds, l.ids, l.tenants, q.accounts.list, q.domains.list)
+	rows, err := db.Query(ctx, lookup, pgx.QueryExecModeCacheDescribe, l.sources, l.kinds, l.ids, l.tenants, q.accounts.list, q.domains.list)
 	if err != nil {
 		return nil, err
 	}
@@ -197,7 +211,7 @@ func (q *question) answer(ctx context.Context, pool *pgxpool.Pool) (*answers, er
 			return nil, fmt.Errorf("reading an answer: %w", err)
 		}
 		place := n - 1
-		if what == whatLink || what == whatAnyTenantLink {
+		if what != whatAccount && what != whatDomain {
 			place = int64(l.links[kind-1][n-1])
 		}
 		a.take(what, place, id)
@@ -251,39 +265,73 @@ func (a *answers) take(what int32, n int64, id uuid.UUID) {
 	case whatAnyTenantLink:
 		a.anyTenant[n] = id
 	case whatAccount:
-		a.exists[n] = true
+		a.found[n] = id
 	case whatDomain:
 		a.owner[n] = id
 		a.owners[n]++
+	case whatDenial, whatAnyTenantDenial:
+		key := denial{int32(n), what == whatAnyTenantDenial}
+		a.denials[key] = append(a.denials[key], id)
 	}
 }
 
-// linked gives the account of link n: the exact tenant's before the one for any tenant.
-func (a *answers) linked(n int32) (uuid.UUID, bool) {
-	if n < 0 {
-		return uuid.UUID{}, false
+// denial is a link, for its tenant or for any, as a denial is about it.
+type denial struct {
+	link      int32
+	anyTenant bool
+}
+
+// How specific a way from a reference to an account is. A denial closes the ways that are as specific as what it is
+// about, and less specific ones: what is said of a domain does not touch the link of an address.
+const (
+	byExactLink = iota
+	byAnyTenantLink
+	bySharedLink
+	byDomainLink
+	byRule // the account's own id or domain
+)
+
+// denied: somebody decided that reference n does not lead to this account in this way.
+func (a *answers) denied(n int32, id uuid.UUID, way int) bool {
+	if len(a.denials) == 0 {
+		return false
 	}
-	if id := a.exact[n]; id != (uuid.UUID{}) {
-		return id, true
+	u := a.uses[n]
+	says := func(link int32, anyTenant bool) bool {
+		return link >= 0 && slices.Contains(a.denials[denial{link, anyTenant}], id)
 	}
-	return a.anyTenant[n], a.anyTenant[n] != (uuid.UUID{})
+	return says(n, false) || way >= byAnyTenantLink && says(n, true) || way >= bySharedLink && says(u.shared, true) ||
+		way >= byDomainLink && u.domain >= 0 && says(a.byDomain[u.domain], true)
 }
 
 // link gives the account that reference n is linked to: the source's own link before the one that all share.
 func (a *answers) link(n int32) (uuid.UUID, bool) {
-	if id, ok := a.linked(n); ok {
+	if id := a.exact[n]; id != (uuid.UUID{}) && !a.denied(n, id, byExactLink) {
 		return id, true
 	}
-	return a.linked(a.uses[n].shared)
+	if id := a.anyTenant[n]; id != (uuid.UUID{}) && !a.denied(n, id, byAnyTenantLink) {
+		return id, true
+	}
+	return a.shared(n, a.uses[n].shared, bySharedLink)
+}
+
+// shared gives the account of link l, which reference n shares with others.
+func (a *answers) shared(n, l int32, way int) (uuid.UUID, bool) {
+	if l < 0 {
+		return uuid.UUID{}, false
+	}
+	id := a.anyTenant[l]
+	return id, id != (uuid.UUID{}) && !a.denied(n, id, way)
 }
 
 // account gives the account whose id reference n carries, if it exists.
 func (a *answers) account(n int32) (uuid.UUID, bool) {
 	u := a.uses[n].account
-	if u < 0 || !a.exists[u] {
+	if u < 0 {
 		return uuid.UUID{}, false
 	}
-	return a.accounts.list[u], true
+	id := a.found[u]
+	return id, id != (uuid.UUID{}) && !a.denied(n, id, byRule)
 }
 
 // domain gives the account of reference n's domain: the one it is linked to, else its only owner.
@@ -292,16 +340,21 @@ func (a *answers) domain(n int32) (uuid.UUID, bool) {
 	if d < 0 {
 		return uuid.UUID{}, false
 	}
-	if id, ok := a.linked(a.byDomain[d]); ok {
+	if id, ok := a.shared(n, a.byDomain[d], byDomainLink); ok {
 		return id, true
 	}
-	return a.owner[d], a.owners[d] == 1
+	return a.owner[d], a.owners[d] == 1 && !a.denied(n, a.owner[d], byRule)
 }
 
 // obstacle says why reference n nearly led to an account, or "".
 func (a *answers) obstacle(n int32) string {
 	ref, u := a.links.list[n], a.uses[n]
-	if u.account >= 0 {
+	for _, of := range []int32{n, u.shared} {
+		if denials := append(a.denials[denial{of, false}], a.denials[denial{of, true}]...); len(denials) > 0 {
+			return fmt.Sprintf("it was decided that %s is not account %s", strings.ToValidUTF8(a.links.list[of].String(), "\uFFFD"), denials[0])
+		}
+	}
+	if u.account >= 0 && a.found[u.account] == (uuid.UUID{}) {
 		return fmt.Sprintf("there is no account %s", a.accounts.list[u.account])
 	}
 	if d := a.domainOf(ref); d != "" && a.freemail.has(d) {

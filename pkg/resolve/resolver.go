@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/throughline-dev/throughline/pkg/postgres"
@@ -52,6 +53,16 @@ func Default(pool *pgxpool.Pool) *Resolver {
 // costs one query whatever the batch's size, and none for one without references. An error is the database's, marked
 // by postgres.Classify, and leaves nothing half done.
 func (r *Resolver) Resolve(ctx context.Context, batch [][]source.Reference) ([]Resolution, error) {
+	return r.ResolveIn(ctx, r.pool, batch)
+}
+
+// DB is what a query can be sent to: a pool, a connection or a transaction.
+type DB interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+}
+
+// ResolveIn is Resolve as seen by one transaction.
+func (r *Resolver) ResolveIn(ctx context.Context, db DB, batch [][]source.Reference) ([]Resolution, error) {
 	total := 0
 	for _, refs := range batch {
 		total += len(refs)
@@ -63,7 +74,7 @@ func (r *Resolver) Resolve(ctx context.Context, batch [][]source.Reference) ([]R
 			numbers = append(numbers, q.ask(ref))
 		}
 	}
-	a, err := q.answer(ctx, r.pool)
+	a, err := q.answer(ctx, db)
 	if err != nil {
 		return nil, postgres.Classify(fmt.Errorf("resolving a batch of %d events: %w", len(batch), err))
 	}
@@ -74,6 +85,10 @@ func (r *Resolver) Resolve(ctx context.Context, batch [][]source.Reference) ([]R
 	}
 	return out, nil
 }
+
+// Freemail reports whether this domain (in the form of NormalizeDomain) is nobody's company: no rule leads from one of
+// its addresses to an account by the domain.
+func (r *Resolver) Freemail(domain string) bool { return r.freemail.has(domain) }
 
 // decide applies the rules in order to one event, whose references have these numbers.
 func (a *answers) decide(refs []source.Reference, numbers []int32) Resolution {

@@ -43,6 +43,9 @@ type Kind struct {
 	Name string
 	// Prefix of ids that can only be of this kind ("cus_"), or "".
 	Prefix string
+	// Scoped: an id of this kind is unique within one tenant only, so a link of
+	// one without its tenant would take another tenant's object too.
+	Scoped bool
 }
 
 // EventType is one row of docs/event-types.md.

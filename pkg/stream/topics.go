@@ -18,8 +18,9 @@ import (
 
 // The topics that carry events onward. Raw topics are RawTopic(name).
 const (
-	AccountEvents = "account-events"
-	DeadLetters   = "account-events.dlq"
+	AccountEvents  = "account-events"
+	DeadLetters    = "account-events.dlq"
+	AccountChanges = "account-changes"
 )
 
 const rawPrefix = "raw."
@@ -43,7 +44,7 @@ type TopicOptions struct {
 	Partitions        int32         `name:"partitions" default:"6" help:"Partitions of each topic that does not exist yet."`
 	ReplicationFactor int16         `name:"replication-factor" default:"-1" help:"Replicas of each topic that does not exist yet; -1 leaves it to the brokers."`
 	RawRetention      time.Duration `name:"raw-retention" default:"336h" help:"How long raw topics keep what vendors sent."`
-	EventRetention    time.Duration `name:"event-retention" default:"720h" help:"How long account-events and its dead letters are kept."`
+	EventRetention    time.Duration `name:"event-retention" default:"720h" help:"How long account-events, its dead letters and account-changes are kept."`
 }
 
 // TopicChange says what ApplyTopics did to one topic.
@@ -97,7 +98,7 @@ func topicSpecs(sources []string, o TopicOptions) []topicSpec {
 			"retention.ms":           millis(o.RawRetention),
 		}})
 	}
-	for _, name := range []string{AccountEvents, DeadLetters} {
+	for _, name := range []string{AccountEvents, DeadLetters, AccountChanges} {
 		specs = append(specs, topicSpec{name, map[string]*string{
 			"max.message.bytes": kadm.StringPtr(strconv.Itoa(normalizedMaxMessageBytes)),
 			"retention.ms":      millis(o.EventRetention),

@@ -14,6 +14,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
+	"github.com/throughline-dev/throughline/pkg/accounts"
 	"github.com/throughline-dev/throughline/pkg/stream/streamtest"
 	"github.com/throughline-dev/throughline/services/vendors"
 	"github.com/throughline-dev/throughline/services/vendors/story"
@@ -44,9 +45,9 @@ func TestStoryOnKafka(t *testing.T) {
 // knew, and holds everything else against what it was.
 func tellStory(t *testing.T, p *place, url string, random *rand.Rand) {
 	t.Helper()
-	accounts, err := story.Accounts()
+	customers, err := story.Accounts()
 	require.NoError(t, err)
-	_, err = p.store().Import(t.Context(), bytes.NewReader(accounts), "e2e", nil)
+	_, err = p.store().Import(t.Context(), bytes.NewReader(customers), accounts.ImportOptions{By: "e2e", EveryTenant: true})
 	require.NoError(t, err)
 	other := p.account("Nimbus Lab", "")
 	told, err := story.Tell(time.Now())

@@ -35,7 +35,7 @@ func (hubspot) Name() string { return name }
 func (hubspot) Profile() source.Profile {
 	kinds := make([]source.Kind, 0, len(referenceKinds))
 	for _, kind := range referenceKinds {
-		kinds = append(kinds, source.Kind{Name: kind})
+		kinds = append(kinds, source.Kind{Name: kind, Scoped: true})
 	}
 	return source.Profile{
 		Title:           "HubSpot",

@@ -41,7 +41,7 @@ func (intercom) Profile() source.Profile {
 		Title:  "Intercom",
 		Limits: source.Limits{BodyBytes: source.MaxRecordBytes, Events: 1},
 		Kinds: []source.Kind{
-			{Name: kindCompany}, {Name: kindContact}, {Name: kindExternal}, {Name: kindConversation}, {Name: kindTicket},
+			{Name: kindCompany, Scoped: true}, {Name: kindContact, Scoped: true}, {Name: kindExternal, Scoped: true}, {Name: kindConversation, Scoped: true}, {Name: kindTicket, Scoped: true},
 		},
 		Types:    types(),
 		Volatile: []string{"/delivery_status", "/delivery_attempts", "/delivered_at", "/first_sent_at"},

@@ -36,7 +36,7 @@ func (looker) Profile() source.Profile {
 	return source.Profile{
 		Title:  "Looker",
 		Limits: source.Limits{BodyBytes: maxBody, Events: 50_000},
-		Kinds:  []source.Kind{{Name: kindAccount}, {Name: kindGroup}, {Name: kindUser}},
+		Kinds:  []source.Kind{{Name: kindAccount, Scoped: true}, {Name: kindGroup, Scoped: true}, {Name: kindUser, Scoped: true}},
 		Types:  eventTypes(),
 		// A row that has a time of its own is one on whatever day it was received;
 		// the others have received_on in their identity, so that it is equal.

@@ -30,7 +30,7 @@ func (marketo) Profile() source.Profile {
 	return source.Profile{
 		Title:        "Marketo",
 		Limits:       source.Limits{BodyBytes: 8 << 20, Events: 1000},
-		Kinds:        []source.Kind{{Name: kindLead}, {Name: kindCompany}},
+		Kinds:        []source.Kind{{Name: kindLead, Scoped: true}, {Name: kindCompany, Scoped: true}},
 		Types:        eventTypes(),
 		NeverRetries: true,
 	}

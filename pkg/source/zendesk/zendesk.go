@@ -49,7 +49,7 @@ func (zendesk) Profile() source.Profile {
 		Title:  "Zendesk",
 		Limits: source.Limits{BodyBytes: source.MaxRecordBytes, Events: 1},
 		Kinds: []source.Kind{
-			{Name: kindOrganization}, {Name: kindUser}, {Name: kindTicket}, {Name: kindOrganizationExternal},
+			{Name: kindOrganization, Scoped: true}, {Name: kindUser, Scoped: true}, {Name: kindTicket, Scoped: true}, {Name: kindOrganizationExternal, Scoped: true},
 		},
 		Types:           types(),
 		SignatureWindow: signatureWindow,
@@ -61,9 +61,12 @@ func (zendesk) Profile() source.Profile {
 // refusal is never 409, 429 or 503, or Zendesk would send it again.
 func (zendesk) Reply(_ *source.Delivery, outcome error) source.Response {
 	resp := source.DefaultReply(outcome)
-	if outcome != nil && !fault.IsPermanent(outcome) {
+	switch {
+	case outcome != nil && !fault.IsPermanent(outcome):
 		resp.Status = http.StatusServiceUnavailable
 		resp.Header = http.Header{"Retry-After": {retryAfter}}
+	case resp.Status == http.StatusConflict:
+		resp.Status = http.StatusBadRequest
 	}
 	return resp
 }

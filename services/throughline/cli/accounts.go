@@ -5,12 +5,13 @@ import (
 	"fmt"
 	"os/user"
 	"strconv"
-	"time"
+	"strings"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/throughline-dev/throughline/pkg/accounts"
+	"github.com/throughline-dev/throughline/pkg/api"
 	"github.com/throughline-dev/throughline/pkg/fault"
 	"github.com/throughline-dev/throughline/pkg/source/catalog"
 )
@@ -19,6 +20,10 @@ type accountsCommand struct {
 	Import accountsImportCommand `cmd:"" help:"Add the accounts and links of a CSV file."`
 	Add    accountsAddCommand    `cmd:"" help:"Add one account."`
 	List   accountsListCommand   `cmd:"" help:"List accounts by name, with how many links lead to each."`
+	Rename accountsRenameCommand `cmd:"" help:"Give an account another name."`
+	Merge  accountsMergeCommand  `cmd:"" help:"Make an account a part of another: its links and events go there, and its name and id lead there."`
+	Remove accountsRemoveCommand `cmd:"" help:"Remove an account that has neither events nor links."`
+	Moves  accountsMovesCommand  `cmd:"" help:"List the moves of events between accounts, or finish those that were interrupted."`
 }
 
 // byFlags is embedded in each command that changes something: a change says who.
@@ -37,25 +42,11 @@ func (f byFlags) author() string {
 	return "unknown"
 }
 
-// accountView is an account as --json shows it.
-type accountView struct {
-	ID        uuid.UUID `json:"id"`
-	Name      string    `json:"name"`
-	Domain    string    `json:"domain,omitempty"`
-	Links     *int      `json:"links,omitempty"`
-	CreatedBy string    `json:"created_by,omitempty"`
-	CreatedAt time.Time `json:"created_at"`
-}
-
-func viewAccount(a accounts.Account) accountView {
-	return accountView{ID: a.ID, Name: a.Name, Domain: a.Domain, CreatedBy: a.CreatedBy, CreatedAt: a.CreatedAt.UTC()}
-}
-
-func accountColumns() []column[accountView] {
-	return []column[accountView]{
-		{title: "name", text: func(a accountView) string { return a.Name }, wide: true},
-		{title: "domain", text: func(a accountView) string { return a.Domain }},
-		{title: "id", text: func(a accountView) string { return a.ID.String() }},
+func accountColumns() []column[api.Account] {
+	return []column[api.Account]{
+		{title: "name", text: func(a api.Account) string { return a.Name }, wide: true},
+		{title: "domain", text: func(a api.Account) string { return a.Domain }},
+		{title: "id", text: func(a api.Account) string { return a.ID.String() }},
 	}
 }
 
@@ -63,6 +54,7 @@ type accountsAddCommand struct {
 	Name   string    `arg:"" help:"The account's name."`
 	ID     uuid.UUID `name:"id" placeholder:"UUID" help:"Its id, where it has one already; a new one otherwise."`
 	Domain string    `name:"domain" placeholder:"DOMAIN" help:"Its domain. Events that carry an e-mail address of it belong to the account, unless it is a free-mail domain."`
+	Anyway bool      `name:"anyway" help:"Also when an account has this name or domain already."`
 	byFlags
 	outputFlags
 }
@@ -72,12 +64,16 @@ func (*accountsAddCommand) needs() need { return needsPostgres }
 // Run is kong's.
 func (c *accountsAddCommand) Run(ctx context.Context, s *session) error {
 	return s.withDatabase(ctx, func(pool *pgxpool.Pool) error {
-		added, err := store(pool).AddAccount(ctx, accounts.Account{ID: c.ID, Name: c.Name, Domain: c.Domain}, c.author())
+		account := accounts.Account{ID: c.ID, Name: c.Name, Domain: c.Domain}
+		if err := distinct(ctx, pool, account, c.Anyway); err != nil {
+			return err
+		}
+		added, err := store(pool).AddAccount(ctx, account, c.author())
 		if err != nil {
 			return err
 		}
 		if c.JSON {
-			return writeJSON(s, viewAccount(added))
+			return writeJSON(s, api.NewAccount(added))
 		}
 		_, err = fmt.Fprintln(s.Out, added.ID)
 		return err
@@ -102,12 +98,8 @@ func (c *accountsListCommand) Run(ctx context.Context, s *session) error {
 		if err != nil {
 			return err
 		}
-		views := make([]accountView, len(accounts))
-		for i, a := range accounts {
-			views[i] = viewAccount(a)
-			views[i].Links = &accounts[i].Links
-		}
-		columns := append(accountColumns(), column[accountView]{title: "links", text: func(a accountView) string { return strconv.Itoa(*a.Links) }})
+		views := api.NewAccounts(accounts)
+		columns := append(accountColumns(), column[api.Account]{title: "links", text: func(a api.Account) string { return strconv.Itoa(*a.Links) }})
 		s.hintList(len(views), c.Limit, "account", "add some with `throughline accounts import FILE.csv`")
 		return list(s, c.JSON, views, columns)
 	})
@@ -139,8 +131,25 @@ func store(pool *pgxpool.Pool) *accounts.Store { return accounts.NewStore(pool, 
 // findAccount gives the account that a person means.
 func (s *session) findAccount(ctx context.Context, pool *pgxpool.Pool, text string) (accounts.Account, error) {
 	account, err := store(pool).FindAccount(ctx, text)
-	if fault.ReasonOf(err) == fault.Unresolved {
+	switch fault.ReasonOf(err) {
+	case fault.NotFound, fault.Conflict: // none, or several
 		err = fmt.Errorf("%w (`throughline accounts list` shows them)", err)
 	}
 	return account, err
+}
+
+// distinct refuses a name or a domain that another account has: two of them are seldom meant.
+func distinct(ctx context.Context, pool *pgxpool.Pool, account accounts.Account, anyway bool) error {
+	if anyway {
+		return nil
+	}
+	similar, err := store(pool).Similar(ctx, account)
+	if err != nil || len(similar) == 0 {
+		return err
+	}
+	texts := make([]string, len(similar))
+	for i, a := range similar {
+		texts[i] = strings.TrimSuffix(fmt.Sprintf("%s (%s, %s", a.Name, a.ID, a.Domain), ", ") + ")"
+	}
+	return fmt.Errorf("there is an account like it: %s; --anyway makes a second one", strings.Join(texts, ", "))
 }

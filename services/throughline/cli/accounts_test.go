@@ -16,10 +16,22 @@ func TestAccounts(t *testing.T) {
 		[]string{"accounts", "add", "Acme GmbH", "--id", acme, "--domain", "acme.example"},
 		[]string{"accounts", "add", "Other", "--id", acme},
 		[]string{"accounts", "add", "Bad", "--domain", "not a domain"},
+		[]string{"accounts", "add", "acme gmbh"},
+		[]string{"accounts", "add", "Acme Labs", "--domain", "acme.example"},
+		[]string{"accounts", "add", "Acme Labs", "--domain", "acme.example", "--anyway", "--id", "0f6e9b1c-6f0e-4c5e-9b61-3f6f6d2a0009"},
 		[]string{"accounts", "add", "Nimbus", "--id", "0f6e9b1c-6f0e-4c5e-9b61-3f6f6d2a0002", "--json"},
 		[]string{"accounts", "list"},
 		[]string{"accounts", "list", "nimb", "--json"},
 		[]string{"accounts", "list", "--limit", "1"},
+		[]string{"accounts", "list", "--limit", "-1"},
+		[]string{"accounts", "rename", "Nimbus", "acme GMBH"},
+		[]string{"accounts", "rename", "Nimbus", "Nimbus AG", "--dry-run"},
+		[]string{"accounts", "rename", "Nimbus", "Nimbus AG"},
+		[]string{"accounts", "rename", "Nimbus AG", "Nimbus", "--json"},
+		[]string{"accounts", "remove", "Nimbus", "--dry-run"},
+		[]string{"accounts", "remove", "Nimbus", "--reason", "made by mistake"},
+		[]string{"accounts", "remove", "Nimbus"},
+		[]string{"links", "log"},
 	)
 }
 
@@ -36,6 +48,11 @@ func TestImport(t *testing.T) {
 		[]string{"links", acme},
 		[]string{"links", "--source", "stripe", "--id", "cus_3", "--json"},
 		[]string{"links", "--source", "zendesk"},
+		[]string{"links", "--source", "zendsk"},
+		[]string{"links", "--kind", "kustomer"},
+		[]string{"links", "--source", "stripe", "--kind", "contact"},
+		[]string{"timeline", "acme.example", "--source", "strype"},
+		[]string{"quarantine", "list", "--source", "strype"},
 		[]string{"accounts", "import", "no-such-file.csv"},
 	)
 }
@@ -49,6 +66,6 @@ func TestImportNamesEveryProblemAndChangesNothing(t *testing.T) {
 	require.Equal(t, 1, r.code)
 	require.Contains(t, r.err, file+":2: ")
 	require.Contains(t, r.err, file+":4: ")
-	require.Contains(t, r.err, "nothing was imported: mend ")
+	require.Contains(t, r.err, "nothing was imported: fix ")
 	require.Empty(t, sh.must("accounts", "list"))
 }

@@ -68,9 +68,11 @@ type root struct {
 	connections
 
 	Timeline   timelineCommand   `cmd:"" group:"Timelines" help:"Show an account's events in the order in which they happened."`
-	Accounts   accountsCommand   `cmd:"" group:"Accounts and links" help:"Import, add and list accounts."`
+	Accounts   accountsCommand   `cmd:"" group:"Accounts and links" help:"Import, add, list, rename, merge and remove accounts."`
 	Link       linkCommand       `cmd:"" group:"Accounts and links" help:"Say which account a vendor's id belongs to; what waits for it in quarantine is released."`
-	Links      linksCommand      `cmd:"" group:"Accounts and links" help:"List links."`
+	Unlink     unlinkCommand     `cmd:"" group:"Accounts and links" help:"Take a link back; the events that rested on it are resolved anew."`
+	Relink     relinkCommand     `cmd:"" group:"Accounts and links" help:"Move a link to another account, and the events with it."`
+	Links      linksCommand      `cmd:"" group:"Accounts and links" help:"List links and the decisions behind them; say whose a vendor's id is not."`
 	Quarantine quarantineCommand `cmd:"" group:"Quarantine" help:"List, show, release and discard what could not go on."`
 	Topics     topicsCommand     `cmd:"" group:"Setting up" help:"Create and configure the Kafka topics."`
 	Migrate    migrateCommand    `cmd:"" group:"Setting up" help:"Bring the Postgres schema up to date."`

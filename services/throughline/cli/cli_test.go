@@ -40,7 +40,8 @@ func TestUsage(t *testing.T) {
 func TestHelp(t *testing.T) {
 	t.Parallel()
 	for _, command := range [][]string{
-		{}, {"timeline"}, {"accounts"}, {"accounts", "import"}, {"accounts", "add"}, {"accounts", "list"}, {"link"}, {"links"},
+		{}, {"timeline"}, {"accounts"}, {"accounts", "import"}, {"accounts", "add"}, {"accounts", "list"}, {"accounts", "rename"}, {"accounts", "merge"}, {"accounts", "remove"}, {"accounts", "moves"},
+		{"link"}, {"unlink"}, {"relink"}, {"links"}, {"links", "list"}, {"links", "log"}, {"links", "deny"},
 		{"quarantine"}, {"quarantine", "list"}, {"quarantine", "show"}, {"quarantine", "release"}, {"quarantine", "discard"},
 		{"topics"}, {"topics", "apply"}, {"migrate"}, {"send"}, {"event-types"}, {"version"},
 	} {

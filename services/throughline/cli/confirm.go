@@ -11,7 +11,7 @@ import (
 // confirm asks a person. nil: yes.
 func (s *session) confirm(ctx context.Context, question string) error {
 	if !s.InTerminal {
-		return usage("%s Nobody is here to ask: --yes answers, --dry-run only counts", question)
+		return usage("%s Standard input is not a terminal: use --yes, or --dry-run to count only", question)
 	}
 	fmt.Fprintf(s.Err, "%s [y/N] ", clean(question))
 	answer := make(chan string, 1)

@@ -80,6 +80,7 @@ func usage(format string, args ...any) error {
 var (
 	missingArguments = regexp.MustCompile(`^expected "(<.*>)"$`)
 	missingCommand   = regexp.MustCompile(`^expected one of (".*)$`)
+	negative         = regexp.MustCompile(`^(--[a-z-]+): expected \S+ value but got "(-[0-9]+)" \(short flag\)$`)
 )
 
 // plainWords says in a person's words what the parser says in its own.
@@ -89,6 +90,9 @@ func plainWords(problem string) string {
 	}
 	if m := missingCommand.FindStringSubmatch(problem); m != nil {
 		return "missing a command: one of " + m[1]
+	}
+	if m := negative.FindStringSubmatch(problem); m != nil {
+		return m[1] + " cannot be negative, but is " + m[2]
 	}
 	return problem
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/throughline-dev/throughline/pkg/accounts"
+	"github.com/throughline-dev/throughline/pkg/api"
 )
 
 // maxImportProblems is how many lines of a wrong file are named: a file with
@@ -17,7 +18,10 @@ import (
 const maxImportProblems = 20
 
 type accountsImportCommand struct {
-	File string `arg:"" help:"The CSV file; - reads standard input."`
+	File        string `arg:"" help:"The CSV file; - reads standard input."`
+	EveryTenant bool   `name:"every-tenant" help:"Ids that are unique within one tenant of a vendor, in columns that name none, are meant for every tenant."`
+	Anyway      bool   `name:"anyway" help:"Make new accounts although another has the domain."`
+	movingFlags
 	byFlags
 	outputFlags
 }
@@ -25,20 +29,11 @@ type accountsImportCommand struct {
 // Help is kong's: what --help says beyond the summary.
 func (*accountsImportCommand) Help() string {
 	return "The first line names the columns: name (needed), id (a UUID), domain, and any number that are named like the beginning of " +
-		"a reference (stripe, hubspot:contact, zendesk/1234:organization, email), whose cells hold the account's ids there, separated by ';'. " +
+		"a reference (stripe, hubspot/62515:contact, zendesk/1234:organization, email), whose cells hold the account's ids there, separated by ';'. " +
 		"A file is imported whole or, when any line is wrong, not at all. Importing it again changes names and domains and adds what is new."
 }
 
 func (*accountsImportCommand) needs() need { return needsPostgres }
-
-// importView is what --json shows.
-type importView struct {
-	Lines           int `json:"lines"`
-	AccountsAdded   int `json:"accounts_added"`
-	AccountsChanged int `json:"accounts_changed"`
-	LinksAdded      int `json:"links_added"`
-	LinksPresent    int `json:"links_present"`
-}
 
 // Run is kong's.
 func (c *accountsImportCommand) Run(ctx context.Context, s *session) error {
@@ -55,11 +50,15 @@ func (c *accountsImportCommand) Run(ctx context.Context, s *session) error {
 }
 
 func (c *accountsImportCommand) load(ctx context.Context, s *session, pool *pgxpool.Pool, from io.Reader) error {
+	moving, err := c.moving(pool)
+	if err != nil {
+		return err
+	}
 	bar := s.newProgress("importing", 0)
-	result, err := store(pool).Import(ctx, from, c.author(), func(done, total int) {
+	result, err := moving.store.Import(ctx, from, accounts.ImportOptions{By: c.author(), EveryTenant: c.EveryTenant, Anyway: c.Anyway, Progress: func(done, total int) {
 		bar.total = int64(total)
 		bar.at(int64(done), fmt.Sprintf("%d of %d accounts and links", done, total))
-	})
+	}})
 	bar.end()
 	var wrong *accounts.ImportError
 	switch {
@@ -68,12 +67,12 @@ func (c *accountsImportCommand) load(ctx context.Context, s *session, pool *pgxp
 	case err != nil:
 		return err
 	case c.JSON:
-		return writeJSON(s, importView(result))
+		return errors.Join(writeJSON(s, api.NewImported(result)), moving.finish(ctx, s, result.MoveIDs))
 	}
 	_, err = fmt.Fprintf(s.Out, "%s read: %s added, %d changed; %s added, %d already there\n", plural(int64(result.Lines), "line"),
 		plural(int64(result.AccountsAdded), "account"), result.AccountsChanged,
 		plural(int64(result.LinksAdded), "link"), result.LinksPresent)
-	return err
+	return errors.Join(err, moving.finish(ctx, s, result.MoveIDs))
 }
 
 func (c *accountsImportCommand) problems(s *session, wrong *accounts.ImportError) error {
@@ -84,5 +83,5 @@ func (c *accountsImportCommand) problems(s *session, wrong *accounts.ImportError
 		}
 		s.say("%s:%d: %s", c.File, p.Line, p.Problem)
 	}
-	return fmt.Errorf("nothing was imported: mend %s and import again", plural(int64(len(wrong.Problems)), "problem"))
+	return fmt.Errorf("nothing was imported: fix %s and import again", plural(int64(len(wrong.Problems)), "problem"))
 }

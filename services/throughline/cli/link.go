@@ -4,13 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/throughline-dev/throughline/pkg/accounts"
+	"github.com/throughline-dev/throughline/pkg/api"
 	"github.com/throughline-dev/throughline/pkg/quarantine"
+	"github.com/throughline-dev/throughline/pkg/source"
 	"github.com/throughline-dev/throughline/pkg/source/catalog"
 )
 
@@ -29,76 +32,101 @@ func (r reference) Validate() error {
 	return err
 }
 
+// parse reads the reference.
+func (r reference) parse() (source.Reference, error) {
+	ref, err := accounts.ParseReference(string(r), catalog.Kinds)
+	if err != nil {
+		return ref, usage("%v", err)
+	}
+	return ref, nil
+}
+
 type linkCommand struct {
-	Reference reference     `arg:"" help:"The vendor's id: stripe:cus_1, hubspot/62515:contact:901, email:kim@acme.example, domain:acme.example."`
-	Account   string        `arg:"" help:"The account: its id, domain or name."`
-	Wait      bool          `name:"wait" help:"Return when the quarantined events are on the timeline, and not at once."`
-	Timeout   time.Duration `name:"timeout" default:"30s" help:"Longest wait of --wait."`
-	byFlags
-	outputFlags
+	Reference   reference     `arg:"" help:"The vendor's id: stripe:cus_1, hubspot/62515:contact:901, email:kim@acme.example, domain:acme.example."`
+	Account     string        `arg:"" help:"The account: its id, domain or name."`
+	EveryTenant bool          `name:"every-tenant" help:"An id that is unique within one tenant of the vendor (portal, workspace, instance) is meant for every tenant."`
+	Wait        bool          `name:"wait" help:"Return when the quarantined events are on the timeline, and not at once."`
+	Timeout     time.Duration `name:"timeout" default:"30s" help:"Longest wait of --wait."`
+	decideFlags
 }
 
 // Help is kong's: what --help says beyond the summary.
 func (*linkCommand) Help() string {
 	return "A reference is a source and an id; its kind is known by the id's prefix or is the source's first (`throughline event-types` lists sources, " +
-		"each source's README its kinds). Say it where that is not meant: stripe:invoice:in_1. A reference without a tenant holds for every tenant."
+		"each source's README its kinds). Say it where that is not meant: stripe:invoice:in_1. Ids that are unique within one tenant of the vendor " +
+		"need it (hubspot/62515:contact:901), unless what waits in quarantine shows it, or --every-tenant."
 }
 
-func (*linkCommand) needs() need { return needsPostgres }
-
-// linkedView is what --json shows.
-type linkedView struct {
-	Reference   string    `json:"reference"`
-	AccountID   uuid.UUID `json:"account_id"`
-	AccountName string    `json:"account_name"`
-	Added       bool      `json:"added"`
-	Quarantined int64     `json:"quarantined"`
-	Waiting     *int64    `json:"waiting,omitempty"` // with --wait: those that are not resolved
+// Validate is kong's.
+func (c *linkCommand) Validate() error {
+	if c.Wait && c.DryRun {
+		return errors.New("--dry-run releases nothing that --wait could wait for")
+	}
+	return nil
 }
 
 // Run is kong's.
 func (c *linkCommand) Run(ctx context.Context, s *session) error {
-	ref, err := accounts.ParseReference(string(c.Reference), catalog.Kinds)
+	ref, err := c.Reference.parse()
 	if err != nil {
-		return usage("%v", err)
+		return err
 	}
 	return s.withDatabase(ctx, func(pool *pgxpool.Pool) error {
+		if !c.EveryTenant {
+			if ref, err = tenantOf(ctx, s, pool, ref); err != nil {
+				return err
+			}
+		}
 		account, err := s.findAccount(ctx, pool, c.Account)
 		if err != nil {
 			return err
 		}
-		records := quarantine.NewStore(pool)
-		view := linkedView{Reference: ref.Key(), AccountID: account.ID, AccountName: account.Name}
-		// Counted before the link, because the release begins with it.
-		waiting, err := waitingFor(ctx, records, view.Reference)
+		m, err := c.moving(pool)
 		if err != nil {
 			return err
 		}
-		view.Quarantined = int64(len(waiting))
-		view.Added, err = store(pool).AddLink(ctx, accounts.Link{Reference: ref, AccountID: account.ID, Learned: accounts.LearnedOperator, CreatedBy: c.author()})
-		if err != nil {
-			return err
-		}
-		if !c.JSON {
-			c.tell(s, view)
-		}
-		var waitErr error
-		if c.Wait {
-			var left int64
-			left, waitErr = c.wait(ctx, s, records, waiting)
-			view.Waiting = &left
-		}
-		if c.JSON {
-			return errors.Join(writeJSON(s, view), waitErr)
-		}
-		return waitErr
+		return c.link(ctx, s, pool, m, ref, account)
 	})
 }
 
-func (c *linkCommand) tell(s *session, view linkedView) {
+func (c *linkCommand) link(ctx context.Context, s *session, pool *pgxpool.Pool, m moving, ref source.Reference, account accounts.Account) error {
+	records := quarantine.NewStore(pool)
+	// Counted before the link, because the release begins with it.
+	waiting, err := waitingFor(ctx, records, ref.Key())
+	if err != nil {
+		return err
+	}
+	effect, err := m.store.Decide(ctx, accounts.Decision{Verb: accounts.VerbLink, Reference: ref, To: account.ID, Author: c.author(), Reason: c.Reason,
+		EveryTenant: c.EveryTenant, DryRun: c.DryRun})
+	if err != nil {
+		return err
+	}
+	view := api.Linked{Reference: ref.String(), AccountID: account.ID, AccountName: account.Name, Added: effect.Changed, DryRun: c.DryRun,
+		DecisionID: effect.DecisionID, Quarantined: int64(len(waiting)), Moves: api.NewMoveCounts(effect.Moves)}
+	if !c.JSON {
+		if err := c.tellLinked(ctx, s, m.store, view, effect); err != nil {
+			return err
+		}
+	}
+	var waitErr error
+	if c.Wait {
+		var left int64
+		left, waitErr = c.wait(ctx, s, records, waiting)
+		view.Waiting = &left
+	}
+	if c.JSON {
+		waitErr = errors.Join(writeJSON(s, view), waitErr)
+	}
+	return errors.Join(waitErr, m.finish(ctx, s, effect.MoveIDs))
+}
+
+func (c *linkCommand) tellLinked(ctx context.Context, s *session, store *accounts.Store, view api.Linked, effect accounts.Effect) error {
 	verb := "linked"
-	if !view.Added {
+	switch {
+	case !view.Added:
 		verb = "linked already:"
+	case view.DryRun:
+		verb = "would link"
 	}
 	fmt.Fprintf(s.Out, "%s %s to %s (%s)\n", verb, clean(view.Reference), clean(view.AccountName), view.AccountID)
 	switch {
@@ -107,6 +135,16 @@ func (c *linkCommand) tell(s *session, view linkedView) {
 	case !c.Wait:
 		s.say("%s will be released from quarantine; `throughline timeline %s` shows them in a moment", plural(view.Quarantined, "event"), view.AccountID)
 	}
+	if len(effect.Moves) == 0 {
+		return nil
+	}
+	ids := []uuid.UUID{view.AccountID}
+	for _, m := range effect.Moves {
+		ids = append(ids, m.From, m.To)
+	}
+	names, err := store.Names(ctx, ids)
+	telling{session: s, dryRun: c.DryRun, names: names}.moves(effect)
+	return err
 }
 
 // waitingPage is how many quarantined events are looked at at once.
@@ -180,4 +218,22 @@ func stillWaiting(ctx context.Context, records *quarantine.Store, ids []int64) (
 		}
 	}
 	return left, nil
+}
+
+// waitingTenants gives the tenants whose object of this kind and id waits in quarantine, each once.
+func waitingTenants(ctx context.Context, pool *pgxpool.Pool, ref source.Reference) ([]string, error) {
+	waiting, err := quarantine.NewStore(pool).WaitingFor(ctx, []string{ref.Key()}, 0, waitingPage)
+	if err != nil {
+		return nil, err
+	}
+	var tenants []string
+	for _, w := range waiting {
+		for _, r := range w.References {
+			if r.Source == ref.Source && r.Kind == ref.Kind && r.ID == ref.ID {
+				tenants = append(tenants, r.Tenant)
+			}
+		}
+	}
+	slices.Sort(tenants)
+	return slices.Compact(tenants), nil
 }

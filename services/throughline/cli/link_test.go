@@ -44,6 +44,8 @@ func TestLink(t *testing.T) {
 		[]string{"link", "strype:cus_1", "Nimbus"},
 		[]string{"link", "cus_1", "Nimbus"},
 		[]string{"link", "stripe:cus_9", "Nobody"},
+		[]string{"link", "domain:gmail.com", "Nimbus"},
+		[]string{"link", "email:email:kim@acme.example", "Nimbus"},
 		[]string{"links"},
 		[]string{"links", "--limit", "1", "--json"},
 	)
@@ -57,6 +59,10 @@ func TestLinkWaits(t *testing.T) {
 	late := sh.run("link", "stripe:cus_1", acme, "--wait", "--timeout", "10ms")
 	require.Equal(t, 1, late.code)
 	require.Contains(t, late.err, "2 events still in quarantine after 10ms: do the quarantine service")
+	late = sh.run("link", "stripe:cus_1", acme, "--wait", "--timeout", "10ms", "--json")
+	require.Equal(t, 1, late.code)
+	require.Contains(t, late.out, `"waiting":2`)
+	require.Contains(t, late.err, "2 events still in quarantine")
 
 	pool := sh.pool()
 	sh.quarantine(2, "unresolved_account", "stripe", "stripe:customer:cus_2")
@@ -71,4 +77,36 @@ func TestLinkWaits(t *testing.T) {
 	r := <-done
 	require.Zero(t, r.code, r.err)
 	require.Contains(t, r.err, "2 events released from quarantine")
+}
+
+// An id that is unique within one tenant is linked with its tenant, which what waits may show.
+func TestLinkOfAScopedKind(t *testing.T) {
+	t.Parallel()
+	sh := inDatabase(t)
+	sh.must("accounts", "add", "Acme GmbH", "--id", acme)
+	pool := sh.pool()
+	wait := func(tenant, id string) {
+		_, err := pool.Exec(t.Context(), `INSERT INTO quarantine (dedup_key, reason, source, topic, partition, "offset", raw, "references", reference_keys, status_by)
+			VALUES ($1 || $2, 'unresolved_account', 'hubspot', 'raw.hubspot', 0, 0, 'x',
+			jsonb_build_array(jsonb_build_object('source', 'hubspot', 'tenant', $1::text, 'kind', 'contact', 'id', $2::text)), ARRAY['hubspot:contact:' || $2], 'feed')`, tenant, id)
+		require.NoError(t, err)
+	}
+	wait("62515", "901")
+	wait("62515", "902")
+	wait("990", "902")
+	wait("", "903")
+	sh.golden("link_tenant", scrubTimes,
+		[]string{"link", "hubspot:contact:900", acme},
+		[]string{"link", "hubspot:contact:901", acme},
+		[]string{"link", "hubspot:contact:902", acme},
+		[]string{"link", "hubspot:contact:903", acme},
+		[]string{"link", "hubspot:contact:903", acme, "--every-tenant"},
+		[]string{"link", "hubspot/a%2Fb%3Ac:contact:904", acme},
+		[]string{"link", "hubspot/100%:contact:904", acme},
+		[]string{"links", "deny", "hubspot:contact:905", acme},
+		[]string{"links", "deny", "hubspot:contact:905", acme, "--every-tenant"},
+		[]string{"links"},
+		[]string{"unlink", "hubspot:contact:901"},
+		[]string{"unlink", "hubspot/a%2Fb%3Ac:contact:904", "--json"},
+	)
 }

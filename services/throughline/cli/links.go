@@ -2,16 +2,26 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
-	"time"
+	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/throughline-dev/throughline/pkg/accounts"
+	"github.com/throughline-dev/throughline/pkg/api"
+	"github.com/throughline-dev/throughline/pkg/source"
+	"github.com/throughline-dev/throughline/pkg/source/catalog"
 )
 
 type linksCommand struct {
+	List linksListCommand `cmd:"" default:"withargs" help:"List links, the newest first."`
+	Log  linksLogCommand  `cmd:"" help:"List the decisions about links and accounts, the newest first: who, when, why."`
+	Deny linksDenyCommand `cmd:"" help:"Say that a vendor's id does not belong to an account, whatever rule would lead there."`
+}
+
+type linksListCommand struct {
 	Account string `arg:"" optional:"" help:"Only links to this account: its id, domain or name."`
 	Source  string `name:"source" help:"Only links of ids of this source (or email, domain)."`
 	Kind    string `name:"kind" help:"Only links of this kind of id, like customer."`
@@ -20,24 +30,13 @@ type linksCommand struct {
 	outputFlags
 }
 
-func (*linksCommand) needs() need { return needsPostgres }
+func (*linksListCommand) needs() need { return needsPostgres }
 
 // Validate is kong's.
-func (c *linksCommand) Validate() error { return checkLimit(c.Limit) }
-
-// linkView is a link as --json shows it.
-type linkView struct {
-	Reference   string          `json:"reference"`
-	AccountID   uuid.UUID       `json:"account_id"`
-	AccountName string          `json:"account_name"`
-	Learned     string          `json:"learned"`
-	Evidence    json.RawMessage `json:"evidence,omitempty"`
-	CreatedBy   string          `json:"created_by"`
-	CreatedAt   time.Time       `json:"created_at"`
-}
+func (c *linksListCommand) Validate() error { return checkLimit(c.Limit) }
 
 // Run is kong's.
-func (c *linksCommand) Run(ctx context.Context, s *session) error {
+func (c *linksListCommand) Run(ctx context.Context, s *session) error {
 	return s.withDatabase(ctx, func(pool *pgxpool.Pool) error {
 		filter := accounts.LinkFilter{Source: c.Source, Kind: c.Kind, ID: c.ID, Limit: c.Limit}
 		if c.Account != "" {
@@ -51,19 +50,123 @@ func (c *linksCommand) Run(ctx context.Context, s *session) error {
 		if err != nil {
 			return err
 		}
-		views := make([]linkView, len(links))
-		for i, l := range links {
-			views[i] = linkView{Reference: l.Key(), AccountID: l.AccountID, AccountName: l.AccountName, Learned: l.Learned,
-				Evidence: l.Evidence, CreatedBy: l.CreatedBy, CreatedAt: l.CreatedAt.UTC()}
+		if len(links) == 0 {
+			if err := knownNames(c.Source, c.Kind); err != nil {
+				return err
+			}
 		}
-		s.hintList(len(views), c.Limit, "link", "make one with `throughline link REFERENCE ACCOUNT`")
-		return list(s, c.JSON, views, []column[linkView]{
-			{title: "reference", text: func(l linkView) string { return l.Reference }},
-			{title: "account", text: func(l linkView) string { return l.AccountName }, wide: true},
-			{title: "account_id", text: func(l linkView) string { return l.AccountID.String() }},
-			{title: "learned", text: func(l linkView) string { return l.Learned }},
-			{title: "created_by", text: func(l linkView) string { return l.CreatedBy }},
-			{title: "created_at", text: func(l linkView) string { return stamp(l.CreatedAt) }},
+		s.hintList(len(links), c.Limit, "link", "make one with `throughline link REFERENCE ACCOUNT`")
+		return list(s, c.JSON, api.NewLinks(links), []column[api.Link]{
+			{title: "reference", text: func(l api.Link) string { return l.Reference }},
+			{title: "account", text: func(l api.Link) string { return l.AccountName }, wide: true},
+			{title: "account_id", text: func(l api.Link) string { return l.AccountID.String() }},
+			{title: "learned", text: func(l api.Link) string { return l.Learned }},
+			{title: "created_by", text: func(l api.Link) string { return l.CreatedBy }},
+			{title: "created_at", text: func(l api.Link) string { return stamp(l.CreatedAt) }},
 		})
 	})
+}
+
+type linksLogCommand struct {
+	Account   string    `arg:"" optional:"" help:"Only decisions that concern this account: its id, domain or name."`
+	Reference reference `name:"reference" placeholder:"REFERENCE" help:"Only decisions about this id, as links prints it."`
+	Limit     int       `name:"limit" default:"100" placeholder:"N" help:"At most so many, the newest (${default})."`
+	outputFlags
+}
+
+func (*linksLogCommand) needs() need { return needsPostgres }
+
+// Validate is kong's.
+func (c *linksLogCommand) Validate() error { return checkLimit(c.Limit) }
+
+// Run is kong's.
+func (c *linksLogCommand) Run(ctx context.Context, s *session) error {
+	filter := accounts.EntryFilter{Limit: c.Limit}
+	if c.Reference != "" {
+		ref, err := c.Reference.parse()
+		if err != nil {
+			return err
+		}
+		filter.Reference = &ref
+	}
+	return s.withDatabase(ctx, func(pool *pgxpool.Pool) error {
+		if c.Account != "" {
+			account, err := s.findAccount(ctx, pool, c.Account)
+			if err != nil {
+				return err
+			}
+			filter.AccountID = account.ID
+		}
+		entries, err := store(pool).Entries(ctx, filter)
+		if err != nil {
+			return err
+		}
+		var ids []uuid.UUID
+		for _, e := range entries {
+			ids = append(ids, e.From, e.To)
+		}
+		names, err := store(pool).Names(ctx, ids)
+		if err != nil {
+			return err
+		}
+		s.hintList(len(entries), c.Limit, "decision", "")
+		return list(s, c.JSON, api.NewDecisions(entries), entryColumns(names))
+	})
+}
+
+func entryColumns(names map[uuid.UUID]string) []column[api.Decision] {
+	name := func(id uuid.UUID) string {
+		if id == uuid.Nil || names[id] != "" {
+			return names[id]
+		}
+		return id.String()
+	}
+	number := func(n int64) string {
+		if n == 0 {
+			return ""
+		}
+		return fmt.Sprint(n)
+	}
+	return []column[api.Decision]{
+		{title: "id", text: func(e api.Decision) string { return number(e.ID) }},
+		{title: "at", text: func(e api.Decision) string { return stamp(e.At) }},
+		{title: "verb", text: func(e api.Decision) string { return strings.ReplaceAll(e.Verb, "_", " ") }},
+		{title: "reference", text: func(e api.Decision) string { return e.Reference }},
+		{title: "from", text: func(e api.Decision) string { return name(e.FromAccount) }, wide: true},
+		{title: "to", text: func(e api.Decision) string { return name(e.ToAccount) }, wide: true},
+		{title: "learned", text: func(e api.Decision) string { return e.Learned }},
+		{title: "author", text: func(e api.Decision) string { return e.Author }},
+		{title: "undone_by", text: func(e api.Decision) string { return number(e.UndoneBy) }},
+		{title: "reason", text: func(e api.Decision) string { return e.Reason }, wide: true},
+	}
+}
+
+// knownNames refuses a source or a kind that does not exist. It is asked where nothing was found: events of a source
+// that is not configured here are shown all the same.
+func knownNames(from, kind string) error {
+	names := append(sourceNames(), source.KindEmail, source.KindDomain)
+	if from != "" && !slices.Contains(names, from) {
+		return usage("there is no source %q: the sources are %s", from, strings.Join(sourceNames(), ", "))
+	}
+	if kind == "" {
+		return nil
+	}
+	kinds := []string{source.KindEmail, source.KindDomain, source.KindAccountUUID}
+	for _, name := range names {
+		if from != "" && name != from {
+			continue
+		}
+		for _, k := range catalog.Kinds(name) {
+			kinds = append(kinds, k.Name)
+		}
+	}
+	slices.Sort(kinds)
+	if kinds = slices.Compact(kinds); !slices.Contains(kinds, kind) {
+		of := ""
+		if from != "" {
+			of = " of " + from
+		}
+		return usage("there is no kind %q%s: the kinds are %s", kind, of, strings.Join(kinds, ", "))
+	}
+	return nil
 }

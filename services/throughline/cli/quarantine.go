@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/throughline-dev/throughline/pkg/api"
 	"github.com/throughline-dev/throughline/pkg/fault"
 	"github.com/throughline-dev/throughline/pkg/quarantine"
 )
@@ -88,36 +89,29 @@ func (c *quarantineListCommand) Run(ctx context.Context, s *session) error {
 		if err != nil {
 			return err
 		}
-		for i := range records {
-			inUTC(&records[i])
+		if len(records) == 0 {
+			if err := knownNames(c.Source, ""); err != nil {
+				return err
+			}
 		}
 		s.hintList(len(records), c.Limit, "record", "")
-		return list(s, c.JSON, records, []column[quarantine.Record]{
-			{title: "id", text: func(r quarantine.Record) string { return fmt.Sprint(r.ID) }},
-			{title: "last_seen", text: func(r quarantine.Record) string { return stamp(r.LastSeen) }},
+		return list(s, c.JSON, api.NewQuarantineRecords(records), []column[api.QuarantineRecord]{
+			{title: "id", text: func(r api.QuarantineRecord) string { return fmt.Sprint(r.ID) }},
+			{title: "last_seen", text: func(r api.QuarantineRecord) string { return stamp(r.LastSeen) }},
 			{title: "status", text: status},
-			{title: "reason", text: func(r quarantine.Record) string { return r.Reason }},
-			{title: "source", text: func(r quarantine.Record) string { return r.Source }},
-			{title: "event_type", text: func(r quarantine.Record) string { return r.EventType }},
-			{title: "attempts", text: func(r quarantine.Record) string { return fmt.Sprint(r.Attempts) }},
-			{title: "error", text: func(r quarantine.Record) string { return r.Error }, wide: true},
+			{title: "reason", text: func(r api.QuarantineRecord) string { return r.Reason }},
+			{title: "source", text: func(r api.QuarantineRecord) string { return r.Source }},
+			{title: "event_type", text: func(r api.QuarantineRecord) string { return r.EventType }},
+			{title: "attempts", text: func(r api.QuarantineRecord) string { return fmt.Sprint(r.Attempts) }},
+			{title: "error", text: func(r api.QuarantineRecord) string { return r.Error }, wide: true},
 		})
 	})
 }
 
 // status is a record's status, with what became of a resolved one.
-func status(r quarantine.Record) string {
+func status(r api.QuarantineRecord) string {
 	if r.Outcome != "" {
-		return string(r.Status) + " (" + strings.ReplaceAll(r.Outcome, "_", " ") + ")"
+		return r.Status + " (" + strings.ReplaceAll(r.Outcome, "_", " ") + ")"
 	}
-	return string(r.Status)
-}
-
-// inUTC makes --json the same in every time zone.
-func inUTC(r *quarantine.Record) {
-	r.FirstSeen, r.LastSeen, r.StatusAt = r.FirstSeen.UTC(), r.LastSeen.UTC(), r.StatusAt.UTC()
-	if r.PublishedAt != nil {
-		at := r.PublishedAt.UTC()
-		r.PublishedAt = &at
-	}
+	return r.Status
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/throughline-dev/throughline/pkg/api"
 	"github.com/throughline-dev/throughline/pkg/quarantine"
 )
 
@@ -49,15 +50,6 @@ func (f *changeFlags) meant(s *session) (quarantine.Filter, error) {
 	return filter, err
 }
 
-// countsView is what --json shows.
-type countsView struct {
-	Matched    int  `json:"matched"`
-	Changed    int  `json:"changed"`
-	Skipped    int  `json:"skipped"`
-	Impossible int  `json:"impossible"`
-	DryRun     bool `json:"dry_run"`
-}
-
 // verb is what a command does, in the forms that its sentences need.
 type verb struct{ infinitive, past string }
 
@@ -92,7 +84,7 @@ func (f *changeFlags) change(ctx context.Context, s *session, filter quarantine.
 
 func (f *changeFlags) tell(s *session, v verb, c quarantine.Counts) error {
 	if f.JSON {
-		return writeJSON(s, countsView{Matched: c.Matched, Changed: c.Changed, Skipped: c.Skipped, Impossible: c.Impossible, DryRun: f.DryRun})
+		return writeJSON(s, api.NewQuarantineChange(c, f.DryRun))
 	}
 	did := v.past
 	if f.DryRun {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/throughline-dev/throughline/pkg/api"
 	"github.com/throughline-dev/throughline/pkg/fault"
 	"github.com/throughline-dev/throughline/pkg/quarantine"
 )
@@ -36,11 +37,7 @@ func (c *quarantineShowCommand) Run(ctx context.Context, s *session) error {
 			_, err := s.Out.Write(detail.Raw)
 			return err
 		case c.JSON:
-			inUTC(&detail.Record)
-			for i := range detail.Decisions {
-				detail.Decisions[i].At = detail.Decisions[i].At.UTC()
-			}
-			return writeJSON(s, detail)
+			return writeJSON(s, api.NewQuarantineDetail(detail))
 		}
 		return s.showRecord(detail)
 	})
@@ -52,7 +49,7 @@ func (s *session) showRecord(d quarantine.Detail) error {
 		b.WriteString(strings.TrimRight(fmt.Sprintf("%-12s%s", name, clean(fmt.Sprintf(format, args...))), " ") + "\n")
 	}
 	line("id", "%d", d.ID)
-	line("status", "%s, by %s at %s", status(d.Record), d.StatusBy, stamp(d.StatusAt))
+	line("status", "%s, by %s at %s", status(api.NewQuarantineRecord(d.Record)), d.StatusBy, stamp(d.StatusAt))
 	line("reason", "%s", d.Reason)
 	line("error", "%s", d.Error)
 	line("source", "%s", strings.TrimSpace(d.Source+" "+d.Tenant))
@@ -60,7 +57,7 @@ func (s *session) showRecord(d quarantine.Detail) error {
 	line("record", "%s, partition %d, offset %d", d.Topic, d.Partition, d.Offset)
 	line("attempts", "%d, first seen %s, last seen %s", d.Attempts, stamp(d.FirstSeen), stamp(d.LastSeen))
 	for _, ref := range d.References {
-		line("reference", "%s", ref.Key())
+		line("reference", "%s", ref)
 	}
 	for _, x := range d.Decisions {
 		line("decision", "%s", strings.TrimSuffix(fmt.Sprintf("%s  %s → %s, by %s: %s", stamp(x.At), x.From, x.To, x.By, x.Note), ": "))
@@ -110,8 +107,17 @@ func nextFor(r quarantine.Record) string {
 	case r.Status != quarantine.Open:
 		return ""
 	case r.Reason == string(fault.Unresolved) && len(r.References) > 0:
-		return fmt.Sprintf("say whose it is, and it is released: `throughline link %s ACCOUNT`", r.References[0].Key())
+		return fmt.Sprintf("say whose it is, and it is released: `throughline link %s ACCOUNT`", shellWord(r.References[0].String()))
 	default:
-		return fmt.Sprintf("when its cause is mended: `throughline quarantine release %d`; to give it up: `throughline quarantine discard %d`", r.ID, r.ID)
+		return fmt.Sprintf("when its cause is gone: `throughline quarantine release %d`; to give it up: `throughline quarantine discard %d`", r.ID, r.ID)
 	}
+}
+
+// shellWord gives text as one word of a shell's command line: it is a vendor's, or a stranger's.
+func shellWord(text string) string {
+	const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:/@._+,=%-"
+	if strings.Trim(text, plain) == "" {
+		return text
+	}
+	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
 }

@@ -2,14 +2,13 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/throughline-dev/throughline/pkg/api"
 	"github.com/throughline-dev/throughline/pkg/postgres"
 	"github.com/throughline-dev/throughline/pkg/settings"
 )
@@ -40,26 +39,13 @@ func (c *timelineCommand) Validate() error {
 	return nil
 }
 
-// eventView is an event as --json shows it.
-type eventView struct {
-	OccurredAt    time.Time       `json:"occurred_at"`
-	Source        string          `json:"source"`
-	EventType     string          `json:"event_type"`
-	Subject       string          `json:"subject,omitempty"`
-	ID            int64           `json:"id"`
-	AccountID     uuid.UUID       `json:"account_id"`
-	SourceEventID string          `json:"source_event_id"`
-	IngestedAt    time.Time       `json:"ingested_at"`
-	Payload       json.RawMessage `json:"payload"`
-}
-
-func eventColumns() []column[eventView] {
-	return []column[eventView]{
-		{title: "occurred_at", text: func(e eventView) string { return stamp(e.OccurredAt) }},
-		{title: "source", text: func(e eventView) string { return e.Source }},
-		{title: "event_type", text: func(e eventView) string { return e.EventType }},
-		{title: "subject", text: func(e eventView) string { return e.Subject }, wide: true},
-		{title: "id", text: func(e eventView) string { return fmt.Sprint(e.ID) }},
+func eventColumns() []column[api.Event] {
+	return []column[api.Event]{
+		{title: "occurred_at", text: func(e api.Event) string { return stamp(e.OccurredAt) }},
+		{title: "source", text: func(e api.Event) string { return e.Source }},
+		{title: "event_type", text: func(e api.Event) string { return e.EventType }},
+		{title: "subject", text: func(e api.Event) string { return e.Subject }, wide: true},
+		{title: "id", text: func(e api.Event) string { return fmt.Sprint(e.ID) }},
 	}
 }
 
@@ -82,6 +68,11 @@ func (c *timelineCommand) Run(ctx context.Context, s *session) error {
 		if err != nil {
 			return err
 		}
+		if all == 0 {
+			if err := knownNames(c.Source, ""); err != nil {
+				return err
+			}
+		}
 		if err := list(s, c.JSON, events, eventColumns()); err != nil {
 			return err
 		}
@@ -93,7 +84,7 @@ func (c *timelineCommand) Run(ctx context.Context, s *session) error {
 }
 
 // read reads page by page, and keeps the newest --limit events.
-func (c *timelineCommand) read(ctx context.Context, pool *pgxpool.Pool, q postgres.TimelineQuery) (events []eventView, all int, err error) {
+func (c *timelineCommand) read(ctx context.Context, pool *pgxpool.Pool, q postgres.TimelineQuery) (events []api.Event, all int, err error) {
 	for {
 		page, err := postgres.Timeline(ctx, pool, q)
 		if err != nil {
@@ -109,21 +100,20 @@ func (c *timelineCommand) read(ctx context.Context, pool *pgxpool.Pool, q postgr
 	}
 }
 
-func (c *timelineCommand) newest(events []eventView) []eventView {
+func (c *timelineCommand) newest(events []api.Event) []api.Event {
 	if c.Limit > 0 && len(events) > c.Limit {
-		return append([]eventView(nil), events[len(events)-c.Limit:]...)
+		return append([]api.Event(nil), events[len(events)-c.Limit:]...)
 	}
 	return events
 }
 
-func (c *timelineCommand) views(page []postgres.TimelineEvent) []eventView {
-	views := make([]eventView, len(page))
+func (c *timelineCommand) views(page []postgres.TimelineEvent) []api.Event {
+	views := make([]api.Event, len(page))
 	for i, e := range page {
-		views[i] = eventView{OccurredAt: e.OccurredAt, Source: e.Source, EventType: e.EventType, Subject: e.Subject, ID: e.ID,
-			AccountID: e.AccountID, SourceEventID: e.SourceEventID, IngestedAt: e.IngestedAt}
-		if c.JSON { // a table shows no payload, and need not hold it
-			views[i].Payload = e.Payload
+		if !c.JSON { // a table shows no payload, and need not hold it
+			e.Payload = nil
 		}
+		views[i] = api.NewEvent(e)
 	}
 	return views
 }
@@ -179,7 +169,7 @@ func (c *timelineCommand) follow(ctx context.Context, s *session, pool *pgxpool.
 
 // print is list for what grows: a line an event. What is to come cannot be
 // measured, so a longer value moves the rest of its line.
-func (c *timelineCommand) print(s *session, events []eventView) error {
+func (c *timelineCommand) print(s *session, events []api.Event) error {
 	if c.JSON {
 		return writeJSON(s, events...)
 	}

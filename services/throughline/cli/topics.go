@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/throughline-dev/throughline/pkg/api"
 	"github.com/throughline-dev/throughline/pkg/source/catalog"
 	"github.com/throughline-dev/throughline/pkg/stream"
 )
@@ -57,9 +58,9 @@ func (c *topicsApplyCommand) Run(ctx context.Context, s *session) error {
 	defer cancel()
 	changes, err := stream.ApplyTopics(bounded, cl, c.names(), c.Options)
 	// What was done before a failure was done: it is shown too.
-	return errors.Join(list(s, c.JSON, changes, []column[stream.TopicChange]{
-		{title: "topic", text: func(t stream.TopicChange) string { return t.Topic }},
-		{title: "change", text: func(t stream.TopicChange) string { return t.Change }},
+	return errors.Join(list(s, c.JSON, api.NewTopicChanges(changes), []column[api.TopicChange]{
+		{title: "topic", text: func(t api.TopicChange) string { return t.Topic }},
+		{title: "change", text: func(t api.TopicChange) string { return t.Change }},
 	}), err)
 }
 

@@ -86,7 +86,7 @@ func (s *stack) tell(ctx context.Context) error {
 		fmt.Fprintln(s.out, "The demo story is there already, from an earlier start.")
 		return s.showTimeline(ctx)
 	}
-	if _, err := store.Import(ctx, bytes.NewReader(csv), "demo", nil); err != nil {
+	if _, err := store.Import(ctx, bytes.NewReader(csv), accounts.ImportOptions{By: "demo", EveryTenant: true}); err != nil {
 		return err
 	}
 	told, err := story.Tell(time.Now())

@@ -1,0 +1,98 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/throughline-dev/throughline/pkg/accounts"
+	"github.com/throughline-dev/throughline/pkg/api"
+)
+
+type accountsRenameCommand struct {
+	Account string `arg:"" help:"The account: its id, domain or name."`
+	Name    string `arg:"" help:"Its new name."`
+	Anyway  bool   `name:"anyway" help:"Also when another account has this name."`
+	DryRun  bool   `name:"dry-run" help:"Say what would happen, and change nothing."`
+	outputFlags
+}
+
+func (*accountsRenameCommand) needs() need { return needsPostgres }
+
+// Run is kong's.
+func (c *accountsRenameCommand) Run(ctx context.Context, s *session) error {
+	return s.withDatabase(ctx, func(pool *pgxpool.Pool) error {
+		account, err := s.findAccount(ctx, pool, c.Account)
+		if err != nil {
+			return err
+		}
+		if err := distinct(ctx, pool, accounts.Account{ID: account.ID, Name: c.Name}, c.Anyway); err != nil {
+			return err
+		}
+		renamed, did := account, "would be renamed"
+		if renamed.Name = strings.TrimSpace(c.Name); !c.DryRun {
+			did = "renamed"
+			if renamed, err = store(pool).Rename(ctx, account.ID, c.Name); err != nil {
+				return err
+			}
+		}
+		return c.tell(s, account.Name, did, renamed)
+	})
+}
+
+func (c *accountsRenameCommand) tell(s *session, was, did string, now accounts.Account) error {
+	if c.JSON {
+		return writeJSON(s, api.NewAccount(now))
+	}
+	_, err := fmt.Fprintln(s.Out, clean(fmt.Sprintf("%s (%s): %s to %s", was, now.ID, did, now.Name)))
+	return err
+}
+
+type accountsMergeCommand struct {
+	From string `arg:"" help:"The account that becomes a part of the other: its id, domain or name."`
+	Into string `arg:"" help:"The account that stays."`
+	Yes  bool   `name:"yes" short:"y" help:"Do not ask. A merge cannot be taken back as a whole."`
+	decideFlags
+}
+
+// Run is kong's.
+func (c *accountsMergeCommand) Run(ctx context.Context, s *session) error {
+	return s.withDatabase(ctx, func(pool *pgxpool.Pool) error {
+		from, err := s.findAccount(ctx, pool, c.From)
+		if err != nil {
+			return err
+		}
+		into, err := s.findAccount(ctx, pool, c.Into)
+		if err != nil {
+			return err
+		}
+		if from.ID == into.ID {
+			return usage("%s and %s are one account: %s (%s)", c.From, c.Into, into.Name, into.ID)
+		}
+		if !c.DryRun && !c.Yes {
+			question := fmt.Sprintf("Merge %s (%s) into %s (%s)? That cannot be taken back as a whole.", from.Name, from.ID, into.Name, into.ID)
+			if err := s.confirm(ctx, question); err != nil {
+				return err
+			}
+		}
+		return c.decide(ctx, s, pool, accounts.Decision{Verb: accounts.VerbMerge, From: from.ID, To: into.ID})
+	})
+}
+
+type accountsRemoveCommand struct {
+	Account string `arg:"" help:"The account: its id, domain or name."`
+	decideFlags
+}
+
+// Run is kong's.
+func (c *accountsRemoveCommand) Run(ctx context.Context, s *session) error {
+	return s.withDatabase(ctx, func(pool *pgxpool.Pool) error {
+		account, err := s.findAccount(ctx, pool, c.Account)
+		if err != nil {
+			return err
+		}
+		return c.decide(ctx, s, pool, accounts.Decision{Verb: accounts.VerbRemove, From: account.ID})
+	})
+}
