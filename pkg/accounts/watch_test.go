@@ -10,7 +10,6 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
-	"go.uber.org/zap"
 
 	"github.com/throughline-dev/throughline/pkg/accounts"
 	"github.com/throughline-dev/throughline/pkg/postgres/postgrestest"
@@ -57,7 +56,7 @@ func watch(t *testing.T, pool *pgxpool.Pool) *heard {
 	h := &heard{}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
-	go func() { done <- resolve.Watch(ctx, pool, zap.NewNop(), h.add) }()
+	go func() { done <- resolve.Watch(ctx, pool, nil, h.add) }()
 	t.Cleanup(func() {
 		cancel()
 		require.NoError(t, <-done)

@@ -7,12 +7,13 @@ import (
 	"sync"
 	"time"
 
-	"github.com/cenkalti/backoff/v5"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgconn/ctxwatch"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"go.uber.org/zap"
+
+	"github.com/throughline-dev/throughline/pkg/retry"
 )
 
 const (
@@ -20,7 +21,8 @@ const (
 	cleanEvery = 200 * time.Millisecond
 	// candidateEvery is how often a keeper that is not the one asks to become it.
 	candidateEvery = time.Second
-	// keeperMaxBackoff bounds the pause after an error.
+	// keeperMinBackoff and keeperMaxBackoff bound the pause after an error.
+	keeperMinBackoff = 500 * time.Millisecond
 	keeperMaxBackoff = 15 * time.Second
 	// cancelGrace is how long a cancelled merge may take to answer before its connection is cut.
 	cancelGrace = 3 * time.Second
@@ -70,31 +72,16 @@ func (k *Keeper) Stats() KeeperStats {
 // Run works until ctx ends and then returns nil. It survives every database error: it logs it, lets go of the lock
 // (so that writers merge for themselves again, or another keeper does it) and tries again.
 func (k *Keeper) Run(ctx context.Context) error {
-	wait := backoff.NewExponentialBackOff()
-	wait.MaxInterval = keeperMaxBackoff
-	for {
-		err := k.session(ctx, wait.Reset)
-		if ctx.Err() != nil {
-			return nil
-		}
-		if errors.Is(err, errPooled) {
-			k.log.Warn("this process does not keep the GIN index: writers merge its pending list", zap.Error(err))
-			<-ctx.Done()
-			return nil
-		}
-		pause := wait.NextBackOff()
-		k.log.Warn("the keeper of the GIN index lost its session", zap.Error(err), zap.Duration("retry_in", pause))
-		if !sleep(ctx, pause) {
-			return nil
-		}
-	}
+	// The error is ctx's end: a stop, no failure.
+	_ = retry.Sessions(ctx, retry.Policy{First: keeperMinBackoff, Most: keeperMaxBackoff}, "keeping the GIN index", &retry.Told{Log: k.log}, k.session)
+	return nil
 }
 
 // session is one connection's life: become the keeper, then clean until ctx ends or an error.
 func (k *Keeper) session(ctx context.Context, worked func()) error {
 	conn, err := pgx.ConnectConfig(ctx, k.config)
 	if err != nil {
-		return fmt.Errorf("connecting the keeper: %w", err)
+		return Classify(fmt.Errorf("connecting the keeper: %w", err))
 	}
 	// Closing the connection is what gives back the lock.
 	defer func() {
@@ -103,20 +90,24 @@ func (k *Keeper) session(ctx context.Context, worked func()) error {
 		defer cancel()
 		_ = conn.Close(closing)
 	}()
-	if err := requireOwnSession(ctx, conn); err != nil {
+	if err := requireOwnSession(ctx, conn); errors.Is(err, errPooled) {
+		k.log.Warn("this process does not keep the GIN index: writers merge its pending list", zap.Error(err))
+		<-ctx.Done()
+		return ctx.Err()
+	} else if err != nil {
 		return err
 	}
 	if _, err := conn.Exec(ctx, keepAlive); err != nil {
-		return fmt.Errorf("setting up the keeper's session: %w", err)
+		return Classify(fmt.Errorf("setting up the keeper's session: %w", err))
 	}
-	if err := awaitLock(ctx, conn); err != nil {
-		return err
+	if err := awaitLock(ctx, conn, worked); err != nil {
+		return Classify(err)
 	}
 	k.hold(true)
 	k.log.Info("this process keeps the GIN index now")
 	for {
 		if err := k.clean(ctx, conn); err != nil {
-			return err
+			return Classify(err)
 		}
 		worked()
 		if !sleep(ctx, cleanEvery) {
@@ -141,12 +132,13 @@ func requireOwnSession(ctx context.Context, conn *pgx.Conn) error {
 	return nil
 }
 
-func awaitLock(ctx context.Context, conn *pgx.Conn) error {
+func awaitLock(ctx context.Context, conn *pgx.Conn, asked func()) error {
 	for {
 		var got bool
 		if err := conn.QueryRow(ctx, "SELECT pg_try_advisory_lock("+keeperLock+")").Scan(&got); err != nil {
 			return fmt.Errorf("asking for the keeper's lock: %w", err)
 		}
+		asked()
 		if got {
 			return nil
 		}

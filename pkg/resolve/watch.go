@@ -7,10 +7,10 @@ import (
 	"slices"
 	"time"
 
-	"github.com/cenkalti/backoff/v5"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
-	"go.uber.org/zap"
+
+	"github.com/throughline-dev/throughline/pkg/retry"
 )
 
 const (
@@ -33,22 +33,17 @@ const (
 // goroutine and should not keep it long.
 //
 // Watch works on a connection of its own until ctx ends, and then gives nil. It reconnects by itself, for ever;
-// each loss is one log line.
-func Watch(ctx context.Context, pool *pgxpool.Pool, log *zap.Logger, changed func(keys []string)) error {
-	policy := backoff.NewExponentialBackOff()
-	policy.InitialInterval, policy.MaxInterval = 50*time.Millisecond, 5*time.Second
-	_, err := backoff.Retry(ctx, func() (struct{}, error) {
-		return struct{}{}, listen(ctx, pool, func(keys []string) {
-			policy.Reset() // the connection works
-			changed(keys)
+// t hears of each loss, and may be nil.
+func Watch(ctx context.Context, pool *pgxpool.Pool, t *retry.Told, changed func(keys []string)) error {
+	// The error is ctx's end: a stop, no failure.
+	_ = retry.Sessions(ctx, retry.Policy{First: 50 * time.Millisecond, Most: 5 * time.Second}, "listening for new links", t,
+		func(ctx context.Context, up func()) error {
+			return listen(ctx, pool, func(keys []string) {
+				up() // the connection works
+				changed(keys)
+			})
 		})
-	}, backoff.WithBackOff(policy), backoff.WithMaxElapsedTime(0), backoff.WithNotify(func(err error, wait time.Duration) {
-		log.Warn("listening for new links", zap.Error(err), zap.Duration("retry_in", wait))
-	}))
-	if ctx.Err() != nil {
-		return nil
-	}
-	return err
+	return nil
 }
 
 // listen works on one connection until that fails or ctx ends.

@@ -42,21 +42,23 @@ func Sessions(ctx context.Context, p Policy, doing string, t *Told, work func(ct
 	pauses := p.backOff()
 	up := func() {
 		pauses.Reset()
-		t.succeeded(doing)
+		t.Succeeded(doing)
 	}
 	var last error
 	for ctx.Err() == nil {
 		err := work(ctx, up)
-		if err == nil {
-			t.succeeded(doing)
-			return nil
-		}
-		if ctx.Err() != nil {
+		if err != nil && ctx.Err() != nil {
 			break
+		}
+		if err == nil {
+			if ctx.Err() == nil { // the end of work that was asked to end proves nothing
+				t.Succeeded(doing)
+			}
+			return nil
 		}
 		last = err
 		pause := pauses.NextBackOff()
-		t.failed(doing, err, pause)
+		t.Failed(doing, err, pause)
 		wait(ctx, pause)
 	}
 	err := fmt.Errorf("%s: %w", doing, context.Cause(ctx))

@@ -47,7 +47,10 @@ type trouble struct {
 	advice string
 }
 
-func (t *Told) failed(doing string, err error, pause time.Duration) {
+// Failed tells of a try that failed. Forever and Sessions call it; so does work
+// that has a loop of its own, like a gauge that is read now and then. pause is
+// how long it waits before the next try.
+func (t *Told) Failed(doing string, err error, pause time.Duration) {
 	if t == nil {
 		return
 	}
@@ -97,7 +100,8 @@ func (t *Told) due(now time.Time, reason fault.Reason, advice string) bool {
 	}
 }
 
-func (t *Told) succeeded(doing string) {
+// Succeeded tells of a try that succeeded, which ends the trouble.
+func (t *Told) Succeeded(doing string) {
 	if t == nil {
 		return
 	}

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/throughline-dev/throughline/pkg/fault"
 	"github.com/throughline-dev/throughline/pkg/settings"
 )
 
@@ -31,10 +32,12 @@ type Health struct {
 
 // ComponentHealth is one part of a report.
 type ComponentHealth struct {
-	Name  string    `json:"name"`
-	Ready bool      `json:"ready"`
-	Error string    `json:"error,omitempty"`
-	Since time.Time `json:"since,omitzero"` // when it came into this state; not of a check
+	Name  string `json:"name"`
+	Ready bool   `json:"ready"`
+	Error string `json:"error,omitempty"`
+	// Advice is what a person can do; without one the trouble passes by itself.
+	Advice string    `json:"advice,omitempty"`
+	Since  time.Time `json:"since,omitzero"` // when it came into this state; not of a check
 }
 
 // HealthReport is what /readyz?verbose shows. Ready means that there is at
@@ -51,11 +54,12 @@ func NewHealth() *Health {
 }
 
 // Set reports a component's state: nil is ready. The error's text is shown on
-// the admin port, so it must hold no secret.
+// the admin port, so it must hold no secret; so is what it says that a person can
+// do (fault.Advice).
 func (h *Health) Set(name string, err error) {
 	state := ComponentHealth{Name: name, Ready: err == nil, Since: time.Now()}
 	if err != nil {
-		state.Error = err.Error()
+		state.Error, state.Advice = err.Error(), fault.Advice(err)
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -143,7 +147,11 @@ func (r HealthReport) summary() string {
 	}
 	var names []string
 	for _, c := range r.Components {
-		if !c.Ready {
+		switch {
+		case c.Ready:
+		case c.Advice != "":
+			names = append(names, c.Name+" (needs a person: "+c.Advice+")")
+		default:
 			names = append(names, c.Name)
 		}
 	}
@@ -187,7 +195,7 @@ func (c *healthCheck) ask(ctx context.Context) ComponentHealth {
 func (c *healthCheck) answer(err error) ComponentHealth {
 	state := ComponentHealth{Name: c.name, Ready: err == nil}
 	if err != nil {
-		state.Error = err.Error()
+		state.Error, state.Advice = err.Error(), fault.Advice(err)
 	}
 	return state
 }

@@ -171,7 +171,7 @@ func (t removedTenants) Validate() error {
 	if t == "" {
 		return nil
 	}
-	return errors.New("is no longer read: set THROUGHLINE_<SOURCE>_TENANT for each source instead")
+	return errors.New("THROUGHLINE_TENANTS is no longer read: set THROUGHLINE_<SOURCE>_TENANT for each source instead, like THROUGHLINE_MARKETO_TENANT=123-ABC-456")
 }
 
 // publicURL is "" or an absolute http(s) URL. It prints as a URL does: some

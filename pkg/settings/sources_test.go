@@ -78,7 +78,7 @@ func TestNamedSourcesHaveSettings(t *testing.T) {
 // another identity.
 func TestRemovedTenantsAreRefused(t *testing.T) {
 	t.Parallel()
-	const want = "--tenant (THROUGHLINE_TENANTS): is no longer read: set THROUGHLINE_<SOURCE>_TENANT for each source instead"
+	const want = "--tenant: THROUGHLINE_TENANTS is no longer read: set THROUGHLINE_<SOURCE>_TENANT for each source instead, like THROUGHLINE_MARKETO_TENANT=123-ABC-456"
 	for name, tc := range map[string]struct {
 		env  map[string]string
 		args []string

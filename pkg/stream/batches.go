@@ -6,7 +6,8 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
-	"go.uber.org/zap"
+
+	"github.com/throughline-dev/throughline/pkg/retry"
 )
 
 // RunBatches consumes as a member of a consumer group and hands batches to
@@ -14,65 +15,67 @@ import (
 // returned nil; a failing write is tried again with backoff for as long as it
 // takes, so write must be idempotent and must itself dead-letter what can never
 // succeed. It returns nil when ctx ends, after the batch under way is written
-// or given up, and an error only if the client cannot be made.
+// or given up, and an error only if the client cannot be made. A client that the
+// brokers fence, or whose fetches they refuse, is replaced by a new one.
 //
 // write gets a context that outlives ctx by grace, so that a stop lets a batch
 // finish.
 func RunBatches(ctx context.Context, o LoopOptions, grace time.Duration, write func(ctx context.Context, batch []*kgo.Record) error) error {
 	l := newLoop(o)
-	opts := append(l.consumerOpts(),
+	opts, err := l.clientOpts(
 		// A partition must not move while its batch is being written: the new
 		// owner would write the same rows again, for nothing.
-		kgo.BlockRebalanceOnPoll(),
-		kgo.OnPartitionsRevoked(func(_ context.Context, _ *kgo.Client, lost map[string][]int32) { l.forget(lost) }),
-		kgo.OnPartitionsLost(func(_ context.Context, _ *kgo.Client, lost map[string][]int32) { l.forget(lost) }),
-	)
-	client, err := NewClient(o.Config, o.Deps, append(opts, o.Opts...)...)
+		kgo.BlockRebalanceOnPoll())
 	if err != nil {
 		return err
 	}
-	defer client.CloseAllowingRebalance()
-
-	// A poll that gives nothing but errors still holds rebalances back. The
-	// group may have to be joined anew before there is anything to poll, so
-	// going on to the next poll without this would wait for ever.
-	poll := func(ctx context.Context, most int) kgo.Fetches {
-		fetches := client.PollRecords(ctx, most)
-		if fetches.NumRecords() == 0 {
-			client.AllowRebalance()
-		}
-		return fetches
-	}
 	work, stop := withGrace(ctx, grace)
 	defer stop()
-	for {
-		batch, err := l.collect(ctx, poll)
+	commits := &retry.Told{Log: l.Deps.Log} // no state: at worst batches come again
+	l.sessions(ctx, func(ctx context.Context) error {
+		client, err := kgo.NewClient(opts...)
 		if err != nil {
-			return err
+			return fmt.Errorf("making the Kafka client: %w", err)
 		}
-		if len(batch) == 0 {
-			return nil
-		}
-		start := time.Now()
-		err = l.retry(work, "writing a batch", func() error {
-			err := write(work, batch)
-			if err != nil {
-				// While we wait to try again others may take over. What we
-				// write after that is a duplicate and changes nothing.
-				client.AllowRebalance()
+		defer client.CloseAllowingRebalance()
+		for {
+			batch, err := l.collect(ctx, client.PollRecords, client.AllowRebalance)
+			if err != nil || len(batch) == 0 {
+				return err
 			}
-			return err
-		})
+			if err := l.writeBatch(work, client, batch, commits, write); err != nil {
+				return nil // stopped: the batch is not committed and comes again
+			}
+		}
+	})
+	return nil
+}
+
+// writeBatch gives an error only when work has ended.
+func (l *loop) writeBatch(work context.Context, client *kgo.Client, batch []*kgo.Record, commits *retry.Told, write func(context.Context, []*kgo.Record) error) error {
+	start := l.Progress.begin()
+	defer l.Progress.end()
+	err := l.retry(work, "writing a batch", func(ctx context.Context) error {
+		err := write(ctx, batch)
 		if err != nil {
-			return nil // stopped: the batch is not committed and comes again
+			// While we wait to try again others may take over. What we
+			// write after that is a duplicate and changes nothing.
+			client.AllowRebalance()
 		}
-		if err := client.CommitRecords(work, batch...); err != nil {
-			// Not a loss: at worst the batch comes again and is a no-op.
-			l.Deps.Log.Warn("committing offsets", zap.Error(err))
-		}
-		l.done(batch, start)
-		client.AllowRebalance()
+		return err
+	})
+	if err != nil {
+		return err
 	}
+	if err := client.CommitRecords(work, batch...); err != nil {
+		// Not a loss: at worst the batch comes again and is a no-op.
+		commits.Failed("committing offsets", Classify(err), 0)
+	} else {
+		commits.Succeeded("committing offsets")
+	}
+	l.done(batch, start)
+	client.AllowRebalance()
+	return nil
 }
 
 // withGrace gives a context that ends grace after parent does.

@@ -6,12 +6,11 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/cenkalti/backoff/v5"
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/zap"
 
 	"github.com/throughline-dev/throughline/pkg/fault"
+	"github.com/throughline-dev/throughline/pkg/retry"
 )
 
 // LoopOptions is what both consuming loops need.
@@ -27,50 +26,35 @@ type LoopOptions struct {
 	MaxWait time.Duration
 	// Metrics of the loop, made once per process by NewLoopMetrics.
 	Metrics *LoopMetrics
-	// OnState, if set, is told nil when a batch went through and an error while
-	// one is being retried: it feeds the readiness check.
+	// OnState, if set, is told nil when the loop works and an error while a batch
+	// is retried, the brokers refuse its fetches, or it joins its group anew. It
+	// feeds the readiness check.
 	OnState func(error)
+	// Advice, if set, gives what a person can do about an error of a batch ("":
+	// waiting is enough); what an error itself says counts more.
+	Advice func(error) string
+	// Progress, if set, is told of each batch's beginning and end.
+	Progress *Progress
 	// Opts are added last to the client's options.
 	Opts []kgo.Opt
 }
 
-// LoopMetrics are the metrics that every consuming stage has.
-type LoopMetrics struct {
-	records prometheus.Counter
-	batch   prometheus.Histogram
-	seconds prometheus.Histogram
-	retries prometheus.Counter
-	lag     *prometheus.GaugeVec
-}
+// The kinds of trouble that a loop can have at the same time.
+const (
+	inSession = iota // the member joins its group anew
+	inFetches        // the brokers answer fetches with errors
+	inBatch          // a batch is tried again
+	kinds
+)
 
-// NewLoopMetrics makes and registers the metrics throughline_<stage>_….
-func NewLoopMetrics(reg prometheus.Registerer, stage string) *LoopMetrics {
-	name := func(s string) string { return "throughline_" + stage + "_" + s }
-	m := &LoopMetrics{
-		records: prometheus.NewCounter(prometheus.CounterOpts{Name: name("records_total"), Help: "Records that went through, replays of a batch not counted."}),
-		batch: prometheus.NewHistogram(prometheus.HistogramOpts{Name: name("batch_records"), Help: "Records in a batch.",
-			Buckets: prometheus.ExponentialBuckets(1, 4, 8)}),
-		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{Name: name("batch_seconds"), Help: "Time from a batch's last record polled to its offsets committed.",
-			Buckets: prometheus.ExponentialBuckets(0.001, 2.5, 11)}),
-		retries: prometheus.NewCounter(prometheus.CounterOpts{Name: name("batch_retries_total"), Help: "Times that a batch was tried again after a transient failure."}),
-		lag: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name("consumer_lag_records"),
-			Help: "Offsets between the newest batch and the end of its partition; a transaction's marker counts as one."}, []string{"topic", "partition"}),
-	}
-	if reg != nil {
-		reg.MustRegister(m.records, m.batch, m.seconds, m.retries, m.lag)
-	}
-	return m
-}
-
-// loop holds the parts that the consuming loops share.
+// loop holds the parts that the consuming loops share. One goroutine uses it.
 type loop struct {
 	LoopOptions
-	ends map[topicPartition]int64 // high watermarks as of the newest fetch
-}
-
-type topicPartition struct {
-	topic     string
-	partition int32
+	lag    *lag
+	told   [kinds]*retry.Told
+	errs   [kinds]error // as told last
+	polled pollState
+	lossAt time.Time // of the newest line about lost records
 }
 
 func newLoop(o LoopOptions) *loop {
@@ -86,12 +70,36 @@ func newLoop(o LoopOptions) *loop {
 	if o.OnState == nil {
 		o.OnState = func(error) {}
 	}
-	return &loop{LoopOptions: o, ends: map[topicPartition]int64{}}
+	if o.Progress == nil {
+		o.Progress = new(Progress)
+	}
+	l := &loop{LoopOptions: o, lag: newLag(o.Metrics.lag)}
+	for kind := range l.told {
+		l.told[kind] = &retry.Told{Log: o.Deps.Log, State: func(err error) { l.report(kind, err) }, Advice: o.Advice}
+	}
+	return l
+}
+
+// report keeps the states of all kinds apart, so that one that is over does not
+// hide another.
+func (l *loop) report(kind int, err error) {
+	if kind == inBatch && err != nil {
+		l.Metrics.retries.Inc()
+	}
+	l.errs[kind] = err
+	var worst error
+	for _, err := range l.errs {
+		if worst == nil || fault.Advice(worst) == "" && fault.Advice(err) != "" {
+			worst = err
+		}
+	}
+	l.OnState(worst)
 }
 
 // consumerOpts are the options of every consumer of ours. Each states what
 // would go wrong without it.
 func (l *loop) consumerOpts() []kgo.Opt {
+	forget := func(_ context.Context, _ *kgo.Client, lost map[string][]int32) { l.lag.forget(lost) }
 	opts := []kgo.Opt{
 		kgo.ConsumerGroup(l.Group),
 		kgo.ConsumeTopics(l.Topics...),
@@ -102,6 +110,9 @@ func (l *loop) consumerOpts() []kgo.Opt {
 		// Offsets follow the work; a timer would commit ahead of it.
 		kgo.DisableAutoCommit(),
 		kgo.Balancers(kgo.CooperativeStickyBalancer()),
+		// A partition's lag would stay on the gauge of whoever had it first.
+		kgo.OnPartitionsRevoked(forget),
+		kgo.OnPartitionsLost(forget),
 		// A killed instance's partitions wait this long for a new owner.
 		kgo.SessionTimeout(10 * time.Second),
 		kgo.HeartbeatInterval(time.Second),
@@ -122,71 +133,38 @@ func (l *loop) consumerOpts() []kgo.Opt {
 	return opts
 }
 
-// maxBatchBytes ends a batch early: 5,000 records of a megabyte would not fit
-// into a stage's memory. One fetch may go beyond it.
-const maxBatchBytes = 8 << 20
-
-// collect gathers a batch: at least one record, at most MaxRecords or about
-// maxBatchBytes, waiting MaxWait after the first. It gives an empty batch only
-// when ctx has ended.
-func (l *loop) collect(ctx context.Context, poll func(context.Context, int) kgo.Fetches) ([]*kgo.Record, error) {
-	var batch []*kgo.Record
-	wait := ctx
-	for bytes := 0; len(batch) < l.MaxRecords && bytes < maxBatchBytes; {
-		fetches := poll(wait, l.MaxRecords-len(batch))
-		if fetches.IsClientClosed() {
-			return nil, errors.New("the Kafka client is closed")
-		}
-		if ctx.Err() != nil {
-			return nil, nil
-		}
-		for _, e := range fetches.Errors() {
-			if errors.Is(e.Err, context.DeadlineExceeded) && wait.Err() != nil {
-				continue
-			}
-			// The client goes on by itself; a person should know.
-			l.Deps.Log.Warn("fetching", zap.String("topic", e.Topic), zap.Int32("partition", e.Partition), zap.Error(e.Err))
-		}
-		fetches.EachPartition(func(p kgo.FetchTopicPartition) {
-			if len(p.Records) > 0 {
-				l.ends[topicPartition{p.Topic, p.Partition}] = p.HighWatermark
-			}
-		})
-		got := fetches.Records()
-		batch = append(batch, got...)
-		for _, r := range got {
-			bytes += len(r.Value)
-		}
-		if len(batch) > 0 && (l.MaxWait <= 0 || wait.Err() != nil) {
-			break
-		}
-		if len(got) > 0 && wait == ctx {
-			var cancel context.CancelFunc
-			wait, cancel = context.WithTimeout(ctx, l.MaxWait) //nolint:fatcontext // once: wait is ctx no longer
-			defer cancel()
-		}
+// clientOpts gives all options of the loop's client, extra ones between the
+// consumer's and the caller's. An error is Permanent: no session could begin.
+func (l *loop) clientOpts(extra ...kgo.Opt) ([]kgo.Opt, error) {
+	opts, err := clientOpts(l.Config, l.Deps)
+	if err != nil {
+		return nil, fault.Permanent(fault.Unsupported, err)
 	}
-	return batch, nil
+	opts = append(append(append(opts, l.consumerOpts()...), extra...), l.Opts...)
+	if err := kgo.ValidateOpts(opts...); err != nil {
+		return nil, fault.Permanent(fault.Unsupported, fmt.Errorf("making the Kafka client: %w", err))
+	}
+	return opts, nil
+}
+
+// sessions runs session, which is one client's life, until ctx ends. A client
+// that breaks is closed and another one joins the group in its place, which is
+// the only cure for a fenced member and for a topic that was made anew.
+func (l *loop) sessions(ctx context.Context, session func(ctx context.Context) error) {
+	// The error is ctx's end: a stop, no failure.
+	_ = retry.Sessions(ctx, retry.Policy{First: 200 * time.Millisecond, Most: 20 * time.Second}, "consuming "+l.Group, l.told[inSession],
+		func(ctx context.Context, up func()) error {
+			defer l.lag.forgetAll()
+			l.polled = newPollState(up)
+			return session(ctx)
+		})
 }
 
 // retry calls work until it succeeds or ctx ends, with jittered backoff. The
 // loops have no other way past a failure: what is Permanent for one record is
 // dead-lettered inside work, so an error here concerns the whole batch.
-func (l *loop) retry(ctx context.Context, doing string, work func() error) error {
-	policy := backoff.NewExponentialBackOff()
-	policy.InitialInterval, policy.MaxInterval = 100*time.Millisecond, 10*time.Second
-	_, err := backoff.Retry(ctx, func() (struct{}, error) {
-		err := work()
-		l.OnState(err)
-		return struct{}{}, err
-	}, backoff.WithBackOff(policy), backoff.WithMaxElapsedTime(0), backoff.WithNotify(func(err error, wait time.Duration) {
-		l.Metrics.retries.Inc()
-		l.Deps.Log.Error(doing, zap.Error(err), zap.String("reason", string(fault.ReasonOf(err))), zap.Duration("retry_in", wait))
-	}))
-	if err != nil {
-		return fmt.Errorf("%s: %w", doing, err)
-	}
-	return nil
+func (l *loop) retry(ctx context.Context, doing string, work func(context.Context) error) error {
+	return retry.Forever(ctx, retry.Policy{}, doing, l.told[inBatch], work)
 }
 
 // done records that a batch went through.
@@ -194,20 +172,8 @@ func (l *loop) done(batch []*kgo.Record, since time.Time) {
 	l.Metrics.records.Add(float64(len(batch)))
 	l.Metrics.batch.Observe(float64(len(batch)))
 	l.Metrics.seconds.Observe(time.Since(since).Seconds())
-	last := map[topicPartition]int64{}
-	for _, r := range batch {
-		last[topicPartition{r.Topic, r.Partition}] = r.Offset
-	}
-	for tp, offset := range last {
-		l.Metrics.lag.WithLabelValues(tp.topic, fmt.Sprint(tp.partition)).Set(float64(max(0, l.ends[tp]-offset-1)))
-	}
+	l.lag.done(batch)
 }
 
-// forget drops the lag of partitions that this instance no longer has.
-func (l *loop) forget(lost map[string][]int32) {
-	for topic, partitions := range lost {
-		for _, p := range partitions {
-			l.Metrics.lag.DeleteLabelValues(topic, fmt.Sprint(p))
-		}
-	}
-}
+// errClosed ends a loop whose client somebody closed.
+var errClosed = errors.New("the Kafka client is closed")

@@ -41,14 +41,64 @@ func (p *Publisher) Publish(ctx context.Context, records ...*kgo.Record) error {
 	case <-w.done:
 	case <-ctx.Done():
 		// The waiter is not used again: promises are still to come.
-		return classify(fmt.Errorf("waiting for the brokers' acknowledgement: %w", context.Cause(ctx)))
+		return unacknowledged(ctx)
 	}
 	first := w.first.Swap(nil)
 	p.waiters.Put(w)
 	if first != nil {
-		return classify(fmt.Errorf("publishing: %w", *first))
+		return publishing(*first)
 	}
 	return nil
+}
+
+// PublishEach is Publish with one answer a record, in their order, so that one
+// which the brokers refuse holds up no other.
+func (p *Publisher) PublishEach(ctx context.Context, records []*kgo.Record) []error {
+	if len(records) == 0 {
+		return nil
+	}
+	type answer struct {
+		came bool
+		err  error
+	}
+	var mu sync.Mutex // an answer may come after the wait was given up
+	answers := make([]answer, len(records))
+	left, done := len(records), make(chan struct{})
+	for i, r := range records {
+		p.client.TryProduce(ctx, r, func(_ *kgo.Record, err error) {
+			mu.Lock()
+			defer mu.Unlock()
+			answers[i] = answer{true, publishing(err)}
+			if left--; left == 0 {
+				close(done)
+			}
+		})
+	}
+	select {
+	case <-done:
+	case <-ctx.Done():
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	outcomes := make([]error, len(records))
+	for i, a := range answers {
+		outcomes[i] = a.err
+		if !a.came {
+			outcomes[i] = unacknowledged(ctx)
+		}
+	}
+	return outcomes
+}
+
+func publishing(err error) error {
+	if err == nil {
+		return nil
+	}
+	return Classify(fmt.Errorf("publishing: %w", err))
+}
+
+func unacknowledged(ctx context.Context) error {
+	return Classify(fmt.Errorf("waiting for the brokers' acknowledgement: %w", context.Cause(ctx)))
 }
 
 // waiter waits for the promises of one Publish after the other.

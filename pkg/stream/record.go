@@ -1,7 +1,6 @@
 package stream
 
 import (
-	"strconv"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -70,12 +69,14 @@ func (m RawMaker) Record(r source.Record, traceparent string) *kgo.Record {
 // Raw is what a raw record says, headers read.
 type Raw struct {
 	source.Record
-	Source       string // the topic's; the header only repeats it
-	Traceparent  string
-	QuarantineID int64 // 0: not a replay
-	Attempts     int32
-	FirstSeen    time.Time // zero: never dead-lettered before
+	Replay
+	Source      string // the topic's; the header only repeats it
+	Traceparent string // of at most maxTraceparent bytes
 }
+
+// maxTraceparent bounds the header that is handed on: version 00 has 55 bytes,
+// and later ones may have more.
+const maxTraceparent = 256
 
 // ReadRaw reads a record of a raw topic. Where a header is missing or odd, the
 // broker's time stands in for the receipt and the mode is backfill, which is
@@ -97,27 +98,27 @@ func ReadRaw(rec *kgo.Record) Raw {
 				raw.Mode = m
 			}
 		case HeaderTenant:
-			if len(h.Value) <= source.MaxTenantBytes {
-				raw.Tenant = string(h.Value)
+			if text := string(h.Value); len(text) <= source.MaxTenantBytes && source.IsText(text) {
+				raw.Tenant = text
 			}
 		case HeaderTraceparent:
-			raw.Traceparent = string(h.Value)
-		case HeaderQuarantineID:
-			if id, err := strconv.ParseInt(string(h.Value), 10, 64); err == nil && id > 0 {
-				raw.QuarantineID = id
-			}
-		case HeaderAttempts:
-			if n, err := strconv.ParseInt(string(h.Value), 10, 32); err == nil && n > 0 {
-				raw.Attempts = int32(n)
-			}
-		case HeaderFirstSeen:
-			if t, err := time.Parse(time.RFC3339Nano, string(h.Value)); err == nil {
-				raw.FirstSeen = t.UTC()
-			}
+			raw.Traceparent = traceparent(h.Value)
+		default:
+			raw.read(h, rec.Timestamp)
 		}
 	}
 	return raw
 }
+
+func traceparent(value []byte) string {
+	if text := string(value); len(text) <= maxTraceparent && source.IsText(text) {
+		return text
+	}
+	return ""
+}
+
+// ReadTraceparent gives the trace that a record of any topic belongs to, or "".
+func ReadTraceparent(rec *kgo.Record) string { return traceparent(Header(rec, HeaderTraceparent)) }
 
 // Header gives the value of a record's last header of this key, or nil.
 func Header(rec *kgo.Record, key string) []byte {

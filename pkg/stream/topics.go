@@ -12,7 +12,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/throughline-dev/throughline/pkg/fault"
 	"github.com/throughline-dev/throughline/pkg/source"
 )
 
@@ -67,7 +66,7 @@ func ApplyTopics(ctx context.Context, cl *kgo.Client, sources []string, o TopicO
 			changes = append(changes, TopicChange{spec.name, "created"})
 			continue
 		case !errors.Is(err, kerr.TopicAlreadyExists):
-			return changes, classify(fmt.Errorf("creating topic %s: %w", spec.name, err))
+			return changes, Classify(fmt.Errorf("creating topic %s: %w", spec.name, err))
 		}
 		changed, err := configure(ctx, adm, spec)
 		if err != nil {
@@ -111,7 +110,7 @@ func topicSpecs(sources []string, o TopicOptions) []topicSpec {
 func configure(ctx context.Context, adm *kadm.Client, spec topicSpec) (bool, error) {
 	have, err := adm.DescribeTopicConfigs(ctx, spec.name)
 	if err != nil {
-		return false, classify(fmt.Errorf("reading the settings of topic %s: %w", spec.name, err))
+		return false, Classify(fmt.Errorf("reading the settings of topic %s: %w", spec.name, err))
 	}
 	current := map[string]string{}
 	for _, resource := range have {
@@ -135,21 +134,7 @@ func configure(ctx context.Context, adm *kadm.Client, spec topicSpec) (bool, err
 		}
 	}
 	if err != nil {
-		return false, classify(fmt.Errorf("setting up topic %s: %w", spec.name, err))
+		return false, Classify(fmt.Errorf("setting up topic %s: %w", spec.name, err))
 	}
 	return true, nil
-}
-
-// classify: what the brokers refuse for good is Permanent, all else may pass.
-func classify(err error) error {
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, kerr.MessageTooLarge), errors.Is(err, kerr.RecordListTooLarge):
-		return fault.Permanent(fault.Oversized, err)
-	case errors.Is(err, kerr.InvalidConfig), errors.Is(err, kerr.InvalidPartitions), errors.Is(err, kerr.InvalidReplicationFactor), errors.Is(err, kerr.PolicyViolation):
-		return fault.Permanent(fault.Unsupported, err)
-	default:
-		return fault.Transient(fault.Unavailable, err)
-	}
 }

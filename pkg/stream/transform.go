@@ -7,12 +7,8 @@ import (
 	"os"
 	"time"
 
-	"github.com/cenkalti/backoff/v5"
 	"github.com/google/uuid"
 	"github.com/twmb/franz-go/pkg/kgo"
-	"go.uber.org/zap"
-
-	"github.com/throughline-dev/throughline/pkg/fault"
 )
 
 // TransformOptions are LoopOptions and what transactions need.
@@ -53,67 +49,65 @@ func RunTransform(ctx context.Context, o TransformOptions, transform func(ctx co
 		o.TransactionTimeout = 10 * time.Second
 	}
 	l := newLoop(o.LoopOptions)
-	policy := backoff.NewExponentialBackOff()
-	policy.InitialInterval, policy.MaxInterval = 200*time.Millisecond, 10*time.Second
-	for ctx.Err() == nil {
-		started := time.Now()
-		err := l.session(ctx, o, transform)
-		if err == nil || ctx.Err() != nil {
-			return nil
+	opts, err := l.clientOpts(kgo.TransactionalID(o.TransactionalID), kgo.TransactionTimeout(o.TransactionTimeout))
+	if err != nil {
+		return err
+	}
+	l.sessions(ctx, func(ctx context.Context) error {
+		tx, err := kgo.NewGroupTransactSession(opts...)
+		if err != nil {
+			return fmt.Errorf("making the Kafka client: %w", err)
 		}
-		if fault.IsPermanent(err) {
+		defer tx.Close()
+		if err := takeOver(ctx, tx.Client(), o.TransactionTimeout); err != nil {
 			return err
 		}
-		if time.Since(started) > time.Minute {
-			policy.Reset()
+		for {
+			batch, err := l.collect(ctx, tx.PollRecords, nil)
+			if err != nil || len(batch) == 0 {
+				return err
+			}
+			if err := l.transformBatch(ctx, tx, o.TransactionTimeout, batch, transform); err != nil {
+				return err
+			}
 		}
-		wait := policy.NextBackOff()
-		l.OnState(err)
-		l.Deps.Log.Error("transforming: the session broke and starts anew", zap.Error(err), zap.Duration("retry_in", wait))
-		select {
-		case <-ctx.Done():
-		case <-time.After(wait):
-		}
+	})
+	return nil
+}
+
+// takeOver ends the transaction that a killed process left open under this
+// transactional id. The first transaction of ours would do so too, but only
+// after the group's offsets were fetched, and they wait for the open one.
+func takeOver(ctx context.Context, client *kgo.Client, timeout time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*timeout)
+	defer cancel()
+	if _, _, err := client.ProducerID(ctx); err != nil {
+		return Classify(fmt.Errorf("taking the transactional id over: %w", err))
 	}
 	return nil
 }
 
-// session runs transactions until ctx ends (nil) or one breaks.
-func (l *loop) session(ctx context.Context, o TransformOptions, transform func(context.Context, []*kgo.Record) ([]*kgo.Record, error)) error {
-	opts := append(l.consumerOpts(),
-		kgo.TransactionalID(o.TransactionalID),
-		kgo.TransactionTimeout(o.TransactionTimeout),
-	)
-	base, err := clientOpts(o.Config, o.Deps)
+// transformBatch gives an error when the session must end.
+func (l *loop) transformBatch(ctx context.Context, tx *kgo.GroupTransactSession, timeout time.Duration, batch []*kgo.Record,
+	transform func(context.Context, []*kgo.Record) ([]*kgo.Record, error)) error {
+	start := l.Progress.begin()
+	defer l.Progress.end()
+	var out []*kgo.Record
+	err := l.retry(ctx, "transforming a batch", func(ctx context.Context) (err error) {
+		out, err = transform(ctx, batch)
+		return err
+	})
 	if err != nil {
-		return fault.Permanent(fault.Unsupported, err)
+		return err // ctx has ended
 	}
-	tx, err := kgo.NewGroupTransactSession(append(append(base, opts...), o.Opts...)...)
+	committed, err := transact(tx, timeout, out)
 	if err != nil {
-		return fault.Permanent(fault.Unsupported, fmt.Errorf("making the Kafka client: %w", err))
+		return err
 	}
-	defer tx.Close()
-	for {
-		batch, err := l.collect(ctx, tx.PollRecords)
-		if err != nil || len(batch) == 0 {
-			return err
-		}
-		start := time.Now()
-		var out []*kgo.Record
-		if err := l.retry(ctx, "transforming a batch", func() (err error) {
-			out, err = transform(ctx, batch)
-			return err
-		}); err != nil {
-			return nil // retry gives up only when ctx ends: a stop, no failure
-		}
-		committed, err := transact(tx, o.TransactionTimeout, out)
-		if err != nil {
-			return err
-		}
-		if committed {
-			l.done(batch, start)
-		}
+	if committed {
+		l.done(batch, start)
 	}
+	return nil
 }
 
 // transact produces out and commits the session's offsets, or neither. Not
@@ -124,7 +118,7 @@ func transact(s *kgo.GroupTransactSession, timeout time.Duration, out []*kgo.Rec
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	if err := s.Begin(); err != nil {
-		return false, fault.Transient(fault.Unavailable, fmt.Errorf("beginning a transaction: %w", err))
+		return false, Classify(fmt.Errorf("beginning a transaction: %w", err))
 	}
 	promise := kgo.AbortingFirstErrPromise(s.Client())
 	for _, r := range out {
@@ -133,7 +127,7 @@ func transact(s *kgo.GroupTransactSession, timeout time.Duration, out []*kgo.Rec
 	produced := promise.Err()
 	committed, err := s.End(ctx, kgo.TransactionEndTry(produced == nil))
 	if err := errors.Join(produced, err); err != nil {
-		return false, fault.Transient(fault.Unavailable, fmt.Errorf("committing a transaction: %w", err))
+		return false, Classify(fmt.Errorf("committing a transaction: %w", err))
 	}
 	return committed, nil
 }

@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"path/filepath"
 	"testing"
@@ -14,15 +13,15 @@ import (
 	"go.uber.org/zap/zaptest"
 
 	"github.com/throughline-dev/throughline/pkg/event"
-	"github.com/throughline-dev/throughline/pkg/resolve"
 	"github.com/throughline-dev/throughline/pkg/service"
+	"github.com/throughline-dev/throughline/pkg/service/servicetest"
 	"github.com/throughline-dev/throughline/pkg/settings"
+	"github.com/throughline-dev/throughline/pkg/source"
 	"github.com/throughline-dev/throughline/pkg/source/catalog"
+	"github.com/throughline-dev/throughline/pkg/stage"
 	"github.com/throughline-dev/throughline/pkg/stream"
-	"github.com/throughline-dev/throughline/services/normalizer/normalizer"
-	"github.com/throughline-dev/throughline/services/quarantine/quarantine"
 	"github.com/throughline-dev/throughline/services/receiver/receiver"
-	"github.com/throughline-dev/throughline/services/sink/sink"
+	"github.com/throughline-dev/throughline/services/whole"
 )
 
 // startEmbedded runs every service in this process, and gives the receiver's
@@ -33,53 +32,31 @@ func startEmbedded(t *testing.T, p *place) (url string) {
 	log := zaptest.NewLogger(t, zaptest.Level(zapcore.ErrorLevel), zaptest.WrapOptions(zap.WithFatalHook(zapcore.WriteThenPanic)))
 	rt := service.NewRuntime(service.Options{Name: "e2e", Log: log, StopTimeout: patience})
 	p.metrics = rt.Registry
-	kafka := stream.Config{Brokers: p.brokers}
 	registry, err := event.NewRegistry(event.RegistryConfig{URL: settings.URL(p.registry)})
 	require.NoError(t, err)
-	rules := resolve.Config{RuleList: resolve.RuleNames()}
-
-	quarantine, err := quarantine.New(t.Context(), quarantine.Options{Kafka: kafka, Pool: p.pool, Registry: registry, Resolve: rules, Runtime: rt})
+	sources, err := source.NewSet(catalog.Sources()...)
 	require.NoError(t, err)
-	sink, err := sink.New(t.Context(), sink.Options{Kafka: kafka, Pool: p.pool, Registry: registry, Runtime: rt})
-	require.NoError(t, err)
-	normalizer, err := normalizer.New(t.Context(), normalizer.Options{Kafka: kafka, Pool: p.pool, Registry: registry, Resolve: rules, Runtime: rt})
-	require.NoError(t, err)
-	receiver := newReceiver(t, rt, kafka)
-	group := rt.Group(append([]service.Component{
-		{Name: "quarantine", Run: quarantine.Run},
-		{Name: "sink", Run: sink.Run},
-		{Name: "normalizer", Run: normalizer.Run},
-	}, receiver.Components()...)...)
-
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- group.Run(ctx) }()
-	t.Cleanup(func() {
-		cancel()
-		require.NoError(t, errors.Join(<-ended, receiver.Close()))
-	})
-	await(t, patience, "the receiver to listen", func() (bool, string) {
-		select {
-		case err := <-ended:
-			ended <- err
-			require.NoError(t, err, "a service ended")
-		default:
-		}
-		return receiver.Addr() != "", ""
-	})
-	return "http://" + receiver.Addr()
-}
-
-func newReceiver(t *testing.T, rt *service.Runtime, kafka stream.Config) *receiver.Receiver {
-	t.Helper()
 	endpoints, err := receiver.Endpoints(catalog.Set(), catalog.Names(), func(name string) settings.SourceSetting {
 		return settings.SourceSetting{Secrets: settings.Secrets{secretOf(name)}, PublicURL: fmt.Sprintf("%s/webhooks/%s", publicURL, name)}
 	})
 	require.NoError(t, err)
-	var config receiver.Config
-	settings.Defaults(&config)
-	config.Listen, config.SpoolDir, config.PublishTimeout = "127.0.0.1:0", filepath.Join(t.TempDir(), "spool"), 10*time.Second
-	receiver, err := receiver.New(receiver.Options{Runtime: rt, Config: config, Kafka: kafka, Endpoints: endpoints})
+	deps := stage.Deps{Kafka: stream.Config{Brokers: p.brokers}, Pool: p.pool, Registry: registry, Sources: sources, Runtime: rt}
+	services, err := whole.New(t.Context(), deps, whole.Options{Endpoints: endpoints, Receiver: receiver.Config{
+		Listen: "127.0.0.1:0", SpoolDir: filepath.Join(t.TempDir(), "spool"), PublishTimeout: 10 * time.Second,
+	}})
 	require.NoError(t, err)
-	return receiver
+	stopped := make(chan struct{})
+	stop := servicetest.Run(t, func(ctx context.Context) error {
+		defer close(stopped)
+		return services.Run(ctx)
+	})
+	await(t, patience, "the receiver to listen", func() (bool, string) {
+		select {
+		case <-stopped:
+			stop() // says why
+		default:
+		}
+		return services.Addr() != "", ""
+	})
+	return "http://" + services.Addr()
 }

@@ -49,14 +49,14 @@ type tap struct {
 	delivery map[string]source.Mode
 
 	rawRecords, tombstones, outRecords int
-	next                               map[stage]int64 // behind the last record of each partition
+	next                               map[partition]int64 // behind the last record of each partition
 	err                                error
 }
 
-// stage is a partition that a consumer group works on.
-type stage struct {
-	topic     string
-	partition int32
+// partition is one that a consumer group works on.
+type partition struct {
+	topic  string
+	number int32
 }
 
 func newTap(t *testing.T, p *place) *tap {
@@ -73,7 +73,7 @@ func newTap(t *testing.T, p *place) *tap {
 	require.NoError(t, err)
 	decoder, err := event.NewDecoder(registry)
 	require.NoError(t, err)
-	tp := &tap{place: p, raw: map[string]int{}, event: map[string]int{}, dead: map[string]int{}, delivery: map[string]source.Mode{}, next: map[stage]int64{}}
+	tp := &tap{place: p, raw: map[string]int{}, event: map[string]int{}, dead: map[string]int{}, delivery: map[string]source.Mode{}, next: map[partition]int64{}}
 	ctx, cancel := context.WithCancel(context.Background())
 	var reading sync.WaitGroup
 	reading.Go(func() {
@@ -92,7 +92,7 @@ func newTap(t *testing.T, p *place) *tap {
 func (w *tap) see(ctx context.Context, decoder *event.Decoder, r *kgo.Record) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.next[stage{r.Topic, r.Partition}] = r.Offset + 1
+	w.next[partition{r.Topic, r.Partition}] = r.Offset + 1
 	switch r.Topic {
 	case stream.AccountEvents:
 		var e event.AccountEvent
@@ -193,8 +193,8 @@ func (w *tap) behind(ctx context.Context) (string, error) {
 		case stream.DeadLetters:
 			group = quarantine.Group
 		}
-		if got, ok := committed[group].Lookup(at.topic, at.partition); !ok || got.At < next {
-			return fmt.Sprintf("%s has committed %d of %d of %s/%d", group, got.At, next, at.topic, at.partition), nil
+		if got, ok := committed[group].Lookup(at.topic, at.number); !ok || got.At < next {
+			return fmt.Sprintf("%s has committed %d of %d of %s/%d", group, got.At, next, at.topic, at.number), nil
 		}
 	}
 	return "", nil

@@ -5,11 +5,11 @@ package main
 import (
 	"os"
 
-	"github.com/throughline-dev/throughline/pkg/service"
+	"github.com/throughline-dev/throughline/pkg/stage"
 	"github.com/throughline-dev/throughline/services/normalizer/normalizer"
 )
 
 func main() {
-	var cfg normalizer.Config
-	os.Exit(service.Main("normalizer", "Resolves raw events to accounts and writes account-events, exactly once.", &cfg, os.Args[1:], cfg.Run))
+	cfg := normalizer.NewConfig()
+	os.Exit(stage.Main("normalizer", "Resolves raw events to accounts and writes account-events, exactly once.", cfg, os.Args[1:], cfg.Build))
 }

@@ -4,11 +4,11 @@ package main
 import (
 	"os"
 
-	"github.com/throughline-dev/throughline/pkg/service"
+	"github.com/throughline-dev/throughline/pkg/stage"
 	"github.com/throughline-dev/throughline/services/quarantine/quarantine"
 )
 
 func main() {
 	var cfg quarantine.Config
-	os.Exit(service.Main("quarantine", "Keeps events that could not go on, and releases them when a link or a person clears them.", &cfg, os.Args[1:], cfg.Run))
+	os.Exit(stage.Main("quarantine", "Keeps events that could not go on, and releases them when a link or a person clears them.", &cfg, os.Args[1:], cfg.Build))
 }

@@ -4,11 +4,11 @@ package main
 import (
 	"os"
 
-	"github.com/throughline-dev/throughline/pkg/service"
+	"github.com/throughline-dev/throughline/pkg/stage"
 	"github.com/throughline-dev/throughline/services/sink/sink"
 )
 
 func main() {
 	var cfg sink.Config
-	os.Exit(service.Main("sink", "Writes account-events to the timeline in Postgres.", &cfg, os.Args[1:], cfg.Run))
+	os.Exit(stage.Main("sink", "Writes account-events to the timeline in Postgres.", &cfg, os.Args[1:], cfg.Build))
 }

@@ -9,51 +9,15 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/throughline-dev/throughline/pkg/postgres"
-	"github.com/throughline-dev/throughline/pkg/resolve"
-	"github.com/throughline-dev/throughline/pkg/service"
-	"github.com/throughline-dev/throughline/pkg/settings"
 	"github.com/throughline-dev/throughline/pkg/stream"
 	"github.com/throughline-dev/throughline/services/bench/traffic"
 	"github.com/throughline-dev/throughline/services/normalizer/normalizer"
+	"github.com/throughline-dev/throughline/services/whole"
 )
 
-// newNormalizer is the normalizer as it is without a setting.
-func newNormalizer(ctx context.Context, job Job, rt *service.Runtime) (run func(context.Context) error, err error) {
-	pool, err := postgres.Open(ctx, postgres.Config{URL: settings.URL(job.Postgres), MaxConns: 10}, "bench-normalizer")
-	if err != nil {
-		return nil, err
-	}
-	registry, err := job.registry()
-	if err != nil {
-		pool.Close()
-		return nil, err
-	}
-	n, err := normalizer.New(ctx, normalizer.Options{
-		Kafka: job.kafka(), Pool: pool, Registry: registry, Resolve: resolve.Config{RuleList: resolve.RuleNames()}, Runtime: rt,
-	})
-	if err != nil {
-		pool.Close()
-		return nil, err
-	}
-	return func(ctx context.Context) error {
-		defer pool.Close()
-		return n.Run(ctx)
-	}, nil
-}
-
 // runNormalizer normalizes what lies in the raw topics until Records are through.
-func runNormalizer(ctx context.Context, job Job, _ func(string)) (r Result, err error) {
-	rt := newRuntime("normalizer")
-	run, err := newNormalizer(ctx, job, rt)
-	if err != nil {
-		return r, err
-	}
-	err = until(ctx, run, func(ctx context.Context) (err error) {
-		r.Samples, err = sample(ctx, job.Records, counter(rt.Registry, "throughline_normalizer_records_total"))
-		return err
-	})
-	return r, err
+func runNormalizer(ctx context.Context, job Job, _ func(string)) (Result, error) {
+	return runUntil(ctx, job, whole.Normalizer, "throughline_normalizer_records_total")
 }
 
 // runBareNormalizer copies the raw topics' records to account-events in

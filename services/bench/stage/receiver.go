@@ -7,16 +7,15 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"path/filepath"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/throughline-dev/throughline/pkg/service"
 	"github.com/throughline-dev/throughline/pkg/settings"
 	"github.com/throughline-dev/throughline/pkg/source/catalog"
 	"github.com/throughline-dev/throughline/pkg/stream"
 	"github.com/throughline-dev/throughline/services/receiver/receiver"
+	"github.com/throughline-dev/throughline/services/whole"
 )
 
 // secret signs the requests. It guards nothing.
@@ -25,26 +24,16 @@ const secret = "bench-secret-0123456789abcdef"
 // stripePath is where both receivers are posted to.
 const stripePath = "/webhooks/stripe"
 
-func newReceiver(job Job, rt *service.Runtime) (*receiver.Receiver, error) {
-	endpoints, err := receiver.Endpoints(catalog.Set(), []string{"stripe"}, func(string) settings.SourceSetting {
+// endpoints is Stripe's alone.
+func endpoints() ([]receiver.Endpoint, error) {
+	return receiver.Endpoints(catalog.Set(), []string{"stripe"}, func(string) settings.SourceSetting {
 		return settings.SourceSetting{Secrets: settings.Secrets{secret}}
 	})
-	if err != nil {
-		return nil, err
-	}
-	var config receiver.Config
-	settings.Defaults(&config)
-	config.Listen, config.SpoolDir = "127.0.0.1:0", filepath.Join(job.Scratch, "spool")
-	return receiver.New(receiver.Options{Runtime: rt, Config: config, Kafka: job.kafka(), Endpoints: endpoints})
 }
 
 // runReceiver is the receiver with Stripe's door.
 func runReceiver(ctx context.Context, job Job, ready func(string)) (Result, error) {
-	r, err := newReceiver(job, newRuntime("receiver"))
-	if err != nil {
-		return Result{}, err
-	}
-	return Result{}, serving(ctx, r.Run, r.Addr, ready)
+	return runServing(ctx, job, ready, whole.Receiver)
 }
 
 // serving runs a server until ctx ends, and calls ready once it listens.

@@ -14,46 +14,14 @@ import (
 	"github.com/throughline-dev/throughline/pkg/event"
 	"github.com/throughline-dev/throughline/pkg/postgres"
 	"github.com/throughline-dev/throughline/pkg/rawjson"
-	"github.com/throughline-dev/throughline/pkg/service"
 	"github.com/throughline-dev/throughline/pkg/settings"
 	"github.com/throughline-dev/throughline/pkg/stream"
-	"github.com/throughline-dev/throughline/services/sink/sink"
+	"github.com/throughline-dev/throughline/services/whole"
 )
 
-// newSink is the sink as it is without a setting.
-func newSink(ctx context.Context, job Job, rt *service.Runtime) (run func(context.Context) error, err error) {
-	pool, err := postgres.Open(ctx, postgres.Config{URL: settings.URL(job.Postgres), MaxConns: 10}, "bench-sink")
-	if err != nil {
-		return nil, err
-	}
-	registry, err := job.registry()
-	if err != nil {
-		pool.Close()
-		return nil, err
-	}
-	s, err := sink.New(ctx, sink.Options{Kafka: job.kafka(), Pool: pool, Registry: registry, Runtime: rt})
-	if err != nil {
-		pool.Close()
-		return nil, err
-	}
-	return func(ctx context.Context) error {
-		defer pool.Close()
-		return s.Run(ctx)
-	}, nil
-}
-
 // runSink writes what lies in account-events until Records are in the table.
-func runSink(ctx context.Context, job Job, _ func(string)) (r Result, err error) {
-	rt := newRuntime("sink")
-	run, err := newSink(ctx, job, rt)
-	if err != nil {
-		return r, err
-	}
-	err = until(ctx, run, func(ctx context.Context) (err error) {
-		r.Samples, err = sample(ctx, job.Records, counter(rt.Registry, "throughline_sink_records_total"))
-		return err
-	})
-	return r, err
+func runSink(ctx context.Context, job Job, _ func(string)) (Result, error) {
+	return runUntil(ctx, job, whole.Sink, "throughline_sink_records_total")
 }
 
 // The limit's own statements, so that it stays what it is when ours change.

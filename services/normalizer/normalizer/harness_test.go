@@ -17,7 +17,11 @@ import (
 	"github.com/throughline-dev/throughline/pkg/postgres/postgrestest"
 	"github.com/throughline-dev/throughline/pkg/resolve"
 	"github.com/throughline-dev/throughline/pkg/service"
+	"github.com/throughline-dev/throughline/pkg/service/servicetest"
 	"github.com/throughline-dev/throughline/pkg/settings"
+	"github.com/throughline-dev/throughline/pkg/source"
+	"github.com/throughline-dev/throughline/pkg/source/catalog"
+	"github.com/throughline-dev/throughline/pkg/stage"
 	"github.com/throughline-dev/throughline/pkg/stream"
 	"github.com/throughline-dev/throughline/pkg/stream/streamtest"
 	"github.com/throughline-dev/throughline/services/normalizer/normalizer"
@@ -25,7 +29,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(postgrestest.Main(m)) }
 
-const patience = 60 * time.Second
+const patience = servicetest.Patience
 
 // stored is the broker's time of every record that newRecord makes.
 var stored = time.Date(2025, 10, 9, 9, 0, 0, 0, time.UTC)
@@ -39,28 +43,52 @@ var (
 // allRules are the resolution rules as a service has them by default.
 var allRules = resolve.Config{RuleList: resolve.RuleNames()}
 
-// normalizer is one under test, with what reads its output.
+// testNormalizer is one under test, with what reads its output.
 type testNormalizer struct {
 	*normalizer.Normalizer
+	deps    stage.Deps
 	pool    *pgxpool.Pool
 	runtime *service.Runtime
 	decoder *event.Decoder
 }
 
+// options are what a test may change.
+type options struct {
+	stage.Deps
+	normalizer.Options
+}
+
 // newNormalizer makes one on a fresh database with the accounts acme and globex.
-func newNormalizer(t testing.TB, change ...func(*normalizer.Options)) *testNormalizer {
+func newNormalizer(t testing.TB, change ...func(*options)) *testNormalizer {
 	t.Helper()
 	registry, err := event.NewRegistry(event.RegistryConfig{URL: settings.URL(streamtest.Registry(t))})
 	require.NoError(t, err)
-	o := normalizer.Options{Pool: newDatabase(t), Registry: registry, Resolve: allRules, Runtime: service.NewRuntime(service.Options{Name: "normalizer"})}
+	sources, err := source.NewSet(catalog.Sources()...)
+	require.NoError(t, err)
+	o := options{
+		stage.Deps{Pool: newDatabase(t), Registry: registry, Sources: sources, Runtime: service.NewRuntime(service.Options{Name: "normalizer"})},
+		normalizer.Options{Resolve: allRules},
+	}
 	for _, c := range change {
 		c(&o)
 	}
-	n, err := normalizer.New(t.Context(), o)
+	n, err := normalizer.New(t.Context(), o.Deps, o.Options)
 	require.NoError(t, err)
 	decoder, err := event.NewDecoder(o.Registry)
 	require.NoError(t, err)
-	return &testNormalizer{Normalizer: n, pool: o.Pool, runtime: o.Runtime, decoder: decoder}
+	return &testNormalizer{Normalizer: n, deps: o.Deps, pool: o.Pool, runtime: o.Runtime, decoder: decoder}
+}
+
+// start runs a normalizer and gives what stops it and waits.
+func (n *testNormalizer) start(t *testing.T) (stop func()) {
+	t.Helper()
+	return servicetest.Run(t, n.deps.Group(n).Run)
+}
+
+// total adds up a metric over the series with these labels.
+func (n *testNormalizer) total(t testing.TB, name string, labels ...string) float64 {
+	t.Helper()
+	return servicetest.Metric(t, n.runtime.Registry, name, labels...)
 }
 
 func newDatabase(t testing.TB) *pgxpool.Pool {
@@ -114,11 +142,11 @@ func (n *testNormalizer) decode(t testing.TB, records []*kgo.Record) []result {
 }
 
 // newRecord is a raw record as a broker gives it, with the receiver's headers.
-func newRecord(source string, value []byte, headers ...kgo.RecordHeader) *kgo.Record {
+func newRecord(name string, value []byte, headers ...kgo.RecordHeader) *kgo.Record {
 	return &kgo.Record{
-		Topic: stream.RawTopic(source), Partition: 3, Offset: 41, Timestamp: stored, Key: []byte("key of " + source), Value: value,
+		Topic: stream.RawTopic(name), Partition: 3, Offset: 41, Timestamp: stored, Key: []byte("key of " + name), Value: value,
 		Headers: append([]kgo.RecordHeader{
-			header(stream.HeaderSource, source),
+			header(stream.HeaderSource, name),
 			header(stream.HeaderReceivedAt, stored.Add(-time.Second).Format(time.RFC3339Nano)),
 			header(stream.HeaderDelivery, "webhook"),
 		}, headers...),

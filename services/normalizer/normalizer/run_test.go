@@ -14,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/throughline-dev/throughline/pkg/event"
+	"github.com/throughline-dev/throughline/pkg/stage"
 	"github.com/throughline-dev/throughline/pkg/stream"
 	"github.com/throughline-dev/throughline/pkg/stream/streamtest"
 	"github.com/throughline-dev/throughline/services/normalizer/normalizer"
@@ -117,34 +118,12 @@ func (o *output) requireExactlyOnce(t *testing.T, n int) {
 	require.Len(t, o.seen, n)
 }
 
-// start runs a normalizer and gives what stops it and waits.
-func (n *testNormalizer) start(t *testing.T) (stop func()) {
-	t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- n.Run(ctx) }()
-	var once sync.Once
-	stop = func() {
-		once.Do(func() {
-			cancel()
-			select {
-			case err := <-done:
-				require.NoError(t, err)
-			case <-time.After(patience):
-				t.Error("the normalizer does not stop")
-			}
-		})
-	}
-	t.Cleanup(stop)
-	return stop
-}
-
 func TestRunIsExactlyOnceWhileMembersComeAndGo(t *testing.T) {
 	t.Parallel()
 	k := newKafka(t)
-	onKafka := func(o *normalizer.Options) {
+	onKafka := func(o *options) {
 		o.Kafka = k.config
-		o.Tuning = normalizer.Tuning{Workers: 2, Records: 100, Wait: time.Millisecond}
+		o.Tuning = normalizer.Tuning{Workers: 2, Batch: stage.Batch{Records: 100, Wait: time.Millisecond}}
 	}
 	first := newNormalizer(t, onKafka)
 	first.link(t, "stripe", "customer", "cus_1", acme)
@@ -155,7 +134,7 @@ func TestRunIsExactlyOnceWhileMembersComeAndGo(t *testing.T) {
 
 	// Another comes, under load, and goes again; then the first one goes.
 	another := func() *testNormalizer {
-		return newNormalizer(t, onKafka, func(o *normalizer.Options) { o.Pool = first.pool })
+		return newNormalizer(t, onKafka, func(o *options) { o.Pool = first.pool })
 	}
 	stopSecond := another().start(t)
 	k.publish(t, 2000, 4000)
@@ -173,9 +152,9 @@ func TestRunWaitsForPostgres(t *testing.T) {
 	k := newKafka(t)
 	pool := newDatabase(t)
 	proxy := newProxy(t, pool.Config().ConnConfig.Host, pool.Config().ConnConfig.Port)
-	n := newNormalizer(t, func(o *normalizer.Options) {
+	n := newNormalizer(t, func(o *options) {
 		o.Kafka, o.Pool = k.config, proxy.pool(t, pool)
-		o.Tuning = normalizer.Tuning{Workers: 1, Records: 100, Wait: time.Millisecond}
+		o.Tuning = normalizer.Tuning{Workers: 1, Batch: stage.Batch{Records: 100, Wait: time.Millisecond}}
 	})
 	n.link(t, "stripe", "customer", "cus_1", acme)
 	out := k.follow(t, n.decoder)
@@ -186,18 +165,18 @@ func TestRunWaitsForPostgres(t *testing.T) {
 	proxy.cut()
 	k.publish(t, 300, 700)
 	ready := func() bool { return n.runtime.Health.Report(t.Context()).Ready }
-	require.Eventually(t, func() bool { return !ready() && n.total(t, "throughline_normalizer_batch_retries_total", "", "") > 0 }, patience, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return !ready() && n.total(t, "throughline_normalizer_batch_retries_total") > 0 }, patience, 5*time.Millisecond)
 	require.Equal(t, 300, out.distinct(), "nothing goes on, and nothing is dead-lettered")
 	proxy.mend()
 	out.requireExactlyOnce(t, 700)
 	require.Eventually(t, ready, patience, 5*time.Millisecond)
-	require.Zero(t, n.total(t, "throughline_normalizer_dead_letters_total", "reason", "unresolved_account"))
+	require.Zero(t, n.total(t, "throughline_normalizer_dead_letters_total", "reason=unresolved_account"))
 }
 
 func TestRunSaysItIsReadyWithoutTraffic(t *testing.T) {
 	t.Parallel()
 	k := newKafka(t)
-	n := newNormalizer(t, func(o *normalizer.Options) { o.Kafka = k.config })
+	n := newNormalizer(t, func(o *options) { o.Kafka = k.config })
 	require.False(t, n.runtime.Health.Report(t.Context()).Ready)
 	n.start(t)
 	require.Eventually(t, func() bool { return n.runtime.Health.Report(t.Context()).Ready }, patience, 5*time.Millisecond)
@@ -207,9 +186,9 @@ func TestRunSaysItIsReadyWithoutTraffic(t *testing.T) {
 func TestRunSurvivesABrokenSession(t *testing.T) {
 	t.Parallel()
 	k := newKafka(t)
-	n := newNormalizer(t, func(o *normalizer.Options) {
+	n := newNormalizer(t, func(o *options) {
 		o.Kafka = k.config
-		o.Tuning = normalizer.Tuning{Workers: 1, Records: 100, Wait: time.Millisecond}
+		o.Tuning = normalizer.Tuning{Workers: 1, Batch: stage.Batch{Records: 100, Wait: time.Millisecond}}
 	})
 	n.link(t, "stripe", "customer", "cus_1", acme)
 	out := k.follow(t, n.decoder)

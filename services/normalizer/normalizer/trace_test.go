@@ -11,7 +11,6 @@ import (
 
 	"github.com/throughline-dev/throughline/pkg/service"
 	"github.com/throughline-dev/throughline/pkg/stream"
-	"github.com/throughline-dev/throughline/services/normalizer/normalizer"
 )
 
 func TestTransformContinuesTheTraceOfASampledEvent(t *testing.T) {
@@ -19,7 +18,7 @@ func TestTransformContinuesTheTraceOfASampledEvent(t *testing.T) {
 	spans := tracetest.NewInMemoryExporter()
 	provider := sdktrace.NewTracerProvider(sdktrace.WithSyncer(spans), sdktrace.WithSampler(sdktrace.ParentBased(sdktrace.NeverSample())))
 	t.Cleanup(func() { require.NoError(t, provider.Shutdown(context.Background())) })
-	n := newNormalizer(t, func(o *normalizer.Options) {
+	n := newNormalizer(t, func(o *options) {
 		o.Runtime = service.NewRuntime(service.Options{Name: "normalizer", TracerProvider: provider})
 	})
 	n.link(t, "stripe", "customer", "cus_Tz1Acme", acme)

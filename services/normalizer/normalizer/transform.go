@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"runtime"
-	"strconv"
 	"sync"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -91,16 +90,13 @@ func inParallel(count int, do func(i int)) {
 // describe reads one record as far as it can be read.
 func (n *Normalizer) describe(it *item) {
 	it.raw = stream.ReadRaw(it.rec)
-	src, ok := n.sources[it.raw.Source]
+	src, ok := n.deps.Sources.Find(it.raw.Source)
 	if !ok {
 		it.err = fault.Permanent(fault.Unsupported, fmt.Errorf("no source is named %q", it.raw.Source))
 		return
 	}
-	if !source.IsText(it.raw.Tenant) {
-		it.raw.Tenant = "" // an odd header must not cost the event
-	}
 	if it.raw.Tenant == "" {
-		it.raw.Tenant = n.options.Tuning.Tenants[it.raw.Source]
+		it.raw.Tenant = n.options.Tenants[it.raw.Source]
 	}
 	_, it.event, it.err = source.Keyed(src, it.raw.Record)
 }
@@ -137,22 +133,8 @@ func (n *Normalizer) accountEvent(ctx context.Context, it *item, found *resolve.
 			into.Headers = append(into.Headers, kgo.RecordHeader{Key: stream.HeaderTraceparent, Value: []byte(next)})
 		}
 	}
-	if it.raw.QuarantineID != 0 {
-		into.Headers = append(into.Headers, releaseHeaders(it)...)
-	}
+	into.Headers = append(into.Headers, it.raw.Replay.Headers()...)
 	return nil
-}
-
-// releaseHeaders hand on what a release says of itself: the sink resolves the
-// quarantine row, or goes on counting if the event fails there too.
-func releaseHeaders(it *item) []kgo.RecordHeader {
-	headers := []kgo.RecordHeader{{Key: stream.HeaderQuarantineID, Value: strconv.AppendInt(nil, it.raw.QuarantineID, 10)}}
-	for _, key := range []string{stream.HeaderAttempts, stream.HeaderFirstSeen} {
-		if value := stream.Header(it.rec, key); value != nil {
-			headers = append(headers, kgo.RecordHeader{Key: key, Value: value})
-		}
-	}
-	return headers
 }
 
 // span marks this stage in the event's trace and gives the traceparent that
@@ -165,7 +147,7 @@ func (n *Normalizer) span(ctx context.Context, it *item) string {
 	case !above.IsSampled():
 		return it.raw.Traceparent
 	}
-	child, span := n.options.Runtime.Tracer.Start(parent, "normalize", trace.WithSpanKind(trace.SpanKindConsumer), trace.WithAttributes(
+	child, span := n.deps.Runtime.Tracer.Start(parent, "normalize", trace.WithSpanKind(trace.SpanKindConsumer), trace.WithAttributes(
 		attribute.String("messaging.destination.name", it.rec.Topic),
 		attribute.String("throughline.event_type", it.event.Type)))
 	defer span.End()

@@ -20,11 +20,12 @@ import (
 	"github.com/throughline-dev/throughline/pkg/event"
 	"github.com/throughline-dev/throughline/pkg/postgres/postgrestest"
 	"github.com/throughline-dev/throughline/pkg/quarantine"
-	"github.com/throughline-dev/throughline/pkg/resolve"
 	"github.com/throughline-dev/throughline/pkg/service"
+	"github.com/throughline-dev/throughline/pkg/service/servicetest"
 	"github.com/throughline-dev/throughline/pkg/settings"
 	"github.com/throughline-dev/throughline/pkg/source"
 	"github.com/throughline-dev/throughline/pkg/source/catalog"
+	"github.com/throughline-dev/throughline/pkg/stage"
 	"github.com/throughline-dev/throughline/pkg/stream"
 	"github.com/throughline-dev/throughline/pkg/stream/streamtest"
 	quarantineservice "github.com/throughline-dev/throughline/services/quarantine/quarantine"
@@ -32,7 +33,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(postgrestest.Main(m)) }
 
-const patience = 60 * time.Second
+const patience = servicetest.Patience
 
 // seen is when the events of these tests first failed.
 var seen = time.Date(2026, 11, 2, 9, 0, 0, 0, time.UTC)
@@ -82,38 +83,19 @@ func kinds(name string) []source.Kind {
 
 // patient is a tuning in which nothing is found by sweeping: what is released was heard of.
 func patient() quarantineservice.Tuning {
-	return quarantineservice.Tuning{Records: 500, SweepEvery: time.Hour, StuckAfter: time.Hour}
+	return quarantineservice.Tuning{Batch: stage.Batch{Records: 500}, SweepEvery: time.Hour, StuckAfter: time.Hour}
 }
 
 // start runs a service and a reader of the raw topic. stop is called by the test's end at latest.
 func (w *world) start(tuning quarantineservice.Tuning) (stop func()) {
 	w.t.Helper()
 	w.runtime = service.NewRuntime(service.Options{Name: "quarantine", Log: zaptest.NewLogger(w.t)})
-	k, err := quarantineservice.New(w.t.Context(), quarantineservice.Options{Kafka: w.kafka, Pool: w.pool, Registry: w.events, Resolve: resolve.Config{}, Tuning: tuning, Runtime: w.runtime})
+	sources, err := source.NewSet(catalog.Sources()...)
 	require.NoError(w.t, err)
-	return w.background(k.Run)
-}
-
-// background runs something until stop, or the test's end.
-func (w *world) background(run func(context.Context) error) (stop func()) {
-	w.t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- run(ctx) }()
-	var once sync.Once
-	stop = func() {
-		once.Do(func() {
-			cancel()
-			select {
-			case err := <-done:
-				require.NoError(w.t, err)
-			case <-time.After(patience):
-				w.t.Error("it does not stop")
-			}
-		})
-	}
-	w.t.Cleanup(stop)
-	return stop
+	d := stage.Deps{Kafka: w.kafka, Pool: w.pool, Registry: w.events, Sources: sources, Runtime: w.runtime}
+	q, err := quarantineservice.New(w.t.Context(), d, quarantineservice.Options{Tuning: tuning})
+	require.NoError(w.t, err)
+	return servicetest.Run(w.t, d.Group(q).Run)
 }
 
 // readRaw collects what arrives in raw.stripe.
@@ -122,7 +104,7 @@ func (w *world) readRaw() {
 	reader, err := stream.NewClient(w.kafka, stream.Deps{Name: "reader"}, kgo.ConsumeTopics(stream.RawTopic("stripe")), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
 	require.NoError(w.t, err)
 	w.t.Cleanup(reader.Close)
-	w.background(func(ctx context.Context) error {
+	servicetest.Run(w.t, func(ctx context.Context) error {
 		for {
 			fetches := reader.PollFetches(ctx)
 			if ctx.Err() != nil {
@@ -207,22 +189,8 @@ func (w *world) link(n int, account uuid.UUID) error {
 // errBrokerDown makes the broker drop the connection.
 var errBrokerDown = errors.New("the broker is down")
 
-// value gives a metric's value for one label, or -1.
-func (w *world) value(name, label, want string) float64 {
+// value adds up a metric over the series with these labels.
+func (w *world) value(name string, labels ...string) float64 {
 	w.t.Helper()
-	families, err := w.runtime.Registry.Gather()
-	require.NoError(w.t, err)
-	for _, f := range families {
-		if f.GetName() != name {
-			continue
-		}
-		for _, m := range f.GetMetric() {
-			for _, l := range m.GetLabel() {
-				if l.GetName() == label && l.GetValue() == want {
-					return m.GetCounter().GetValue() + m.GetGauge().GetValue()
-				}
-			}
-		}
-	}
-	return -1
+	return servicetest.Metric(w.t, w.runtime.Registry, name, labels...)
 }

@@ -6,11 +6,11 @@ import (
 	"sync"
 	"time"
 
-	"github.com/cenkalti/backoff/v5"
 	"go.uber.org/zap"
 
 	"github.com/throughline-dev/throughline/pkg/quarantine"
 	"github.com/throughline-dev/throughline/pkg/resolve"
+	"github.com/throughline-dev/throughline/pkg/retry"
 	"github.com/throughline-dev/throughline/pkg/source"
 )
 
@@ -66,9 +66,10 @@ func wake(ready chan struct{}) {
 	}
 }
 
-// watchLinks releases what new links and accounts resolve, and sweeps now and then.
-func (k *Keeper) watchLinks(ctx context.Context) error {
-	sweep := time.NewTicker(k.options.Tuning.SweepEvery)
+// releaseLinked releases what new links and accounts resolve, and sweeps now and then.
+func (q *Quarantine) releaseLinked(ctx context.Context) error {
+	told := q.deps.Told("quarantine-releasing")
+	sweep := time.NewTicker(q.tuning.SweepEvery)
 	defer sweep.Stop()
 	for {
 		var keys []string
@@ -78,59 +79,59 @@ func (k *Keeper) watchLinks(ctx context.Context) error {
 			return nil
 		case <-sweep.C:
 			everything = true
-		case <-k.changed.ready:
-			keys, everything = k.changed.take()
+		case <-q.changed.ready:
+			keys, everything = q.changed.take()
 		}
-		var work func() error
+		var work func(context.Context) error
 		switch {
 		case everything:
-			work = func() error { return k.sweep(ctx) }
+			work = q.sweep
 		case len(keys) > 0:
-			work = func() error {
-				return k.releasePages(ctx, func(after int64) ([]quarantine.Waiting, error) {
-					return k.store.WaitingFor(ctx, keys, after, pageSize)
+			work = func(ctx context.Context) error {
+				return q.releasePages(ctx, func(after int64) ([]quarantine.Waiting, error) {
+					return q.store.WaitingFor(ctx, keys, after, pageSize)
 				})
 			}
 		default:
 			continue
 		}
-		if !k.retry(ctx, "releasing linked records", work) {
-			return nil
+		if err := retry.Forever(ctx, retry.Policy{}, "releasing linked records", told, work); err != nil {
+			return nil // ctx has ended
 		}
 	}
 }
 
 // sweep looks at everything: what waits for an account, and what was published and did not arrive.
-func (k *Keeper) sweep(ctx context.Context) error {
-	err := k.releasePages(ctx, func(after int64) ([]quarantine.Waiting, error) {
-		return k.store.WaitingPage(ctx, after, pageSize)
+func (q *Quarantine) sweep(ctx context.Context) error {
+	err := q.releasePages(ctx, func(after int64) ([]quarantine.Waiting, error) {
+		return q.store.WaitingPage(ctx, after, pageSize)
 	})
 	if err != nil {
 		return err
 	}
-	if _, err := k.store.ResolveStored(ctx); err != nil {
+	if _, err := q.store.ResolveStored(ctx); err != nil {
 		return err
 	}
-	again, err := k.store.RepublishStuck(ctx, k.options.Tuning.StuckAfter)
+	again, err := q.store.RepublishStuck(ctx, q.tuning.StuckAfter)
 	if err != nil {
 		return err
 	}
 	if again > 0 {
-		k.log.Warn("published records did not arrive and are published again", zap.Int("records", again), zap.Duration("after", k.options.Tuning.StuckAfter))
-		k.metrics.republished.Add(float64(again))
-		wake(k.released)
+		q.deps.Runtime.Log.Warn("published records did not arrive and are published again", zap.Int("records", again), zap.Duration("after", q.tuning.StuckAfter))
+		q.metrics.republished.Add(float64(again))
+		wake(q.released)
 	}
 	return nil
 }
 
 // releasePages resolves page after page and releases what has an account.
-func (k *Keeper) releasePages(ctx context.Context, page func(after int64) ([]quarantine.Waiting, error)) error {
+func (q *Quarantine) releasePages(ctx context.Context, page func(after int64) ([]quarantine.Waiting, error)) error {
 	for after := int64(0); ; {
 		waiting, err := page(after)
 		if err != nil || len(waiting) == 0 {
 			return err
 		}
-		if err := k.release(ctx, waiting); err != nil {
+		if err := q.release(ctx, waiting); err != nil {
 			return err
 		}
 		if len(waiting) < pageSize {
@@ -141,7 +142,7 @@ func (k *Keeper) releasePages(ctx context.Context, page func(after int64) ([]qua
 }
 
 // release resolves waiting records in one query and releases those that have an account.
-func (k *Keeper) release(ctx context.Context, waiting []quarantine.Waiting) error {
+func (q *Quarantine) release(ctx context.Context, waiting []quarantine.Waiting) error {
 	if len(waiting) == 0 {
 		return nil
 	}
@@ -149,7 +150,7 @@ func (k *Keeper) release(ctx context.Context, waiting []quarantine.Waiting) erro
 	for i, w := range waiting {
 		batch[i] = w.References
 	}
-	found, err := k.resolver.Resolve(ctx, batch)
+	found, err := q.resolver.Resolve(ctx, batch)
 	if err != nil {
 		return err
 	}
@@ -157,33 +158,18 @@ func (k *Keeper) release(ctx context.Context, waiting []quarantine.Waiting) erro
 	for i, f := range found {
 		if f.Found {
 			note := fmt.Sprintf("%s leads to account %s (rule %s)", f.Reference.Key(), f.AccountID, f.Rule)
+			if note == waiting[i].Held {
+				continue // it was released so, and came back
+			}
 			rulings = append(rulings, quarantine.Ruling{ID: waiting[i].ID, Note: note})
 		}
 	}
-	released, err := k.store.ReleaseByLink(ctx, rulings)
+	released, err := q.store.ReleaseByLink(ctx, rulings)
 	if err != nil {
 		return err
 	}
 	if released > 0 {
-		wake(k.released)
+		wake(q.released)
 	}
 	return nil
-}
-
-// retry does work until it succeeds, with backoff, and tells the readiness check. It gives false when ctx ended.
-func (k *Keeper) retry(ctx context.Context, doing string, work func() error) bool {
-	policy := backoff.NewExponentialBackOff()
-	policy.InitialInterval, policy.MaxInterval = 100*time.Millisecond, 10*time.Second
-	_, err := backoff.Retry(ctx, func() (struct{}, error) {
-		err := work()
-		if ctx.Err() == nil {
-			k.options.Runtime.Health.Set(doing, err)
-		}
-		return struct{}{}, err
-	}, backoff.WithBackOff(policy), backoff.WithMaxElapsedTime(0), backoff.WithNotify(func(err error, wait time.Duration) {
-		if ctx.Err() == nil {
-			k.log.Error(doing, zap.Error(err), zap.Duration("retry_in", wait))
-		}
-	}))
-	return err == nil && ctx.Err() == nil
 }

@@ -5,10 +5,10 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"go.uber.org/zap"
 
 	"github.com/throughline-dev/throughline/pkg/fault"
 	"github.com/throughline-dev/throughline/pkg/quarantine"
+	"github.com/throughline-dev/throughline/pkg/retry"
 )
 
 // countEvery is how often the gauges are counted anew.
@@ -24,6 +24,7 @@ type metrics struct {
 	oldest      prometheus.Gauge
 	replaying   prometheus.Gauge
 	stuck       prometheus.Gauge
+	held        prometheus.Gauge
 }
 
 // reasons are those that a dead letter can have.
@@ -57,6 +58,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		oldest:    gauge("oldest_open_age_seconds", "Age of the open record that was first seen earliest; 0 when none is open."),
 		replaying: gauge("replaying", "Released records that are not on the timeline yet."),
 		stuck:     gauge("stuck", "Released records that were published too long ago (--stuck-after)."),
+		held:      gauge("held", "Open records that are held off, because a link released them without use: the services' rules differ."),
 	}
 	for _, reason := range reasons() {
 		m.letters.WithLabelValues(string(reason))
@@ -64,7 +66,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	}
 	m.released.WithLabelValues(byLink)
 	m.released.WithLabelValues(byPerson)
-	reg.MustRegister(m.letters, m.repeated, m.released, m.republished, m.refused, m.open, m.oldest, m.replaying, m.stuck)
+	reg.MustRegister(m.letters, m.repeated, m.released, m.republished, m.refused, m.open, m.oldest, m.replaying, m.stuck, m.held)
 	return m
 }
 
@@ -114,19 +116,22 @@ func (m *metrics) count(s quarantine.Stats, now time.Time) {
 	m.oldest.Set(age)
 	m.replaying.Set(float64(s.Replaying))
 	m.stuck.Set(float64(s.Stuck))
+	m.held.Set(float64(s.Held))
 }
 
 // gauge keeps the counts.
-func (k *Keeper) gauge(ctx context.Context) error {
+func (q *Quarantine) gauge(ctx context.Context) error {
+	told := &retry.Told{Log: q.deps.Runtime.Log} // no state: the gauges keep their last values
 	tick := time.NewTicker(countEvery)
 	defer tick.Stop()
 	for {
-		stats, err := k.store.Stats(ctx, k.options.Tuning.StuckAfter)
+		stats, err := q.store.Stats(ctx, q.tuning.StuckAfter)
 		switch {
 		case err == nil:
-			k.metrics.count(stats, time.Now())
+			q.metrics.count(stats, time.Now())
+			told.Succeeded("counting the quarantine")
 		case ctx.Err() == nil:
-			k.log.Warn("counting the quarantine", zap.Error(err)) // the gauges keep their last values
+			told.Failed("counting the quarantine", err, countEvery)
 		}
 		select {
 		case <-ctx.Done():

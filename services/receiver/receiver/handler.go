@@ -3,7 +3,6 @@ package receiver
 import (
 	"errors"
 	"fmt"
-	"iter"
 	"net/http"
 	"strings"
 	"sync"
@@ -49,8 +48,7 @@ type request struct {
 	large       bool          // more than one batch
 	events      int           // in the delivery
 	size        int           // bytes of the events
-	records     []*kgo.Record
-	held        bool // the brokers' client may still hold a part of the body
+	batch       batch
 	done        bool // without a panic
 }
 
@@ -84,13 +82,13 @@ func (h *handler) finish(w http.ResponseWriter, q *request) {
 		h.inFlight.give(1)
 	}
 	if q.body != nil {
-		h.bodies.release(q.body, q.done && !q.held)
+		h.bodies.release(q.body, q.done && !q.batch.held)
 	}
 	const room = 16 // more parts are not usual enough to be kept
 	switch {
 	case cause != nil:
 		h.recovered(w, q, cause)
-	case len(q.delivery.Body) <= largeBody && cap(q.parts) <= room && cap(q.records) <= room:
+	case len(q.delivery.Body) <= largeBody && cap(q.parts) <= room && cap(q.batch.records) <= room:
 		q.reset()
 		h.requests.Put(q)
 	}
@@ -98,11 +96,11 @@ func (h *handler) finish(w http.ResponseWriter, q *request) {
 
 func (q *request) reset() {
 	q.delivery.Reset()
+	q.batch.reset()
 	clear(q.parts)
-	clear(q.records)
-	q.parts, q.records = q.parts[:0], q.records[:0]
+	q.parts = q.parts[:0]
 	q.traceparent, q.body, q.events, q.size = "", nil, 0, 0
-	q.admitted, q.large, q.held, q.done = false, false, false, false
+	q.admitted, q.large, q.done = false, false, false
 }
 
 // receive is everything between a POST's arrival and the answer; nil only when
@@ -211,36 +209,26 @@ func (h *handler) split(q *request) error {
 	return nil
 }
 
-// again yields the parts that split has found good.
-func (h *handler) again(q *request) iter.Seq2[source.Part, error] {
-	if q.large {
-		return h.src.Split(&q.delivery)
-	}
-	return func(yield func(source.Part, error) bool) {
-		for _, part := range q.parts {
-			if !yield(part, nil) {
-				return
-			}
-		}
-	}
-}
-
 // publish makes a delivery's events safe, all of them, or says why not. Then
 // some may be written all the same; the timeline knows duplicates.
 func (h *handler) publish(q *request) error {
-	b := batch{publisher: h.publisher, deadline: h.publisher.deadlines.context(time.Now()), records: q.records}
-	for part, err := range h.again(q) {
-		if err == nil {
-			err = b.add(h.record(part, q))
-		}
-		if err != nil {
-			q.held = b.held
+	q.batch.begin(h.publisher)
+	for _, part := range q.parts {
+		if err := q.batch.add(h.record(part, q)); err != nil {
 			return err
 		}
 	}
-	err := b.flush()
-	q.held, q.records = b.held, b.records
-	return err
+	if q.large {
+		for part, err := range h.src.Split(&q.delivery) {
+			if err == nil {
+				err = q.batch.add(h.record(part, q))
+			}
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return q.batch.flush()
 }
 
 // record makes the raw record of a part: with the key of its event, and the

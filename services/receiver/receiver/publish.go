@@ -3,6 +3,7 @@ package receiver
 import (
 	"context"
 	"sync/atomic"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -28,6 +29,16 @@ type batch struct {
 	records   []*kgo.Record
 	size      int
 	held      bool // the client may still hold records, which alias the body
+}
+
+func (b *batch) begin(p *publisher) {
+	b.publisher, b.deadline = p, p.deadlines.context(time.Now())
+}
+
+// reset keeps room for records.
+func (b *batch) reset() {
+	clear(b.records)
+	*b = batch{records: b.records[:0]}
 }
 
 // add publishes what there is first when the record would not fit.

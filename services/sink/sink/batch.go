@@ -3,7 +3,6 @@ package sink
 import (
 	"context"
 	"crypto/sha256"
-	"strconv"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.opentelemetry.io/otel/trace"
@@ -52,9 +51,7 @@ func (s *Sink) decode(ctx context.Context, batch []*kgo.Record) ([]entry, []fail
 		case err != nil:
 			return nil, nil, err
 		}
-		if id, err := strconv.ParseInt(string(stream.Header(rec, stream.HeaderQuarantineID)), 10, 64); err == nil && id > 0 {
-			e.quarantineID = id
-		}
+		e.quarantineID = stream.ReadReplay(rec).QuarantineID
 		entries = append(entries, e)
 	}
 	return entries, dead, nil
@@ -124,7 +121,7 @@ func (s *Sink) trace(ctx context.Context, entries []entry) {
 		}
 		parent := service.WithTraceparent(context.WithoutCancel(ctx), string(header))
 		if trace.SpanContextFromContext(parent).IsSampled() {
-			_, span := s.options.Runtime.Tracer.Start(parent, "upsert", trace.WithSpanKind(trace.SpanKindConsumer),
+			_, span := s.deps.Runtime.Tracer.Start(parent, "upsert", trace.WithSpanKind(trace.SpanKindConsumer),
 				trace.WithTimestamp(entries[i].rec.Timestamp))
 			span.End()
 		}

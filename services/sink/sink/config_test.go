@@ -1,69 +1,41 @@
 package sink_test
 
 import (
-	"bytes"
-	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/throughline-dev/throughline/pkg/service"
+	"github.com/throughline-dev/throughline/pkg/service/servicetest"
 	"github.com/throughline-dev/throughline/pkg/settings"
+	"github.com/throughline-dev/throughline/pkg/settings/settingstest"
+	"github.com/throughline-dev/throughline/pkg/stage"
 	"github.com/throughline-dev/throughline/services/sink/sink"
 )
 
-// run is the service's main function with this environment.
-func run(env map[string]string, args ...string) (code int, out, errs string) {
-	var cfg sink.Config
-	var stdout, stderr bytes.Buffer
-	code = service.Main("sink", "Writes.", &cfg, args, cfg.Run, settings.WithOutput(&stdout, &stderr),
-		settings.WithEnv(func(name string) (string, bool) { v, ok := env[name]; return v, ok }))
-	return code, stdout.String(), stderr.String()
-}
-
-func TestHelpNamesEverySetting(t *testing.T) {
+func TestConfig(t *testing.T) {
 	t.Parallel()
-	code, out, _ := run(nil, "--help")
-	require.Equal(t, settings.ExitOK, code)
-	for _, name := range []string{
-		"THROUGHLINE_KAFKA_BROKERS", "THROUGHLINE_POSTGRES_URL", "THROUGHLINE_SCHEMA_REGISTRY_URL",
-		"THROUGHLINE_SINK_BATCH_RECORDS", "THROUGHLINE_SINK_BATCH_WAIT", "THROUGHLINE_SINK_BREAKER_ROWS", "THROUGHLINE_SINK_MIGRATE",
-	} {
-		require.Contains(t, strings.Join(strings.Fields(out), ""), name) // kong wraps long names
+	valid := map[string]string{
+		"THROUGHLINE_KAFKA_BROKERS": "kafka:9092", "THROUGHLINE_POSTGRES_URL": "postgres://u@h/d", "THROUGHLINE_SCHEMA_REGISTRY_URL": "http://registry:8081",
+		"THROUGHLINE_SINK_BATCH_RECORDS": "5", "THROUGHLINE_SINK_BATCH_WAIT": "0s", "THROUGHLINE_SINK_BREAKER_ROWS": "0", "THROUGHLINE_SINK_WRITERS": "9",
+		"THROUGHLINE_SINK_MIGRATE": "true",
 	}
+	wrong := map[string]string{
+		"THROUGHLINE_KAFKA_BROKERS": "kafka", "THROUGHLINE_POSTGRES_URL": "mysql://u:hunter2@h/d", "THROUGHLINE_SCHEMA_REGISTRY_URL": "registry",
+		"THROUGHLINE_SINK_BATCH_RECORDS": "0", "THROUGHLINE_SINK_BATCH_WAIT": "-1s", "THROUGHLINE_SINK_BREAKER_ROWS": "-1", "THROUGHLINE_SINK_WRITERS": "65",
+	}
+	servicetest.RequireConfig(t, func(args []string, opts ...settings.Option) int {
+		cfg := new(sink.Config)
+		return stage.Main("sink", "A service.", cfg, args, cfg.Build, opts...)
+	}, valid, wrong)
+	settingstest.Check(t, func() any { return new(sink.Config) }, valid)
 }
 
-func TestValidateTellsAllProblemsAtOnce(t *testing.T) {
+// Each writer holds a connection while it writes, and others need some too.
+func TestMoreWritersThanConnections(t *testing.T) {
 	t.Parallel()
-	t.Run("nothing is set", func(t *testing.T) {
-		t.Parallel()
-		code, _, errs := run(nil, "--validate")
-		require.Equal(t, settings.ExitConfig, code)
-		for _, name := range []string{"THROUGHLINE_KAFKA_BROKERS", "THROUGHLINE_POSTGRES_URL", "THROUGHLINE_SCHEMA_REGISTRY_URL"} {
-			require.Contains(t, errs, name)
-		}
-	})
-	t.Run("all is wrong", func(t *testing.T) {
-		t.Parallel()
-		code, _, errs := run(map[string]string{
-			"THROUGHLINE_KAFKA_BROKERS": "kafka", "THROUGHLINE_POSTGRES_URL": "mysql://u:hunter2@h/d", "THROUGHLINE_SCHEMA_REGISTRY_URL": "registry",
-			"THROUGHLINE_SINK_BATCH_RECORDS": "0", "THROUGHLINE_SINK_BATCH_WAIT": "-1s", "THROUGHLINE_SINK_BREAKER_ROWS": "-1",
-		}, "--validate")
-		require.Equal(t, settings.ExitConfig, code)
-		for _, name := range []string{
-			"THROUGHLINE_KAFKA_BROKERS", "THROUGHLINE_POSTGRES_URL", "THROUGHLINE_SCHEMA_REGISTRY_URL",
-			"THROUGHLINE_SINK_BATCH_RECORDS", "THROUGHLINE_SINK_BATCH_WAIT", "THROUGHLINE_SINK_BREAKER_ROWS",
-		} {
-			require.Contains(t, errs, name)
-		}
-		require.NotContains(t, errs, "hunter2")
-	})
-	t.Run("all is right", func(t *testing.T) {
-		t.Parallel()
-		code, out, errs := run(map[string]string{
-			"THROUGHLINE_KAFKA_BROKERS": "kafka:9092", "THROUGHLINE_POSTGRES_URL": "postgres://u@h/d", "THROUGHLINE_SCHEMA_REGISTRY_URL": "http://registry:8081",
-		}, "--validate")
-		require.Equal(t, settings.ExitOK, code, errs)
-		require.Contains(t, out, "valid")
-	})
+	var cfg sink.Config
+	settings.Defaults(&cfg)
+	require.NoError(t, cfg.Validate())
+	cfg.Tuning.Writers = int(cfg.Postgres.MaxConns)
+	require.ErrorContains(t, cfg.Validate(), "--writers is 10: it should be less than --postgres-max-conns")
 }

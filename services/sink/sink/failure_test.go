@@ -12,7 +12,6 @@ import (
 
 	"github.com/throughline-dev/throughline/pkg/event"
 	"github.com/throughline-dev/throughline/pkg/stream"
-	"github.com/throughline-dev/throughline/services/sink/sink"
 )
 
 func TestAMissingTableStopsTheSinkAndNothingDies(t *testing.T) {
@@ -23,7 +22,7 @@ func TestAMissingTableStopsTheSinkAndNothingDies(t *testing.T) {
 	w.requireRows(t, 10)
 	w.exec(t, "ALTER TABLE account_events RENAME TO elsewhere")
 	w.publish(t, events(10, 40))
-	require.Eventually(t, func() bool { return !s.ready() && s.value(t, "throughline_sink_batch_retries_total", "") >= 2 }, patience, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return !s.ready() && s.value(t, "throughline_sink_batch_retries_total") >= 2 }, patience, 5*time.Millisecond)
 	require.Equal(t, int64(10), w.committed(t))
 	w.exec(t, "ALTER TABLE elsewhere RENAME TO account_events")
 	w.requireRows(t, 40)
@@ -37,9 +36,9 @@ func TestTheBreakerOpensWhenABatchWouldDie(t *testing.T) {
 	w.exec(t, "ALTER TABLE account_events ADD CONSTRAINT refusing CHECK (false)")
 	w.publish(t, events(0, 30))
 	s := w.start(t)
-	open := func() bool { return s.value(t, "throughline_sink_breaker_open", "") == 1 }
+	open := func() bool { return s.value(t, "throughline_sink_breaker_open") == 1 }
 	require.Eventually(t, func() bool { return open() && !s.ready() }, patience, 5*time.Millisecond)
-	require.Eventually(t, func() bool { return s.value(t, "throughline_sink_batch_retries_total", "") >= 2 }, patience, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return s.value(t, "throughline_sink_batch_retries_total") >= 2 }, patience, 5*time.Millisecond)
 	require.Zero(t, w.committed(t))
 	w.requireLetters(t, 0)
 	w.accept(t)
@@ -68,9 +67,9 @@ func TestTheBreakerCountsOverBatches(t *testing.T) {
 	for i := range 9 {
 		alone(5 + i)
 	}
-	require.Zero(t, s.value(t, "throughline_sink_breaker_open", ""))
+	require.Zero(t, s.value(t, "throughline_sink_breaker_open"))
 	w.publish(t, []event.AccountEvent{refused(14)})
-	require.Eventually(t, func() bool { return s.value(t, "throughline_sink_breaker_open", "") == 1 }, patience, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return s.value(t, "throughline_sink_breaker_open") == 1 }, patience, 5*time.Millisecond)
 	w.requireLetters(t, 14)
 	require.Equal(t, int64(15), w.committed(t))
 	w.accept(t)
@@ -83,7 +82,7 @@ func TestWithoutABreakerAllAreDeadLettered(t *testing.T) {
 	w := newWorld(t)
 	w.exec(t, "ALTER TABLE account_events ADD CONSTRAINT refusing CHECK (false)")
 	w.publish(t, events(0, 15))
-	w.start(t, func(o *sink.Options) { o.Tuning.BreakerRows = 0 })
+	w.start(t, func(o *options) { o.tuning.BreakerRows = 0 })
 	require.Eventually(t, func() bool { return w.committed(t) == 15 }, patience, 5*time.Millisecond)
 	w.requireLetters(t, 15)
 }
@@ -105,7 +104,7 @@ func TestARegistryThatForgotItsSchemas(t *testing.T) {
 	s := w.start(t)
 	w.requireRows(t, 30)
 	w.publishRecords(t, unknown(98, events(30, 31)[0], 1))
-	require.Eventually(t, func() bool { return s.value(t, "throughline_sink_batch_retries_total", "") >= 2 && !s.ready() }, patience, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return s.value(t, "throughline_sink_batch_retries_total") >= 2 && !s.ready() }, patience, 5*time.Millisecond)
 	require.Equal(t, int64(30), w.committed(t))
 	w.requireLetters(t, 0)
 }
@@ -121,8 +120,8 @@ func TestGarbageDoesNotOpenTheBreaker(t *testing.T) {
 	s := w.start(t)
 	w.requireRows(t, 1)
 	w.requireLetters(t, 103)
-	require.Zero(t, s.value(t, "throughline_sink_breaker_open", ""))
-	require.Zero(t, s.value(t, "throughline_sink_batch_retries_total", ""))
+	require.Zero(t, s.value(t, "throughline_sink_breaker_open"))
+	require.Zero(t, s.value(t, "throughline_sink_batch_retries_total"))
 }
 
 func TestADeadLetterThatIsNotAcknowledgedHoldsTheOffset(t *testing.T) {
@@ -164,7 +163,7 @@ func TestADeadLetterThatIsNotAcknowledgedHoldsTheOffset(t *testing.T) {
 	w.requireLetters(t, 1)
 	require.Equal(t, []string{"evt_000005"}, w.letters.ids())
 	require.Equal(t, 5, w.rows(t))
-	require.Equal(t, 1.0, s.value(t, "throughline_sink_dead_letters_total", ""))
+	require.Equal(t, 1.0, s.value(t, "throughline_sink_dead_letters_total"))
 }
 
 func TestAnEndBetweenTheTwoCommitsDoublesNothing(t *testing.T) {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -23,8 +22,10 @@ import (
 	"github.com/throughline-dev/throughline/pkg/event"
 	"github.com/throughline-dev/throughline/pkg/postgres/postgrestest"
 	"github.com/throughline-dev/throughline/pkg/service"
+	"github.com/throughline-dev/throughline/pkg/service/servicetest"
 	"github.com/throughline-dev/throughline/pkg/settings"
 	"github.com/throughline-dev/throughline/pkg/source"
+	"github.com/throughline-dev/throughline/pkg/stage"
 	"github.com/throughline-dev/throughline/pkg/stream"
 	"github.com/throughline-dev/throughline/pkg/stream/streamtest"
 	"github.com/throughline-dev/throughline/services/sink/sink"
@@ -32,7 +33,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(postgrestest.Main(m)) }
 
-const patience = 60 * time.Second
+const patience = servicetest.Patience
 
 var (
 	acme     = uuid.MustParse("7f1c1d0e-55b1-4a0e-9d4f-1f3b5a5f0a01")
@@ -224,69 +225,38 @@ func (w *world) requireMembers(t testing.TB, n int) {
 	}, patience, 20*time.Millisecond)
 }
 
-// sink is one that runs.
+// runningSink is a sink under test.
 type runningSink struct {
 	runtime *service.Runtime
 	stop    func()
 }
 
-func (w *world) start(t testing.TB, change ...func(*sink.Options)) *runningSink {
+// options are what a test may change.
+type options struct {
+	deps   stage.Deps
+	tuning sink.Tuning
+}
+
+func (w *world) start(t testing.TB, change ...func(*options)) *runningSink {
 	t.Helper()
-	o := sink.Options{
-		Kafka: w.kafka, Pool: w.pool, Registry: w.registry, Runtime: service.NewRuntime(service.Options{Name: "sink"}),
+	o := options{
+		deps: stage.Deps{Kafka: w.kafka, Pool: w.pool, Registry: w.registry, Runtime: service.NewRuntime(service.Options{Name: "sink"})},
 		// A batch is all that was published together.
-		Tuning: sink.Tuning{Records: 500, Wait: 100 * time.Millisecond, BreakerRows: 10},
+		tuning: sink.Tuning{Batch: stage.Batch{Records: 500, Wait: 100 * time.Millisecond}, Writers: 1, BreakerRows: 10},
 	}
 	for _, c := range change {
 		c(&o)
 	}
-	s, err := sink.New(t.Context(), o)
+	s, err := sink.New(t.Context(), o.deps, o.tuning)
 	require.NoError(t, err)
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- s.Run(ctx) }()
-	var once sync.Once
-	stop := func() {
-		once.Do(func() {
-			cancel()
-			select {
-			case err := <-done:
-				require.NoError(t, err)
-			case <-time.After(patience):
-				t.Error("the sink does not stop")
-			}
-		})
-	}
-	t.Cleanup(stop)
-	return &runningSink{runtime: o.Runtime, stop: stop}
+	return &runningSink{runtime: o.deps.Runtime, stop: servicetest.Run(t, o.deps.Group(s).Run)}
 }
 
-func (s *runningSink) ready() bool { return s.runtime.Health.Report(context.Background()).Ready }
+func (s *runningSink) ready() bool { return servicetest.Ready(s.runtime) }
 
-// value gives a counter's or gauge's value, or the sum over its labels that are
-// not excluded by want ("result=inserted").
-func (s *runningSink) value(t testing.TB, name, want string) (sum float64) {
+func (s *runningSink) value(t testing.TB, name string, labels ...string) float64 {
 	t.Helper()
-	families, err := s.runtime.Registry.Gather()
-	require.NoError(t, err)
-	found := false
-	for _, family := range families {
-		if family.GetName() != name {
-			continue
-		}
-		found = true
-		for _, m := range family.GetMetric() {
-			var labels []string
-			for _, l := range m.GetLabel() {
-				labels = append(labels, l.GetName()+"="+l.GetValue())
-			}
-			if strings.Contains(strings.Join(labels, ","), want) {
-				sum += m.GetCounter().GetValue() + m.GetGauge().GetValue() + float64(m.GetHistogram().GetSampleCount())
-			}
-		}
-	}
-	require.True(t, found, "no metric "+name)
-	return sum
+	return servicetest.Metric(t, s.runtime.Registry, name, labels...)
 }
 
 // randomText does not compress, so that Postgres cannot make it short enough

@@ -13,14 +13,13 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/twmb/franz-go/pkg/kgo"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/throughline-dev/throughline/pkg/event"
 	"github.com/throughline-dev/throughline/pkg/postgres"
 	"github.com/throughline-dev/throughline/pkg/service"
 	"github.com/throughline-dev/throughline/pkg/settings"
+	"github.com/throughline-dev/throughline/pkg/stage"
 	"github.com/throughline-dev/throughline/pkg/stream"
 )
 
@@ -29,147 +28,117 @@ const Group = "throughline-sink"
 
 // Config is what an operator sets.
 type Config struct {
-	settings.Common `embed:""`
-	Kafka           stream.Config        `embed:""`
-	Postgres        postgres.Config      `embed:""`
-	Registry        event.RegistryConfig `embed:""`
-	Tuning          Tuning               `embed:""`
+	stage.Config `embed:""`
+	Tuning       Tuning `embed:""`
+	MigrateFirst bool   `name:"migrate" env:"THROUGHLINE_SINK_MIGRATE" help:"Bring the database schema up to date before starting; several at once are safe."`
 }
 
 // Tuning is what may be left as it is.
 type Tuning struct {
-	Records      int           `name:"batch-records" env:"THROUGHLINE_SINK_BATCH_RECORDS" default:"2000" help:"Most rows in one database transaction (${default})."`
-	Wait         time.Duration `name:"batch-wait" env:"THROUGHLINE_SINK_BATCH_WAIT" default:"10ms" help:"How long a batch that is not full waits for more records (${default})."`
-	BreakerRows  int           `name:"breaker-rows" env:"THROUGHLINE_SINK_BREAKER_ROWS" default:"10" help:"Refused rows without a good one between them after which the sink stops instead of dead-lettering (${default}); 0 dead-letters them all."`
-	MigrateFirst bool          `name:"migrate" env:"THROUGHLINE_SINK_MIGRATE" help:"Bring the database schema up to date before starting; several at once are safe."`
+	Batch       stage.Batch `embed:"" envprefix:"THROUGHLINE_SINK_" set:"batch_records=2000" set:"batch_wait=10ms"`
+	Writers     int         `name:"writers" env:"THROUGHLINE_SINK_WRITERS" default:"1" help:"Members of the consumer group in this process, each with its own partitions and connection (${default}); more than partitions stay idle."`
+	BreakerRows int         `name:"breaker-rows" env:"THROUGHLINE_SINK_BREAKER_ROWS" default:"10" help:"Refused rows without a good one between them after which the sink stops instead of dead-lettering (${default}); 0 dead-letters them all."`
 }
 
 // Validate reports every problem.
 func (t Tuning) Validate() error {
 	var problems []error
-	if t.Records < 1 || t.Records > 50_000 {
-		problems = append(problems, fmt.Errorf("THROUGHLINE_SINK_BATCH_RECORDS (--batch-records) is %d, it must be 1 to 50000", t.Records))
-	}
-	if t.Wait < 0 || t.Wait > maxWait {
-		problems = append(problems, fmt.Errorf("THROUGHLINE_SINK_BATCH_WAIT (--batch-wait) is %v, it must be 0 to %v", t.Wait, maxWait))
+	if t.Writers < 1 || t.Writers > stage.MaxMembers {
+		problems = append(problems, fmt.Errorf("--writers is %d: it should be 1 to %d", t.Writers, stage.MaxMembers))
 	}
 	if t.BreakerRows < 0 {
-		problems = append(problems, fmt.Errorf("THROUGHLINE_SINK_BREAKER_ROWS (--breaker-rows) is %d, it must be 0 or more", t.BreakerRows))
+		problems = append(problems, fmt.Errorf("--breaker-rows is %d: it should be 0 or more", t.BreakerRows))
 	}
 	return errors.Join(problems...)
 }
 
-// maxWait is beyond any sensible wait for more records; events arrive later by it.
-const maxWait = time.Minute
-
-// Run is the whole service: it connects, and works until ctx ends.
-func (c *Config) Run(ctx context.Context, rt *service.Runtime) error {
-	pool, err := postgres.Open(ctx, c.Postgres, "throughline-sink")
-	if err != nil {
-		return err
+// Validate reports what is wrong with the settings together; the embedded parts
+// are asked by themselves.
+func (c *Config) Validate() error {
+	if c.Tuning.Writers >= int(c.Postgres.MaxConns) && c.Tuning.Writers <= stage.MaxMembers {
+		return fmt.Errorf("--writers is %d: it should be less than --postgres-max-conns, which is %d", c.Tuning.Writers, c.Postgres.MaxConns)
 	}
-	defer pool.Close()
-	if c.Tuning.MigrateFirst {
-		if err := postgres.Migrate(ctx, pool, rt.Log); err != nil {
-			return err
+	return nil
+}
+
+// Build makes the service from its configuration (stage.Main).
+func (c *Config) Build(ctx context.Context, d stage.Deps) (stage.Service, error) {
+	if c.MigrateFirst {
+		if err := postgres.Migrate(ctx, d.Pool, d.Runtime.Log); err != nil {
+			return nil, err
 		}
 	}
-	registry, err := event.NewRegistry(c.Registry)
-	if err != nil {
-		return err
-	}
-	s, err := New(ctx, Options{Kafka: c.Kafka, Pool: pool, Registry: registry, Tuning: c.Tuning, Runtime: rt})
-	if err != nil {
-		return err
-	}
-	return s.Run(ctx)
+	return New(ctx, d, c.Tuning)
 }
 
-// Options are what New needs. The caller keeps what it passes and closes it.
-type Options struct {
-	Kafka    stream.Config
-	Pool     *pgxpool.Pool
-	Registry *event.Registry
-	Tuning   Tuning // zero: the defaults
-	Runtime  *service.Runtime
-}
-
-// Sink is the running service.
+// Sink is the service.
 type Sink struct {
-	options Options
+	deps    stage.Deps
+	tuning  Tuning
 	decoder *event.Decoder
 	encoder *event.Encoder
 	writer  *postgres.Writer
 	keeper  *postgres.Keeper
-	letters *stream.Publisher // set by Run
+	letters *stream.Publisher // set when its component starts
 	breaker *breaker
 	metrics *metrics
-	loop    *stream.LoopMetrics
 }
 
-// New makes a sink. It asks the registry for the dead letters' schema.
-func New(ctx context.Context, o Options) (*Sink, error) {
-	if o.Tuning.Records == 0 {
-		o.Tuning = Tuning{Records: 2000, Wait: 10 * time.Millisecond, BreakerRows: 10}
+// New makes a sink; a zero Tuning is the defaults. It asks the registry for the
+// dead letters' schema.
+func New(ctx context.Context, d stage.Deps, t Tuning) (*Sink, error) {
+	if t == (Tuning{}) {
+		settings.Defaults(&t)
 	}
-	decoder, err := event.NewDecoder(o.Registry)
+	decoder, err := event.NewDecoder(d.Registry)
 	if err != nil {
 		return nil, err
 	}
-	encoder, err := event.NewEncoder(ctx, o.Registry, stream.AccountEvents, stream.DeadLetters)
+	encoder, err := event.NewEncoder(ctx, d.Registry, stream.AccountEvents, stream.DeadLetters)
 	if err != nil {
 		return nil, err
 	}
 	s := &Sink{
-		options: o, decoder: decoder, encoder: encoder, breaker: newBreaker(o.Tuning.BreakerRows),
-		writer: postgres.NewWriter(o.Pool), keeper: postgres.NewKeeper(o.Pool, o.Runtime.Log.Named("keeper")),
-		loop: stream.NewLoopMetrics(o.Runtime.Registry, "sink"),
+		deps: d, tuning: t, decoder: decoder, encoder: encoder, breaker: newBreaker(t.BreakerRows),
+		writer: postgres.NewWriter(d.Pool), keeper: postgres.NewKeeper(d.Pool, d.Runtime.Log.Named("keeper")),
 	}
-	s.metrics = newMetrics(o.Runtime.Registry, s.keeper.Stats)
+	s.metrics = newMetrics(d.Runtime.Registry, s.keeper.Stats)
 	return s, nil
 }
 
-// Run works until ctx ends. It may be called once.
-func (s *Sink) Run(ctx context.Context) error {
-	o := s.options
-	deps := stream.Deps{Name: "sink", Log: o.Runtime.Log, Registry: o.Runtime.Registry}
-	client, err := stream.NewClient(o.Kafka, stream.Deps{Name: "sink-letters", Log: deps.Log, Registry: deps.Registry})
-	if err != nil {
-		return err
+// Components gives the sink's parts, downstream first.
+func (s *Sink) Components() []service.Component {
+	var client *kgo.Client
+	return []service.Component{
+		{
+			Name: "sink-letters",
+			Start: func(context.Context) (err error) {
+				client, err = stream.NewClient(s.deps.Kafka, stream.Deps{Name: "sink-letters", Log: s.deps.Runtime.Log, Registry: s.deps.Runtime.Registry})
+				if err == nil {
+					s.letters = stream.NewPublisher(client)
+				}
+				return err
+			},
+			Stop: func(context.Context) error { client.Close(); return nil },
+		},
+		{Name: "sink-keeper", Run: s.keeper.Run},
+		{Name: "sink-pending", Run: s.watchPendingList},
+		s.deps.Consume(stage.Loop{
+			Name: "sink", Group: Group, Topics: []string{stream.AccountEvents}, Batch: s.tuning.Batch, Members: s.tuning.Writers,
+			// A whole batch fetched ahead: smaller fetches make smaller batches and a fifth fewer rows.
+			Opts: []kgo.Opt{kgo.FetchMaxBytes(4 << 20), kgo.FetchMaxPartitionBytes(1 << 20)},
+		}, func(ctx context.Context, _ int, o stream.LoopOptions) error {
+			return stream.RunBatches(ctx, o, s.deps.Grace(), s.Write)
+		}),
 	}
-	defer client.Close()
-	s.letters = stream.NewPublisher(client)
-	// Ready until a batch fails: without traffic nothing else would say so.
-	o.Runtime.Health.Set("sink", nil)
-	o.Runtime.Health.Check("sink-postgres", 0, o.Pool.Ping)
-	o.Runtime.Health.Check("sink-kafka", 0, client.Ping)
-	defer o.Runtime.Health.Remove("sink-kafka") // the client is closed then, and the pool may be
-	defer o.Runtime.Health.Remove("sink-postgres")
-
-	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return s.keeper.Run(ctx) })
-	group.Go(func() error { return s.watchPendingList(ctx) })
-	group.Go(func() error {
-		return stream.RunBatches(ctx, stream.LoopOptions{
-			Config: o.Kafka, Deps: deps, Group: Group, Topics: []string{stream.AccountEvents},
-			MaxRecords: o.Tuning.Records, MaxWait: o.Tuning.Wait, Metrics: s.loop,
-			// One client with a whole batch fetched ahead: smaller fetches make smaller batches and a fifth fewer rows.
-			Opts:    []kgo.Opt{kgo.FetchMaxBytes(4 << 20), kgo.FetchMaxPartitionBytes(1 << 20)},
-			OnState: func(err error) { o.Runtime.Health.Set("sink", err) },
-		}, stopGrace, s.Write)
-	})
-	return group.Wait()
 }
-
-// stopGrace is how long a batch under way may still take when the sink stops.
-const stopGrace = 10 * time.Second
 
 // watchPendingList keeps the metric of what searches read unmerged.
 func (s *Sink) watchPendingList(ctx context.Context) error {
 	tick := time.NewTicker(5 * time.Second)
 	defer tick.Stop()
 	for {
-		pages, err := postgres.PendingPages(ctx, s.options.Pool)
+		pages, err := postgres.PendingPages(ctx, s.deps.Pool)
 		if errors.Is(err, postgres.ErrNotMeasured) {
 			return nil
 		}

@@ -24,7 +24,7 @@ type service struct {
 func services() []service {
 	return []service{
 		{"receiver", func() any { return receiver.NewSettings(catalog.Set()) }},
-		{"normalizer", func() any { return &normalizer.Config{} }},
+		{"normalizer", func() any { return normalizer.NewConfig() }},
 		{"sink", func() any { return &sink.Config{} }},
 		{"quarantine", func() any { return &quarantine.Config{} }},
 	}

@@ -71,7 +71,7 @@ func (s *stack) welcome(ctx context.Context, started time.Time) error {
 }
 
 func (s *stack) listening(ctx context.Context) error {
-	return await(ctx, demoPatience, "the receiver to listen", func() (bool, error) { return s.receiver.Addr() != "", nil })
+	return await(ctx, demoPatience, "the receiver to listen", func() (bool, error) { return s.services.Addr() != "", nil })
 }
 
 // tell sends the story, unless this data directory has heard it, and waits
@@ -94,7 +94,7 @@ func (s *stack) tell(ctx context.Context) error {
 		return err
 	}
 	sender := story.Sender{Kafka: s.client, Sender: vendors.Sender{
-		URL: "http://" + s.receiver.Addr(), PublicURL: "http://" + s.command.Listen, Secrets: map[string]string{},
+		URL: "http://" + s.services.Addr(), PublicURL: "http://" + s.command.Listen, Secrets: map[string]string{},
 	}}
 	for name, secrets := range s.secrets {
 		sender.Secrets[name] = secrets[0]
@@ -140,7 +140,7 @@ func (s *stack) showTimeline(ctx context.Context) error {
 
 func (s *stack) addresses() Addresses {
 	return Addresses{
-		Receivers: "http://" + s.receiver.Addr(), Kafka: s.kafka.Brokers, SchemaRegistry: string(s.registry.URL), Postgres: redact(s.postgres),
+		Receivers: "http://" + s.services.Addr(), Kafka: s.kafka.Brokers, SchemaRegistry: string(s.registry.URL), Postgres: redact(s.postgres),
 		Admin: "http://" + s.admin.Addr(), SecretsFile: filepath.Join(s.command.DataDir, SecretsFile),
 	}
 }

@@ -17,12 +17,12 @@ import (
 	"github.com/throughline-dev/throughline/pkg/postgres"
 	"github.com/throughline-dev/throughline/pkg/service"
 	"github.com/throughline-dev/throughline/pkg/settings"
+	"github.com/throughline-dev/throughline/pkg/source"
 	"github.com/throughline-dev/throughline/pkg/source/catalog"
+	"github.com/throughline-dev/throughline/pkg/stage"
 	"github.com/throughline-dev/throughline/pkg/stream"
-	"github.com/throughline-dev/throughline/services/normalizer/normalizer"
-	"github.com/throughline-dev/throughline/services/quarantine/quarantine"
 	"github.com/throughline-dev/throughline/services/receiver/receiver"
-	"github.com/throughline-dev/throughline/services/sink/sink"
+	"github.com/throughline-dev/throughline/services/whole"
 )
 
 // stack is all that runs, in the order in which it was started.
@@ -39,7 +39,7 @@ type stack struct {
 	pool     *pgxpool.Pool
 	postgres string
 	secrets  map[string][]string
-	receiver *receiver.Receiver
+	services *whole.Whole
 	admin    *service.Admin
 	group    *service.Group
 }
@@ -145,53 +145,42 @@ func (s *stack) openRegistry(context.Context) error {
 	return s.registry.Validate()
 }
 
-// openServices makes every service and the group that runs them, downstream first.
+// openServices makes every service and the group that runs them.
 func (s *stack) openServices(ctx context.Context) error {
 	registry, err := event.NewRegistry(s.registry)
 	if err != nil {
 		return err
 	}
-	rules := s.command.Resolve
-	quarantine, err := quarantine.New(ctx, quarantine.Options{Kafka: s.kafka, Pool: s.pool, Registry: registry, Resolve: rules, Runtime: s.rt})
+	sources, err := source.NewSet(catalog.Sources()...)
 	if err != nil {
 		return err
 	}
-	sink, err := sink.New(ctx, sink.Options{Kafka: s.kafka, Pool: s.pool, Registry: registry, Runtime: s.rt})
+	endpoints, err := s.endpoints()
 	if err != nil {
 		return err
 	}
-	var tuning normalizer.Tuning // the defaults, but for the tenants
-	tuning.Tenants = map[string]string{}
-	for _, name := range catalog.Names() {
-		if tenant := s.command.vendors.Get(name).Tenant; tenant != "" {
-			tuning.Tenants[name] = tenant
-		}
-	}
-	normalizer, err := normalizer.New(ctx, normalizer.Options{Kafka: s.kafka, Pool: s.pool, Registry: registry, Resolve: rules, Tuning: tuning, Runtime: s.rt})
+	s.services, err = whole.New(ctx, stage.Deps{Kafka: s.kafka, Pool: s.pool, Registry: registry, Sources: sources, Runtime: s.rt}, whole.Options{
+		Resolve: s.command.Resolve, Tenants: s.command.vendors.Tenants(), Endpoints: endpoints,
+		Receiver: receiver.Config{Listen: s.command.Listen, SpoolDir: filepath.Join(s.command.DataDir, "spool")},
+	})
 	if err != nil {
 		return err
 	}
-	if err := s.openReceiver(); err != nil {
-		return err
-	}
+	s.onClose("the services", func(context.Context) error { return s.services.Close() })
 	s.admin = service.NewAdmin(s.rt, s.command.AdminAddr, true)
-	s.group = s.rt.Group(append([]service.Component{
-		{Name: "admin", Start: s.admin.Start, Stop: s.admin.Stop},
-		{Name: "quarantine", Run: quarantine.Run},
-		{Name: "sink", Run: sink.Run},
-		{Name: "normalizer", Run: normalizer.Run},
-	}, s.receiver.Components()...)...)
+	s.group = s.rt.Group(append([]service.Component{{Name: "admin", Start: s.admin.Start, Stop: s.admin.Stop}}, s.services.Components()...)...)
 	return nil
 }
 
-func (s *stack) openReceiver() error {
+// endpoints gives every source its secrets and address.
+func (s *stack) endpoints() ([]receiver.Endpoint, error) {
 	c := s.command
 	names := catalog.Names()
 	var err error
 	if s.secrets, err = c.localSecrets(names); err != nil {
-		return err
+		return nil, err
 	}
-	endpoints, err := receiver.Endpoints(catalog.Set(), names, func(name string) settings.SourceSetting {
+	return receiver.Endpoints(catalog.Set(), names, func(name string) settings.SourceSetting {
 		set := c.vendors.Get(name)
 		set.Secrets = s.secrets[name]
 		if src, ok := catalog.Find(name); ok && src.Profile().NeedsPublicURL && set.PublicURL == "" {
@@ -199,16 +188,4 @@ func (s *stack) openReceiver() error {
 		}
 		return set
 	})
-	if err != nil {
-		return err
-	}
-	var config receiver.Config
-	settings.Defaults(&config)
-	config.Listen, config.SpoolDir = c.Listen, filepath.Join(c.DataDir, "spool")
-	s.receiver, err = receiver.New(receiver.Options{Runtime: s.rt, Config: config, Kafka: s.kafka, Endpoints: endpoints})
-	if err != nil {
-		return err
-	}
-	s.onClose("the receiver", func(context.Context) error { return s.receiver.Close() })
-	return nil
 }

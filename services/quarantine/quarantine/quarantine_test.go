@@ -15,7 +15,6 @@ import (
 	"github.com/throughline-dev/throughline/pkg/quarantine"
 	"github.com/throughline-dev/throughline/pkg/source"
 	"github.com/throughline-dev/throughline/pkg/stream"
-	quarantineservice "github.com/throughline-dev/throughline/services/quarantine/quarantine"
 )
 
 func TestALinkReleases(t *testing.T) {
@@ -275,23 +274,13 @@ func TestMetrics(t *testing.T) {
 	require.NoError(t, w.link(1, w.account("Acme")))
 	w.start(patient())
 	w.awaitReplay(unresolved(1, 17).Value)
-	require.Eventually(t, func() bool { return w.value("throughline_quarantine_released_total", "by", "link") == 1 }, patience, 5*time.Millisecond)
-	require.InDelta(t, 1, w.value("throughline_quarantine_letters_total", "reason", "unresolved_account"), 0)
-	require.InDelta(t, 1, w.value("throughline_quarantine_letters_total", "reason", "other"), 0)
+	require.Eventually(t, func() bool { return w.value("throughline_quarantine_released_total", "by=link") == 1 }, patience, 5*time.Millisecond)
+	require.InDelta(t, 1, w.value("throughline_quarantine_letters_total", "reason=unresolved_account"), 0)
+	require.InDelta(t, 1, w.value("throughline_quarantine_letters_total", "reason=other"), 0)
 	problems, err := testutil.GatherAndLint(w.runtime.Registry)
 	require.NoError(t, err)
 	for _, p := range problems {
 		require.NotContains(t, p.Metric, "throughline_quarantine")
 	}
 	require.True(t, w.runtime.Health.Report(t.Context()).Ready)
-}
-
-func TestTuning(t *testing.T) {
-	t.Parallel()
-	require.NoError(t, quarantineservice.DefaultTuning().Validate())
-	for _, bad := range []quarantineservice.Tuning{
-		{SweepEvery: time.Minute, StuckAfter: time.Hour}, {Records: 1, StuckAfter: time.Hour}, {Records: 1, SweepEvery: time.Minute},
-	} {
-		require.ErrorContains(t, bad.Validate(), "THROUGHLINE_QUARANTINE_")
-	}
 }

@@ -1,0 +1,142 @@
+// Package stage is what a service that consumes is made of: its configuration,
+// its connections, its loops with their health and metrics, and its main
+// function. What it does with the events is the service's own.
+//
+// A service is a list of components, downstream first, so that one Group starts
+// and stops the parts of one service, or of all of them, in the order in which
+// data flows.
+package stage
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/throughline-dev/throughline/pkg/event"
+	"github.com/throughline-dev/throughline/pkg/fault"
+	"github.com/throughline-dev/throughline/pkg/postgres"
+	"github.com/throughline-dev/throughline/pkg/retry"
+	"github.com/throughline-dev/throughline/pkg/service"
+	"github.com/throughline-dev/throughline/pkg/settings"
+	"github.com/throughline-dev/throughline/pkg/source"
+	"github.com/throughline-dev/throughline/pkg/source/catalog"
+	"github.com/throughline-dev/throughline/pkg/stream"
+)
+
+// Config is what every consuming service is told. A service embeds it in its
+// own, which makes that a Configuration.
+type Config struct {
+	settings.Common `embed:""`
+	Kafka           stream.Config        `embed:""`
+	Postgres        postgres.Config      `embed:""`
+	Registry        event.RegistryConfig `embed:""`
+}
+
+// Configuration is a pointer to a struct that embeds Config.
+type Configuration interface {
+	settings.Config
+	Connections() *Config
+}
+
+// Connections gives the part that is the same for all; it makes a struct that
+// embeds Config a Configuration.
+func (c *Config) Connections() *Config { return c }
+
+// Deps are what a service works with. Who made them closes them, after the
+// service has stopped.
+type Deps struct {
+	Kafka    stream.Config
+	Pool     *pgxpool.Pool // nil for services that need no database
+	Registry *event.Registry
+	Sources  source.Set
+	Runtime  *service.Runtime
+}
+
+// Service is a service as its parts, downstream first. Components is called
+// once.
+type Service interface{ Components() []service.Component }
+
+// Main is the whole of a consuming service's main function: service.Main with
+// the connections made and the service that build gives run in a Group.
+func Main(name, summary string, cfg Configuration, args []string, build func(context.Context, Deps) (Service, error), opts ...settings.Option) int {
+	return service.Main(name, summary, cfg, args, func(ctx context.Context, rt *service.Runtime) error {
+		d, err := Connect(ctx, cfg.Connections(), rt)
+		if err != nil {
+			return err
+		}
+		defer d.Pool.Close()
+		s, err := build(ctx, d)
+		if err != nil {
+			return err
+		}
+		return d.Group(s).Run(ctx)
+	}, opts...)
+}
+
+// Connect makes a process's connections. The caller closes the pool. An error of
+// Postgres says what a person can do (fault.Advice).
+func Connect(ctx context.Context, c *Config, rt *service.Runtime) (Deps, error) {
+	sources, err := source.NewSet(catalog.Sources()...)
+	if err != nil {
+		return Deps{}, err
+	}
+	registry, err := event.NewRegistry(c.Registry)
+	if err != nil {
+		return Deps{}, err
+	}
+	pool, err := postgres.Open(ctx, c.Postgres, "throughline-"+rt.Name)
+	if err != nil {
+		return Deps{}, advised(err)
+	}
+	return Deps{Kafka: c.Kafka, Pool: pool, Registry: registry, Sources: sources, Runtime: rt}, nil
+}
+
+// Group gives the group of these services, downstream first, and of the checks
+// of the connections that they share.
+func (d Deps) Group(services ...Service) *service.Group {
+	return d.Runtime.Group(d.Components(services...)...)
+}
+
+// Components are the parts of Group, for a larger group.
+func (d Deps) Components(services ...Service) []service.Component {
+	parts := []service.Component{d.checks()}
+	for _, s := range services {
+		parts = append(parts, s.Components()...)
+	}
+	return parts
+}
+
+// Told gives who hears of a piece of work under this name: the log, and /readyz.
+func (d Deps) Told(name string) *retry.Told {
+	return &retry.Told{Log: d.Runtime.Log, State: func(err error) { d.Runtime.Health.Set(name, err) }, Advice: postgres.Advice}
+}
+
+// checkTimeout bounds one look at a connection: less than a prober waits.
+const checkTimeout = 2 * time.Second
+
+// checks asks the connections whenever somebody asks for the readiness, under
+// the names postgres and kafka.
+func (d Deps) checks() service.Component {
+	var stop func()
+	return service.Component{
+		Name: "connections",
+		Start: func(context.Context) error {
+			client, err := stream.NewClient(d.Kafka, stream.Deps{Name: d.Runtime.Name + "-check"})
+			if err != nil {
+				return fmt.Errorf("checking the brokers: %w", err)
+			}
+			health := d.Runtime.Health
+			if d.Pool != nil {
+				health.Check("postgres", checkTimeout, func(ctx context.Context) error { return advised(d.Pool.Ping(ctx)) })
+			}
+			health.Check("kafka", checkTimeout, func(ctx context.Context) error { return stream.Classify(client.Ping(ctx)) })
+			stop = func() { health.Remove("postgres"); health.Remove("kafka"); client.Close() }
+			return nil
+		},
+		Stop: func(context.Context) error { stop(); return nil },
+	}
+}
+
+func advised(err error) error { return fault.Advise(err, postgres.Advice(err)) }

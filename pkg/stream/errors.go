@@ -1,0 +1,60 @@
+package stream
+
+import (
+	"errors"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+
+	"github.com/throughline-dev/throughline/pkg/fault"
+)
+
+// Classify marks an error of the brokers: what they will always refuse is
+// Permanent (Oversized for a record, Unsupported for a setting), all else is
+// Transient(Unavailable). Where only a person can help, the error says how
+// (fault.Advice). nil gives nil.
+func Classify(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case is(err, kerr.MessageTooLarge, kerr.RecordListTooLarge):
+		return fault.Permanent(fault.Oversized, err)
+	case is(err, kerr.InvalidConfig, kerr.InvalidPartitions, kerr.InvalidReplicationFactor, kerr.PolicyViolation):
+		return fault.Permanent(fault.Unsupported, err)
+	default:
+		return fault.Advise(fault.Transient(fault.Unavailable, err), advice(err))
+	}
+}
+
+// advice gives what a person can do about what the brokers refuse; "" when
+// waiting is enough.
+func advice(err error) string {
+	switch {
+	case is(err, kerr.FencedInstanceID, kerr.UnreleasedInstanceID):
+		return "another running instance may use the same THROUGHLINE_KAFKA_INSTANCE_ID: give each its own"
+	case is(err, kerr.TopicAuthorizationFailed):
+		return "grant this Kafka user READ or WRITE on the topic"
+	case is(err, kerr.GroupAuthorizationFailed):
+		return "grant this Kafka user READ on the consumer group"
+	case is(err, kerr.TransactionalIDAuthorizationFailed):
+		return "grant this Kafka user WRITE on its transactional ids"
+	case is(err, kerr.ClusterAuthorizationFailed):
+		return "grant this Kafka user IDEMPOTENT_WRITE on the cluster"
+	case is(err, kerr.SaslAuthenticationFailed):
+		return "check THROUGHLINE_KAFKA_USER and THROUGHLINE_KAFKA_PASSWORD"
+	case is(err, kerr.UnknownTopicOrPartition, kerr.UnknownTopicID, kerr.InconsistentTopicID):
+		return "the topic was deleted or made anew: run `throughline topics apply`"
+	case is(err, kerr.InvalidTransactionTimeout):
+		return "the brokers allow only shorter transactions: see transaction.max.timeout.ms"
+	default:
+		return ""
+	}
+}
+
+func is(err error, any ...error) bool {
+	for _, target := range any {
+		if errors.Is(err, target) {
+			return true
+		}
+	}
+	return false
+}

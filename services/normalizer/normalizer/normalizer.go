@@ -1,0 +1,115 @@
+// Package normalizer is the normalizer: raw topics in, account-events and dead
+// letters out, exactly once.
+//
+// For each batch it describes every record by its source, resolves all of them
+// in one query, encodes, and leaves producing and committing to
+// stream.RunTransform. It calls no vendor and keeps no state.
+package normalizer
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/throughline-dev/throughline/pkg/event"
+	"github.com/throughline-dev/throughline/pkg/resolve"
+	"github.com/throughline-dev/throughline/pkg/service"
+	"github.com/throughline-dev/throughline/pkg/settings"
+	"github.com/throughline-dev/throughline/pkg/source/catalog"
+	"github.com/throughline-dev/throughline/pkg/stage"
+	"github.com/throughline-dev/throughline/pkg/stream"
+)
+
+// Group is the normalizer's consumer group.
+const Group = "throughline-normalizer"
+
+// Config is what an operator sets. Make it with NewConfig.
+type Config struct {
+	stage.Config `embed:""`
+	Resolve      resolve.Config `embed:""`
+	Tuning       Tuning         `embed:""`
+	Vendors      kong.Plugins   `embed:""`
+
+	vendors *settings.SourceSettings
+}
+
+// NewConfig makes a configuration with the tenant of every source.
+func NewConfig() *Config {
+	var names []string
+	for _, s := range catalog.Sources() {
+		names = append(names, s.Name())
+	}
+	vendors := settings.NewSourceSettings(names, settings.TenantsOnly())
+	return &Config{Vendors: vendors.Plugins(), vendors: vendors}
+}
+
+// Tuning is what may be left as it is.
+type Tuning struct {
+	Batch   stage.Batch `embed:"" envprefix:"THROUGHLINE_NORMALIZER_" set:"batch_records=2000" set:"batch_wait=5ms"`
+	Workers int         `name:"workers" env:"THROUGHLINE_NORMALIZER_WORKERS" default:"2" help:"Members of the consumer group in this process (${default}); more than partitions stay idle."`
+}
+
+// Validate reports every problem.
+func (t Tuning) Validate() error {
+	if t.Workers < 1 || t.Workers > stage.MaxMembers {
+		return fmt.Errorf("--workers is %d: it should be 1 to %d", t.Workers, stage.MaxMembers)
+	}
+	return nil
+}
+
+// Build makes the service from its configuration (stage.Main).
+func (c *Config) Build(ctx context.Context, d stage.Deps) (stage.Service, error) {
+	return New(ctx, d, Options{Resolve: c.Resolve, Tenants: c.vendors.Tenants(), Tuning: c.Tuning})
+}
+
+// Options are what a normalizer is told.
+type Options struct {
+	Resolve resolve.Config
+	// Tenants are the vendors' accounts of events that do not say theirs, by
+	// source. They are a part of such events' identity.
+	Tenants map[string]string
+	Tuning  Tuning // zero: the defaults
+}
+
+// Normalizer is the service.
+type Normalizer struct {
+	deps     stage.Deps
+	options  Options
+	resolver *resolve.Resolver
+	encoder  *event.Encoder
+	metrics  *metrics
+}
+
+// New registers the schemas and makes a normalizer. An error is what a person
+// must fix, or Transient when the registry does not answer.
+func New(ctx context.Context, d stage.Deps, o Options) (*Normalizer, error) {
+	if o.Tuning == (Tuning{}) {
+		settings.Defaults(&o.Tuning)
+	}
+	resolver, err := resolve.New(d.Pool, o.Resolve)
+	if err != nil {
+		return nil, err
+	}
+	encoder, err := event.NewEncoder(ctx, d.Registry, stream.AccountEvents, stream.DeadLetters)
+	if err != nil {
+		return nil, err
+	}
+	return &Normalizer{
+		deps: d, options: o, resolver: resolver, encoder: encoder, metrics: newMetrics(d.Runtime.Registry, d.Sources.Sources()),
+	}, nil
+}
+
+// Components gives the normalizer's one part.
+func (n *Normalizer) Components() []service.Component {
+	var topics []string
+	for _, name := range n.deps.Sources.Names() {
+		topics = append(topics, stream.RawTopic(name))
+	}
+	loop := stage.Loop{Name: "normalizer", Group: Group, Topics: topics, Batch: n.options.Tuning.Batch, Members: n.options.Tuning.Workers}
+	return []service.Component{n.deps.Consume(loop, func(ctx context.Context, member int, o stream.LoopOptions) error {
+		return stream.RunTransform(ctx, stream.TransformOptions{
+			LoopOptions: o, TransactionalID: stream.TransactionalID(o.Config, "normalizer", member),
+		}, n.Transform)
+	})}
+}
