@@ -117,7 +117,7 @@ func TestALinkMadeMeanwhileIsNotHeldOff(t *testing.T) {
 	// As if no message had come: the triggers are off.
 	tx, err := w.pool.Begin(t.Context())
 	require.NoError(t, err)
-	defer tx.Rollback(t.Context()) //nolint:errcheck // it is committed by then
+	defer tx.Rollback(t.Context())
 	_, err = tx.Exec(t.Context(), "ALTER TABLE account_links DISABLE TRIGGER USER")
 	require.NoError(t, err)
 	_, err = tx.Exec(t.Context(), `INSERT INTO account_links (source, kind, external_id, account_id, learned, created_by) VALUES ('stripe', 'customer', 'cus_1', $1, 'operator', 'test')`, acme.ID)

@@ -11,6 +11,7 @@ import (
 	"github.com/throughline-dev/throughline/pkg/fault"
 	"github.com/throughline-dev/throughline/pkg/postgres"
 	"github.com/throughline-dev/throughline/pkg/quarantine"
+	"github.com/throughline-dev/throughline/pkg/rawjson"
 	"github.com/throughline-dev/throughline/pkg/service"
 	"github.com/throughline-dev/throughline/pkg/stream"
 )
@@ -35,6 +36,7 @@ type failed struct {
 func (s *Sink) decode(ctx context.Context, batch []*kgo.Record) ([]entry, []failed, error) {
 	entries := make([]entry, 0, len(batch))
 	var dead []failed
+	var doc rawjson.Doc
 	for _, rec := range batch {
 		if rec.Value == nil {
 			continue // a tombstone says nothing
@@ -42,7 +44,7 @@ func (s *Sink) decode(ctx context.Context, batch []*kgo.Record) ([]entry, []fail
 		e := entry{rec: rec}
 		err := s.decoder.AccountEvent(ctx, rec.Value, &e.event)
 		if err == nil {
-			e.row, err = rowOf(&e.event)
+			e.row, err = rowOf(&doc, &e.event)
 		}
 		switch {
 		case fault.IsPermanent(err):

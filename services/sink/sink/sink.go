@@ -35,7 +35,7 @@ type Config struct {
 
 // Tuning is what may be left as it is.
 type Tuning struct {
-	Batch       stage.Batch `embed:"" envprefix:"THROUGHLINE_SINK_" set:"batch_records=2000" set:"batch_wait=10ms"`
+	Batch       stage.Batch `embed:"" envprefix:"THROUGHLINE_SINK_" set:"batch_wait=10ms"`
 	Writers     int         `name:"writers" env:"THROUGHLINE_SINK_WRITERS" default:"1" help:"Members of the consumer group in this process, each with its own partitions and connection (${default}); more than partitions stay idle."`
 	BreakerRows int         `name:"breaker-rows" env:"THROUGHLINE_SINK_BREAKER_ROWS" default:"10" help:"Refused rows without a good one between them after which the sink stops instead of dead-lettering (${default}); 0 dead-letters them all."`
 }
