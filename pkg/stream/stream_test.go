@@ -101,7 +101,7 @@ func TestApplyTopics(t *testing.T) {
 	changes, err := ApplyTopics(t.Context(), client, []string{"stripe", "looker"}, options)
 	require.NoError(t, err)
 	require.Equal(t, []TopicChange{
-		{"raw.stripe", "unchanged"}, {"raw.looker", "created"}, {AccountEvents, "configured"}, {DeadLetters, "configured"},
+		{"raw.stripe", "unchanged"}, {"raw.looker", "created"}, {AccountEvents, "configured"}, {DeadLetters, "configured"}, {AccountChanges, "configured"},
 	}, changes)
 	configs, err := kadm.NewClient(client).DescribeTopicConfigs(t.Context(), "raw.looker")
 	require.NoError(t, err)
