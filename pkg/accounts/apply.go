@@ -30,9 +30,9 @@ type applied struct{ moved, returned, left int64 }
 func (m *Mover) apply(ctx context.Context, tx pgx.Tx, events []standing, c change) (applied, error) {
 	var moves, returns []standing
 	for _, e := range events {
-		switch {
-		case e.to == e.from:
-		case e.to == uuid.Nil:
+		switch e.to {
+		case e.from:
+		case uuid.Nil:
 			returns = append(returns, e)
 		default:
 			moves = append(moves, e)

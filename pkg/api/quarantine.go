@@ -20,6 +20,7 @@ type QuarantineRecord struct {
 	Topic         string      `json:"topic"` // where the newest attempt failed
 	Partition     int32       `json:"partition"`
 	Offset        int64       `json:"offset"`
+	RawIndex      int32       `json:"raw_index"` // its place in a page that is one record; -1: it is a whole record
 	References    []Reference `json:"references"`
 	Status        string      `json:"status"`            // open, replaying, resolved, discarded
 	Outcome       string      `json:"outcome,omitempty"` // when resolved: inserted or already_present
@@ -29,6 +30,7 @@ type QuarantineRecord struct {
 	StatusBy      string      `json:"status_by"`
 	StatusAt      time.Time   `json:"status_at"`
 	PublishedAt   time.Time   `json:"published_at,omitzero"` // of the newest release
+	HeldUntil     time.Time   `json:"held_until,omitzero"`   // before that no link's sweep releases it again
 }
 
 // Reference is what an event refers to, in its parts.
@@ -76,11 +78,14 @@ type QuarantineChange struct {
 // NewQuarantineRecord gives a record as a list shows it.
 func NewQuarantineRecord(r quarantine.Record) QuarantineRecord {
 	out := QuarantineRecord{ID: r.ID, Reason: r.Reason, Error: r.Error, Source: r.Source, Tenant: r.Tenant, EventType: r.EventType,
-		SourceEventID: r.SourceEventID, Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, References: references(r.References),
+		SourceEventID: r.SourceEventID, Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, RawIndex: r.RawIndex, References: references(r.References),
 		Status: string(r.Status), Outcome: r.Outcome, Attempts: r.Attempts, FirstSeen: r.FirstSeen.UTC(), LastSeen: r.LastSeen.UTC(),
 		StatusBy: r.StatusBy, StatusAt: r.StatusAt.UTC()}
 	if r.PublishedAt != nil {
 		out.PublishedAt = r.PublishedAt.UTC()
+	}
+	if r.HeldUntil != nil {
+		out.HeldUntil = r.HeldUntil.UTC()
 	}
 	return out
 }

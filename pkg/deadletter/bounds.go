@@ -59,19 +59,26 @@ func bound(l *event.DeadLetter) {
 	}
 	note := ""
 	if len(left) > 0 {
-		note = fmt.Sprintf("; left out of the dead letter as too large, and to be found at %s/%d offset %d: %s",
-			l.Topic, l.Partition, l.Offset, strings.Join(left, ", "))
+		note = fmt.Sprintf("; left out of the dead letter as too large, and to be found at %s: %s", place(l), strings.Join(left, ", "))
 	}
 	l.Error = cleanText(l.Error, max(0, maxErrorBytes-len(note))) + note
 }
 
 // bare leaves out all that could be the reason why l cannot be encoded.
 func bare(l *event.DeadLetter, why error) {
-	note := fmt.Sprintf("; the dead letter is without the record's bytes, to be found at %s/%d offset %d: %s",
-		l.Topic, l.Partition, l.Offset, cleanText(why.Error(), maxErrorBytes/4))
+	note := fmt.Sprintf("; the dead letter is without the record's bytes, to be found at %s: %s", place(l), cleanText(why.Error(), maxErrorBytes/4))
 	l.Value, l.Headers, l.References = nil, []event.Header{}, []source.Reference{}
 	l.Source, l.Tenant, l.Type, l.SourceEventID = "", "", "", ""
 	l.Error = cleanText(l.Error, max(0, maxErrorBytes-len(note))) + note
+}
+
+// place names where the record, or the element of the page that it is, lies.
+func place(l *event.DeadLetter) string {
+	where := fmt.Sprintf("%s/%d offset %d", l.Topic, l.Partition, l.Offset)
+	if l.RawIndex >= 0 {
+		where += fmt.Sprintf(" element %d", l.RawIndex)
+	}
+	return where
 }
 
 // cleanText gives s as UTF-8 without NUL, which Postgres refuses, of at most

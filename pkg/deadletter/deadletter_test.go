@@ -169,7 +169,7 @@ func TestALetterAlwaysFits(t *testing.T) {
 
 func TestBare(t *testing.T) {
 	t.Parallel()
-	l := event.DeadLetter{Value: []byte("v"), Topic: "raw.stripe", Partition: 3, Offset: 41, Key: []byte("k"), Error: strings.Repeat("é", 1000), Source: "stripe", Reason: "malformed"}
+	l := event.DeadLetter{Value: []byte("v"), Topic: "raw.stripe", Partition: 3, Offset: 41, RawIndex: -1, Key: []byte("k"), Error: strings.Repeat("é", 1000), Source: "stripe", Reason: "malformed"}
 	bare(&l, errors.New("the encoder refuses it"))
 	require.Nil(t, l.Value)
 	require.Equal(t, []any{"raw.stripe", int32(3), int64(41), "malformed", []byte("k")}, []any{l.Topic, l.Partition, l.Offset, l.Reason, l.Key})

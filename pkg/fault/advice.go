@@ -28,6 +28,8 @@ type advised struct {
 	advice string
 }
 
-func (a *advised) Error() string  { return a.err.Error() }
-func (a *advised) Unwrap() error  { return a.err }
+func (a *advised) Error() string { return a.err.Error() }
+func (a *advised) Unwrap() error { return a.err }
+
+// Advice gives what a person can do.
 func (a *advised) Advice() string { return a.advice }

@@ -94,8 +94,8 @@ func (w *Writer) Upsert(ctx context.Context, rows []Row, after ...After) (Result
 		return Result{}, err
 	}
 	var result Result
-	for _, new := range inserted {
-		if new {
+	for _, isNew := range inserted {
+		if isNew {
 			result.Inserted++
 		}
 	}

@@ -159,7 +159,7 @@ func TestTheTimelineDoesNotWaitForTheQuarantine(t *testing.T) {
 			r, ids := newReleased(t, letter(1, 1), letter(2, 2))
 			tx, err := r.pool.Begin(t.Context())
 			require.NoError(t, err)
-			defer tx.Rollback(t.Context()) //nolint:errcheck // it is over by then
+			defer tx.Rollback(t.Context())
 			var args []any
 			if name == "a record" {
 				args = append(args, ids[0])

@@ -39,13 +39,20 @@ func (l *Letter) dedupKey() string {
 			return key
 		}
 	}
+	if len(l.Value) == 0 { // left out of the letter, or there were none: the place is all that is known
+		return "place:" + l.position()
+	}
 	sum := sha256.Sum256(l.Value)
 	return "bytes:" + clean(l.Topic) + ":" + hex.EncodeToString(sum[:])
 }
 
-// position names the attempt: where the record that failed stands.
+// position names the attempt: where the record that failed stands, and its place within a page.
 func (l *Letter) position() string {
-	return fmt.Sprintf("%s/%d/%d", clean(l.Topic), l.Partition, l.Offset)
+	at := fmt.Sprintf("%s/%d/%d", clean(l.Topic), l.Partition, l.Offset)
+	if l.RawIndex >= 0 {
+		at += fmt.Sprintf("/%d", l.RawIndex)
+	}
+	return at
 }
 
 // payload is the value as JSON, or nil where JSONB would refuse it.

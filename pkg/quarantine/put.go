@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -15,12 +16,13 @@ import (
 	"github.com/throughline-dev/throughline/pkg/postgres"
 )
 
-// PutResult says what became of a batch of letters. The counts add up to its length.
+// PutResult says what became of a batch of letters. Inserted, Reopened, Kept and Repeated add up to its length.
 type PutResult struct {
 	Inserted int // new records
 	Reopened int // of records that were there: open (again)
 	Kept     int // of records that are discarded and stay so
 	Repeated int // letters that were known
+	HeldOff  int // of the reopened: a link had released them, without use
 	// Waiting are the batch's records that are open for want of an account, known letters' included.
 	Waiting []Waiting
 }
@@ -30,6 +32,7 @@ func (r *PutResult) add(o PutResult) {
 	r.Reopened += o.Reopened
 	r.Kept += o.Kept
 	r.Repeated += o.Repeated
+	r.HeldOff += o.HeldOff
 	r.Waiting = append(r.Waiting, o.Waiting...)
 }
 
@@ -73,7 +76,7 @@ func (s *Store) Put(ctx context.Context, letters []Letter) (PutResult, error) {
 func (s *Store) putRacing(ctx context.Context, letters []Letter) (result PutResult, err error) {
 	for range racedTries {
 		err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-			result, err = put(ctx, tx, letters)
+			result, err = put(ctx, tx, s.hold, letters)
 			return err
 		})
 		if !errors.Is(err, errRaced) {
@@ -95,6 +98,10 @@ type entry struct {
 	attempts int32
 	tried    []string
 	raw      [32]byte // the hash of the record's bytes
+	by       string   // who made the status
+	releases int      // by links
+	ruling   string   // of the newest one
+	held     bool     // that ruling is held off
 
 	first, newest *Letter // newest is nil when nothing changes
 	waiting       *Letter // the letter whose references count
@@ -103,7 +110,7 @@ type entry struct {
 // maxTried bounds how many attempts a record remembers.
 const maxTried = 50
 
-func put(ctx context.Context, tx pgx.Tx, letters []Letter) (PutResult, error) {
+func put(ctx context.Context, tx pgx.Tx, hold HoldOff, letters []Letter) (PutResult, error) {
 	var result PutResult
 	byKey, byID, err := load(ctx, tx, letters)
 	if err != nil {
@@ -133,12 +140,19 @@ func put(ctx context.Context, tx pgx.Tx, letters []Letter) (PutResult, error) {
 	if err := insert(ctx, tx, entries); err != nil {
 		return result, err
 	}
-	if err := update(ctx, tx, entries); err != nil {
+	if err := update(ctx, tx, hold, entries); err != nil {
 		return result, err
 	}
 	for _, e := range entries {
 		if e.isWaiting() {
-			result.Waiting = append(result.Waiting, Waiting{ID: e.id, References: e.waiting.References})
+			w := Waiting{ID: e.id, References: e.waiting.References}
+			if e.held || e.cameBack() {
+				w.Held = e.ruling
+			}
+			if e.cameBack() {
+				result.HeldOff++
+			}
+			result.Waiting = append(result.Waiting, w)
 		}
 	}
 	return result, nil
@@ -154,7 +168,8 @@ func load(ctx context.Context, tx pgx.Tx, letters []Letter) (byKey map[string]*e
 			ids = append(ids, id)
 		}
 	}
-	rows, err := tx.Query(ctx, `SELECT id, dedup_key, status, reason, attempts, tried, sha256(raw) FROM quarantine
+	rows, err := tx.Query(ctx, `SELECT id, dedup_key, status, reason, attempts, tried, sha256(raw), status_by, releases, coalesce(ruling, ''),
+		coalesce(held_until > now(), false) FROM quarantine
 		WHERE id = ANY ($1) OR dedup_key = ANY ($2) ORDER BY id FOR UPDATE`, ids, keys)
 	if err != nil {
 		return nil, nil, fmt.Errorf("finding the records: %w", err)
@@ -162,7 +177,7 @@ func load(ctx context.Context, tx pgx.Tx, letters []Letter) (byKey map[string]*e
 	found, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (*entry, error) {
 		e := &entry{}
 		var raw []byte
-		err := row.Scan(&e.id, &e.key, &e.status, &e.reason, &e.attempts, &e.tried, &raw)
+		err := row.Scan(&e.id, &e.key, &e.status, &e.reason, &e.attempts, &e.tried, &raw, &e.by, &e.releases, &e.ruling, &e.held)
 		copy(e.raw[:], raw)
 		return e, err
 	})
@@ -206,6 +221,18 @@ func (e *entry) fold(l *Letter, result *PutResult) {
 func (e *entry) isWaiting() bool {
 	open := e.status == Open || e.status == "" || e.newest != nil && e.status != Discarded
 	return open && e.reason == string(fault.Unresolved)
+}
+
+// cameBack: a link released the record, without use.
+func (e *entry) cameBack() bool {
+	return e.newest != nil && e.status == Replaying && e.by == ByLink && e.reason == string(fault.Unresolved)
+}
+
+func (e *entry) holdFor(h HoldOff) time.Duration {
+	if !e.cameBack() {
+		return 0
+	}
+	return h.after(e.releases)
 }
 
 func join(list []string) string { return strings.Join(list, separator) }

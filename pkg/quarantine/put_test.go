@@ -5,6 +5,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -120,6 +121,69 @@ func TestPut(t *testing.T) {
 		list, err := s.List(t.Context(), quarantine.Filter{})
 		require.NoError(t, err)
 		require.Len(t, list, 2)
+	})
+	t.Run("WhatALinkReleasedInVainIsHeldOff", func(t *testing.T) {
+		t.Parallel()
+		s, pool := newStore(t)
+		s = s.WithHoldOff(quarantine.HoldOff{First: time.Minute, Most: 3 * time.Minute})
+		put(t, s, letter(1, 0))
+		id := only(t, s).ID
+		comeBack := func(offset int64, by func()) quarantine.PutResult {
+			by()
+			return put(t, s, letter(1, offset))
+		}
+		link := func() {
+			_, err := s.ReleaseByLink(t.Context(), []quarantine.Ruling{{ID: id, Note: "cus_1 leads to Acme"}})
+			require.NoError(t, err)
+		}
+		person := func() {
+			_, err := s.Release(t.Context(), quarantine.Filter{IDs: []int64{id}}, "ada", "", false)
+			require.NoError(t, err)
+		}
+		for i, want := range []time.Duration{time.Minute, 2 * time.Minute, 3 * time.Minute, 3 * time.Minute} {
+			got := comeBack(int64(10+i), link)
+			require.Equal(t, 1, got.HeldOff)
+			require.Equal(t, "cus_1 leads to Acme", got.Waiting[0].Held)
+			require.WithinDuration(t, time.Now().Add(want), *only(t, s).HeldUntil, 20*time.Second)
+		}
+		page, err := s.WaitingPage(t.Context(), 0, 10)
+		require.NoError(t, err)
+		require.Equal(t, "cus_1 leads to Acme", page[0].Held, "a sweep sees that it is held off")
+		page, err = s.WaitingFor(t.Context(), []string{"stripe:customer:cus_1"}, 0, 10)
+		require.NoError(t, err)
+		require.Empty(t, page[0].Held, "a link's message does not")
+		require.Equal(t, "cus_1 leads to Acme", put(t, s, letter(1, 13)).Waiting[0].Held, "a letter that comes again changes nothing")
+		stats, err := s.Stats(t.Context(), time.Minute)
+		require.NoError(t, err)
+		require.Equal(t, 1, stats.Held)
+
+		got := comeBack(20, person)
+		require.Zero(t, got.HeldOff)
+		require.Empty(t, got.Waiting[0].Held, "nobody holds off what a person did")
+		require.Nil(t, only(t, s).HeldUntil)
+		require.Equal(t, 1, comeBack(21, link).HeldOff)
+		require.WithinDuration(t, time.Now().Add(time.Minute), *only(t, s).HeldUntil, 20*time.Second, "and it begins anew")
+
+		_, err = pool.Exec(t.Context(), "UPDATE quarantine SET held_until = now() - interval '1 second'")
+		require.NoError(t, err)
+		require.Nil(t, only(t, s).HeldUntil, "what is over is not shown")
+		page, err = s.WaitingPage(t.Context(), 0, 10)
+		require.NoError(t, err)
+		require.Empty(t, page[0].Held)
+		malformed := letter(1, 30)
+		malformed.Reason = "malformed"
+		link()
+		require.Zero(t, put(t, s, malformed).HeldOff, "it found its account, and has another trouble")
+	})
+	t.Run("ThePlaceIsTheIdentityOfWhatHasNoBytes", func(t *testing.T) {
+		t.Parallel()
+		s, _ := newStore(t)
+		for i := range 3 {
+			put(t, s, quarantine.Letter{DeadLetter: event.DeadLetter{Topic: "raw.stripe", Offset: int64(7 + i/2), RawIndex: int32(i), Reason: "oversized"}})
+		}
+		list, err := s.List(t.Context(), quarantine.Filter{})
+		require.NoError(t, err)
+		require.Len(t, list, 3, "two of one page are two")
 	})
 	t.Run("BytesAreTheIdentityOfWhatCannotBeDescribed", func(t *testing.T) {
 		t.Parallel()

@@ -57,13 +57,14 @@ func (f Filter) where() (string, []any) {
 	return strings.Join(conditions, " AND "), args
 }
 
-const recordColumns = `id, reason, error, source, tenant, coalesce(event_type, ''), coalesce(source_event_id, ''), topic, partition, "offset",
-  "references", status, coalesce(outcome, ''), attempts, first_seen, last_seen, status_by, status_at, published_at`
+const recordColumns = `id, reason, error, source, tenant, coalesce(event_type, ''), coalesce(source_event_id, ''), topic, partition, "offset", raw_index,
+  "references", status, coalesce(outcome, ''), attempts, first_seen, last_seen, status_by, status_at, published_at,
+  CASE WHEN status = 'open' AND held_until > now() THEN held_until END`
 
 // targets are where recordColumns go.
 func (r *Record) targets() []any {
-	return []any{&r.ID, &r.Reason, &r.Error, &r.Source, &r.Tenant, &r.EventType, &r.SourceEventID, &r.Topic, &r.Partition, &r.Offset,
-		&r.References, &r.Status, &r.Outcome, &r.Attempts, &r.FirstSeen, &r.LastSeen, &r.StatusBy, &r.StatusAt, &r.PublishedAt}
+	return []any{&r.ID, &r.Reason, &r.Error, &r.Source, &r.Tenant, &r.EventType, &r.SourceEventID, &r.Topic, &r.Partition, &r.Offset, &r.RawIndex,
+		&r.References, &r.Status, &r.Outcome, &r.Attempts, &r.FirstSeen, &r.LastSeen, &r.StatusBy, &r.StatusAt, &r.PublishedAt, &r.HeldUntil}
 }
 
 // List gives the records that the filter means, the last seen first.
@@ -117,26 +118,28 @@ type Stats struct {
 	Oldest    time.Time      // first seen of the oldest open record; zero: none is open
 	Replaying int
 	Stuck     int // replaying, and published longer ago than asked
+	Held      int // open, and held off
 }
 
 // Stats counts what is open and under way.
 func (s *Store) Stats(ctx context.Context, stuckAfter time.Duration) (Stats, error) {
 	stats := Stats{Open: map[string]int{}}
-	rows, err := s.pool.Query(ctx, `SELECT reason, count(*), min(first_seen), 0::bigint FROM quarantine WHERE status = 'open' GROUP BY reason
+	rows, err := s.pool.Query(ctx, `SELECT reason, count(*), min(first_seen), 0::bigint, count(*) FILTER (WHERE held_until > now()) FROM quarantine WHERE status = 'open' GROUP BY reason
 		UNION ALL
-		SELECT '', count(*), NULL, count(*) FILTER (WHERE published_at < now() - $1::interval) FROM quarantine WHERE status = 'replaying'`, stuckAfter)
+		SELECT '', count(*), NULL, count(*) FILTER (WHERE published_at < now() - $1::interval), 0::bigint FROM quarantine WHERE status = 'replaying'`, stuckAfter)
 	if err != nil {
 		return Stats{}, broken("counting the quarantine", err)
 	}
 	var reason string
-	var count, stuck int
+	var count, stuck, held int
 	var oldest *time.Time
-	_, err = pgx.ForEachRow(rows, []any{&reason, &count, &oldest, &stuck}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&reason, &count, &oldest, &stuck, &held}, func() error {
 		if reason == "" {
 			stats.Replaying, stats.Stuck = count, stuck
 			return nil
 		}
 		stats.Open[reason] = count
+		stats.Held += held
 		if oldest != nil && (stats.Oldest.IsZero() || oldest.Before(stats.Oldest)) {
 			stats.Oldest = *oldest
 		}

@@ -40,6 +40,7 @@ type Record struct {
 	Topic         string             `json:"topic"` // where the newest attempt failed
 	Partition     int32              `json:"partition"`
 	Offset        int64              `json:"offset"`
+	RawIndex      int32              `json:"raw_index"` // its place in a page that is one record; -1: it is a whole record
 	References    []source.Reference `json:"references"`
 	Status        Status             `json:"status"`
 	Outcome       string             `json:"outcome,omitempty"` // when resolved: inserted or already_present
@@ -49,6 +50,9 @@ type Record struct {
 	StatusBy      string             `json:"status_by"`
 	StatusAt      time.Time          `json:"status_at"`
 	PublishedAt   *time.Time         `json:"published_at,omitempty"` // of the newest release
+	// HeldUntil is when a link may release it again as it did last time, without
+	// use; nil: it is not held off.
+	HeldUntil *time.Time `json:"held_until,omitempty"`
 }
 
 // Detail is everything about one record.
@@ -80,4 +84,6 @@ type Decision struct {
 type Waiting struct {
 	ID         int64
 	References []source.Reference
+	// Held is the ruling that is held off (Ruling.Note); "": none is.
+	Held string
 }

@@ -19,7 +19,8 @@ type Ruling struct {
 	Note string
 }
 
-// ReleaseByLink releases the records among these that are still open, as ByLink, and gives how many.
+// ReleaseByLink releases the records among these that are still open, as ByLink, and gives how many. It is the
+// caller who leaves out what is held off (Waiting.Held).
 func (s *Store) ReleaseByLink(ctx context.Context, rulings []Ruling) (int, error) {
 	if len(rulings) == 0 {
 		return 0, nil
@@ -32,7 +33,8 @@ func (s *Store) ReleaseByLink(ctx context.Context, rulings []Ruling) (int, error
 		SELECT q.id, r.note FROM unnest($1::bigint[], $2::text[]) AS r (id, note) JOIN quarantine q ON q.id = r.id
 		WHERE q.status = 'open' AND `+releasable+` ORDER BY q.id FOR UPDATE OF q
 	), released AS (
-		UPDATE quarantine q SET status = 'replaying', status_by = $3, status_at = now(), published_at = NULL, outcome = NULL
+		UPDATE quarantine q SET status = 'replaying', status_by = $3, status_at = now(), published_at = NULL, outcome = NULL,
+			releases = q.releases + 1, ruling = picked.note, held_until = NULL
 		FROM picked WHERE q.id = picked.id
 	)
 	INSERT INTO quarantine_decisions (quarantine_id, from_status, to_status, decided_by, note)
@@ -111,7 +113,8 @@ func (s *Store) change(ctx context.Context, f Filter, c change, dryRun bool) (Co
 			return nil
 		}
 		_, err = tx.Exec(ctx, `WITH before AS (SELECT id, status FROM quarantine WHERE id = ANY ($1)), changed AS (
-				UPDATE quarantine SET status = $2, status_by = $3, status_at = now(), published_at = NULL, outcome = NULL WHERE id = ANY ($1)
+				UPDATE quarantine SET status = $2, status_by = $3, status_at = now(), published_at = NULL, outcome = NULL,
+					releases = 0, ruling = NULL, held_until = NULL WHERE id = ANY ($1)
 			)
 			INSERT INTO quarantine_decisions (quarantine_id, from_status, to_status, decided_by, note)
 			SELECT id, status, $2, $3, $4 FROM before ORDER BY id`, ids, string(c.to), clean(c.by), clean(c.note))

@@ -10,10 +10,16 @@ import (
 )
 
 // Store is the quarantine in Postgres. It is safe for concurrent use.
-type Store struct{ pool *pgxpool.Pool }
+type Store struct {
+	pool *pgxpool.Pool
+	hold HoldOff
+}
 
-// NewStore makes a Store on a migrated database.
-func NewStore(pool *pgxpool.Pool) *Store { return &Store{pool: pool} }
+// NewStore makes a Store on a migrated database, with DefaultHoldOff.
+func NewStore(pool *pgxpool.Pool) *Store { return &Store{pool: pool, hold: DefaultHoldOff()} }
+
+// WithHoldOff gives a Store that is the same but for its hold-off.
+func (s *Store) WithHoldOff(h HoldOff) *Store { return &Store{pool: s.pool, hold: h} }
 
 // refuse is an error for the person who asked.
 func refuse(reason fault.Reason, format string, args ...any) error {

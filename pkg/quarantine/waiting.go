@@ -8,18 +8,22 @@ import (
 	"github.com/throughline-dev/throughline/pkg/fault"
 )
 
+// heldNow is the ruling of a record that is held off.
+const heldNow = `CASE WHEN held_until > now() THEN coalesce(ruling, '') ELSE '' END`
+
 // WaitingPage gives the open records without an account whose ids are above after, at most limit, by id.
 func (s *Store) WaitingPage(ctx context.Context, after int64, limit int) ([]Waiting, error) {
-	return s.waiting(ctx, `SELECT id, "references" FROM quarantine WHERE status = 'open' AND reason = $1 AND id > $2
+	return s.waiting(ctx, `SELECT id, "references", `+heldNow+` FROM quarantine WHERE status = 'open' AND reason = $1 AND id > $2
 		ORDER BY id LIMIT $3`, string(fault.Unresolved), after, limit)
 }
 
-// WaitingFor is WaitingPage for the records that a change of these keys (resolve.Keys) may concern.
+// WaitingFor is WaitingPage for the records that a change of these keys (resolve.Keys) may concern. None of them
+// counts as held off, because whoever changed a link has a reason.
 //
 // The CTE keeps the planner from walking all open records by id in the hope to meet some soon.
 func (s *Store) WaitingFor(ctx context.Context, keys []string, after int64, limit int) ([]Waiting, error) {
 	return s.waiting(ctx, `WITH hit AS MATERIALIZED (SELECT id, "references", status, reason FROM quarantine WHERE reference_keys && $4)
-		SELECT id, "references" FROM hit WHERE status = 'open' AND reason = $1 AND id > $2 ORDER BY id LIMIT $3`,
+		SELECT id, "references", '' FROM hit WHERE status = 'open' AND reason = $1 AND id > $2 ORDER BY id LIMIT $3`,
 		string(fault.Unresolved), after, limit, keys)
 }
 

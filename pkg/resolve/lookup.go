@@ -15,7 +15,7 @@ import (
 // lookup answers a batch in one statement. Each row says which kind of answer it is and to what: for links and
 // denials the number of the kind of reference and the place in its list, else the place in that array. Links of the
 // exact tenant and of ” come as two rows, and so does each account of a domain. An account that was merged into
-// another stands for that one.
+// another stands for that one. One more row names the epoch (migration 00010) of all these answers.
 //
 // Most kinds of reference are never linked (an invoice, when its customer is), so the kinds are looked at first
 // and the lists of those without any link or denial are not even taken apart. A list travels as one text. A tenant that is
@@ -51,7 +51,11 @@ SELECT 2, 1, u.n, coalesce(a.merged_into, a.id)
 FROM unnest((SELECT $5::uuid[])) WITH ORDINALITY AS u (id, n) JOIN accounts a ON a.id = u.id
 UNION ALL
 SELECT DISTINCT 3, 1, d.n, coalesce(a.merged_into, a.id)
-FROM unnest((SELECT $6::text[])) WITH ORDINALITY AS d (domain, n) JOIN accounts a ON lower(a.domain) = d.domain`
+FROM unnest((SELECT $6::text[])) WITH ORDINALITY AS d (domain, n) JOIN accounts a ON lower(a.domain) = d.domain
+UNION ALL
+SELECT 6, k.n, 1, '00000000-0000-0000-0000-000000000000' FROM kinds k
+UNION ALL
+SELECT 7, 1, 1, epoch FROM link_epoch`
 
 // separator stands between the elements of a list; no source.IsText holds it.
 const separator = "\x1f"
@@ -64,6 +68,8 @@ const (
 	whatDomain
 	whatDenial
 	whatAnyTenantDenial
+	whatKind  // there are links or denials of this kind
+	whatEpoch // of the snapshot that all rows are of
 )
 
 // index numbers distinct values in the order of their first appearance.
@@ -95,14 +101,14 @@ type question struct {
 	accounts index[uuid.UUID]
 	domains  index[string]
 	byDomain []int32 // by domain: the link of the domain itself
+	asked    []int32 // the links that ask was given
 }
 
 // use says where a reference's answers stand; -1 is nowhere.
 type use struct{ shared, account, domain int32 }
 
-func newQuestion(rules Rules, freemail domains, references int) *question {
-	return &question{rules: rules, freemail: freemail, links: newIndex[source.Reference](references + references/2),
-		accounts: newIndex[uuid.UUID](0), domains: newIndex[string](references / 4)}
+func newQuestion(rules Rules, freemail domains) *question {
+	return &question{rules: rules, freemail: freemail, links: newIndex[source.Reference](0), accounts: newIndex[uuid.UUID](0), domains: newIndex[string](0)}
 }
 
 // ask adds what one reference needs, and gives its number, or -1: a reference with text that nobody can have
@@ -118,6 +124,7 @@ func (q *question) ask(ref source.Reference) int32 {
 		return -1
 	}
 	q.uses = append(q.uses, use{-1, -1, -1})
+	q.asked = append(q.asked, n)
 	u := use{-1, -1, -1}
 	if shared, ok := sharedLink(ref.Kind, ref.ID); ok {
 		u.shared = q.addLink(shared)
@@ -184,20 +191,32 @@ type answers struct {
 	found            []uuid.UUID            // by account: where it is now; zero: nowhere
 	owner            []uuid.UUID            // by domain
 	owners           []int                  // by domain
+	kinds            []kind                 // that were asked for
+	linked           []bool                 // by kind: there are links or denials
+	epoch            uuid.UUID
+	verdicts         []*verdict // by link, as they are asked for
 }
 
+// kind is a kind of reference of one source.
+type kind struct{ source, kind string }
+
+// currentEpoch is for a batch whose references are all known: its epoch is all that is missing.
+const currentEpoch = "SELECT 7::int, 1::bigint, 1::bigint, epoch FROM link_epoch"
+
 func (q *question) answer(ctx context.Context, db DB) (*answers, error) {
-	a := &answers{question: q, denials: map[denial][]uuid.UUID{}}
-	if len(q.links.list) == 0 {
-		return a, nil
-	}
+	a := &answers{question: q, denials: map[denial][]uuid.UUID{}, verdicts: make([]*verdict, len(q.links.list))}
 	a.exact, a.anyTenant = make([]uuid.UUID, len(q.links.list)), make([]uuid.UUID, len(q.links.list))
 	a.found = make([]uuid.UUID, len(q.accounts.list))
 	a.owner, a.owners = make([]uuid.UUID, len(q.domains.list)), make([]int, len(q.domains.list))
 	l := listsOf(q.links.list)
+	a.kinds, a.linked = l.of, make([]bool, len(l.of))
 	// Not a prepared statement: its plan would outlive the tables' size, and one made for empty tables reads
 	// them whole for each reference.
-	rows, err := db.Query(ctx, lookup, pgx.QueryExecModeCacheDescribe, l.sources, l.kinds, l.ids, l.tenants, q.accounts.list, q.domains.list)
+	sql, args := lookup, []any{pgx.QueryExecModeCacheDescribe, l.sources, l.kinds, l.ids, l.tenants, q.accounts.list, q.domains.list}
+	if len(q.links.list) == 0 {
+		sql, args = currentEpoch, nil
+	}
+	rows, err := db.Query(ctx, sql, args...)
 	if err != nil {
 		return nil, err
 	}
@@ -210,11 +229,16 @@ func (q *question) answer(ctx context.Context, db DB) (*answers, error) {
 		if err := rows.Scan(into...); err != nil {
 			return nil, fmt.Errorf("reading an answer: %w", err)
 		}
-		place := n - 1
-		if what != whatAccount && what != whatDomain {
-			place = int64(l.links[kind-1][n-1])
+		switch what {
+		case whatEpoch:
+			a.epoch = id
+		case whatKind:
+			a.linked[kind-1] = true
+		case whatAccount, whatDomain:
+			a.take(what, n-1, id)
+		default:
+			a.take(what, int64(l.links[kind-1][n-1]), id)
 		}
-		a.take(what, place, id)
 	}
 	return a, rows.Err()
 }
@@ -224,10 +248,10 @@ type lists struct {
 	sources, kinds []string
 	ids, tenants   []string  // joined by separator
 	links          [][]int32 // the places of the lists' elements among the references
+	of             []kind
 }
 
 func listsOf(refs []source.Reference) lists {
-	type kind struct{ source, kind string }
 	kinds := newIndex[kind](16)
 	var l lists
 	for i, r := range refs {
@@ -237,6 +261,7 @@ func listsOf(refs []source.Reference) lists {
 		}
 		l.links[n] = append(l.links[n], int32(i))
 	}
+	l.of = kinds.list
 	for _, links := range l.links {
 		var ids, tenants strings.Builder
 		hasTenant := false
@@ -364,4 +389,32 @@ func (a *answers) obstacle(n int32) string {
 		return fmt.Sprintf("%d accounts share the domain %s", a.owners[u.domain], a.domains.list[u.domain])
 	}
 	return ""
+}
+
+// verdict gives where reference n leads; -1 is one that asked nothing.
+func (a *answers) verdict(n int32) *verdict {
+	if n < 0 {
+		return nowhere
+	}
+	if a.verdicts[n] == nil {
+		v := &verdict{}
+		if id, ok := a.link(n); ok {
+			v.account, v.rule = id, RuleLinks
+		} else if id, ok := a.account(n); ok {
+			v.account, v.rule = id, RuleAccountUUID
+		} else if id, ok := a.domain(n); ok {
+			v.account, v.rule = id, domainRule(a.links.list[n])
+		} else {
+			v.obstacle = a.obstacle(n)
+		}
+		a.verdicts[n] = v
+	}
+	return a.verdicts[n]
+}
+
+func domainRule(ref source.Reference) string {
+	if ref.Kind == source.KindEmail {
+		return RuleEmail
+	}
+	return RuleDomain
 }

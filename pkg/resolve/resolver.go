@@ -23,12 +23,13 @@ type Resolution struct {
 	Why       string           // when not found: one sentence for a person
 }
 
-// Resolver finds accounts. It is safe for concurrent use and keeps nothing between calls: a link holds for the
-// next batch.
+// Resolver finds accounts. It is safe for concurrent use. What it keeps between calls, if anything, holds only as
+// long as no link and no account changes: a link that was committed before a call counts in it.
 type Resolver struct {
 	pool     *pgxpool.Pool
 	rules    Rules
 	freemail domains
+	cache    *cache // nil: none
 }
 
 // New makes a Resolver with c's rules and free-mail list. The error says what is wrong with c.
@@ -44,16 +45,41 @@ func New(pool *pgxpool.Pool, c Config) (*Resolver, error) {
 	return &Resolver{pool: pool, rules: rules, freemail: freemail}, nil
 }
 
+// WithCache gives a Resolver with r's rules that remembers where references led (see cache), for a service that
+// resolves many events of few customers.
+func (r *Resolver) WithCache() *Resolver {
+	with := *r
+	with.cache = newCache(maxCachedReferences, maxCachedBytes)
+	return &with
+}
+
 // Default makes a Resolver with all rules and the built-in free-mail list.
 func Default(pool *pgxpool.Pool) *Resolver {
 	return &Resolver{pool: pool, rules: AllRules(), freemail: builtinFreemail()}
 }
 
 // Resolve answers for each event of a batch, given its references (most telling first), in the batch's order. It
-// costs one query whatever the batch's size, and none for one without references. An error is the database's, marked
-// by postgres.Classify, and leaves nothing half done.
+// costs one query whatever the batch's size, and none for one without references; with a cache a second one, after
+// links have changed. An error is the database's, marked by postgres.Classify, and leaves nothing half done.
 func (r *Resolver) Resolve(ctx context.Context, batch [][]source.Reference) ([]Resolution, error) {
-	return r.ResolveIn(ctx, r.pool, batch)
+	if r.cache == nil {
+		return r.ResolveIn(ctx, r.pool, batch)
+	}
+	verdicts := make([]*verdict, count(batch))
+	if len(verdicts) == 0 {
+		return decide(batch, verdicts), nil
+	}
+	epoch, hit := r.cache.look(batch, verdicts)
+	a, err := r.ask(ctx, r.pool, batch, verdicts)
+	if err == nil && hit && a.epoch != epoch {
+		clear(verdicts)
+		a, err = r.ask(ctx, r.pool, batch, verdicts)
+	}
+	if err != nil {
+		return nil, err
+	}
+	r.cache.keep(a)
+	return decide(batch, verdicts), nil
 }
 
 // DB is what a query can be sent to: a pool, a connection or a transaction.
@@ -61,69 +87,103 @@ type DB interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 }
 
-// ResolveIn is Resolve as seen by one transaction.
+// ResolveIn is Resolve as seen by one transaction; no cache takes part.
 func (r *Resolver) ResolveIn(ctx context.Context, db DB, batch [][]source.Reference) ([]Resolution, error) {
-	total := 0
+	verdicts := make([]*verdict, count(batch))
+	if len(verdicts) > 0 {
+		if _, err := r.ask(ctx, db, batch, verdicts); err != nil {
+			return nil, err
+		}
+	}
+	return decide(batch, verdicts), nil
+}
+
+func count(batch [][]source.Reference) (total int) {
 	for _, refs := range batch {
 		total += len(refs)
 	}
-	q := newQuestion(r.rules, r.freemail, total)
-	numbers := make([]int32, 0, total) // of all references, in the batch's order
+	return total
+}
+
+// ask fills in the verdicts that are nil (but for those behind a link, which do not count) in one query. verdicts are
+// those of all the batch's references, in order.
+func (r *Resolver) ask(ctx context.Context, db DB, batch [][]source.Reference, verdicts []*verdict) (*answers, error) {
+	q := newQuestion(r.rules, r.freemail)
+	type asked struct{ place, number int32 }
+	var open []asked
+	place := 0
 	for _, refs := range batch {
-		for _, ref := range refs {
-			numbers = append(numbers, q.ask(ref))
+		of := verdicts[place : place+len(refs)]
+		for i, v := range of {
+			if v == nil {
+				open = append(open, asked{int32(place + i), q.ask(refs[i])})
+			} else if v.rule == RuleLinks {
+				break
+			}
 		}
+		place += len(refs)
 	}
 	a, err := q.answer(ctx, db)
 	if err != nil {
 		return nil, postgres.Classify(fmt.Errorf("resolving a batch of %d events: %w", len(batch), err))
 	}
-	out := make([]Resolution, len(batch))
-	for i, refs := range batch {
-		out[i] = a.decide(refs, numbers[:len(refs)])
-		numbers = numbers[len(refs):]
+	for _, o := range open {
+		verdicts[o.place] = a.verdict(o.number)
 	}
-	return out, nil
+	return a, nil
 }
 
 // Freemail reports whether this domain (in the form of NormalizeDomain) is nobody's company: no rule leads from one of
 // its addresses to an account by the domain.
 func (r *Resolver) Freemail(domain string) bool { return r.freemail.has(domain) }
 
-// decide applies the rules in order to one event, whose references have these numbers.
-func (a *answers) decide(refs []source.Reference, numbers []int32) Resolution {
-	for i, n := range numbers {
-		if n < 0 {
-			continue
-		}
-		if id, ok := a.link(n); ok {
-			return Resolution{Found: true, AccountID: id, Rule: RuleLinks, Reference: refs[i]}
-		}
-	}
-	for i, n := range numbers {
-		if n < 0 {
-			continue
-		}
-		if id, ok := a.account(n); ok {
-			return Resolution{Found: true, AccountID: id, Rule: RuleAccountUUID, Reference: refs[i]}
-		}
-	}
-	for i, n := range numbers {
-		if n < 0 {
-			continue
-		}
-		if id, ok := a.domain(n); ok {
-			return Resolution{Found: true, AccountID: id, Rule: domainRule(refs[i]), Reference: refs[i]}
-		}
-	}
-	return Resolution{Why: a.why(refs, numbers)}
+// verdict is where one reference leads, whatever else its event has.
+type verdict struct {
+	account  uuid.UUID
+	rule     string // "": nowhere
+	obstacle string // why it nearly led to an account, or ""
 }
 
-func domainRule(ref source.Reference) string {
-	if ref.Kind == source.KindEmail {
-		return RuleEmail
+// nowhere is the verdict on a reference that says nothing.
+var nowhere = &verdict{}
+
+// rank orders the rules: that of the smaller one goes first.
+func (v *verdict) rank() int {
+	switch v.rule {
+	case RuleLinks:
+		return 0
+	case RuleAccountUUID:
+		return 1
+	case RuleEmail, RuleDomain:
+		return 2
 	}
-	return RuleDomain
+	return 3
+}
+
+// decide applies the rules in order to each event. verdicts are those of all references, in the batch's order.
+func decide(batch [][]source.Reference, verdicts []*verdict) []Resolution {
+	out := make([]Resolution, len(batch))
+	for i, refs := range batch {
+		out[i] = decideOne(refs, verdicts[:len(refs)])
+		verdicts = verdicts[len(refs):]
+	}
+	return out
+}
+
+func decideOne(refs []source.Reference, verdicts []*verdict) Resolution {
+	best, first := nowhere, 0
+	for i, v := range verdicts {
+		if v.rank() < best.rank() {
+			best, first = v, i
+		}
+		if v.rule == RuleLinks {
+			break // what comes behind it may not have been asked for
+		}
+	}
+	if best.rule == "" {
+		return Resolution{Why: why(refs, verdicts)}
+	}
+	return Resolution{Found: true, AccountID: best.account, Rule: best.rule, Reference: refs[first]}
 }
 
 // whyMost bounds how many references a sentence names.
@@ -131,16 +191,14 @@ const whyMost = 3
 
 // why explains an event that was not resolved: what stood in the way where a rule nearly held, and what a link
 // would have to name.
-func (a *answers) why(refs []source.Reference, numbers []int32) string {
+func why(refs []source.Reference, verdicts []*verdict) string {
 	if len(refs) == 0 {
 		return "the event names nobody: it has no reference to a customer"
 	}
 	var reasons, keys []string
-	for i, n := range numbers {
-		if n >= 0 && len(reasons) < whyMost {
-			if reason := a.obstacle(n); reason != "" && !slices.Contains(reasons, reason) {
-				reasons = append(reasons, reason)
-			}
+	for i, v := range verdicts {
+		if v.obstacle != "" && len(reasons) < whyMost && !slices.Contains(reasons, v.obstacle) {
+			reasons = append(reasons, v.obstacle)
 		}
 		if len(keys) < whyMost {
 			keys = append(keys, strings.ToValidUTF8(refs[i].Key(), "\uFFFD"))

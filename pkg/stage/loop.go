@@ -16,12 +16,12 @@ import (
 )
 
 // Batch is how much a loop takes at once. A service embeds it with the prefix of
-// its variables and its own defaults:
+// its variables and, where it needs another, its own default:
 //
-//	Batch stage.Batch `embed:"" envprefix:"THROUGHLINE_SINK_" set:"batch_records=2000" set:"batch_wait=10ms"`
+//	Batch stage.Batch `embed:"" envprefix:"THROUGHLINE_SINK_" set:"batch_wait=10ms"`
 type Batch struct {
-	Records int           `name:"batch-records" env:"BATCH_RECORDS" default:"${batch_records}" help:"Most records in one transaction (${default})."`
-	Wait    time.Duration `name:"batch-wait" env:"BATCH_WAIT" default:"${batch_wait}" help:"How long a transaction that is not full waits for more records (${default})."`
+	Records int           `name:"batch-records" env:"BATCH_RECORDS" default:"${batch_records=2000}" help:"Most records in one transaction (${default})."`
+	Wait    time.Duration `name:"batch-wait" env:"BATCH_WAIT" default:"${batch_wait=5ms}" help:"How long a transaction that is not full waits for more records (${default})."`
 }
 
 const (

@@ -50,8 +50,8 @@ func advice(err error) string {
 	}
 }
 
-func is(err error, any ...error) bool {
-	for _, target := range any {
+func is(err error, targets ...error) bool {
+	for _, target := range targets {
 		if errors.Is(err, target) {
 			return true
 		}

@@ -101,7 +101,7 @@ func TestApplyTopics(t *testing.T) {
 	changes, err := ApplyTopics(t.Context(), client, []string{"stripe", "looker"}, options)
 	require.NoError(t, err)
 	require.Equal(t, []TopicChange{
-		{"raw.stripe", "unchanged"}, {"raw.looker", "created"}, {AccountEvents, "configured"}, {DeadLetters, "configured"},
+		{"raw.stripe", "unchanged"}, {"raw.looker", "created"}, {AccountEvents, "configured"}, {DeadLetters, "configured"}, {AccountChanges, "configured"},
 	}, changes)
 	configs, err := kadm.NewClient(client).DescribeTopicConfigs(t.Context(), "raw.looker")
 	require.NoError(t, err)
@@ -110,7 +110,7 @@ func TestApplyTopics(t *testing.T) {
 		values[c.Key] = c.MaybeValue()
 	}
 	require.Equal(t, "LogAppendTime", values["message.timestamp.type"])
-	require.Equal(t, "1114112", values["max.message.bytes"])
+	require.Equal(t, "8454144", values["max.message.bytes"])
 }
 
 func TestPublish(t *testing.T) {
@@ -118,7 +118,7 @@ func TestPublish(t *testing.T) {
 	t.Run("too large is permanent", func(t *testing.T) {
 		t.Parallel()
 		_, client, _ := ready(t)
-		err := NewPublisher(client).Publish(t.Context(), &kgo.Record{Topic: RawTopic("stripe"), Value: make([]byte, 3<<20)})
+		err := NewPublisher(client).Publish(t.Context(), &kgo.Record{Topic: RawTopic("stripe"), Value: make([]byte, 5<<20)})
 		require.True(t, fault.IsPermanent(err), err)
 		require.Equal(t, fault.Oversized, fault.ReasonOf(err))
 	})

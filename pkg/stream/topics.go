@@ -12,7 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/throughline-dev/throughline/pkg/source"
+	"github.com/throughline-dev/throughline/pkg/rawjson"
 )
 
 // The topics that carry events onward. Raw topics are RawTopic(name).
@@ -25,10 +25,11 @@ const (
 const rawPrefix = "raw."
 
 // What the topics take in one record batch. The broker counts the batch and not
-// the record, so clients must not build larger ones (see batchBytes). A dead
-// letter holds a whole raw record and more, hence the larger second bound.
+// the record, so clients must not build larger ones (see batchBytes). A raw
+// record may be a page that somebody else published. A dead letter holds a whole
+// raw record of up to 3 MiB, which a release publishes again.
 const (
-	rawMaxMessageBytes        = source.MaxRecordBytes + 64<<10
+	rawMaxMessageBytes        = rawjson.MaxPageBytes + 64<<10
 	normalizedMaxMessageBytes = 4 << 20
 )
 

@@ -66,7 +66,7 @@ func TestPublishEach(t *testing.T) {
 		_, client, _ := ready(t)
 		outcomes := NewPublisher(client).PublishEach(t.Context(), []*kgo.Record{
 			{Topic: RawTopic("stripe"), Value: []byte("a")},
-			{Topic: RawTopic("stripe"), Value: make([]byte, 3<<20)},
+			{Topic: RawTopic("stripe"), Value: make([]byte, 5<<20)},
 			{Topic: RawTopic("stripe"), Value: []byte("c")},
 		})
 		require.Len(t, outcomes, 3)

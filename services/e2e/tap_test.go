@@ -32,6 +32,21 @@ func markOf(value []byte) string {
 	return gjson.GetBytes(value, "row.e2e").String()
 }
 
+// eventsOf gives the events of a raw record: itself, or the elements of a page.
+func eventsOf(value []byte) (events [][]byte) {
+	page := gjson.ParseBytes(value)
+	if data := page.Get("data"); data.IsArray() { // Stripe's list
+		page = data
+	}
+	if !gjson.ValidBytes(value) || !page.IsArray() {
+		return [][]byte{value}
+	}
+	for _, e := range page.Array() {
+		events = append(events, []byte(e.Raw))
+	}
+	return events
+}
+
 // markSQL is markOf for a column payload.
 const markSQL = "coalesce(payload->>'e2e', payload->'row'->>'e2e', '')"
 
@@ -48,9 +63,9 @@ type tap struct {
 	// delivery is how each event of account-events came, by mark.
 	delivery map[string]source.Mode
 
-	rawRecords, tombstones, outRecords int
-	next                               map[partition]int64 // behind the last record of each partition
-	err                                error
+	rawRecords, rawEvents, tombstones, outRecords int
+	next                                          map[partition]int64 // behind the last record of each partition
+	err                                           error
 }
 
 // partition is one that a consumer group works on.
@@ -120,7 +135,10 @@ func (w *tap) see(ctx context.Context, decoder *event.Decoder, r *kgo.Record) {
 			return
 		}
 		w.rawRecords++
-		w.raw[markOf(r.Value)]++
+		for _, e := range eventsOf(r.Value) {
+			w.rawEvents++
+			w.raw[markOf(e)]++
+		}
 	}
 }
 
@@ -182,8 +200,8 @@ func (w *tap) behind(ctx context.Context) (string, error) {
 	if seen := int64(w.rawRecords + w.tombstones); seen != total {
 		return fmt.Sprintf("%d of %d raw records are seen", seen, total), nil
 	}
-	if w.outRecords < w.rawRecords {
-		return fmt.Sprintf("the normalizer made %d of %d records", w.outRecords, w.rawRecords), nil
+	if w.outRecords < w.rawEvents {
+		return fmt.Sprintf("the normalizer made %d of %d records", w.outRecords, w.rawEvents), nil
 	}
 	for at, next := range w.next {
 		group := normalizer.Group
@@ -200,8 +218,8 @@ func (w *tap) behind(ctx context.Context) (string, error) {
 	return "", nil
 }
 
-// exactlyOnce holds the normalizer against its claim: each raw record, whether
-// it came once, came again from its vendor, or was released, has become exactly
+// exactlyOnce holds the normalizer against its claim: each event, whether it
+// came once, in a page, again from its vendor, or was released, has become exactly
 // one committed record. Settle first.
 func (w *tap) exactlyOnce() {
 	w.place.t.Helper()

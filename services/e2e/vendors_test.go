@@ -115,5 +115,5 @@ func (l *load) linkLater() {
 // link says whose a reference is, as `throughline link` does.
 func (p *place) link(text string, account uuid.UUID) {
 	p.t.Helper()
-	p.throughline("link", text, account.String())
+	p.throughline("link", "--every-tenant", text, account.String())
 }

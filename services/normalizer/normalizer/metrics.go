@@ -12,6 +12,8 @@ type metrics struct {
 	events     *prometheus.CounterVec
 	letters    *prometheus.CounterVec
 	tombstones prometheus.Counter
+	pages      *prometheus.CounterVec
+	emptyPages *prometheus.CounterVec
 }
 
 // newMetrics makes the metrics with every label value, so that a rate exists
@@ -27,8 +29,16 @@ func newMetrics(reg prometheus.Registerer, sources []source.Source) *metrics {
 		tombstones: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "throughline_normalizer_tombstones_total", Help: "Raw records without a value, which say nothing and are passed over.",
 		}),
+		pages: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "throughline_normalizer_pages_total", Help: "Raw records that are pages of events.",
+		}, []string{"source"}),
+		emptyPages: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "throughline_normalizer_empty_pages_total", Help: "Pages without any event, which give nothing.",
+		}, []string{"source"}),
 	}
 	for _, s := range sources {
+		m.pages.WithLabelValues(s.Name())
+		m.emptyPages.WithLabelValues(s.Name())
 		for _, rule := range resolve.RuleNames() {
 			m.events.WithLabelValues(s.Name(), rule)
 		}
@@ -36,14 +46,14 @@ func newMetrics(reg prometheus.Registerer, sources []source.Source) *metrics {
 			m.letters.WithLabelValues(s.Name(), string(reason))
 		}
 	}
-	reg.MustRegister(m.events, m.letters, m.tombstones)
+	reg.MustRegister(m.events, m.letters, m.tombstones, m.pages, m.emptyPages)
 	return m
 }
 
 // count counts a batch before its transaction commits: one that comes again
 // counts again. It adds up first, because finding a counter by its labels for
 // each event costs more than the rest of counting.
-func (m *metrics) count(items []item, tombstones int) {
+func (m *metrics) count(items []item, shares []described) {
 	type key struct{ source, label string }
 	events, letters := map[key]float64{}, map[key]float64{}
 	for i := range items {
@@ -60,5 +70,11 @@ func (m *metrics) count(items []item, tombstones int) {
 	for k, n := range letters {
 		m.letters.WithLabelValues(k.source, k.label).Add(n)
 	}
-	m.tombstones.Add(float64(tombstones))
+	for _, d := range shares {
+		m.tombstones.Add(float64(d.tombstones))
+		for name, p := range d.pages {
+			m.pages.WithLabelValues(name).Add(float64(p.all))
+			m.emptyPages.WithLabelValues(name).Add(float64(p.empty))
+		}
+	}
 }

@@ -3,6 +3,7 @@ package normalizer_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -90,7 +91,7 @@ func (o *output) add(ctx context.Context, rec *kgo.Record) {
 	case rec.Topic == stream.AccountEvents && o.decoder.AccountEvent(ctx, rec.Value, &ev) == nil:
 		o.seen[ev.SourceEventID]++
 	case rec.Topic == stream.DeadLetters && o.decoder.DeadLetter(ctx, rec.Value, &letter) == nil:
-		o.seen[string(letter.Value)]++
+		o.seen[strings.Trim(string(letter.Value), `"`)]++
 	default:
 		o.seen["unreadable"]++
 	}

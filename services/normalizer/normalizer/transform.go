@@ -2,6 +2,7 @@ package normalizer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime"
 	"sync"
@@ -12,93 +13,62 @@ import (
 
 	"github.com/throughline-dev/throughline/pkg/event"
 	"github.com/throughline-dev/throughline/pkg/fault"
-	"github.com/throughline-dev/throughline/pkg/rawjson"
 	"github.com/throughline-dev/throughline/pkg/resolve"
 	"github.com/throughline-dev/throughline/pkg/service"
 	"github.com/throughline-dev/throughline/pkg/source"
 	"github.com/throughline-dev/throughline/pkg/stream"
 )
 
-// item is one raw record on its way through a batch.
-type item struct {
-	rec   *kgo.Record
-	raw   stream.Raw
-	event source.Event
-	rule  string // that found the account
-	err   error  // Permanent: why this record is a dead letter
-}
-
 // Transform turns a batch of raw records into the records of account-events and
-// of the dead letter topic: one for each record but tombstones, in the batch's
-// order. It has no effects, and gives the same bytes whenever it is given the
-// same records and links. An error is Transient and concerns the whole batch.
+// of the dead letter topic, in the batch's order: one for each record, none for
+// a tombstone, and for a page one for each of its elements. It has no effects,
+// and gives the same bytes whenever it is given the same records and links. An
+// error is Transient and concerns the whole batch.
 func (n *Normalizer) Transform(ctx context.Context, batch []*kgo.Record) ([]*kgo.Record, error) {
-	items := make([]item, 0, len(batch))
-	for _, rec := range batch {
-		if rec.Value != nil { // a tombstone says nothing, so there is nothing to keep
-			items = append(items, item{rec: rec})
-		}
+	shares := make([]described, sharesOf(len(batch)))
+	inShares(len(batch), len(shares), func(share, from, to int) { shares[share] = n.describe(batch[from:to]) })
+	items := shares[0].items
+	for _, d := range shares[1:] {
+		items = append(items, d.items...)
 	}
 	references := make([][]source.Reference, len(items))
-	inParallel(len(items), func(i int) {
-		n.describe(&items[i])
+	for i := range items {
 		references[i] = items[i].event.References
-	})
+	}
 	resolutions, err := n.resolver.Resolve(ctx, references)
 	if err != nil {
 		return nil, err
 	}
 	records := make([]kgo.Record, len(items)) // one allocation for all
-	failures := make([]error, len(items))
-	inParallel(len(items), func(i int) {
-		failures[i] = n.finish(ctx, &items[i], &resolutions[i], &records[i])
-	})
 	out := make([]*kgo.Record, len(items))
-	for i, err := range failures {
-		if err != nil {
-			return nil, err
+	failures := make([]error, sharesOf(len(items)))
+	inShares(len(items), len(failures), func(share, from, to int) {
+		for i := from; i < to && failures[share] == nil; i++ {
+			out[i] = &records[i]
+			failures[share] = n.finish(ctx, &items[i], &resolutions[i], out[i])
 		}
-		out[i] = &records[i]
+	})
+	if err := errors.Join(failures...); err != nil {
+		return nil, err
 	}
-	n.metrics.count(items, len(batch)-len(items))
+	n.metrics.count(items, shares)
 	return out, nil
 }
 
 // minShare is how many records are worth a goroutine.
 const minShare = 64
 
-// inParallel calls do for 0 to count-1, spread over the processors, and returns
-// when all are done.
-func inParallel(count int, do func(i int)) {
-	shares := max(1, min(runtime.GOMAXPROCS(0), count/minShare))
-	var group sync.WaitGroup
-	for share := range shares {
-		run := func() {
-			for i := count * share / shares; i < count*(share+1)/shares; i++ {
-				do(i)
-			}
-		}
-		if share == shares-1 {
-			run() // the caller takes the last one
-		} else {
-			group.Go(run)
-		}
-	}
-	group.Wait()
-}
+func sharesOf(count int) int { return max(1, min(runtime.GOMAXPROCS(0), count/minShare)) }
 
-// describe reads one record as far as it can be read.
-func (n *Normalizer) describe(it *item) {
-	it.raw = stream.ReadRaw(it.rec)
-	src, ok := n.deps.Sources.Find(it.raw.Source)
-	if !ok {
-		it.err = fault.Permanent(fault.Unsupported, fmt.Errorf("no source is named %q", it.raw.Source))
-		return
+// inShares calls do for the shares of 0 to count-1, each on a goroutine of its
+// own, and returns when all are done.
+func inShares(count, shares int, do func(share, from, to int)) {
+	var group sync.WaitGroup
+	for share := range shares - 1 {
+		group.Go(func() { do(share, count*share/shares, count*(share+1)/shares) })
 	}
-	if it.raw.Tenant == "" {
-		it.raw.Tenant = n.options.Tenants[it.raw.Source]
-	}
-	_, it.event, it.err = source.Keyed(src, it.raw.Record)
+	do(shares-1, count*(shares-1)/shares, count) // the caller takes the last one
+	group.Wait()
 }
 
 // finish makes the one record that it becomes.
@@ -118,10 +88,10 @@ func (n *Normalizer) finish(ctx context.Context, it *item, found *resolve.Resolu
 // accountEvent makes the record of account-events.
 func (n *Normalizer) accountEvent(ctx context.Context, it *item, found *resolve.Resolution, into *kgo.Record) error {
 	ev := event.AccountEvent{
-		AccountID: found.AccountID, Type: it.event.Type, Source: it.raw.Source, SourceEventID: it.event.ID, Payload: it.rec.Value,
+		AccountID: found.AccountID, Type: it.event.Type, Source: it.raw.Source, SourceEventID: it.event.ID, Payload: it.value,
 		OccurredAt: it.event.OccurredAt, IngestedAt: it.raw.ReceivedAt, Tenant: it.event.Tenant, Delivery: it.raw.Mode,
-		Subject: rawjson.SubjectLine(it.event.Subject), Rule: found.Rule, Reference: found.Reference.Key(),
-		RawTopic: it.rec.Topic, RawPartition: it.rec.Partition, RawOffset: it.rec.Offset, RawIndex: -1, Livemode: true,
+		Subject: it.event.Subject, Rule: found.Rule, Reference: found.Reference.Key(),
+		RawTopic: it.rec.Topic, RawPartition: it.rec.Partition, RawOffset: it.rec.Offset, RawIndex: it.index, Livemode: !it.event.Test,
 	}
 	value, err := n.encoder.AccountEvent(&ev)
 	if err != nil {
@@ -133,7 +103,9 @@ func (n *Normalizer) accountEvent(ctx context.Context, it *item, found *resolve.
 			into.Headers = append(into.Headers, kgo.RecordHeader{Key: stream.HeaderTraceparent, Value: []byte(next)})
 		}
 	}
-	into.Headers = append(into.Headers, it.raw.Replay.Headers()...)
+	if it.index < 0 { // what was released is the page, not its elements
+		into.Headers = append(into.Headers, it.raw.Replay.Headers()...)
+	}
 	return nil
 }
 
@@ -144,7 +116,7 @@ func (n *Normalizer) span(ctx context.Context, it *item) string {
 	switch above := trace.SpanContextFromContext(parent); {
 	case !above.IsValid():
 		return ""
-	case !above.IsSampled():
+	case !above.IsSampled() || it.index >= 0: // a page's trace would have thousands of spans
 		return it.raw.Traceparent
 	}
 	child, span := n.deps.Runtime.Tracer.Start(parent, "normalize", trace.WithSpanKind(trace.SpanKindConsumer), trace.WithAttributes(

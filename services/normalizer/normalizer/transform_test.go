@@ -69,7 +69,7 @@ func TestTransformResolves(t *testing.T) {
 			require.Equal(t, e.want, described{
 				got.event.AccountID, got.event.Type, got.event.SourceEventID, got.event.Tenant, got.event.OccurredAt.Format(time.RFC3339Nano),
 				payload.Get("subject").String(), payload.Get("subject_ref").String(),
-				string(payload.Raw) == strings.TrimSpace(string(batch[i].Value)),
+				payload.Raw == strings.TrimSpace(string(batch[i].Value)),
 			})
 			require.Equal(t, string(batch[i].Value), string(got.event.Payload), "the vendor's bytes")
 			require.Equal(t, e.rule, got.event.Rule)
@@ -240,7 +240,8 @@ func TestTransformGivesDeadLettersThatAreRead(t *testing.T) {
 	}{
 		"garbage":          {"\x00\x01\xff garbage", "malformed", "not valid JSON"},
 		"no bytes":         {"", "malformed", "empty"},
-		"an array":         {"[1]", "malformed", "array"},
+		"an array cut off": {`[{"id":"evt_1"},`, "malformed", "not valid JSON"},
+		"a text":           {`"text"`, "malformed", "string"},
 		"NUL":              {`{"id":"a\u0000"}`, "unstorable", "NUL"},
 		"a NUL in a name":  {`{"\u0000":"\u0000"}`, "unstorable", "NUL"},
 		"a lone surrogate": {`{"id":"\ud83d"}`, "unstorable", "surrogate"},
@@ -249,7 +250,7 @@ func TestTransformGivesDeadLettersThatAreRead(t *testing.T) {
 		"too deep":         {strings.Repeat(`{"a":`, 200) + "1" + strings.Repeat("}", 200), "malformed", "deep"},
 		"a number beyond":  {`{"id":1e999999}`, "unstorable", "number"},
 		"too large":        {`{"id":"` + strings.Repeat("x", source.MaxRecordBytes) + `"}`, "oversized", "bound"},
-		"far too large":    {strings.Repeat(" ", 5<<20), "oversized", "left out of the dead letter"},
+		"far too large":    {`{"id":"` + strings.Repeat("x", 5<<20) + `"}`, "oversized", "left out of the dead letter"},
 		"another's event":  {`{"hello":"world"}`, "malformed", "not a Stripe event"},
 		"a long id":        {stripeEvent(strings.Repeat("i", 2000), `"customer":"cus_1"`), "oversized", "source_event_id"},
 		"a time to come":   {`{"id":"evt_1","object":"event","type":"a.b","created":4102444800}`, "malformed", "not plausible"},

@@ -2,6 +2,7 @@ package quarantine
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -31,6 +32,11 @@ func (q *Quarantine) Feed(ctx context.Context, batch []*kgo.Record) error {
 	put, err := q.store.Put(ctx, letters)
 	if err != nil {
 		return err
+	}
+	if put.HeldOff > 0 {
+		q.held.Failed("releasing linked records for good", fault.Advise(
+			fmt.Errorf("%d records that a link released came back without an account and are held off", put.HeldOff),
+			"give normalizer and quarantine the same THROUGHLINE_RESOLVE_RULES and THROUGHLINE_FREEMAIL_FILE"), 0)
 	}
 	if err := q.release(ctx, put.Waiting); err != nil {
 		return err

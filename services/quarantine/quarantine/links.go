@@ -158,6 +158,9 @@ func (q *Quarantine) release(ctx context.Context, waiting []quarantine.Waiting) 
 	for i, f := range found {
 		if f.Found {
 			note := fmt.Sprintf("%s leads to account %s (rule %s)", f.Reference.Key(), f.AccountID, f.Rule)
+			if note == waiting[i].Held {
+				continue // it was released so, and came back
+			}
 			rulings = append(rulings, quarantine.Ruling{ID: waiting[i].ID, Note: note})
 		}
 	}

@@ -24,6 +24,7 @@ type metrics struct {
 	oldest      prometheus.Gauge
 	replaying   prometheus.Gauge
 	stuck       prometheus.Gauge
+	held        prometheus.Gauge
 }
 
 // reasons are those that a dead letter can have.
@@ -57,6 +58,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		oldest:    gauge("oldest_open_age_seconds", "Age of the open record that was first seen earliest; 0 when none is open."),
 		replaying: gauge("replaying", "Released records that are not on the timeline yet."),
 		stuck:     gauge("stuck", "Released records that were published too long ago (--stuck-after)."),
+		held:      gauge("held", "Open records that are held off, because a link released them without use: the services' rules differ."),
 	}
 	for _, reason := range reasons() {
 		m.letters.WithLabelValues(string(reason))
@@ -64,7 +66,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	}
 	m.released.WithLabelValues(byLink)
 	m.released.WithLabelValues(byPerson)
-	reg.MustRegister(m.letters, m.repeated, m.released, m.republished, m.refused, m.open, m.oldest, m.replaying, m.stuck)
+	reg.MustRegister(m.letters, m.repeated, m.released, m.republished, m.refused, m.open, m.oldest, m.replaying, m.stuck, m.held)
 	return m
 }
 
@@ -114,6 +116,7 @@ func (m *metrics) count(s quarantine.Stats, now time.Time) {
 	m.oldest.Set(age)
 	m.replaying.Set(float64(s.Replaying))
 	m.stuck.Set(float64(s.Stuck))
+	m.held.Set(float64(s.Held))
 }
 
 // gauge keeps the counts.

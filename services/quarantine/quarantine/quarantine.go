@@ -3,7 +3,8 @@
 // Its parts share one store. The feed moves dead letters into Postgres and, once they are committed, resolves them
 // again, because their link may have come while they were on their way. The links loop hears of new links and
 // accounts and releases what they resolve; now and then it looks at everything that waits, in case a message was
-// missed. The outbox publishes what is released, by a link or by a person, to the raw topics. The gauge counts.
+// missed. The outbox publishes what is released, by a link or by a person, to the raw topics. The ledger carries
+// events after decisions about links and tells account-changes. The gauge counts.
 //
 // Any number of replicas may run: the feed shares the partitions, and all else is guarded by the rows' status.
 package quarantine
@@ -16,9 +17,11 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/throughline-dev/throughline/pkg/accounts"
 	"github.com/throughline-dev/throughline/pkg/event"
 	"github.com/throughline-dev/throughline/pkg/quarantine"
 	"github.com/throughline-dev/throughline/pkg/resolve"
+	"github.com/throughline-dev/throughline/pkg/retry"
 	"github.com/throughline-dev/throughline/pkg/service"
 	"github.com/throughline-dev/throughline/pkg/settings"
 	"github.com/throughline-dev/throughline/pkg/source"
@@ -48,7 +51,7 @@ func (c *Config) SourceSet() (source.Set, error) { return c.Sources.SourceSet() 
 
 // Tuning is what may be left as it is.
 type Tuning struct {
-	Batch      stage.Batch   `embed:"" envprefix:"THROUGHLINE_QUARANTINE_" set:"batch_records=500" set:"batch_wait=0s"`
+	Batch      stage.Batch   `embed:"" envprefix:"THROUGHLINE_QUARANTINE_" set:"batch_records=500"`
 	SweepEvery time.Duration `name:"sweep-every" env:"THROUGHLINE_QUARANTINE_SWEEP_EVERY" default:"30s" help:"How often all that waits for an account is resolved again, in case a message of a new link was missed (${default})."`
 	StuckAfter time.Duration `name:"stuck-after" env:"THROUGHLINE_QUARANTINE_STUCK_AFTER" default:"10m" help:"How long a published release may take to the timeline before it is published again (${default})."`
 }
@@ -73,7 +76,8 @@ func (c *Config) Build(ctx context.Context, d stage.Deps) (stage.Service, error)
 // Options are what the service is told.
 type Options struct {
 	Resolve resolve.Config
-	Tuning  Tuning // zero: the defaults
+	Tuning  Tuning             // zero: the defaults
+	HoldOff quarantine.HoldOff // zero: quarantine.DefaultHoldOff
 }
 
 // Quarantine is the service.
@@ -83,8 +87,10 @@ type Quarantine struct {
 	store    *quarantine.Store
 	resolver *resolve.Resolver
 	decoder  *event.Decoder
+	changes  *event.ChangeEncoder
 	metrics  *metrics
 
+	held     *retry.Told       // of records that come back
 	raw      *stream.Publisher // set when its component starts
 	changed  *changes          // what was heard of links
 	released chan struct{}     // something is in the outbox
@@ -96,6 +102,9 @@ func New(ctx context.Context, d stage.Deps, o Options) (*Quarantine, error) {
 	if o.Tuning == (Tuning{}) {
 		settings.Defaults(&o.Tuning)
 	}
+	if o.HoldOff == (quarantine.HoldOff{}) {
+		o.HoldOff = quarantine.DefaultHoldOff()
+	}
 	resolver, err := resolve.New(d.Pool, o.Resolve)
 	if err != nil {
 		return nil, err
@@ -103,13 +112,17 @@ func New(ctx context.Context, d stage.Deps, o Options) (*Quarantine, error) {
 	if _, err := event.NewEncoder(ctx, d.Registry, stream.AccountEvents, stream.DeadLetters); err != nil {
 		return nil, err
 	}
+	changes, err := event.NewChangeEncoder(ctx, d.Registry, stream.AccountChanges)
+	if err != nil {
+		return nil, err
+	}
 	decoder, err := event.NewDecoder(d.Registry)
 	if err != nil {
 		return nil, err
 	}
 	return &Quarantine{
-		deps: d, tuning: o.Tuning, store: quarantine.NewStore(d.Pool), resolver: resolver, decoder: decoder,
-		metrics: newMetrics(d.Runtime.Registry), changed: newChanges(), released: make(chan struct{}, 1),
+		deps: d, tuning: o.Tuning, store: quarantine.NewStore(d.Pool).WithHoldOff(o.HoldOff), resolver: resolver, decoder: decoder, changes: changes,
+		metrics: newMetrics(d.Runtime.Registry), held: &retry.Told{Log: d.Runtime.Log}, changed: newChanges(), released: make(chan struct{}, 1),
 	}, nil
 }
 
@@ -132,6 +145,7 @@ func (q *Quarantine) Components() []service.Component {
 			Stop: func(context.Context) error { client.Close(); return nil },
 		},
 		{Name: "quarantine-gauge", Run: q.gauge},
+		{Name: "quarantine-ledger", Run: q.followLedger},
 		{Name: "quarantine-outbox", Run: q.drainOutbox},
 		{Name: "quarantine-links", Run: q.releaseLinked},
 		{Name: "quarantine-listener", Run: func(ctx context.Context) error {
@@ -142,4 +156,14 @@ func (q *Quarantine) Components() []service.Component {
 				return stream.RunBatches(ctx, o, q.deps.Grace(), q.Feed)
 			}),
 	}
+}
+
+// followLedger carries events after decisions about links, and tells account-changes.
+func (q *Quarantine) followLedger(ctx context.Context) error {
+	worker := accounts.Worker{
+		Mover:  accounts.NewMover(q.deps.Pool, q.resolver, quarantine.Return),
+		Outbox: accounts.NewOutbox(q.deps.Pool, q.changes, q.raw),
+		Moving: q.deps.Told("quarantine-moving"), Publishing: q.deps.Told("quarantine-changes"),
+	}
+	return worker.Run(ctx)
 }

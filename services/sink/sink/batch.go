@@ -11,6 +11,7 @@ import (
 	"github.com/throughline-dev/throughline/pkg/fault"
 	"github.com/throughline-dev/throughline/pkg/postgres"
 	"github.com/throughline-dev/throughline/pkg/quarantine"
+	"github.com/throughline-dev/throughline/pkg/rawjson"
 	"github.com/throughline-dev/throughline/pkg/service"
 	"github.com/throughline-dev/throughline/pkg/stream"
 )
@@ -35,6 +36,7 @@ type failed struct {
 func (s *Sink) decode(ctx context.Context, batch []*kgo.Record) ([]entry, []failed, error) {
 	entries := make([]entry, 0, len(batch))
 	var dead []failed
+	var doc rawjson.Doc
 	for _, rec := range batch {
 		if rec.Value == nil {
 			continue // a tombstone says nothing
@@ -42,7 +44,7 @@ func (s *Sink) decode(ctx context.Context, batch []*kgo.Record) ([]entry, []fail
 		e := entry{rec: rec}
 		err := s.decoder.AccountEvent(ctx, rec.Value, &e.event)
 		if err == nil {
-			e.row, err = rowOf(&e.event)
+			e.row, err = rowOf(&doc, &e.event)
 		}
 		switch {
 		case fault.IsPermanent(err):
@@ -92,7 +94,8 @@ func (s *Sink) store(ctx context.Context, entries []entry, counts tally) ([]fail
 	return refused, nil
 }
 
-// upsert writes the entries in one transaction, and with them resolves the
+// upsert writes the entries in one transaction, and with them corrects those
+// whose link was undone while they were on their way, and resolves the
 // quarantine's records that they were released from.
 func (s *Sink) upsert(ctx context.Context, part []entry) (postgres.Result, error) {
 	rows := make([]postgres.Row, len(part))
@@ -106,10 +109,11 @@ func (s *Sink) upsert(ctx context.Context, part []entry) (postgres.Result, error
 			})
 		}
 	}
-	if len(arrivals) == 0 {
-		return s.writer.Upsert(ctx, rows)
+	after := []postgres.After{s.mover.AfterUpsert(rows)}
+	if len(arrivals) > 0 {
+		after = append(after, quarantine.ResolveArrivals(arrivals))
 	}
-	return s.writer.Upsert(ctx, rows, quarantine.ResolveArrivals(arrivals))
+	return s.writer.Upsert(ctx, rows, after...)
 }
 
 // trace ends the traces of the sampled events: from the poll to the commit.

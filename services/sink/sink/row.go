@@ -2,7 +2,6 @@ package sink
 
 import (
 	"fmt"
-	"sync"
 
 	"github.com/throughline-dev/throughline/pkg/event"
 	"github.com/throughline-dev/throughline/pkg/fault"
@@ -17,8 +16,8 @@ const maxOriginBytes = 249
 
 // rowOf makes the timeline's row of an event, with the subject spliced into the
 // payload. It believes nothing that others may have written to the topic: what
-// is beyond the bounds of an event is Permanent.
-func rowOf(ev *event.AccountEvent) (postgres.Row, error) {
+// is beyond the bounds of an event is Permanent. doc is only scratch memory.
+func rowOf(doc *rawjson.Doc, ev *event.AccountEvent) (postgres.Row, error) {
 	row := postgres.Row{
 		AccountID: ev.AccountID, EventType: ev.Type, Source: ev.Source, SourceEventID: ev.SourceEventID,
 		Payload: ev.Payload, OccurredAt: ev.OccurredAt, IngestedAt: ev.IngestedAt,
@@ -45,8 +44,6 @@ func rowOf(ev *event.AccountEvent) (postgres.Row, error) {
 	if ev.Spliced() {
 		return row, nil
 	}
-	doc := docs.Get().(*rawjson.Doc)
-	defer docs.Put(doc)
 	payload, err := doc.Parse(ev.Payload)
 	if err != nil {
 		return row, fmt.Errorf("reading the payload: %w", err)
@@ -54,6 +51,3 @@ func rowOf(ev *event.AccountEvent) (postgres.Row, error) {
 	row.Payload = payload.WithSubject(ev.Subject)
 	return row, nil
 }
-
-// docs are kept because an index is large beside a usual event.
-var docs = sync.Pool{New: func() any { return new(rawjson.Doc) }}

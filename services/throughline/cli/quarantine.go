@@ -108,10 +108,14 @@ func (c *quarantineListCommand) Run(ctx context.Context, s *session) error {
 	})
 }
 
-// status is a record's status, with what became of a resolved one.
+// status is a record's status, with what became of a resolved one, and until
+// when one is held off.
 func status(r api.QuarantineRecord) string {
-	if r.Outcome != "" {
+	switch {
+	case r.Outcome != "":
 		return r.Status + " (" + strings.ReplaceAll(r.Outcome, "_", " ") + ")"
+	case !r.HeldUntil.IsZero():
+		return r.Status + " (held until " + stamp(r.HeldUntil) + ")"
 	}
 	return r.Status
 }

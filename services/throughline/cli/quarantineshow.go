@@ -54,7 +54,11 @@ func (s *session) showRecord(d quarantine.Detail) error {
 	line("error", "%s", d.Error)
 	line("source", "%s", strings.TrimSpace(d.Source+" "+d.Tenant))
 	line("event", "%s", strings.TrimSpace(d.EventType+" "+d.SourceEventID))
-	line("record", "%s, partition %d, offset %d", d.Topic, d.Partition, d.Offset)
+	place := fmt.Sprintf("%s, partition %d, offset %d", d.Topic, d.Partition, d.Offset)
+	if d.RawIndex >= 0 {
+		place += fmt.Sprintf(", element %d", d.RawIndex)
+	}
+	line("record", "%s", place)
 	line("attempts", "%d, first seen %s, last seen %s", d.Attempts, stamp(d.FirstSeen), stamp(d.LastSeen))
 	for _, ref := range d.References {
 		line("reference", "%s", ref)
@@ -106,10 +110,12 @@ func nextFor(r quarantine.Record) string {
 		return fmt.Sprintf("to bring it back: `throughline quarantine release %d`", r.ID)
 	case r.Status != quarantine.Open:
 		return ""
+	case r.HeldUntil != nil:
+		return fmt.Sprintf("a link released it and the normalizer still found no account: give normalizer and quarantine the same THROUGHLINE_RESOLVE_RULES; to try again now: `throughline quarantine release %d`", r.ID)
 	case r.Reason == string(fault.Unresolved) && len(r.References) > 0:
 		return fmt.Sprintf("say whose it is, and it is released: `throughline link %s ACCOUNT`", shellWord(r.References[0].String()))
 	default:
-		return fmt.Sprintf("when its cause is gone: `throughline quarantine release %d`; to give it up: `throughline quarantine discard %d`", r.ID, r.ID)
+		return fmt.Sprintf("when its cause is fixed: `throughline quarantine release %d`; to give it up: `throughline quarantine discard %d`", r.ID, r.ID)
 	}
 }
 

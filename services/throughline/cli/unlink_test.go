@@ -72,7 +72,7 @@ func TestMovesAreResumed(t *testing.T) {
 	pool := sh.pool()
 	writer, err := pool.Begin(t.Context())
 	require.NoError(t, err)
-	defer writer.Rollback(context.WithoutCancel(t.Context())) //nolint:errcheck // it is rolled back below, unless the test fails
+	defer writer.Rollback(context.WithoutCancel(t.Context()))
 	_, err = writer.Exec(t.Context(), "DELETE FROM account_events WHERE id < 0")
 	require.NoError(t, err)
 
