@@ -104,9 +104,8 @@ func allOf(n int64, events []standing) error {
 	return nil
 }
 
-const (
-	deleteOriginsSQL = "DELETE FROM account_event_origins WHERE event_id = ANY ($1)"
-	deleteEventsSQL  = `
+// An event's origin goes with it, by a trigger.
+const deleteEventsSQL = `
 WITH gone AS (
   DELETE FROM account_events e USING unnest($1::bigint[], $2::uuid[]) AS m (id, from_account)
   WHERE e.id = m.id AND e.account_id = m.from_account
@@ -114,7 +113,6 @@ WITH gone AS (
 )
 INSERT INTO account_changes (source, source_event_id, from_account, decision_id)
 SELECT source, source_event_id, from_account, $3 FROM gone ORDER BY id`
-)
 
 // returnEvents takes events off the timeline and puts them into quarantine, released.
 func (m *Mover) returnEvents(ctx context.Context, tx pgx.Tx, events []standing, letters []event.DeadLetter, c change) error {
@@ -122,9 +120,6 @@ func (m *Mover) returnEvents(ctx context.Context, tx pgx.Tx, events []standing, 
 		return errRaced
 	}
 	ids, from, _ := columns(events)
-	if _, err := tx.Exec(ctx, deleteOriginsSQL, ids); err != nil {
-		return fmt.Errorf("taking events off the timeline: %w", err)
-	}
 	tag, err := tx.Exec(ctx, deleteEventsSQL, ids, from, c.decision)
 	if err != nil {
 		return fmt.Errorf("taking events off the timeline: %w", err)

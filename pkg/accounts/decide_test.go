@@ -154,7 +154,9 @@ func TestAutomaticLinksGoWithTheirReason(t *testing.T) {
 	}
 	root := w.link("stripe:customer:cus_1", a).DecisionID
 	first := auto("stripe:charge:ch_1", root)
+	second := auto("stripe:charge:ch_6", root)
 	auto("stripe:charge:ch_2", first)
+	auto("stripe:charge:ch_7", second)
 	auto("stripe:charge:ch_3", w.link("stripe:customer:cus_2", a).DecisionID, first)
 	kept := auto("stripe:charge:ch_4")
 	relinked := auto("stripe:charge:ch_5", root)
@@ -166,7 +168,7 @@ func TestAutomaticLinksGoWithTheirReason(t *testing.T) {
 		gone = append(gone, u.Reference.ID)
 		require.Equal(t, a, u.AccountID)
 	}
-	require.ElementsMatch(t, []string{"ch_1", "ch_2", "ch_3"}, gone)
+	require.ElementsMatch(t, []string{"ch_1", "ch_2", "ch_3", "ch_6", "ch_7"}, gone)
 	require.Equal(t, a, w.leads("stripe:charge:ch_4"))
 	require.Equal(t, b, w.leads("stripe:charge:ch_5"))
 
