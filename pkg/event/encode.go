@@ -72,7 +72,7 @@ func (e *Encoder) AppendAccountEvent(dst []byte, ev *AccountEvent) ([]byte, erro
 func writeAccountEvent(w *avro.Writer, ev *AccountEvent) {
 	w.WriteLong(uuidLength)
 	var id [uuidLength]byte
-	_, _ = w.Write(appendUUID(id[:0], ev.AccountID)) // a write to its buffer cannot fail
+	_, _ = w.Write(AppendUUID(id[:0], ev.AccountID)) // a write to its buffer cannot fail
 	w.WriteString(ev.Type)
 	w.WriteString(ev.Source)
 	w.WriteString(ev.SourceEventID)
@@ -91,8 +91,9 @@ func writeAccountEvent(w *avro.Writer, ev *AccountEvent) {
 	w.WriteBool(ev.Livemode)
 }
 
-// appendUUID appends the 36-character text form.
-func appendUUID(dst []byte, id uuid.UUID) []byte {
+// AppendUUID appends the 36-character text form of an account id, as it is in events
+// and in their records' keys.
+func AppendUUID(dst []byte, id uuid.UUID) []byte {
 	const digits = "0123456789abcdef"
 	for i, b := range id {
 		if i == 4 || i == 6 || i == 8 || i == 10 {

@@ -78,6 +78,9 @@ type Raw struct {
 // and later ones may have more.
 const maxTraceparent = 256
 
+// maxTimeBytes bounds a header that is a time.
+const maxTimeBytes = 64
+
 // ReadRaw reads a record of a raw topic. Where a header is missing or odd, the
 // broker's time stands in for the receipt and the mode is backfill, which is
 // what a third party that publishes only a value does.
@@ -89,17 +92,21 @@ func ReadRaw(rec *kgo.Record) Raw {
 	for _, h := range rec.Headers {
 		switch h.Key {
 		case HeaderReceivedAt:
-			if t, err := time.Parse(time.RFC3339Nano, string(h.Value)); err == nil && plausible(t, rec.Timestamp) {
+			var t time.Time
+			if len(h.Value) <= maxTimeBytes && t.UnmarshalText(h.Value) == nil && plausible(t, rec.Timestamp) {
 				raw.ReceivedAt = t.UTC()
 			}
 		case HeaderDelivery:
-			switch m := source.Mode(h.Value); m {
-			case source.ModeWebhook, source.ModePoll, source.ModeBackfill, source.ModeReplay:
-				raw.Mode = m
+			for _, m := range [...]source.Mode{source.ModeWebhook, source.ModePoll, source.ModeBackfill, source.ModeReplay} {
+				if string(h.Value) == string(m) {
+					raw.Mode = m // not h's text, which would be another allocation
+				}
 			}
 		case HeaderTenant:
-			if text := string(h.Value); len(text) <= source.MaxTenantBytes && source.IsText(text) {
-				raw.Tenant = text
+			if len(h.Value) <= source.MaxTenantBytes {
+				if text := string(h.Value); source.IsText(text) {
+					raw.Tenant = text
+				}
 			}
 		case HeaderTraceparent:
 			raw.Traceparent = traceparent(h.Value)
@@ -111,8 +118,10 @@ func ReadRaw(rec *kgo.Record) Raw {
 }
 
 func traceparent(value []byte) string {
-	if text := string(value); len(text) <= maxTraceparent && source.IsText(text) {
-		return text
+	if len(value) <= maxTraceparent {
+		if text := string(value); source.IsText(text) {
+			return text
+		}
 	}
 	return ""
 }

@@ -1,10 +1,10 @@
 package e2e
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
-	"regexp"
 	"sync"
 	"testing"
 	"time"
@@ -27,28 +27,33 @@ import (
 // again whatever identity its source gives it: in a key "e2e" of the event, or
 // of the row that a Looker event is of.
 func markOf(value []byte) string {
-	if found := mark.FindSubmatch(value); found != nil {
-		return string(found[1])
+	var event struct {
+		E2E string `json:"e2e"`
+		Row struct {
+			E2E string `json:"e2e"`
+		} `json:"row"`
 	}
-	return ""
+	if json.Unmarshal(value, &event) != nil {
+		return ""
+	}
+	return cmp.Or(event.E2E, event.Row.E2E)
 }
 
-var mark = regexp.MustCompile(`"e2e"\s*:\s*"([^"]*)"`)
-
 // eventsOf gives the events of a raw record: itself, or the elements of a page.
-func eventsOf(value []byte) (events [][]byte) {
-	var page []json.RawMessage
-	var list struct {
-		Data []json.RawMessage // Stripe's
-	}
-	if json.Unmarshal(value, &page) != nil {
-		if json.Unmarshal(value, &list) != nil || list.Data == nil {
+func eventsOf(value []byte) [][]byte {
+	var elements []json.RawMessage
+	if json.Unmarshal(value, &elements) != nil {
+		var page struct { // Stripe's list
+			Data []json.RawMessage `json:"data"`
+		}
+		if json.Unmarshal(value, &page) != nil || page.Data == nil {
 			return [][]byte{value}
 		}
-		page = list.Data
+		elements = page.Data
 	}
-	for _, e := range page {
-		events = append(events, e)
+	events := make([][]byte, len(elements))
+	for i, e := range elements {
+		events[i] = e
 	}
 	return events
 }

@@ -47,11 +47,12 @@ type pages struct{ all, empty int }
 // docs are kept between batches, because a scan costs less than its index.
 var docs = sync.Pool{New: func() any { return new(rawjson.Doc) }}
 
-// describe reads records as far as they can be read, and takes pages apart.
-func (n *Normalizer) describe(records []*kgo.Record) described {
+// describe reads records as far as they can be read, and takes pages apart. room is how many items are expected in
+// the end.
+func (n *Normalizer) describe(records []*kgo.Record, room int) described {
 	doc := docs.Get().(*rawjson.Doc)
 	defer docs.Put(doc)
-	d := described{items: make([]item, 0, len(records))}
+	d := described{items: make([]item, 0, room)}
 	raws := make([]stream.Raw, len(records))
 	for i, rec := range records {
 		if rec.Value == nil { // a tombstone says nothing, so there is nothing to keep

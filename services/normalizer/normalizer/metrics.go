@@ -56,14 +56,22 @@ func newMetrics(reg prometheus.Registerer, sources []source.Source) *metrics {
 func (m *metrics) count(items []item, shares []described) {
 	type key struct{ source, label string }
 	events, letters := map[key]float64{}, map[key]float64{}
+	var last key // mostly the next one's too
+	run := 0.0
 	for i := range items {
 		it := &items[i]
-		if it.err == nil {
-			events[key{it.raw.Source, it.rule}]++
-		} else {
+		if it.err != nil {
 			letters[key{it.raw.Source, string(fault.DeadLetterReason(it.err))}]++
+			continue
 		}
+		if k := (key{it.raw.Source, it.rule}); k != last {
+			events[last] += run
+			last, run = k, 0
+		}
+		run++
 	}
+	events[last] += run
+	delete(events, key{})
 	for k, n := range events {
 		m.events.WithLabelValues(k.source, k.label).Add(n)
 	}

@@ -3,7 +3,8 @@
 //
 // For each batch it describes every record by its source, resolves all of them
 // in one query, encodes, and leaves producing and committing to
-// stream.RunTransform. It calls no vendor and keeps no state.
+// stream.RunTransform. It calls no vendor, and keeps nothing but a cache of where
+// references lead, which holds for as long as no link and no account changes.
 package normalizer
 
 import (
@@ -42,7 +43,7 @@ func (c *Config) SourceSet() (source.Set, error) { return c.Sources.SourceSet() 
 // Tuning is what may be left as it is.
 type Tuning struct {
 	Batch   stage.Batch `embed:"" envprefix:"THROUGHLINE_NORMALIZER_"`
-	Workers int         `name:"workers" env:"THROUGHLINE_NORMALIZER_WORKERS" default:"2" help:"Members of the consumer group in this process (${default}); more than partitions stay idle."`
+	Workers int         `name:"workers" env:"THROUGHLINE_NORMALIZER_WORKERS" default:"4" help:"Members of the consumer group in this process (${default}); more than partitions stay idle."`
 }
 
 // Validate reports every problem.
@@ -91,7 +92,7 @@ func New(ctx context.Context, d stage.Deps, o Options) (*Normalizer, error) {
 		return nil, err
 	}
 	return &Normalizer{
-		deps: d, options: o, resolver: resolver, encoder: encoder, metrics: newMetrics(d.Runtime.Registry, d.Sources.Sources()),
+		deps: d, options: o, resolver: resolver.WithCache(), encoder: encoder, metrics: newMetrics(d.Runtime.Registry, d.Sources.Sources()),
 	}, nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"sync"
 
+	"github.com/google/uuid"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/trace"
@@ -26,7 +27,13 @@ import (
 // error is Transient and concerns the whole batch.
 func (n *Normalizer) Transform(ctx context.Context, batch []*kgo.Record) ([]*kgo.Record, error) {
 	shares := make([]described, sharesOf(len(batch)))
-	inShares(len(batch), len(shares), func(share, from, to int) { shares[share] = n.describe(batch[from:to]) })
+	inShares(len(batch), len(shares), func(share, from, to int) {
+		room := to - from
+		if share == 0 {
+			room = len(batch) // what the others find comes behind
+		}
+		shares[share] = n.describe(batch[from:to], room)
+	})
 	items := shares[0].items
 	for _, d := range shares[1:] {
 		items = append(items, d.items...)
@@ -43,9 +50,10 @@ func (n *Normalizer) Transform(ctx context.Context, batch []*kgo.Record) ([]*kgo
 	out := make([]*kgo.Record, len(items))
 	failures := make([]error, sharesOf(len(items)))
 	inShares(len(items), len(failures), func(share, from, to int) {
+		var a arena
 		for i := from; i < to && failures[share] == nil; i++ {
 			out[i] = &records[i]
-			failures[share] = n.finish(ctx, &items[i], &resolutions[i], out[i])
+			failures[share] = n.finish(ctx, &a, &items[i], &resolutions[i], out[i])
 		}
 	})
 	if err := errors.Join(failures...); err != nil {
@@ -72,13 +80,13 @@ func inShares(count, shares int, do func(share, from, to int)) {
 }
 
 // finish makes the one record that it becomes.
-func (n *Normalizer) finish(ctx context.Context, it *item, found *resolve.Resolution, into *kgo.Record) error {
+func (n *Normalizer) finish(ctx context.Context, a *arena, it *item, found *resolve.Resolution, into *kgo.Record) error {
 	if it.err == nil && !found.Found {
 		it.err = fault.Permanent(fault.Unresolved, fmt.Errorf("no account: %s", found.Why))
 	}
 	if it.err == nil {
 		it.rule = found.Rule
-		if it.err = n.accountEvent(ctx, it, found, into); it.err == nil {
+		if it.err = n.accountEvent(ctx, a, it, found, into); it.err == nil {
 			return nil
 		}
 	}
@@ -86,18 +94,19 @@ func (n *Normalizer) finish(ctx context.Context, it *item, found *resolve.Resolu
 }
 
 // accountEvent makes the record of account-events.
-func (n *Normalizer) accountEvent(ctx context.Context, it *item, found *resolve.Resolution, into *kgo.Record) error {
+func (n *Normalizer) accountEvent(ctx context.Context, a *arena, it *item, found *resolve.Resolution, into *kgo.Record) error {
 	ev := event.AccountEvent{
 		AccountID: found.AccountID, Type: it.event.Type, Source: it.raw.Source, SourceEventID: it.event.ID, Payload: it.value,
 		OccurredAt: it.event.OccurredAt, IngestedAt: it.raw.ReceivedAt, Tenant: it.event.Tenant, Delivery: it.raw.Mode,
 		Subject: it.event.Subject, Rule: found.Rule, Reference: found.Reference.Key(),
 		RawTopic: it.rec.Topic, RawPartition: it.rec.Partition, RawOffset: it.rec.Offset, RawIndex: it.index, Livemode: !it.event.Test,
 	}
-	value, err := n.encoder.AccountEvent(&ev)
+	buffer, err := n.encoder.AppendAccountEvent(a.room(len(ev.Payload)+len(ev.Subject)+fieldBytes), &ev)
 	if err != nil {
 		return err
 	}
-	into.Topic, into.Key, into.Value = stream.AccountEvents, []byte(ev.AccountID.String()), value
+	into.Topic, into.Value = stream.AccountEvents, a.take(buffer)
+	into.Key = a.take(event.AppendUUID(a.room(len(uuid.UUID{})*2+4), ev.AccountID))
 	if it.raw.Traceparent != "" {
 		if next := n.span(ctx, it); next != "" {
 			into.Headers = append(into.Headers, kgo.RecordHeader{Key: stream.HeaderTraceparent, Value: []byte(next)})
@@ -107,6 +116,31 @@ func (n *Normalizer) accountEvent(ctx context.Context, it *item, found *resolve.
 		into.Headers = append(into.Headers, it.raw.Replay.Headers()...)
 	}
 	return nil
+}
+
+// arena is where a share's output is written: it lives as long as the batch, and
+// one piece of memory costs less than thousands.
+type arena struct{ free []byte }
+
+const (
+	arenaBytes = 256 << 10
+	fieldBytes = 512 // of an account event beside its payload and subject, mostly
+)
+
+// room gives a buffer to append to; it has room for about this many bytes.
+func (a *arena) room(bytes int) []byte {
+	if cap(a.free) < bytes {
+		a.free = make([]byte, 0, max(arenaBytes, bytes))
+	}
+	return a.free[:0:cap(a.free)]
+}
+
+// take gives what was appended to room's buffer, and goes on behind it.
+func (a *arena) take(buffer []byte) []byte {
+	if n := len(buffer); n <= cap(a.free) && n > 0 && &buffer[0] == &a.free[:1][0] {
+		a.free = a.free[n:n:cap(a.free)]
+	}
+	return buffer[:len(buffer):len(buffer)]
 }
 
 // span marks this stage in the event's trace and gives the traceparent that
