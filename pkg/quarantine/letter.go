@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/throughline-dev/throughline/pkg/event"
+	"github.com/throughline-dev/throughline/pkg/rawjson"
 	"github.com/throughline-dev/throughline/pkg/resolve"
 	"github.com/throughline-dev/throughline/pkg/source"
 )
@@ -57,7 +58,10 @@ func (l *Letter) position() string {
 
 // payload is the value as JSON, or nil where JSONB would refuse it.
 func (l *Letter) payload() *string {
-	if l.bare || source.CheckJSON(l.Value) != nil {
+	if l.bare {
+		return nil
+	}
+	if _, err := new(rawjson.Doc).Parse(l.Value); err != nil {
 		return nil
 	}
 	text := string(l.Value)

@@ -216,7 +216,6 @@ func TestReadmeTemplate(t *testing.T) {
 		"{{ticket.requester.email}}", "kim@acme-robotics.example", "{{ticket.organization.external_id}}", "crm-77",
 	).Replace(template)
 	require.NotContains(t, filled, "{{")
-	require.NoError(t, source.CheckJSON([]byte(filled)))
 	event, err := sourcetest.Describe(New(), source.Record{Value: []byte(filled)})
 	require.NoError(t, err)
 	want := describe(t, "testdata/trigger_template.json")
