@@ -135,12 +135,12 @@ func (m *Mover) returnEvents(ctx context.Context, tx pgx.Tx, events []standing, 
 	return m.giveBack(ctx, tx, letters, c.author, fmt.Sprintf("decision %d took it off the timeline", c.decision))
 }
 
-// In account_events a top-level `subject` is ours, and the vendor's own is `subject_ref` (pkg/event): the vendor's
+// In account_events a top-level `subject` is ours, and the vendor's own is `subject_ref` (pkg/rawjson): the vendor's
 // event has neither. JSONB kept its values, not its bytes; those stand at the raw position for as long as that topic
 // keeps them.
 const lettersSQL = `
 SELECT e.id, e.source, e.event_type, e.source_event_id, e.ingested_at, coalesce(o.reference, ''), coalesce(o.delivery, ''),
-  coalesce(o.raw_topic, ''), coalesce(o.raw_partition, -1), coalesce(o.raw_offset, -1), e.raw
+  coalesce(o.raw_topic, ''), coalesce(o.raw_partition, -1), coalesce(o.raw_offset, -1), coalesce(o.raw_index, -1), e.raw
 FROM (
   SELECT e.*, sum(octet_length(raw)) OVER (ORDER BY id) - octet_length(raw) AS before
   FROM (
@@ -178,7 +178,7 @@ func scanLetter(row pgx.CollectableRow) (event.DeadLetter, error) {
 	var ingested time.Time
 	var reference, delivery, raw string
 	l := event.DeadLetter{Reason: string(fault.Unresolved), Error: "the link by which it found its account was undone", Attempts: 1}
-	err := row.Scan(&id, &l.Source, &l.Type, &l.SourceEventID, &ingested, &reference, &delivery, &l.Topic, &l.Partition, &l.Offset, &raw)
+	err := row.Scan(&id, &l.Source, &l.Type, &l.SourceEventID, &ingested, &reference, &delivery, &l.Topic, &l.Partition, &l.Offset, &l.RawIndex, &raw)
 	if err != nil {
 		return l, err
 	}

@@ -130,7 +130,7 @@ func TestReturnedEvents(t *testing.T) {
 	require.JSONEq(t, `{"id": "evt_1", "subject": "theirs"}`, string(q.Raw))
 	require.Equal(t, "62515", q.Tenant)
 	require.Equal(t, "evt_1", q.SourceEventID)
-	require.Equal(t, []int64{3, 17}, []int64{int64(q.Partition), q.Offset})
+	require.Equal(t, []int64{3, 17, 5}, []int64{int64(q.Partition), q.Offset, int64(q.RawIndex)})
 	require.Equal(t, refs("hubspot/62515:contact:901"), q.References)
 	headers := map[string]string{}
 	for _, h := range q.Headers {
@@ -240,6 +240,7 @@ func TestMoveWaitsForOlderWriters(t *testing.T) {
 	w.stored(3, a, "stripe:customer:cus_1")
 	writer, err := w.pool.Begin(t.Context())
 	require.NoError(t, err)
+	defer writer.Rollback(context.WithoutCancel(t.Context())) // the pool waits for it if the test fails
 	id := w.event(writer, a, "stripe:customer:cus_1")
 	require.NoError(t, w.mover().Recheck(t.Context(), writer, []accounts.Placed{{EventID: id, AccountID: a, Reference: "stripe:customer:cus_1"}}))
 

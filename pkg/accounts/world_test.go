@@ -73,7 +73,7 @@ func (w *world) event(db execer, account uuid.UUID, reference string) int64 {
 		VALUES ($1, 'invoice.paid', 'stripe', $2, jsonb_build_object('id', $2::text, 'subject', 'ours', 'subject_ref', 'theirs'), '2026-01-01', '2026-01-02') RETURNING id
 	), o AS (
 		INSERT INTO account_event_origins (event_id, reference, rule, delivery, raw_topic, raw_partition, raw_offset, raw_index)
-		SELECT id, $3, 'links', 'webhook', 'raw.stripe', 3, 17, -1 FROM e WHERE $3 <> ''
+		SELECT id, $3, 'links', 'webhook', 'raw.stripe', 3, 17, 5 FROM e WHERE $3 <> ''
 	) SELECT id FROM e`, account, fmt.Sprintf("evt_%d", w.events), reference).Scan(&id)
 	require.NoError(w.t, err)
 	return id

@@ -17,26 +17,27 @@ import (
 const returnRecords = `
 WITH r AS (
   SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::int[], $10::bigint[],
-    $11::bytea[], $12::text[], $13::bytea[], $14::text[], $15::text[], $16::text[], $17::timestamptz[])
+    $11::bytea[], $12::text[], $13::bytea[], $14::text[], $15::text[], $16::text[], $17::timestamptz[], $18::int[])
   AS r (dedup_key, reason, error, source, tenant, event_type, source_event_id, topic, partition, "offset",
-    record_key, headers, raw, payload, "references", reference_keys, first_seen)
+    record_key, headers, raw, payload, "references", reference_keys, first_seen, raw_index)
 ), before AS MATERIALIZED (
   SELECT q.dedup_key, q.status FROM quarantine q JOIN r ON r.dedup_key = q.dedup_key ORDER BY q.id FOR UPDATE OF q
 ), put AS (
   INSERT INTO quarantine AS q (dedup_key, reason, error, source, tenant, event_type, source_event_id, topic, partition, "offset",
-    record_key, headers, raw, payload, "references", reference_keys, first_seen, status, status_by)
+    record_key, headers, raw, payload, "references", reference_keys, first_seen, raw_index, status, status_by)
   SELECT dedup_key, reason, error, source, tenant, event_type, source_event_id, topic, partition, "offset",
-    record_key, headers::jsonb, raw, payload::jsonb, "references"::jsonb, string_to_array(reference_keys, E'\x1f'), first_seen, 'replaying', $18
+    record_key, headers::jsonb, raw, payload::jsonb, "references"::jsonb, string_to_array(reference_keys, E'\x1f'), first_seen, raw_index, 'replaying', $19
   FROM r WHERE (SELECT count(*) FROM before) >= 0 -- after the rows are locked
   ORDER BY dedup_key
   ON CONFLICT (dedup_key) DO UPDATE SET reason = excluded.reason, error = excluded.error, tenant = excluded.tenant, event_type = excluded.event_type,
     topic = excluded.topic, partition = excluded.partition, "offset" = excluded."offset", record_key = excluded.record_key,
     headers = excluded.headers, raw = excluded.raw, payload = excluded.payload, "references" = excluded."references", reference_keys = excluded.reference_keys,
-    last_seen = now(), status = 'replaying', status_by = excluded.status_by, status_at = now(), published_at = NULL, outcome = NULL
+    raw_index = excluded.raw_index, last_seen = now(), status = 'replaying', status_by = excluded.status_by, status_at = now(),
+    published_at = NULL, outcome = NULL, releases = 0, ruling = NULL, held_until = NULL
   RETURNING q.id, q.dedup_key
 )
 INSERT INTO quarantine_decisions (quarantine_id, from_status, to_status, decided_by, note)
-SELECT put.id, coalesce(before.status, 'resolved'), 'replaying', $18, $19 FROM put LEFT JOIN before ON before.dedup_key = put.dedup_key ORDER BY put.id`
+SELECT put.id, coalesce(before.status, 'resolved'), 'replaying', $19, $20 FROM put LEFT JOIN before ON before.dedup_key = put.dedup_key ORDER BY put.id`
 
 // Return puts events that are being taken off the timeline into quarantine within tx, released at once: the raw
 // topic gets them again, and if nothing resolves them there they come back open. by and note say who takes them off,
@@ -45,7 +46,7 @@ SELECT put.id, coalesce(before.status, 'resolved'), 'replaying', $18, $19 FROM p
 // It is one statement. An error is the database's, and ends tx.
 func Return(ctx context.Context, tx pgx.Tx, letters []event.DeadLetter, by, note string) error {
 	var keys, reasons, errors, sources, tenants, types, eventIDs, topics, headers, references, referenceKeys []string
-	var partitions []int32
+	var partitions, indexes []int32
 	var offsets []int64
 	var recordKeys, raws [][]byte
 	var payloads []*string
@@ -67,10 +68,10 @@ func Return(ctx context.Context, tx pgx.Tx, letters []event.DeadLetter, by, note
 		recordKeys, raws = append(recordKeys, l.Key), append(raws, l.Value)
 		headers, payloads = append(headers, l.headers()), append(payloads, l.payload())
 		references, referenceKeys = append(references, list), append(referenceKeys, join(listKeys))
-		firsts = append(firsts, timeOf(l.FirstSeen))
+		firsts, indexes = append(firsts, timeOf(l.FirstSeen)), append(indexes, l.RawIndex)
 	}
 	if _, err := tx.Exec(ctx, returnRecords, keys, reasons, errors, sources, tenants, types, eventIDs, topics, partitions, offsets,
-		recordKeys, headers, raws, payloads, references, referenceKeys, firsts, clean(by), clean(note)); err != nil {
+		recordKeys, headers, raws, payloads, references, referenceKeys, firsts, indexes, clean(by), clean(note)); err != nil {
 		return fmt.Errorf("returning events to quarantine: %w", err)
 	}
 	return nil

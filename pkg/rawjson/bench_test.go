@@ -9,7 +9,6 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/stretchr/testify/require"
-	"github.com/tidwall/gjson"
 
 	"github.com/throughline-dev/throughline/pkg/rawjson"
 )
@@ -48,12 +47,6 @@ func BenchmarkParse(b *testing.B) {
 		run("ParseBody", func() error { _, err := doc.ParseBody(raw, 0); return err })
 		run("Grammar", func() error { return rawjson.Grammar(raw) })
 		run("jsontext", func() error { return jsontext.NewDecoder(bytes.NewBuffer(raw)).SkipValue() })
-		run("gjson.Valid", func() error {
-			if !gjson.ValidBytes(raw) {
-				return fmt.Errorf("refused")
-			}
-			return nil
-		})
 	}
 }
 

@@ -16,6 +16,7 @@ type SourceSetting struct {
 	Secrets   Secrets // signing secrets, any of which may have signed; none: the source is off
 	PublicURL string  // where the vendor posts to, as the vendor sees it; some sign it. "" when not behind a proxy
 	Tenant    string  // the vendor's account, for events that do not say it; it is a part of their identity
+	Mapping   string  // of a named source: path of the file that says what lies where in its events, or ""
 }
 
 // SourceSettings are flags, variables and YAML keys for a list of sources that
@@ -105,6 +106,9 @@ func (s *SourceSettings) Get(name string) SourceSetting {
 	}
 	v = v.Elem()
 	set := SourceSetting{Tenant: v.FieldByName("Tenant").String()}
+	if mapping := v.FieldByName("Mapping"); mapping.IsValid() {
+		set.Mapping = mapping.String()
+	}
 	if !s.tenantsOnly {
 		set.Secrets = v.FieldByName("Secrets").Interface().(Secrets)
 		set.PublicURL = v.FieldByName("PublicURL").String() // the value: reflection calls no method
@@ -136,14 +140,18 @@ func (s *SourceSettings) structOf(source string) reflect.Type {
 	}
 	tenant := field("Tenant", reflect.TypeFor[string](), "TENANT", "ID",
 		"Account at the vendor, where events do not name it. It is a part of their identity: the same for every service, set before the first event.")
-	if s.tenantsOnly {
-		return reflect.StructOf([]reflect.StructField{tenant})
+	fields := []reflect.StructField{tenant}
+	if slices.ContainsFunc(s.named, func(n NamedSource) bool { return n.Name == source }) {
+		fields = append(fields, field("Mapping", reflect.TypeFor[string](), "MAPPING", "FILE",
+			"YAML or JSON file that says what lies where in its events. Identities rest on it: the same for every service, set before the first event."))
 	}
-	return reflect.StructOf([]reflect.StructField{
+	if s.tenantsOnly {
+		return reflect.StructOf(fields)
+	}
+	return reflect.StructOf(append([]reflect.StructField{
 		field("Secrets", reflect.TypeFor[Secrets](), "SECRETS", "SECRET,...", "Signing secrets, newest first, separated by commas while one is rotated."),
 		field("PublicURL", reflect.TypeFor[publicURL](), "PUBLIC_URL", "URL", "Address that the vendor posts to, as the vendor knows it."),
-		tenant,
-	})
+	}, fields...))
 }
 
 // namedSetting is the setting that NewSourceSettings read ahead.

@@ -41,12 +41,15 @@ func TestNamedSourcesHaveSettings(t *testing.T) {
 	env := map[string]string{
 		"THROUGHLINE_NAMED_SOURCES":   "billing=standardwebhooks,product-events=cloudevents",
 		"THROUGHLINE_BILLING_SECRETS": "whsec_a,whsec_b", "THROUGHLINE_PRODUCT_EVENTS_TENANT": "eu",
+		"THROUGHLINE_BILLING_MAPPING": "/etc/billing.yaml",
 	}
 	sources, _, err := read(env)
 	require.NoError(t, err)
 	require.Equal(t, []string{"stripe", "hubspot", "billing", "product-events"}, sources.Names())
 	require.Equal(t, []settings.NamedSource{{Name: "billing", Format: "standardwebhooks"}, {Name: "product-events", Format: "cloudevents"}}, sources.Named())
 	require.Len(t, sources.Get("billing").Secrets, 2)
+	require.Equal(t, "/etc/billing.yaml", sources.Get("billing").Mapping)
+	require.Empty(t, sources.Get("stripe").Mapping, "a vendor has none")
 	require.Equal(t, "eu", sources.Get("product-events").Tenant)
 	require.Equal(t, map[string]string{"product-events": "eu"}, sources.Tenants())
 

@@ -50,7 +50,7 @@ type Deps struct {
 	Kafka    stream.Config
 	Pool     *pgxpool.Pool // nil for services that need no database
 	Registry *event.Registry
-	Sources  source.Set
+	Sources  source.Set // the vendors', and those that the configuration names
 	Runtime  *service.Runtime
 }
 
@@ -67,6 +67,11 @@ func Main(name, summary string, cfg Configuration, args []string, build func(con
 			return err
 		}
 		defer d.Pool.Close()
+		if c, ok := cfg.(interface{ SourceSet() (source.Set, error) }); ok { // embeds Sources
+			if d.Sources, err = c.SourceSet(); err != nil {
+				return err
+			}
+		}
 		s, err := build(ctx, d)
 		if err != nil {
 			return err
@@ -78,10 +83,6 @@ func Main(name, summary string, cfg Configuration, args []string, build func(con
 // Connect makes a process's connections. The caller closes the pool. An error of
 // Postgres says what a person can do (fault.Advice).
 func Connect(ctx context.Context, c *Config, rt *service.Runtime) (Deps, error) {
-	sources, err := source.NewSet(catalog.Sources()...)
-	if err != nil {
-		return Deps{}, err
-	}
 	registry, err := event.NewRegistry(c.Registry)
 	if err != nil {
 		return Deps{}, err
@@ -90,7 +91,7 @@ func Connect(ctx context.Context, c *Config, rt *service.Runtime) (Deps, error) 
 	if err != nil {
 		return Deps{}, advised(err)
 	}
-	return Deps{Kafka: c.Kafka, Pool: pool, Registry: registry, Sources: sources, Runtime: rt}, nil
+	return Deps{Kafka: c.Kafka, Pool: pool, Registry: registry, Sources: catalog.Set(), Runtime: rt}, nil
 }
 
 // Group gives the group of these services, downstream first, and of the checks

@@ -1,14 +1,15 @@
 package e2e
 
 import (
+	"cmp"
 	"context"
+	"encoding/json"
 	"fmt"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"github.com/tidwall/gjson"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -26,23 +27,33 @@ import (
 // again whatever identity its source gives it: in a key "e2e" of the event, or
 // of the row that a Looker event is of.
 func markOf(value []byte) string {
-	if mark := gjson.GetBytes(value, "e2e"); mark.Exists() {
-		return mark.String()
+	var event struct {
+		E2E string `json:"e2e"`
+		Row struct {
+			E2E string `json:"e2e"`
+		} `json:"row"`
 	}
-	return gjson.GetBytes(value, "row.e2e").String()
+	if json.Unmarshal(value, &event) != nil {
+		return ""
+	}
+	return cmp.Or(event.E2E, event.Row.E2E)
 }
 
 // eventsOf gives the events of a raw record: itself, or the elements of a page.
-func eventsOf(value []byte) (events [][]byte) {
-	page := gjson.ParseBytes(value)
-	if data := page.Get("data"); data.IsArray() { // Stripe's list
-		page = data
+func eventsOf(value []byte) [][]byte {
+	var elements []json.RawMessage
+	if json.Unmarshal(value, &elements) != nil {
+		var page struct { // Stripe's list
+			Data []json.RawMessage `json:"data"`
+		}
+		if json.Unmarshal(value, &page) != nil || page.Data == nil {
+			return [][]byte{value}
+		}
+		elements = page.Data
 	}
-	if !gjson.ValidBytes(value) || !page.IsArray() {
-		return [][]byte{value}
-	}
-	for _, e := range page.Array() {
-		events = append(events, []byte(e.Raw))
+	events := make([][]byte, len(elements))
+	for i, e := range elements {
+		events[i] = e
 	}
 	return events
 }

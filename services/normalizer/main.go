@@ -10,6 +10,6 @@ import (
 )
 
 func main() {
-	cfg := normalizer.NewConfig()
+	cfg := normalizer.NewConfig(os.Args[1:], os.LookupEnv)
 	os.Exit(stage.Main("normalizer", "Resolves raw events to accounts and writes account-events, exactly once.", cfg, os.Args[1:], cfg.Build))
 }

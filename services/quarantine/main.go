@@ -9,6 +9,6 @@ import (
 )
 
 func main() {
-	var cfg quarantine.Config
-	os.Exit(stage.Main("quarantine", "Keeps events that could not go on, and releases them when a link or a person clears them.", &cfg, os.Args[1:], cfg.Build))
+	cfg := quarantine.NewConfig(os.Args[1:], os.LookupEnv)
+	os.Exit(stage.Main("quarantine", "Keeps events that could not go on, and releases them when a link or a person clears them.", cfg, os.Args[1:], cfg.Build))
 }

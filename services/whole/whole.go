@@ -33,7 +33,7 @@ const (
 type Options struct {
 	// Only names the services to assemble; none given: all.
 	Only []string
-	// Resolve holds the rules of normalizer and quarantine alike.
+	// Resolve holds the rules of normalizer, sink and quarantine alike.
 	Resolve resolve.Config
 	// Tenants are the vendors' accounts of events that do not say theirs, by source.
 	Tenants map[string]string
@@ -62,7 +62,7 @@ func New(ctx context.Context, d stage.Deps, o Options) (*Whole, error) {
 		{Quarantine, func() (stage.Service, error) {
 			return quarantine.New(ctx, d, quarantine.Options{Resolve: o.Resolve})
 		}},
-		{Sink, func() (stage.Service, error) { return sink.New(ctx, d, sink.Tuning{}) }},
+		{Sink, func() (stage.Service, error) { return sink.New(ctx, d, sink.Options{Resolve: o.Resolve}) }},
 		{Normalizer, func() (stage.Service, error) {
 			return normalizer.New(ctx, d, normalizer.Options{Resolve: o.Resolve, Tenants: o.Tenants})
 		}},

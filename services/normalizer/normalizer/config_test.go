@@ -1,6 +1,7 @@
 package normalizer_test
 
 import (
+	"os"
 	"testing"
 
 	"github.com/throughline-dev/throughline/pkg/service/servicetest"
@@ -23,8 +24,8 @@ func TestConfig(t *testing.T) {
 		"THROUGHLINE_NORMALIZER_BATCH_RECORDS": "-1", "THROUGHLINE_NORMALIZER_BATCH_WAIT": "61s",
 	}
 	servicetest.RequireConfig(t, func(args []string, opts ...settings.Option) int {
-		cfg := normalizer.NewConfig()
+		cfg := normalizer.NewConfig(args, os.LookupEnv)
 		return stage.Main("normalizer", "A service.", cfg, args, cfg.Build, opts...)
 	}, valid, wrong)
-	settingstest.Check(t, func() any { return normalizer.NewConfig() }, valid)
+	settingstest.Check(t, func() any { return normalizer.NewConfig(nil, os.LookupEnv) }, valid)
 }

@@ -11,13 +11,11 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/alecthomas/kong"
-
 	"github.com/throughline-dev/throughline/pkg/event"
 	"github.com/throughline-dev/throughline/pkg/resolve"
 	"github.com/throughline-dev/throughline/pkg/service"
 	"github.com/throughline-dev/throughline/pkg/settings"
-	"github.com/throughline-dev/throughline/pkg/source/catalog"
+	"github.com/throughline-dev/throughline/pkg/source"
 	"github.com/throughline-dev/throughline/pkg/stage"
 	"github.com/throughline-dev/throughline/pkg/stream"
 )
@@ -30,20 +28,17 @@ type Config struct {
 	stage.Config `embed:""`
 	Resolve      resolve.Config `embed:""`
 	Tuning       Tuning         `embed:""`
-	Vendors      kong.Plugins   `embed:""`
-
-	vendors *settings.SourceSettings
+	Sources      stage.Sources  `embed:""`
 }
 
-// NewConfig makes a configuration with the tenant of every source.
-func NewConfig() *Config {
-	var names []string
-	for _, s := range catalog.Sources() {
-		names = append(names, s.Name())
-	}
-	vendors := settings.NewSourceSettings(names, settings.TenantsOnly())
-	return &Config{Vendors: vendors.Plugins(), vendors: vendors}
+// NewConfig makes a configuration for these arguments and environment, which may
+// name sources.
+func NewConfig(args []string, lookup func(string) (string, bool)) *Config {
+	return &Config{Sources: stage.NewSources(args, lookup)}
 }
+
+// SourceSet gives the sources, after Parse (stage.Main).
+func (c *Config) SourceSet() (source.Set, error) { return c.Sources.SourceSet() }
 
 // Tuning is what may be left as it is.
 type Tuning struct {
@@ -61,7 +56,7 @@ func (t Tuning) Validate() error {
 
 // Build makes the service from its configuration (stage.Main).
 func (c *Config) Build(ctx context.Context, d stage.Deps) (stage.Service, error) {
-	return New(ctx, d, Options{Resolve: c.Resolve, Tenants: c.vendors.Tenants(), Tuning: c.Tuning})
+	return New(ctx, d, Options{Resolve: c.Resolve, Tenants: c.Sources.Tenants(), Tuning: c.Tuning})
 }
 
 // Options are what a normalizer is told.

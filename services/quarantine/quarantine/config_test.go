@@ -1,6 +1,7 @@
 package quarantine_test
 
 import (
+	"os"
 	"testing"
 
 	"github.com/throughline-dev/throughline/pkg/service/servicetest"
@@ -23,8 +24,8 @@ func TestConfig(t *testing.T) {
 		"THROUGHLINE_QUARANTINE_SWEEP_EVERY": "10ms", "THROUGHLINE_QUARANTINE_STUCK_AFTER": "1s",
 	}
 	servicetest.RequireConfig(t, func(args []string, opts ...settings.Option) int {
-		cfg := new(quarantine.Config)
+		cfg := quarantine.NewConfig(args, os.LookupEnv)
 		return stage.Main("quarantine", "A service.", cfg, args, cfg.Build, opts...)
 	}, valid, wrong)
-	settingstest.Check(t, func() any { return new(quarantine.Config) }, valid)
+	settingstest.Check(t, func() any { return quarantine.NewConfig(nil, os.LookupEnv) }, valid)
 }

@@ -24,6 +24,7 @@ import (
 	"github.com/throughline-dev/throughline/pkg/retry"
 	"github.com/throughline-dev/throughline/pkg/service"
 	"github.com/throughline-dev/throughline/pkg/settings"
+	"github.com/throughline-dev/throughline/pkg/source"
 	"github.com/throughline-dev/throughline/pkg/stage"
 	"github.com/throughline-dev/throughline/pkg/stream"
 )
@@ -31,12 +32,22 @@ import (
 // Group is the feed's consumer group.
 const Group = "throughline-quarantine"
 
-// Config is what an operator sets.
+// Config is what an operator sets. Make it with NewConfig.
 type Config struct {
 	stage.Config `embed:""`
 	Resolve      resolve.Config `embed:""`
 	Tuning       Tuning         `embed:""`
+	Sources      stage.Sources  `embed:""`
 }
+
+// NewConfig makes a configuration for these arguments and environment, which may
+// name sources.
+func NewConfig(args []string, lookup func(string) (string, bool)) *Config {
+	return &Config{Sources: stage.NewSources(args, lookup)}
+}
+
+// SourceSet gives the sources, after Parse (stage.Main).
+func (c *Config) SourceSet() (source.Set, error) { return c.Sources.SourceSet() }
 
 // Tuning is what may be left as it is.
 type Tuning struct {

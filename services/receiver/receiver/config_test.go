@@ -7,16 +7,15 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/throughline-dev/throughline/pkg/settings"
-	"github.com/throughline-dev/throughline/pkg/source/catalog"
 )
 
 func noSettings(string) settings.SourceSetting { return settings.SourceSetting{} }
 
 func parse(env map[string]string, args ...string) (*Settings, error) {
-	s := NewSettings(catalog.Set())
+	lookup := func(name string) (string, bool) { v, ok := env[name]; return v, ok }
+	s := NewSettings(args, lookup)
 	var out bytes.Buffer
-	_, err := settings.Parse(args, s, settings.WithName("receiver", ""), settings.WithOutput(&out, &out),
-		settings.WithEnv(func(name string) (string, bool) { v, ok := env[name]; return v, ok }))
+	_, err := settings.Parse(args, s, settings.WithName("receiver", ""), settings.WithOutput(&out, &out), settings.WithEnv(lookup))
 	return s, err
 }
 

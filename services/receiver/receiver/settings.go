@@ -10,7 +10,7 @@ import (
 
 	"github.com/throughline-dev/throughline/pkg/service"
 	"github.com/throughline-dev/throughline/pkg/settings"
-	"github.com/throughline-dev/throughline/pkg/source"
+	"github.com/throughline-dev/throughline/pkg/source/catalog"
 	"github.com/throughline-dev/throughline/pkg/stream"
 )
 
@@ -22,14 +22,14 @@ type Settings struct {
 	Kafka   stream.Config `embed:""`
 	Vendors kong.Plugins  `embed:""`
 
-	set     source.Set
 	vendors *settings.SourceSettings
 }
 
-// NewSettings makes settings with flags for every source of the set.
-func NewSettings(set source.Set) *Settings {
-	vendors := settings.NewSourceSettings(set.Names())
-	return &Settings{Vendors: vendors.Plugins(), set: set, vendors: vendors}
+// NewSettings makes settings with flags for every source, and for those that
+// these arguments and this environment name.
+func NewSettings(args []string, lookup func(string) (string, bool)) *Settings {
+	vendors := catalog.NewSettings(args, lookup)
+	return &Settings{Vendors: vendors.Plugins(), vendors: vendors}
 }
 
 // Validate finds what is wrong with the sources' settings; the embedded parts
@@ -42,7 +42,14 @@ func (s *Settings) Validate() error {
 	return s.Config.check(endpoints)
 }
 
-func (s *Settings) endpoints() ([]Endpoint, error) { return Endpoints(s.set, s.Sources, s.vendors.Get) }
+// endpoints gives what the settings say is received.
+func (s *Settings) endpoints() ([]Endpoint, error) {
+	set, err := catalog.FromSettings(s.vendors)
+	if err != nil {
+		return nil, err
+	}
+	return Endpoints(set, s.Sources, s.vendors.Get)
+}
 
 // Run is a receiver process's work (service.Main).
 func (s *Settings) Run(ctx context.Context, rt *service.Runtime) error {

@@ -94,7 +94,8 @@ func (s *Sink) store(ctx context.Context, entries []entry, counts tally) ([]fail
 	return refused, nil
 }
 
-// upsert writes the entries in one transaction, and with them resolves the
+// upsert writes the entries in one transaction, and with them corrects those
+// whose link was undone while they were on their way, and resolves the
 // quarantine's records that they were released from.
 func (s *Sink) upsert(ctx context.Context, part []entry) (postgres.Result, error) {
 	rows := make([]postgres.Row, len(part))
@@ -108,10 +109,11 @@ func (s *Sink) upsert(ctx context.Context, part []entry) (postgres.Result, error
 			})
 		}
 	}
-	if len(arrivals) == 0 {
-		return s.writer.Upsert(ctx, rows)
+	after := []postgres.After{s.mover.AfterUpsert(rows)}
+	if len(arrivals) > 0 {
+		after = append(after, quarantine.ResolveArrivals(arrivals))
 	}
-	return s.writer.Upsert(ctx, rows, quarantine.ResolveArrivals(arrivals))
+	return s.writer.Upsert(ctx, rows, after...)
 }
 
 // trace ends the traces of the sampled events: from the poll to the commit.

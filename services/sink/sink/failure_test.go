@@ -11,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/throughline-dev/throughline/pkg/event"
+	"github.com/throughline-dev/throughline/pkg/service/servicetest"
 	"github.com/throughline-dev/throughline/pkg/stream"
 )
 
@@ -24,6 +25,8 @@ func TestAMissingTableStopsTheSinkAndNothingDies(t *testing.T) {
 	w.publish(t, events(10, 40))
 	require.Eventually(t, func() bool { return !s.ready() && s.value(t, "throughline_sink_batch_retries_total") >= 2 }, patience, 5*time.Millisecond)
 	require.Equal(t, int64(10), w.committed(t))
+	state, _ := servicetest.Component(s.runtime, "sink-0")
+	require.Contains(t, state.Advice, "throughline migrate", "it does not pass by itself")
 	w.exec(t, "ALTER TABLE elsewhere RENAME TO account_events")
 	w.requireRows(t, 40)
 	require.Eventually(t, s.ready, patience, 5*time.Millisecond)

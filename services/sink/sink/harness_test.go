@@ -247,7 +247,7 @@ func (w *world) start(t testing.TB, change ...func(*options)) *runningSink {
 	for _, c := range change {
 		c(&o)
 	}
-	s, err := sink.New(t.Context(), o.deps, o.tuning)
+	s, err := sink.New(t.Context(), o.deps, sink.Options{Tuning: o.tuning})
 	require.NoError(t, err)
 	return &runningSink{runtime: o.deps.Runtime, stop: servicetest.Run(t, o.deps.Group(s).Run)}
 }

@@ -15,8 +15,11 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/throughline-dev/throughline/pkg/accounts"
 	"github.com/throughline-dev/throughline/pkg/event"
 	"github.com/throughline-dev/throughline/pkg/postgres"
+	"github.com/throughline-dev/throughline/pkg/quarantine"
+	"github.com/throughline-dev/throughline/pkg/resolve"
 	"github.com/throughline-dev/throughline/pkg/service"
 	"github.com/throughline-dev/throughline/pkg/settings"
 	"github.com/throughline-dev/throughline/pkg/stage"
@@ -29,8 +32,9 @@ const Group = "throughline-sink"
 // Config is what an operator sets.
 type Config struct {
 	stage.Config `embed:""`
-	Tuning       Tuning `embed:""`
-	MigrateFirst bool   `name:"migrate" env:"THROUGHLINE_SINK_MIGRATE" help:"Bring the database schema up to date before starting; several at once are safe."`
+	Resolve      resolve.Config `embed:""`
+	Tuning       Tuning         `embed:""`
+	MigrateFirst bool           `name:"migrate" env:"THROUGHLINE_SINK_MIGRATE" help:"Bring the database schema up to date before starting; several at once are safe."`
 }
 
 // Tuning is what may be left as it is.
@@ -68,7 +72,15 @@ func (c *Config) Build(ctx context.Context, d stage.Deps) (stage.Service, error)
 			return nil, err
 		}
 	}
-	return New(ctx, d, c.Tuning)
+	return New(ctx, d, Options{Resolve: c.Resolve, Tuning: c.Tuning})
+}
+
+// Options are what the sink is told.
+type Options struct {
+	// Resolve holds the rules of the normalizer: an event whose account lost its
+	// link while it was on its way is resolved anew.
+	Resolve resolve.Config
+	Tuning  Tuning // zero: the defaults
 }
 
 // Sink is the service.
@@ -78,17 +90,22 @@ type Sink struct {
 	decoder *event.Decoder
 	encoder *event.Encoder
 	writer  *postgres.Writer
+	mover   *accounts.Mover
 	keeper  *postgres.Keeper
 	letters *stream.Publisher // set when its component starts
 	breaker *breaker
 	metrics *metrics
 }
 
-// New makes a sink; a zero Tuning is the defaults. It asks the registry for the
-// dead letters' schema.
-func New(ctx context.Context, d stage.Deps, t Tuning) (*Sink, error) {
+// New makes a sink. It asks the registry for the dead letters' schema.
+func New(ctx context.Context, d stage.Deps, o Options) (*Sink, error) {
+	t := o.Tuning
 	if t == (Tuning{}) {
 		settings.Defaults(&t)
+	}
+	resolver, err := resolve.New(d.Pool, o.Resolve)
+	if err != nil {
+		return nil, err
 	}
 	decoder, err := event.NewDecoder(d.Registry)
 	if err != nil {
@@ -100,7 +117,7 @@ func New(ctx context.Context, d stage.Deps, t Tuning) (*Sink, error) {
 	}
 	s := &Sink{
 		deps: d, tuning: t, decoder: decoder, encoder: encoder, breaker: newBreaker(t.BreakerRows),
-		writer: postgres.NewWriter(d.Pool), keeper: postgres.NewKeeper(d.Pool, d.Runtime.Log.Named("keeper")),
+		writer: postgres.NewWriter(d.Pool), mover: accounts.NewMover(d.Pool, resolver, quarantine.Return), keeper: postgres.NewKeeper(d.Pool, d.Runtime.Log.Named("keeper")),
 	}
 	s.metrics = newMetrics(d.Runtime.Registry, s.keeper.Stats)
 	return s, nil

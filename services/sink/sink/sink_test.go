@@ -187,12 +187,36 @@ func TestAReleasedRecordIsResolved(t *testing.T) {
 	require.Equal(t, "replaying ", outcome(again))
 }
 
-func TestTwoSinksWorkSideBySide(t *testing.T) {
+func TestWritersWorkSideBySide(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	first, second := w.start(t, small), w.start(t, small)
-	w.requireMembers(t, 2)
-	// The same events on all partitions, so that both write the same rows at once.
+	t.Run("of two sinks", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t)
+		first, second := w.start(t, small), w.start(t, small)
+		w.requireMembers(t, 2)
+		w.writeTheSameAtOnce(t)
+		for _, s := range []*runningSink{first, second} {
+			require.Zero(t, s.value(t, "throughline_sink_batch_retries_total"))
+			require.Positive(t, s.value(t, "throughline_sink_records_total"), "both had a share")
+		}
+	})
+	t.Run("of one", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t)
+		s := w.start(t, small, func(o *options) { o.tuning.Writers = 3 })
+		w.requireMembers(t, 3)
+		w.writeTheSameAtOnce(t)
+		require.Zero(t, s.value(t, "throughline_sink_batch_retries_total"))
+		require.Equal(t, 8000.0, s.value(t, "throughline_sink_records_total"))
+		require.True(t, s.ready())
+		s.stop()
+	})
+}
+
+// writeTheSameAtOnce publishes events twice, on all partitions, so that writers
+// have the same rows at once.
+func (w *world) writeTheSameAtOnce(t *testing.T) {
+	t.Helper()
 	for round := range 4 {
 		var records []*kgo.Record
 		for i, ev := range events(round*500, round*500+1000) {
@@ -209,10 +233,6 @@ func TestTwoSinksWorkSideBySide(t *testing.T) {
 	var deadlocks int
 	require.NoError(t, w.pool.QueryRow(t.Context(), "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()").Scan(&deadlocks))
 	require.Zero(t, deadlocks)
-	for _, s := range []*runningSink{first, second} {
-		require.Zero(t, s.value(t, "throughline_sink_batch_retries_total"))
-		require.Positive(t, s.value(t, "throughline_sink_records_total"), "both had a share")
-	}
 	w.requireLetters(t, 0)
 }
 

@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"github.com/throughline-dev/throughline/pkg/settings"
-	"github.com/throughline-dev/throughline/pkg/source/catalog"
+	"github.com/throughline-dev/throughline/pkg/source/standardwebhooks"
 	"github.com/throughline-dev/throughline/services/normalizer/normalizer"
 	"github.com/throughline-dev/throughline/services/quarantine/quarantine"
 	"github.com/throughline-dev/throughline/services/receiver/receiver"
@@ -23,11 +23,17 @@ type service struct {
 // services gives all in the order in which events pass them.
 func services() []service {
 	return []service{
-		{"receiver", func() any { return receiver.NewSettings(catalog.Set()) }},
-		{"normalizer", func() any { return normalizer.NewConfig() }},
+		{"receiver", func() any { return receiver.NewSettings(nil, example) }},
+		{"normalizer", func() any { return normalizer.NewConfig(nil, example) }},
 		{"sink", func() any { return &sink.Config{} }},
-		{"quarantine", func() any { return &quarantine.Config{} }},
+		{"quarantine", func() any { return quarantine.NewConfig(nil, example) }},
 	}
+}
+
+// example is an environment that names a source, so that the settings which only
+// such a source has are listed.
+func example(name string) (string, bool) {
+	return "example=" + standardwebhooks.Format, name == "THROUGHLINE_NAMED_SOURCES"
 }
 
 type settingsCommand struct {
