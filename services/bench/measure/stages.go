@@ -26,7 +26,7 @@ const (
 
 // What ours do without a setting, and so the limits too.
 const (
-	normalizerWorkers = 2
+	normalizerWorkers = 4
 	normalizerBatch   = 2000
 	normalizerWait    = 5 * time.Millisecond
 	sinkBatch         = 2000
