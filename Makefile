@@ -49,13 +49,16 @@ vulnerabilities: ## govulncheck; needs the vulnerability database of the Go proj
 fmt: ## gofmt, in place
 	@gofmt -w $(MODULES)
 
-generate: build ## docs/event-types.md from the sources
+generate: build ## docs/event-types.md from the sources, docs/operations/settings.md from the settings
 	$(BIN)/throughline event-types --markdown > docs/event-types.md
+	$(BIN)/throughline settings --markdown > docs/operations/settings.md
 
 verify: build ## what is generated is what is committed, files are formatted, links lead somewhere
 	@$(BIN)/throughline event-types --markdown | diff -u docs/event-types.md - || { echo "run make generate"; exit 1; }
+	@$(BIN)/throughline settings --markdown | diff -u docs/operations/settings.md - || { echo "run make generate"; exit 1; }
 	@test -z "$$(gofmt -l $(MODULES))" || { gofmt -l $(MODULES); echo "run make fmt"; exit 1; }
 	@.ci/links
+	@echo "verified: generated pages, formatting, links"
 
 fuzz: ## each fuzz target for FUZZTIME (10s)
 	@for m in $(MODULES); do (cd $$m && for p in $$(grep -rl 'func Fuzz' --include=*_test.go . | xargs -r -n1 dirname | sort -u); do \
