@@ -114,11 +114,11 @@ func TestALinkMadeMeanwhileIsNotHeldOff(t *testing.T) {
 		err := w.pool.QueryRow(t.Context(), "SELECT count(*) FROM quarantine WHERE held_until > now()").Scan(&held)
 		return err == nil && held == 1
 	}, patience, 5*time.Millisecond)
-	// As if no message had come: the triggers are off.
+	// As if no message had come: the trigger that announces links is off.
 	tx, err := w.pool.Begin(t.Context())
 	require.NoError(t, err)
 	defer tx.Rollback(t.Context())
-	_, err = tx.Exec(t.Context(), "ALTER TABLE account_links DISABLE TRIGGER USER")
+	_, err = tx.Exec(t.Context(), "ALTER TABLE account_links DISABLE TRIGGER account_links_inserted")
 	require.NoError(t, err)
 	_, err = tx.Exec(t.Context(), `INSERT INTO account_links (source, kind, external_id, account_id, learned, created_by) VALUES ('stripe', 'customer', 'cus_1', $1, 'operator', 'test')`, acme.ID)
 	require.NoError(t, err)
