@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/jedib0t/go-pretty/v6/table"
@@ -149,7 +150,7 @@ func (s *stack) print(a Addresses, took time.Duration) {
 	fmt.Fprintf(s.out, "\nThroughline is up after %.1f s. Ctrl-C stops it.\n\n", took.Seconds())
 	row := func(name, value string) { fmt.Fprintf(s.out, "  %-15s %s\n", name, value) }
 	row("receivers", a.Receivers+"/webhooks/<source>")
-	row("kafka", fmt.Sprint(a.Kafka))
+	row("kafka", strings.Join(a.Kafka, ","))
 	row("schema registry", a.SchemaRegistry)
 	row("postgres", a.Postgres)
 	row("metrics", a.Admin+"/metrics")
