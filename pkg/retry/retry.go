@@ -39,7 +39,7 @@ func Forever(ctx context.Context, p Policy, doing string, t *Told, work func(con
 // often as it likes, to say that its session works. That ends the trouble, and
 // the next pause is the first one again.
 func Sessions(ctx context.Context, p Policy, doing string, t *Told, work func(ctx context.Context, up func()) error) error {
-	pauses := p.backOff()
+	pauses := p.BackOff()
 	up := func() {
 		pauses.Reset()
 		t.Succeeded(doing)
@@ -68,7 +68,9 @@ func Sessions(ctx context.Context, p Policy, doing string, t *Told, work func(ct
 	return err
 }
 
-func (p Policy) backOff() *backoff.ExponentialBackOff {
+// BackOff gives the pauses of this policy, one after the other, for work that is
+// no loop of its own.
+func (p Policy) BackOff() *backoff.ExponentialBackOff {
 	b := backoff.NewExponentialBackOff()
 	b.InitialInterval, b.MaxInterval = p.First, p.Most
 	if b.InitialInterval <= 0 {

@@ -2,6 +2,7 @@ package stream
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -14,7 +15,7 @@ import (
 // write, in order within a partition. Offsets are committed only after write
 // returned nil; a failing write is tried again with backoff for as long as it
 // takes, so write must be idempotent and must itself dead-letter what can never
-// succeed. It returns nil when ctx ends, after the batch under way is written
+// succeed. An error that is a *Held concerns some partitions only. It returns nil when ctx ends, after the batch under way is written
 // or given up, and an error only if the client cannot be made. A client that the
 // brokers fence, or whose fetches they refuse, is replaced by a new one.
 //
@@ -22,10 +23,14 @@ import (
 // finish.
 func RunBatches(ctx context.Context, o LoopOptions, grace time.Duration, write func(ctx context.Context, batch []*kgo.Record) error) error {
 	l := newLoop(o)
+	h := &holds{loop: l, held: map[topicPartition]*hold{}}
+	forget := func(_ context.Context, _ *kgo.Client, lost map[string][]int32) { l.lag.forget(lost); h.forget(lost) }
 	opts, err := l.clientOpts(
 		// A partition must not move while its batch is being written: the new
 		// owner would write the same rows again, for nothing.
-		kgo.BlockRebalanceOnPoll())
+		kgo.BlockRebalanceOnPoll(),
+		kgo.OnPartitionsRevoked(forget),
+		kgo.OnPartitionsLost(forget))
 	if err != nil {
 		return err
 	}
@@ -38,12 +43,14 @@ func RunBatches(ctx context.Context, o LoopOptions, grace time.Duration, write f
 			return fmt.Errorf("making the Kafka client: %w", err)
 		}
 		defer client.CloseAllowingRebalance()
+		h.client = client
+		defer h.forgetAll()
 		for {
 			batch, err := l.collect(ctx, client.PollRecords, client.AllowRebalance)
 			if err != nil || len(batch) == 0 {
 				return err
 			}
-			if err := l.writeBatch(work, client, batch, commits, write); err != nil {
+			if err := l.writeBatch(work, h, batch, commits, write); err != nil {
 				return nil // stopped: the batch is not committed and comes again
 			}
 		}
@@ -52,29 +59,37 @@ func RunBatches(ctx context.Context, o LoopOptions, grace time.Duration, write f
 }
 
 // writeBatch gives an error only when work has ended.
-func (l *loop) writeBatch(work context.Context, client *kgo.Client, batch []*kgo.Record, commits *retry.Told, write func(context.Context, []*kgo.Record) error) error {
+func (l *loop) writeBatch(work context.Context, h *holds, batch []*kgo.Record, commits *retry.Told, write func(context.Context, []*kgo.Record) error) error {
 	start := l.Progress.begin()
 	defer l.Progress.end()
+	var held *Held
 	err := l.retry(work, "writing a batch", func(ctx context.Context) error {
 		err := write(ctx, batch)
+		if errors.As(err, &held) {
+			return nil
+		}
 		if err != nil {
 			// While we wait to try again others may take over. What we
 			// write after that is a duplicate and changes nothing.
-			client.AllowRebalance()
+			h.client.AllowRebalance()
 		}
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	if err := client.CommitRecords(work, batch...); err != nil {
+	defer h.client.AllowRebalance()
+	batch = h.take(batch, held)
+	if len(batch) == 0 {
+		return nil
+	}
+	if err := h.client.CommitRecords(work, batch...); err != nil {
 		// Not a loss: at worst the batch comes again and is a no-op.
 		commits.Failed("committing offsets", Classify(err), 0)
 	} else {
 		commits.Succeeded("committing offsets")
 	}
 	l.done(batch, start)
-	client.AllowRebalance()
 	return nil
 }
 

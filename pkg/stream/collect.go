@@ -10,6 +10,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/zap"
+
+	"github.com/throughline-dev/throughline/pkg/retry"
 )
 
 const (
@@ -91,10 +93,7 @@ type pollState struct {
 }
 
 func newPollState(up func()) pollState {
-	pauses := backoff.NewExponentialBackOff()
-	pauses.InitialInterval, pauses.MaxInterval = 50*time.Millisecond, maxPollPause
-	pauses.Reset()
-	return pollState{up: up, pauses: pauses, newest: time.Now()}
+	return pollState{up: up, pauses: retry.Policy{First: 50 * time.Millisecond, Most: maxPollPause}.BackOff(), newest: time.Now()}
 }
 
 // poll polls once. With errors comes the pause before the next poll, so that a

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -44,17 +45,21 @@ const (
 	inSession = iota // the member joins its group anew
 	inFetches        // the brokers answer fetches with errors
 	inBatch          // a batch is tried again
+	inHold           // a partition is held
 	kinds
 )
 
-// loop holds the parts that the consuming loops share. One goroutine uses it.
+// loop holds the parts that the consuming loops share. One goroutine uses it, but
+// for report.
 type loop struct {
 	LoopOptions
 	lag    *lag
 	told   [kinds]*retry.Told
-	errs   [kinds]error // as told last
 	polled pollState
 	lossAt time.Time // of the newest line about lost records
+
+	mu   sync.Mutex   // a rebalance may end a hold at any time
+	errs [kinds]error // as told last
 }
 
 func newLoop(o LoopOptions) *loop {
@@ -83,7 +88,9 @@ func newLoop(o LoopOptions) *loop {
 // report keeps the states of all kinds apart, so that one that is over does not
 // hide another.
 func (l *loop) report(kind int, err error) {
-	if kind == inBatch && err != nil {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if (kind == inBatch || kind == inHold) && err != nil {
 		l.Metrics.retries.Inc()
 	}
 	l.errs[kind] = err

@@ -17,6 +17,7 @@ type LoopMetrics struct {
 	batch   prometheus.Histogram
 	seconds prometheus.Histogram
 	retries prometheus.Counter
+	held    prometheus.Gauge
 	lag     *prometheus.GaugeVec
 }
 
@@ -30,11 +31,12 @@ func NewLoopMetrics(reg prometheus.Registerer, stage string) *LoopMetrics {
 		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{Name: name("batch_seconds"), Help: "Time from a batch's last record polled to its offsets committed.",
 			Buckets: prometheus.ExponentialBuckets(0.001, 2.5, 11)}),
 		retries: prometheus.NewCounter(prometheus.CounterOpts{Name: name("batch_retries_total"), Help: "Times that a batch was tried again after a transient failure."}),
+		held:    prometheus.NewGauge(prometheus.GaugeOpts{Name: name("held_partitions"), Help: "Partitions whose records cannot be written, while others' can."}),
 		lag: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name("consumer_lag_records"),
 			Help: "Offsets between the newest batch and the end of its partition; a transaction's marker counts as one."}, []string{"topic", "partition"}),
 	}
 	if reg != nil {
-		reg.MustRegister(m.records, m.batch, m.seconds, m.retries, m.lag)
+		reg.MustRegister(m.records, m.batch, m.seconds, m.retries, m.held, m.lag)
 	}
 	return m
 }

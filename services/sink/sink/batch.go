@@ -59,39 +59,70 @@ func (s *Sink) decode(ctx context.Context, batch []*kgo.Record) ([]entry, []fail
 	return entries, dead, nil
 }
 
-// store writes entries and gives those that Postgres refuses: a refused batch is
-// halved until each guilty row stands alone, and so is one that takes too long.
-// It gives up as soon as the breaker opens, because halving a batch of bad rows
-// takes long.
-func (s *Sink) store(ctx context.Context, entries []entry, counts tally) ([]failed, error) {
-	var refused []failed
-	var halve func(part []entry) error
-	halve = func(part []entry) error {
+// outcome is what became of a batch that went through.
+type outcome struct {
+	refused []failed        // by Postgres
+	counts  tally           // by partition
+	open    map[int32]error // the partitions whose breaker is open
+}
+
+// store writes entries. A batch that Postgres refuses, or that takes too long, is
+// written a partition at a time, and those are halved until each guilty row
+// stands alone. A partition is given up as soon as its breaker opens, because
+// halving many bad rows takes long. What is written before an error stays.
+func (s *Sink) store(ctx context.Context, entries []entry) (outcome, error) {
+	o := outcome{counts: tallyOf(entries), open: map[int32]error{}}
+	var write func(part []entry) error
+	write = func(part []entry) error {
+		partition := part[0].rec.Partition
+		if o.open[partition] != nil { // there is one only if all of part is of it
+			return nil
+		}
 		result, err := s.upsert(ctx, part)
 		switch {
 		case err == nil:
 			s.metrics.wrote(result)
 			return nil
 		case len(part) == 1 && fault.IsPermanent(err):
-			refused = append(refused, failed{part[0], err})
-			counts.refuse(part[0].rec.Partition)
-			return s.breaker.check(counts)
+			o.refused = append(o.refused, failed{part[0], err})
+			o.counts.refuse(partition)
+			if err := s.breaker.check(partition, o.counts[partition], err); err != nil {
+				o.open[partition] = err
+			}
+			return nil
 		case len(part) == 1 || !fault.IsPermanent(err) && !postgres.TimedOut(err):
 			return err
 		}
-		middle := len(part) / 2
-		if err := halve(part[:middle]); err != nil {
-			return err
+		for _, smaller := range split(part) {
+			if err := write(smaller); err != nil {
+				return err
+			}
 		}
-		return halve(part[middle:])
+		return nil
 	}
 	if len(entries) == 0 {
-		return nil, nil
+		return o, nil
 	}
-	if err := halve(entries); err != nil {
-		return nil, err
+	return o, write(entries)
+}
+
+// split gives the parts of several partitions by partition, and else the halves.
+func split(part []entry) [][]entry {
+	var parts [][]entry
+	at := map[int32]int{}
+	for _, e := range part {
+		i, known := at[e.rec.Partition]
+		if !known {
+			i = len(parts)
+			at[e.rec.Partition] = i
+			parts = append(parts, nil)
+		}
+		parts[i] = append(parts[i], e)
 	}
-	return refused, nil
+	if len(parts) == 1 {
+		return [][]entry{part[:len(part)/2], part[len(part)/2:]}
+	}
+	return parts
 }
 
 // upsert writes the entries in one transaction, and with them corrects those

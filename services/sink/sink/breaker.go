@@ -5,11 +5,10 @@ import (
 	"fmt"
 	"sync"
 
+	"github.com/jackc/pgx/v5/pgconn"
+
 	"github.com/throughline-dev/throughline/pkg/fault"
 )
-
-// errBreakerOpen is in the chain of what check gives.
-var errBreakerOpen = errors.New("the breaker is open")
 
 // breaker tells a bad record from a bad deployment: when Postgres refuses limit
 // records of a partition in a row, without a good one between them, no more of
@@ -20,17 +19,18 @@ type breaker struct {
 	limit int // 0: never opens
 
 	mu      sync.Mutex
-	refused map[int32]int  // in a row, by partition, in batches that went through
-	open    map[int32]bool // the partitions that are held
+	refused map[int32]int // in a row, by partition, in batches that went through
 }
 
 func newBreaker(limit int) *breaker {
-	return &breaker{limit: limit, refused: map[int32]int{}, open: map[int32]bool{}}
+	return &breaker{limit: limit, refused: map[int32]int{}}
 }
 
-// tally counts a batch's records by partition: those that Postgres refused, and
-// (at best) those that it stores.
-type tally map[int32]struct{ stored, refused int }
+// tally counts a batch's records by partition.
+type tally map[int32]count
+
+// count has the records that Postgres refused, and (at best) those that it stores.
+type count struct{ stored, refused int }
 
 // tallyOf counts all entries as stored.
 func tallyOf(entries []entry) tally {
@@ -50,45 +50,50 @@ func (t tally) refuse(partition int32) {
 	t[partition] = n
 }
 
-// check gives a Transient error when a partition's breaker is open.
-func (b *breaker) check(t tally) error {
+// check gives a Transient error when the partition's breaker is open; refusal is
+// Postgres' newest.
+func (b *breaker) check(partition int32, n count, refusal error) error {
+	if b.limit == 0 || n.refused <= n.stored {
+		return nil
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for partition, n := range t {
-		if b.limit == 0 || n.refused <= n.stored {
-			continue
-		}
-		inARow := n.refused
-		if n.stored == 0 {
-			inARow += b.refused[partition]
-		}
-		if inARow >= b.limit {
-			b.open[partition] = true
-			return fault.Transient(fault.Unavailable, fmt.Errorf(
-				"%w: Postgres refused %d records of partition %d in a row, so none is dead-lettered; look for a migration or a deployment that went wrong (or set THROUGHLINE_SINK_BREAKER_ROWS=0 to dead-letter them)",
-				errBreakerOpen, inARow, partition))
-		}
+	inARow := n.refused
+	if n.stored == 0 {
+		inARow += b.refused[partition]
 	}
-	return nil
+	if inARow < b.limit {
+		return nil
+	}
+	return fault.Advise(fault.Transient(fault.Unavailable, fmt.Errorf(
+		"the breaker is open: Postgres refused %d records of partition %d in a row (%s), so none of it is dead-lettered", inARow, partition, kindOf(refusal))),
+		"look for a migration or a deployment that went wrong; if the records are bad, THROUGHLINE_SINK_BREAKER_ROWS=0 dead-letters them")
 }
 
-// note counts a batch that went through.
-func (b *breaker) note(t tally) {
+// kindOf names a refusal without its text, which may quote the record.
+func kindOf(refusal error) string {
+	var p *pgconn.PgError
+	switch {
+	case !errors.As(refusal, &p):
+		return string(fault.ReasonOf(refusal))
+	case p.ConstraintName != "":
+		return "SQLSTATE " + p.Code + ", constraint " + p.ConstraintName
+	default:
+		return "SQLSTATE " + p.Code
+	}
+}
+
+// note counts a batch that went through, but for the partitions that are open.
+func (b *breaker) note(o outcome) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for partition, n := range t {
-		delete(b.open, partition)
-		if n.stored > 0 {
+	for partition, n := range o.counts {
+		switch {
+		case o.open[partition] != nil:
+		case n.stored > 0:
 			delete(b.refused, partition)
-		} else {
+		default:
 			b.refused[partition] += n.refused
 		}
 	}
-}
-
-// holds reports whether any partition is held.
-func (b *breaker) holds() bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return len(b.open) > 0
 }

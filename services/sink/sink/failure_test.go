@@ -39,8 +39,11 @@ func TestTheBreakerOpensWhenABatchWouldDie(t *testing.T) {
 	w.exec(t, "ALTER TABLE account_events ADD CONSTRAINT refusing CHECK (false)")
 	w.publish(t, events(0, 30))
 	s := w.start(t)
-	open := func() bool { return s.value(t, "throughline_sink_breaker_open") == 1 }
+	open := func() bool { return s.value(t, "throughline_sink_held_partitions") == 1 }
 	require.Eventually(t, func() bool { return open() && !s.ready() }, patience, 5*time.Millisecond)
+	state, _ := servicetest.Component(s.runtime, "sink-0")
+	require.Contains(t, state.Error, "SQLSTATE 23514, constraint refusing")
+	require.NotEmpty(t, state.Advice)
 	require.Eventually(t, func() bool { return s.value(t, "throughline_sink_batch_retries_total") >= 2 }, patience, 5*time.Millisecond)
 	require.Zero(t, w.committed(t))
 	w.requireLetters(t, 0)
@@ -48,6 +51,49 @@ func TestTheBreakerOpensWhenABatchWouldDie(t *testing.T) {
 	w.requireRows(t, 30)
 	require.Eventually(t, func() bool { return !open() && s.ready() && w.committed(t) == 30 }, patience, 5*time.Millisecond)
 	w.requireLetters(t, 0)
+}
+
+// The other partitions of the same batch go on, and so does what comes later.
+func TestAnOpenBreakerHoldsItsPartitionOnly(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.refuse(t)
+	to := func(partition int32, events ...event.AccountEvent) (records []*kgo.Record) {
+		for i := range events {
+			value, err := w.encoder.AccountEvent(&events[i])
+			require.NoError(t, err)
+			records = append(records, &kgo.Record{Topic: stream.AccountEvents, Partition: partition, Value: value})
+		}
+		return records
+	}
+	garbage := &kgo.Record{Topic: stream.AccountEvents, Partition: 1, Value: []byte("no event")}
+	batch := append(to(1, events(0, 5)...), garbage)
+	for i := range 20 {
+		batch = append(batch, to(1, refused(100+i))...)
+		batch = append(batch, to(0, events(10+i, 11+i)...)...)
+		batch = append(batch, to(2, events(40+i, 41+i)...)...)
+	}
+	batch = append(batch, to(2, refused(99))...)
+	w.publishTo(t, batch...)
+	s := w.start(t)
+	w.requireRows(t, 5+20+20)
+	w.requireLetters(t, 1)
+	require.Eventually(t, func() bool {
+		return w.committed(t) == 41 && s.value(t, "throughline_sink_held_partitions") == 1 && !s.ready()
+	}, patience, 5*time.Millisecond)
+
+	w.publishTo(t, append(to(0, events(60, 70)...), to(1, events(70, 80)...)...)...)
+	w.requireRows(t, 5+20+20+10)
+	require.Eventually(t, func() bool { return s.value(t, "throughline_sink_batch_retries_total") >= 3 }, patience, 5*time.Millisecond)
+	require.Equal(t, int64(51), w.committed(t))
+	w.requireLetters(t, 1)
+
+	w.accept(t)
+	w.requireRows(t, 5+20+20+10+20+10)
+	require.Eventually(t, func() bool {
+		return w.committed(t) == 51+26+10 && s.value(t, "throughline_sink_held_partitions") == 0 && s.ready()
+	}, patience, 5*time.Millisecond)
+	w.requireLetters(t, 2)
 }
 
 func TestTheBreakerCountsOverBatches(t *testing.T) {
@@ -70,9 +116,9 @@ func TestTheBreakerCountsOverBatches(t *testing.T) {
 	for i := range 9 {
 		alone(5 + i)
 	}
-	require.Zero(t, s.value(t, "throughline_sink_breaker_open"))
+	require.Zero(t, s.value(t, "throughline_sink_held_partitions"))
 	w.publish(t, []event.AccountEvent{refused(14)})
-	require.Eventually(t, func() bool { return s.value(t, "throughline_sink_breaker_open") == 1 }, patience, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return s.value(t, "throughline_sink_held_partitions") == 1 }, patience, 5*time.Millisecond)
 	w.requireLetters(t, 14)
 	require.Equal(t, int64(15), w.committed(t))
 	w.accept(t)
@@ -123,7 +169,7 @@ func TestGarbageDoesNotOpenTheBreaker(t *testing.T) {
 	s := w.start(t)
 	w.requireRows(t, 1)
 	w.requireLetters(t, 103)
-	require.Zero(t, s.value(t, "throughline_sink_breaker_open"))
+	require.Zero(t, s.value(t, "throughline_sink_held_partitions"))
 	require.Zero(t, s.value(t, "throughline_sink_batch_retries_total"))
 }
 

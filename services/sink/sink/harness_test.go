@@ -154,6 +154,15 @@ func (w *world) publishRecords(t testing.TB, records ...*kgo.Record) {
 	require.NoError(t, stream.NewPublisher(w.client).Publish(t.Context(), records...))
 }
 
+// publishTo is publishRecords to the partitions that the records name.
+func (w *world) publishTo(t testing.TB, records ...*kgo.Record) {
+	t.Helper()
+	client, err := stream.NewClient(w.kafka, stream.Deps{Name: "manual"}, kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	require.NoError(t, err)
+	defer client.Close()
+	require.NoError(t, stream.NewPublisher(client).Publish(t.Context(), records...))
+}
+
 // rows counts the timeline.
 func (w *world) rows(t testing.TB) (n int) {
 	t.Helper()

@@ -13,7 +13,6 @@ type metrics struct {
 	rows    *prometheus.CounterVec
 	letters prometheus.Counter
 	age     *prometheus.HistogramVec
-	breaker prometheus.Gauge
 	pending prometheus.Gauge
 }
 
@@ -23,7 +22,6 @@ func newMetrics(reg prometheus.Registerer, keeper func() postgres.KeeperStats) *
 		letters: prometheus.NewCounter(prometheus.CounterOpts{Name: "throughline_sink_dead_letters_total", Help: "Records that Postgres, or their own bytes, kept off the timeline for good."}),
 		age: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "throughline_sink_visible_age_seconds",
 			Help: "Age of a webhook event, since its receipt, when its row became visible.", Buckets: prometheus.ExponentialBuckets(0.005, 2, 16)}, []string{"source"}),
-		breaker: prometheus.NewGauge(prometheus.GaugeOpts{Name: "throughline_sink_breaker_open", Help: "1 while the sink refuses to dead-letter because too many records in a row could not be stored."}),
 		pending: prometheus.NewGauge(prometheus.GaugeOpts{Name: "throughline_sink_gin_pending_pages", Help: "Pages of the payload index that wait to be merged; 0 forever where Postgres cannot measure it (pgstattuple)."}),
 	}
 	holds := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "throughline_sink_gin_keeper", Help: "1 in the process that merges the payload index's pending list."}, func() float64 {
@@ -34,7 +32,7 @@ func newMetrics(reg prometheus.Registerer, keeper func() postgres.KeeperStats) *
 	})
 	m.rows.WithLabelValues("inserted")
 	m.rows.WithLabelValues("already_present")
-	reg.MustRegister(m.rows, m.letters, m.age, m.breaker, m.pending, holds)
+	reg.MustRegister(m.rows, m.letters, m.age, m.pending, holds)
 	return m
 }
 
@@ -53,12 +51,4 @@ func (m *metrics) became(visible []entry) {
 			m.age.WithLabelValues(e.Source).Observe(now.Sub(e.IngestedAt).Seconds())
 		}
 	}
-}
-
-func (m *metrics) broken(open bool) {
-	value := 0.0
-	if open {
-		value = 1
-	}
-	m.breaker.Set(value)
 }

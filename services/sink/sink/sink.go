@@ -3,14 +3,16 @@
 // Offsets are committed after the database commit and never past a failure; the
 // table's unique constraint makes a redelivery a no-op. A row that Postgres
 // refuses for good is found by halving its batch and alone goes to the dead
-// letter topic. When many rows in a row are refused, something larger is wrong,
-// and the breaker stops the partition instead of draining it.
+// letter topic. When many rows of a partition in a row are refused, something larger
+// is wrong, and the breaker holds the partition instead of draining it.
 package sink
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -41,7 +43,7 @@ type Config struct {
 type Tuning struct {
 	Batch       stage.Batch `embed:"" envprefix:"THROUGHLINE_SINK_" set:"batch_wait=10ms"`
 	Writers     int         `name:"writers" env:"THROUGHLINE_SINK_WRITERS" default:"1" help:"Members of the consumer group in this process, each with its own partitions and connection (${default}); more than partitions stay idle."`
-	BreakerRows int         `name:"breaker-rows" env:"THROUGHLINE_SINK_BREAKER_ROWS" default:"10" help:"Refused rows without a good one between them after which the sink stops instead of dead-lettering (${default}); 0 dead-letters them all."`
+	BreakerRows int         `name:"breaker-rows" env:"THROUGHLINE_SINK_BREAKER_ROWS" default:"10" help:"Refused rows of a partition, without a good one between them, after which the sink holds it instead of dead-lettering (${default}); 0 dead-letters them all."`
 }
 
 // Validate reports every problem.
@@ -171,7 +173,8 @@ func (s *Sink) watchPendingList(ctx context.Context) error {
 }
 
 // Write stores one batch. It returns nil when each record is on the timeline or
-// acknowledged as a dead letter, and a Transient error when the batch must come
+// acknowledged as a dead letter, a *stream.Held when that is so but for the
+// partitions whose breaker is open, and a Transient error when the batch must come
 // again, which may be repeated at will. It is safe for concurrent use by loops
 // that share no partition.
 func (s *Sink) Write(ctx context.Context, batch []*kgo.Record) error {
@@ -179,38 +182,40 @@ func (s *Sink) Write(ctx context.Context, batch []*kgo.Record) error {
 	if err != nil {
 		return err
 	}
-	counts := tallyOf(entries)
-	refused, err := s.store(ctx, entries, counts)
+	o, err := s.store(ctx, entries)
 	if err != nil {
-		s.metrics.broken(s.breaker.holds())
 		return err
 	}
-	dead = append(dead, refused...)
+	dead = slices.DeleteFunc(append(dead, o.refused...), func(f failed) bool { return o.open[f.rec.Partition] != nil })
 	if err := s.bury(ctx, dead); err != nil {
 		return err
 	}
-	s.breaker.note(counts)
-	s.metrics.broken(s.breaker.holds())
+	s.breaker.note(o)
 	s.metrics.letters.Add(float64(len(dead)))
-	visible := withoutRefused(entries, refused)
+	visible := o.visible(entries)
 	s.metrics.became(visible)
 	s.trace(ctx, visible)
-	return nil
+	return o.held()
 }
 
-// withoutRefused gives the entries that are on the timeline now. Both are in
-// the batch's order.
-func withoutRefused(entries []entry, refused []failed) []entry {
-	if len(refused) == 0 {
+// visible gives the entries that are on the timeline now and do not come again.
+// It reuses entries.
+func (o *outcome) visible(entries []entry) []entry {
+	if len(o.refused) == 0 {
 		return entries
 	}
-	visible := make([]entry, 0, len(entries)-len(refused))
-	for _, e := range entries {
-		if len(refused) > 0 && refused[0].rec == e.rec {
-			refused = refused[1:]
-			continue
-		}
-		visible = append(visible, e)
+	refused := make(map[*kgo.Record]bool, len(o.refused))
+	for _, f := range o.refused {
+		refused[f.rec] = true
 	}
-	return visible
+	return slices.DeleteFunc(entries, func(e entry) bool { return refused[e.rec] || o.open[e.rec.Partition] != nil })
+}
+
+// held gives the error that holds the partitions whose breaker is open, or nil.
+func (o *outcome) held() error {
+	if len(o.open) == 0 {
+		return nil
+	}
+	partitions := slices.Sorted(maps.Keys(o.open))
+	return &stream.Held{Partitions: map[string][]int32{stream.AccountEvents: partitions}, Err: o.open[partitions[0]]}
 }
