@@ -64,9 +64,12 @@ func bound(l *event.DeadLetter) {
 	l.Error = cleanText(l.Error, max(0, maxErrorBytes-len(note))) + note
 }
 
-// bare leaves out all that could be the reason why l cannot be encoded.
+// bare leaves out all that could be the reason why l cannot be written.
 func bare(l *event.DeadLetter, why error) {
 	note := fmt.Sprintf("; the dead letter is without the record's bytes, to be found at %s: %s", place(l), cleanText(why.Error(), maxErrorBytes/4))
+	if len(l.Key) > maxSourceBytes {
+		l.Key = nil
+	}
 	l.Value, l.Headers, l.References = nil, []event.Header{}, []source.Reference{}
 	l.Source, l.Tenant, l.Type, l.SourceEventID = "", "", "", ""
 	l.Error = cleanText(l.Error, max(0, maxErrorBytes-len(note))) + note

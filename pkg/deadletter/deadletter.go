@@ -38,6 +38,35 @@ type Described struct {
 // or cannot be encoded, is left out, of which the letter's error tells. An error
 // means that not even that could be encoded, and is Transient.
 func Make(enc *event.Encoder, rec *kgo.Record, d Described, cause error) (*kgo.Record, error) {
+	letter := newLetter(rec, d, cause)
+	value, err := enc.DeadLetter(&letter)
+	if err != nil {
+		return MakeBare(enc, rec, d, cause, err)
+	}
+	return &kgo.Record{Topic: stream.DeadLetters, Key: letter.Key, Value: value}, nil
+}
+
+// MakeBare makes the dead letter of a record whose letter cannot be written for
+// this reason, the brokers' refusal for example: it says why, and where the record
+// lies, and has nothing of the record itself but a short key. Where even that is
+// refused, the topic is at fault, and Hopeless says so.
+func MakeBare(enc *event.Encoder, rec *kgo.Record, d Described, cause, why error) (*kgo.Record, error) {
+	letter := newLetter(rec, d, cause)
+	bare(&letter, why)
+	value, err := enc.DeadLetter(&letter)
+	if err != nil {
+		return nil, fault.Transient(fault.ReasonOf(err), fmt.Errorf("making the dead letter of %s: %w", place(&letter), err))
+	}
+	return &kgo.Record{Topic: stream.DeadLetters, Key: letter.Key, Value: value}, nil
+}
+
+// Hopeless gives the error for a letter that is refused although it is bare.
+func Hopeless(why error) error {
+	return fault.Advise(fault.Transient(fault.Unavailable, fmt.Errorf("the brokers refuse even a dead letter without the record's bytes: %w", why)),
+		"run `throughline topics apply`, which sets "+stream.DeadLetters+" up")
+}
+
+func newLetter(rec *kgo.Record, d Described, cause error) event.DeadLetter {
 	replay := stream.ReadReplay(rec).Failed(rec.Timestamp)
 	letter := event.DeadLetter{
 		Value: d.Value, RawIndex: d.Index, Topic: rec.Topic, Partition: rec.Partition, Offset: rec.Offset, Key: rec.Key, Headers: headers(rec),
@@ -52,14 +81,7 @@ func Make(enc *event.Encoder, rec *kgo.Record, d Described, cause error) (*kgo.R
 		letter.Source, _ = stream.SourceOfTopic(rec.Topic)
 	}
 	bound(&letter)
-	value, err := enc.DeadLetter(&letter)
-	if err != nil {
-		bare(&letter, err)
-		if value, err = enc.DeadLetter(&letter); err != nil {
-			return nil, fault.Transient(fault.ReasonOf(err), fmt.Errorf("making the dead letter of %s/%d offset %d: %w", rec.Topic, rec.Partition, rec.Offset, err))
-		}
-	}
-	return &kgo.Record{Topic: stream.DeadLetters, Key: letter.Key, Value: value}, nil
+	return letter
 }
 
 // Read reads a record of account-events.dlq. What is no dead letter is read as

@@ -25,6 +25,20 @@ func Classify(err error) error {
 	}
 }
 
+// refusal gives a Permanent error when the brokers refuse what a record holds,
+// which says nothing about its topic or about other records, although one answer
+// is for a whole batch of them; else nil.
+func refusal(err error) error {
+	switch {
+	case is(err, kerr.MessageTooLarge, kerr.RecordListTooLarge):
+		return fault.Permanent(fault.Oversized, err)
+	case is(err, kerr.InvalidTimestamp, kerr.InvalidRecord):
+		return fault.Permanent(fault.Unsupported, err)
+	default:
+		return nil
+	}
+}
+
 // advice gives what a person can do about what the brokers refuse; "" when
 // waiting is enough.
 func advice(err error) string {

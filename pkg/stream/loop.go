@@ -53,10 +53,11 @@ const (
 // for report.
 type loop struct {
 	LoopOptions
-	lag    *lag
-	told   [kinds]*retry.Told
-	polled pollState
-	lossAt time.Time // of the newest line about lost records
+	lag        *lag
+	told       [kinds]*retry.Told
+	polled     pollState
+	maxRecords int       // as the options have it
+	lossAt     time.Time // of the newest line about lost records
 
 	mu   sync.Mutex   // a rebalance may end a hold at any time
 	errs [kinds]error // as told last
@@ -78,7 +79,7 @@ func newLoop(o LoopOptions) *loop {
 	if o.Progress == nil {
 		o.Progress = new(Progress)
 	}
-	l := &loop{LoopOptions: o, lag: newLag(o.Metrics.lag)}
+	l := &loop{LoopOptions: o, maxRecords: o.MaxRecords, lag: newLag(o.Metrics.lag)}
 	for kind := range l.told {
 		l.told[kind] = &retry.Told{Log: o.Deps.Log, State: func(err error) { l.report(kind, err) }, Advice: o.Advice}
 	}

@@ -2,7 +2,6 @@ package stream
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -22,6 +21,11 @@ type TransformOptions struct {
 	// process left open when nobody takes its id over; readers of the output
 	// wait that long. The default is 10 s.
 	TransactionTimeout time.Duration
+	// Replace, if set, gives the output of batch once more, with something else in
+	// the places of the records that the brokers refuse, each of them by itself.
+	// refused has what they refused in a place so far, in order. An error aborts
+	// the transaction; without Replace a refusal does.
+	Replace func(ctx context.Context, batch []*kgo.Record, refused map[int][]Refusal) ([]*kgo.Record, error)
 }
 
 // TransactionalID gives the id for the n-th loop of a stage in this process:
@@ -67,7 +71,7 @@ func RunTransform(ctx context.Context, o TransformOptions, transform func(ctx co
 			if err != nil || len(batch) == 0 {
 				return err
 			}
-			if err := l.transformBatch(ctx, tx, o.TransactionTimeout, batch, transform); err != nil {
+			if err := l.transformBatch(ctx, tx, o, batch, transform); err != nil {
 				return err
 			}
 		}
@@ -88,7 +92,7 @@ func takeOver(ctx context.Context, client *kgo.Client, timeout time.Duration) er
 }
 
 // transformBatch gives an error when the session must end.
-func (l *loop) transformBatch(ctx context.Context, tx *kgo.GroupTransactSession, timeout time.Duration, batch []*kgo.Record,
+func (l *loop) transformBatch(ctx context.Context, session *kgo.GroupTransactSession, o TransformOptions, batch []*kgo.Record,
 	transform func(context.Context, []*kgo.Record) ([]*kgo.Record, error)) error {
 	start := l.Progress.begin()
 	defer l.Progress.end()
@@ -100,34 +104,17 @@ func (l *loop) transformBatch(ctx context.Context, tx *kgo.GroupTransactSession,
 	if err != nil {
 		return err // ctx has ended
 	}
-	committed, err := transact(tx, timeout, out)
+	tx := transaction{session: session, timeout: o.TransactionTimeout, batch: batch, replace: o.Replace}
+	committed, err := tx.run(out)
 	if err != nil {
+		if len(tx.refused) > 0 { // they may have been too many for one transaction
+			l.MaxRecords = max(1, len(batch)/2)
+		}
 		return err
 	}
+	l.MaxRecords = l.maxRecords
 	if committed {
 		l.done(batch, start)
 	}
 	return nil
-}
-
-// transact produces out and commits the session's offsets, or neither. Not
-// committed without an error means that partitions moved: the batch comes again.
-// It does not take the caller's context: a transaction under way is ended in
-// order, within its own timeout, also when the process is asked to stop.
-func transact(s *kgo.GroupTransactSession, timeout time.Duration, out []*kgo.Record) (bool, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), timeout)
-	defer cancel()
-	if err := s.Begin(); err != nil {
-		return false, Classify(fmt.Errorf("beginning a transaction: %w", err))
-	}
-	promise := kgo.AbortingFirstErrPromise(s.Client())
-	for _, r := range out {
-		s.Produce(ctx, r, promise.Promise())
-	}
-	produced := promise.Err()
-	committed, err := s.End(ctx, kgo.TransactionEndTry(produced == nil))
-	if err := errors.Join(produced, err); err != nil {
-		return false, Classify(fmt.Errorf("committing a transaction: %w", err))
-	}
-	return committed, nil
 }

@@ -23,6 +23,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/throughline-dev/throughline/pkg/fault"
+	"github.com/throughline-dev/throughline/pkg/stream/streamtest"
 )
 
 // state keeps what a loop's OnState was told.
@@ -324,18 +325,7 @@ func TestATransactionWhoseOutputFailsIsNotCommitted(t *testing.T) {
 			return nil, nil, false
 		}
 		refusals.Add(1)
-		answer := produce.ResponseKind().(*kmsg.ProduceResponse)
-		for _, topic := range produce.Topics {
-			rt := kmsg.NewProduceResponseTopic()
-			rt.Topic, rt.TopicID = topic.Topic, topic.TopicID
-			for _, partition := range topic.Partitions {
-				p := kmsg.NewProduceResponseTopicPartition()
-				p.Partition, p.ErrorCode = partition.Partition, kerr.TopicAuthorizationFailed.Code
-				rt.Partitions = append(rt.Partitions, p)
-			}
-			answer.Topics = append(answer.Topics, rt)
-		}
-		return answer, nil, true // once
+		return streamtest.RefuseProduce(produce, kerr.TopicAuthorizationFailed), nil, true // once
 	})
 	var s state
 	o := TransformOptions{

@@ -16,7 +16,9 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
 	"go.uber.org/zap/zaptest"
 
 	"github.com/throughline-dev/throughline/pkg/local/broker"
@@ -47,6 +49,22 @@ func Fake(t testing.TB, opts ...kfake.Opt) *kfake.Cluster {
 	require.NoError(t, err)
 	t.Cleanup(cluster.Close)
 	return cluster
+}
+
+// RefuseProduce is a broker's answer that refuses all of a request.
+func RefuseProduce(request *kmsg.ProduceRequest, why *kerr.Error) kmsg.Response {
+	answer := request.ResponseKind().(*kmsg.ProduceResponse)
+	for _, topic := range request.Topics {
+		t := kmsg.NewProduceResponseTopic()
+		t.Topic, t.TopicID = topic.Topic, topic.TopicID
+		for _, partition := range topic.Partitions {
+			p := kmsg.NewProduceResponseTopicPartition()
+			p.Partition, p.ErrorCode = partition.Partition, why.Code
+			t.Partitions = append(t.Partitions, p)
+		}
+		answer.Topics = append(answer.Topics, t)
+	}
+	return answer
 }
 
 // Registry starts an empty schema registry and gives its URL.

@@ -105,7 +105,7 @@ func (n *Normalizer) Components() []service.Component {
 	loop := stage.Loop{Name: "normalizer", Group: Group, Topics: topics, Batch: n.options.Tuning.Batch, Members: n.options.Tuning.Workers}
 	return []service.Component{n.deps.Consume(loop, func(ctx context.Context, member int, o stream.LoopOptions) error {
 		return stream.RunTransform(ctx, stream.TransformOptions{
-			LoopOptions: o, TransactionalID: stream.TransactionalID(o.Config, "normalizer", member),
+			LoopOptions: o, TransactionalID: stream.TransactionalID(o.Config, "normalizer", member), Replace: n.transform,
 		}, n.Transform)
 	})}
 }

@@ -2,19 +2,26 @@ package normalizer_test
 
 import (
 	"context"
+	"encoding/hex"
 	"fmt"
+	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/throughline-dev/throughline/pkg/event"
+	"github.com/throughline-dev/throughline/pkg/fault"
+	"github.com/throughline-dev/throughline/pkg/service/servicetest"
 	"github.com/throughline-dev/throughline/pkg/stage"
 	"github.com/throughline-dev/throughline/pkg/stream"
 	"github.com/throughline-dev/throughline/pkg/stream/streamtest"
@@ -56,12 +63,48 @@ func (k kafka) publish(t *testing.T, from, to int) {
 	require.NoError(t, stream.NewPublisher(k.client).Publish(t.Context(), records...))
 }
 
+func (k kafka) setMaxMessageBytes(t *testing.T, topic, bytes string) {
+	t.Helper()
+	answers, err := kadm.NewClient(k.client).AlterTopicConfigs(t.Context(), []kadm.AlterConfig{{Name: "max.message.bytes", Value: &bytes}}, topic)
+	require.NoError(t, err)
+	require.NoError(t, answers[0].Err)
+}
+
+// noise is text that does not compress.
+func noise(bytes int) string {
+	random := make([]byte, bytes/2)
+	_, _ = rand.NewChaCha8([32]byte{}).Read(random) // it never fails
+	return hex.EncodeToString(random)
+}
+
 // output reads what is committed on the two topics, and counts each event and
 // each dead letter.
 type output struct {
 	mu      sync.Mutex
 	decoder *event.Decoder
 	seen    map[string]int
+	large   []event.DeadLetter // of the reason oversized
+}
+
+func (o *output) count(name string) int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.seen[name]
+}
+
+// oversized gives the dead letters that say so, by size.
+func (o *output) oversized() []event.DeadLetter {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return slices.SortedFunc(slices.Values(o.large), func(a, b event.DeadLetter) int { return len(b.Value) - len(a.Value) })
+}
+
+// eventOrGarbage names what publish writes.
+func eventOrGarbage(i int) string {
+	if i%10 == 9 {
+		return fmt.Sprintf("garbage_%06d", i)
+	}
+	return fmt.Sprintf("evt_%06d", i)
 }
 
 // follow reads until the test ends.
@@ -92,6 +135,9 @@ func (o *output) add(ctx context.Context, rec *kgo.Record) {
 		o.seen[ev.SourceEventID]++
 	case rec.Topic == stream.DeadLetters && o.decoder.DeadLetter(ctx, rec.Value, &letter) == nil:
 		o.seen[strings.Trim(string(letter.Value), `"`)]++
+		if letter.Reason == string(fault.Oversized) {
+			o.large = append(o.large, letter)
+		}
 	default:
 		o.seen["unreadable"]++
 	}
@@ -110,11 +156,7 @@ func (o *output) requireExactlyOnce(t *testing.T, n int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for i := range n {
-		want := fmt.Sprintf("evt_%06d", i)
-		if i%10 == 9 {
-			want = fmt.Sprintf("garbage_%06d", i)
-		}
-		require.Equal(t, 1, o.seen[want], want)
+		require.Equal(t, 1, o.seen[eventOrGarbage(i)], i)
 	}
 	require.Len(t, o.seen, n)
 }
@@ -203,4 +245,68 @@ func TestRunSurvivesABrokenSession(t *testing.T) {
 	})
 	k.publish(t, 200, 500)
 	out.requireExactlyOnce(t, 500)
+}
+
+// One event that account-events does not take is dead-lettered alone; a dead
+// letter that its topic does not take is written without the record's bytes.
+func TestRunDeadLettersWhatTheBrokersRefuse(t *testing.T) {
+	t.Parallel()
+	k := newKafka(t)
+	k.setMaxMessageBytes(t, stream.AccountEvents, "10000")
+	k.setMaxMessageBytes(t, stream.DeadLetters, "50000")
+	n := newNormalizer(t, func(o *options) { o.Kafka = k.config })
+	n.link(t, "stripe", "customer", "cus_1", acme)
+	out := k.follow(t, n.decoder)
+	large := func(i, bytes int) *kgo.Record {
+		return &kgo.Record{Topic: stream.RawTopic("stripe"), Key: []byte("large"),
+			Value: []byte(stripeEvent(fmt.Sprintf("evt_%06d", i), `"customer":"cus_1","text":"`+noise(bytes)+`"`))}
+	}
+	publisher := stream.NewPublisher(k.client)
+	require.NoError(t, publisher.Publish(t.Context(), large(1000, 20_000)))
+	k.publish(t, 0, 100)
+	require.NoError(t, publisher.Publish(t.Context(), large(1001, 100_000)))
+	k.publish(t, 100, 200)
+	n.start(t)
+	require.Eventually(t, func() bool { return out.distinct() == 202 }, patience, 10*time.Millisecond)
+	for i := range 200 {
+		require.Equal(t, 1, out.count(eventOrGarbage(i)), i)
+	}
+	letters := out.oversized()
+	require.Len(t, letters, 2)
+	require.Contains(t, letters[0].Error, "the brokers refuse its account event")
+	require.Contains(t, string(letters[0].Value), "evt_001000")
+	require.Equal(t, "evt_001000", letters[0].SourceEventID)
+	require.Empty(t, letters[1].Value)
+	require.Contains(t, letters[1].Error, fmt.Sprintf("without the record's bytes, to be found at raw.stripe/%d offset %d", letters[1].Partition, letters[1].Offset))
+	require.Zero(t, n.total(t, "throughline_normalizer_batch_retries_total"))
+	require.True(t, servicetest.Ready(n.runtime))
+}
+
+// Where a topic refuses everything, a person must help: nothing is dead-lettered.
+func TestRunWaitsForARightOnATopic(t *testing.T) {
+	t.Parallel()
+	k := newKafka(t)
+	n := newNormalizer(t, func(o *options) { o.Kafka = k.config })
+	n.link(t, "stripe", "customer", "cus_1", acme)
+	out := k.follow(t, n.decoder)
+	var granted atomic.Bool
+	k.cluster.ControlKey(int16(kmsg.Produce), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		k.cluster.KeepControl()
+		produce := req.(*kmsg.ProduceRequest)
+		if granted.Load() || produce.TransactionID == nil {
+			return nil, nil, false
+		}
+		return streamtest.RefuseProduce(produce, kerr.TopicAuthorizationFailed), nil, true
+	})
+	n.start(t)
+	k.publish(t, 0, 50)
+	require.Eventually(t, func() bool {
+		state, _ := servicetest.Component(n.runtime, "normalizer-0")
+		other, _ := servicetest.Component(n.runtime, "normalizer-1")
+		return strings.Contains(state.Advice+other.Advice, "grant this Kafka user")
+	}, patience, 5*time.Millisecond)
+	require.Zero(t, out.distinct())
+	granted.Store(true)
+	out.requireExactlyOnce(t, 50)
+	servicetest.RequireReady(t, n.runtime, true)
 }

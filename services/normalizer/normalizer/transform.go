@@ -26,6 +26,13 @@ import (
 // and gives the same bytes whenever it is given the same records and links. An
 // error is Transient and concerns the whole batch.
 func (n *Normalizer) Transform(ctx context.Context, batch []*kgo.Record) ([]*kgo.Record, error) {
+	return n.transform(ctx, batch, nil)
+}
+
+// transform is Transform, where the brokers refused records of an earlier output
+// of the same batch: a dead letter stands in the place of an account event then,
+// and one without the record's bytes in the place of a dead letter.
+func (n *Normalizer) transform(ctx context.Context, batch []*kgo.Record, refused map[int][]stream.Refusal) ([]*kgo.Record, error) {
 	shares := make([]described, sharesOf(len(batch)))
 	inShares(len(batch), len(shares), func(share, from, to int) {
 		room := to - from
@@ -53,13 +60,15 @@ func (n *Normalizer) Transform(ctx context.Context, batch []*kgo.Record) ([]*kgo
 		var a arena
 		for i := from; i < to && failures[share] == nil; i++ {
 			out[i] = &records[i]
-			failures[share] = n.finish(ctx, &a, &items[i], &resolutions[i], out[i])
+			failures[share] = n.finish(ctx, &a, &items[i], &resolutions[i], refused[i], out[i])
 		}
 	})
 	if err := errors.Join(failures...); err != nil {
 		return nil, err
 	}
-	n.metrics.count(items, shares)
+	if refused == nil { // else they are counted already
+		n.metrics.count(items, shares)
+	}
 	return out, nil
 }
 
@@ -80,9 +89,15 @@ func inShares(count, shares int, do func(share, from, to int)) {
 }
 
 // finish makes the one record that it becomes.
-func (n *Normalizer) finish(ctx context.Context, a *arena, it *item, found *resolve.Resolution, into *kgo.Record) error {
+func (n *Normalizer) finish(ctx context.Context, a *arena, it *item, found *resolve.Resolution, refused []stream.Refusal, into *kgo.Record) error {
 	if it.err == nil && !found.Found {
 		it.err = fault.Permanent(fault.Unresolved, fmt.Errorf("no account: %s", found.Why))
+	}
+	if len(refused) > 0 && refused[0].Topic == stream.AccountEvents {
+		if cause := refused[0].Err; it.err == nil {
+			it.err = fault.Permanent(fault.ReasonOf(cause), fmt.Errorf("the brokers refuse its account event: %w", cause))
+		}
+		refused = refused[1:]
 	}
 	if it.err == nil {
 		it.rule = found.Rule
@@ -90,7 +105,7 @@ func (n *Normalizer) finish(ctx context.Context, a *arena, it *item, found *reso
 			return nil
 		}
 	}
-	return n.deadLetter(it, into)
+	return n.deadLetter(it, refused, into)
 }
 
 // accountEvent makes the record of account-events.

@@ -1,11 +1,14 @@
 package sink_test
 
 import (
+	"fmt"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -13,6 +16,7 @@ import (
 	"github.com/throughline-dev/throughline/pkg/event"
 	"github.com/throughline-dev/throughline/pkg/service/servicetest"
 	"github.com/throughline-dev/throughline/pkg/stream"
+	"github.com/throughline-dev/throughline/pkg/stream/streamtest"
 )
 
 func TestAMissingTableStopsTheSinkAndNothingDies(t *testing.T) {
@@ -187,19 +191,7 @@ func TestADeadLetterThatIsNotAcknowledgedHoldsTheOffset(t *testing.T) {
 			return nil, nil, false
 		}
 		refusals.Add(1)
-		produce := req.(*kmsg.ProduceRequest)
-		answer := produce.ResponseKind().(*kmsg.ProduceResponse)
-		for _, topic := range produce.Topics {
-			t := kmsg.NewProduceResponseTopic()
-			t.Topic, t.TopicID = topic.Topic, topic.TopicID
-			for _, partition := range topic.Partitions {
-				p := kmsg.NewProduceResponseTopicPartition()
-				p.Partition, p.ErrorCode = partition.Partition, kerr.TopicAuthorizationFailed.Code
-				t.Partitions = append(t.Partitions, p)
-			}
-			answer.Topics = append(answer.Topics, t)
-		}
-		return answer, nil, true
+		return streamtest.RefuseProduce(req.(*kmsg.ProduceRequest), kerr.TopicAuthorizationFailed), nil, true
 	})
 	s := w.start(t)
 	require.Eventually(t, func() bool { return refusals.Load() >= 2 && !s.ready() }, patience, 5*time.Millisecond)
@@ -213,6 +205,31 @@ func TestADeadLetterThatIsNotAcknowledgedHoldsTheOffset(t *testing.T) {
 	require.Equal(t, []string{"evt_000005"}, w.letters.ids())
 	require.Equal(t, 5, w.rows(t))
 	require.Equal(t, 1.0, s.value(t, "throughline_sink_dead_letters_total"))
+}
+
+// A letter that its topic does not take is written without the record's bytes,
+// and the others with them, although one answer refused all together.
+func TestADeadLetterThatIsTooLargeIsWrittenBare(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.refuse(t)
+	limit := "5000"
+	answers, err := kadm.NewClient(w.client).AlterTopicConfigs(t.Context(), []kadm.AlterConfig{{Name: "max.message.bytes", Value: &limit}}, stream.DeadLetters)
+	require.NoError(t, err)
+	require.NoError(t, answers[0].Err)
+	large := refused(6)
+	large.Payload = fmt.Appendf(nil, "%q", randomText(10_000))
+	w.publish(t, append(events(0, 5), refused(5), large, refused(7)))
+	s := w.start(t)
+	w.requireRows(t, 5)
+	w.requireLetters(t, 3)
+	require.Equal(t, []string{"", "evt_000005", "evt_000007"}, w.letters.ids())
+	for _, letter := range w.letters.list() {
+		require.Equal(t, letter.SourceEventID == "", len(letter.Value) == 0)
+		require.Equal(t, letter.SourceEventID == "", strings.Contains(letter.Error, "to be found at account-events/"))
+	}
+	require.Eventually(t, func() bool { return w.committed(t) == 8 }, patience, 5*time.Millisecond)
+	require.Zero(t, s.value(t, "throughline_sink_batch_retries_total"))
 }
 
 func TestAnEndBetweenTheTwoCommitsDoublesNothing(t *testing.T) {

@@ -20,7 +20,7 @@ func (s *Sink) bury(ctx context.Context, dead []failed) error {
 	var records []*kgo.Record
 	waiting := 0
 	for i := range dead {
-		record, err := s.letter(&dead[i])
+		record, err := deadletter.Make(s.encoder, dead[i].rec, dead[i].described(), dead[i].err)
 		if err != nil {
 			return err
 		}
@@ -29,17 +29,37 @@ func (s *Sink) bury(ctx context.Context, dead []failed) error {
 		if waiting < lettersInFlight && i < len(dead)-1 {
 			continue
 		}
-		if err := s.letters.Publish(ctx, records...); err != nil {
-			return fault.Transient(fault.Unavailable, fmt.Errorf("dead-lettering %d records: %w", len(records), err))
+		first := i + 1 - len(records)
+		for n, err := range s.letters.PublishEach(ctx, records) {
+			if fault.IsPermanent(err) {
+				err = s.buryAlone(ctx, records[n], &dead[first+n])
+			}
+			if err != nil {
+				return fault.Transient(fault.Unavailable, fmt.Errorf("dead-lettering %d records: %w", len(records), err))
+			}
 		}
 		records, waiting = nil, 0
 	}
 	return nil
 }
 
-// letter makes the record of the dead letter topic.
-func (s *Sink) letter(f *failed) (*kgo.Record, error) {
-	return deadletter.Make(s.encoder, f.rec, deadletter.Described{
-		Source: f.event.Source, Tenant: f.event.Tenant, Type: f.event.Type, SourceEventID: f.event.SourceEventID,
-	}, f.err)
+// buryAlone publishes a letter that was refused together with others, and where
+// it is refused again the one without the record's bytes.
+func (s *Sink) buryAlone(ctx context.Context, letter *kgo.Record, f *failed) error {
+	err := s.letters.Publish(ctx, letter)
+	if !fault.IsPermanent(err) {
+		return err
+	}
+	bare, err := deadletter.MakeBare(s.encoder, f.rec, f.described(), f.err, err)
+	if err != nil {
+		return err
+	}
+	if err = s.letters.Publish(ctx, bare); fault.IsPermanent(err) {
+		return deadletter.Hopeless(err)
+	}
+	return err
+}
+
+func (f *failed) described() deadletter.Described {
+	return deadletter.Described{Source: f.event.Source, Tenant: f.event.Tenant, Type: f.event.Type, SourceEventID: f.event.SourceEventID}
 }

@@ -1,0 +1,105 @@
+package stream
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/throughline-dev/throughline/pkg/fault"
+)
+
+// setMaxMessageBytes lowers what topics take.
+func setMaxMessageBytes(t *testing.T, client *kgo.Client, bytes int, topics ...string) {
+	t.Helper()
+	answers, err := kadm.NewClient(client).AlterTopicConfigs(t.Context(),
+		[]kadm.AlterConfig{{Name: "max.message.bytes", Value: kadm.StringPtr(fmt.Sprint(bytes))}}, topics...)
+	require.NoError(t, err)
+	for _, a := range answers {
+		require.NoError(t, a.Err)
+	}
+}
+
+// The brokers refuse whole batches. Records that are refused alone are replaced,
+// and all others are written once, in order, in the same transaction.
+func TestRefusedRecordsAreReplaced(t *testing.T) {
+	t.Parallel()
+	c, client, _ := ready(t)
+	setMaxMessageBytes(t, client, 2000, AccountEvents, DeadLetters)
+	large := []int{3, 57, 58, 99, 100}
+	var records []*kgo.Record
+	const n = 200
+	for i := range n {
+		records = append(records, &kgo.Record{Topic: RawTopic("stripe"), Key: []byte("one"), Value: fmt.Append(nil, i)})
+	}
+	require.NoError(t, NewPublisher(client).Publish(t.Context(), records...))
+
+	noise := func(i int) []byte { // does not compress to nothing
+		var b bytes.Buffer
+		for j := range 2000 {
+			fmt.Fprintf(&b, "%x", i*j*7919)
+		}
+		return b.Bytes()
+	}
+	output := func(batch []*kgo.Record, refused map[int][]Refusal) (out []*kgo.Record, err error) {
+		for i, r := range batch {
+			number := int(r.Offset)
+			record := &kgo.Record{Topic: AccountEvents, Key: r.Key, Value: r.Value}
+			switch times := len(refused[i]); {
+			case slices.Contains(large, number) && times == 0:
+				record.Value = noise(number)
+			case times == 1:
+				require.Equal(t, AccountEvents, refused[i][0].Topic)
+				require.Equal(t, fault.Oversized, fault.ReasonOf(refused[i][0].Err))
+				record.Topic, record.Value = DeadLetters, noise(number)
+			case times == 2:
+				require.Equal(t, DeadLetters, refused[i][1].Topic)
+				record.Topic = DeadLetters
+			case times > 2:
+				return nil, errors.New("no more than twice")
+			}
+			out = append(out, record)
+		}
+		return out, nil
+	}
+	var s state
+	o := TransformOptions{
+		LoopOptions:     LoopOptions{Config: c, Group: "g", Topics: []string{RawTopic("stripe")}, OnState: s.set, MaxWait: 50 * time.Millisecond},
+		TransactionalID: TransactionalID(c, "test", 0),
+		Replace: func(_ context.Context, batch []*kgo.Record, refused map[int][]Refusal) ([]*kgo.Record, error) {
+			return output(batch, refused)
+		},
+	}
+	running(t, func(ctx context.Context) error {
+		return RunTransform(ctx, o, func(_ context.Context, batch []*kgo.Record) ([]*kgo.Record, error) { return output(batch, nil) })
+	})
+	reader, err := NewClient(c, Deps{Name: "reader"}, kgo.ConsumeTopics(AccountEvents, DeadLetters),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchIsolationLevel(kgo.ReadCommitted()))
+	require.NoError(t, err)
+	defer reader.Close()
+	got := map[string][]string{}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	for len(got[AccountEvents])+len(got[DeadLetters]) < n && ctx.Err() == nil {
+		reader.PollFetches(ctx).EachRecord(func(r *kgo.Record) { got[r.Topic] = append(got[r.Topic], string(r.Value)) })
+	}
+	var events, letters []string
+	for i := range n {
+		if slices.Contains(large, i) {
+			letters = append(letters, fmt.Sprint(i))
+		} else {
+			events = append(events, fmt.Sprint(i))
+		}
+	}
+	require.Equal(t, map[string][]string{AccountEvents: events, DeadLetters: letters}, got)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	require.NoError(t, errors.Join(s.errs...), "no session had to end")
+}
