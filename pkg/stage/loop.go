@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -50,6 +51,7 @@ type Loop struct {
 	Name    string // of the service: of its component, clients, metrics and health
 	Group   string // consumer group
 	Topics  []string
+	Outputs []string // the topics that the service writes to
 	Batch   Batch
 	Members int // of the group, side by side; 0: one
 	// SlowAfter is how long a batch may take before the service counts as not
@@ -84,6 +86,11 @@ func (d Deps) Consume(l Loop, run func(ctx context.Context, member int, o stream
 	}
 	metrics := stream.NewLoopMetrics(d.Runtime.Registry, l.Name)
 	return service.Component{Name: l.Name, Run: func(ctx context.Context) error {
+		stop, err := d.checkTopics(l)
+		if err != nil {
+			return err
+		}
+		defer stop()
 		group, ctx := errgroup.WithContext(ctx)
 		for n := range l.Members {
 			name := fmt.Sprintf("%s-%d", l.Name, n)
@@ -98,6 +105,18 @@ func (d Deps) Consume(l Loop, run func(ctx context.Context, member int, o stream
 		}
 		return group.Wait()
 	}}
+}
+
+// checkTopics lets /readyz ask for a loop's topics, under the name <name>-topics:
+// a member that waits for one that is gone looks like one without traffic.
+func (d Deps) checkTopics(l Loop) (stop func(), err error) {
+	client, err := stream.NewClient(d.Kafka, stream.Deps{Name: l.Name + "-topics"}, kgo.MetadataMinAge(time.Second))
+	if err != nil {
+		return nil, fmt.Errorf("checking the topics: %w", err)
+	}
+	name, topics := l.Name+"-topics", slices.Concat(l.Topics, l.Outputs)
+	d.Runtime.Health.Check(name, checkTimeout, func(ctx context.Context) error { return stream.CheckTopics(ctx, client, topics...) })
+	return func() { d.Runtime.Health.Remove(name); client.Close() }, nil
 }
 
 func (d Deps) loopOptions(l Loop, name string, metrics *stream.LoopMetrics) stream.LoopOptions {

@@ -94,6 +94,15 @@ func Connect(ctx context.Context, c *Config, rt *service.Runtime) (Deps, error) 
 	return Deps{Kafka: c.Kafka, Pool: pool, Registry: registry, Sources: catalog.Set(), Runtime: rt}, nil
 }
 
+// RawTopics gives the raw topics of all sources.
+func (d Deps) RawTopics() []string {
+	var topics []string
+	for _, name := range d.Sources.Names() {
+		topics = append(topics, stream.RawTopic(name))
+	}
+	return topics
+}
+
 // Group gives the group of these services, downstream first, and of the checks
 // of the connections that they share.
 func (d Deps) Group(services ...Service) *service.Group {

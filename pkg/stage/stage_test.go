@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -193,6 +194,29 @@ func TestReadinessTellsWhatNeedsAPerson(t *testing.T) {
 	require.Eventually(t, advised(false), servicetest.Patience, 5*time.Millisecond)
 	fail(nil)
 	servicetest.RequireReady(t, d.Runtime, true)
+}
+
+// A member that waits for a topic that is gone works as far as it knows.
+func TestReadinessTellsOfAMissingTopic(t *testing.T) {
+	t.Parallel()
+	d, client := newDeps(t, nil)
+	admin := kadm.NewClient(client)
+	loop := stage.Loop{Name: "toy", Group: "g", Topics: []string{stream.RawTopic("stripe")}, Outputs: []string{stream.AccountEvents}, Batch: stage.Batch{Records: 10}}
+	servicetest.Run(t, d.Group(toy{d.Consume(loop, func(ctx context.Context, _ int, o stream.LoopOptions) error {
+		return stream.RunBatches(ctx, o, d.Grace(), func(context.Context, []*kgo.Record) error { return nil })
+	})}).Run)
+	servicetest.RequireReady(t, d.Runtime, true)
+	for _, topic := range []string{stream.RawTopic("stripe"), stream.AccountEvents} {
+		_, err := admin.DeleteTopic(t.Context(), topic)
+		require.NoError(t, err)
+		require.Eventually(t, func() bool {
+			state, _ := servicetest.Component(d.Runtime, "toy-topics")
+			return strings.Contains(state.Error, "topic "+topic) && strings.Contains(state.Advice, "throughline topics apply")
+		}, servicetest.Patience, 5*time.Millisecond)
+		_, err = admin.CreateTopic(t.Context(), 4, 1, nil, topic)
+		require.NoError(t, err)
+		servicetest.RequireReady(t, d.Runtime, true)
+	}
 }
 
 func TestComponentsAreInTheOrderGiven(t *testing.T) {

@@ -55,13 +55,17 @@ func advice(err error) string {
 		return "grant this Kafka user IDEMPOTENT_WRITE on the cluster"
 	case is(err, kerr.SaslAuthenticationFailed):
 		return "check THROUGHLINE_KAFKA_USER and THROUGHLINE_KAFKA_PASSWORD"
-	case is(err, kerr.UnknownTopicOrPartition, kerr.UnknownTopicID, kerr.InconsistentTopicID):
-		return "the topic was deleted or made anew: run `throughline topics apply`"
+	case unknownTopic(err):
+		return "the topic is missing, was deleted or made anew: run `throughline topics apply`"
 	case is(err, kerr.InvalidTransactionTimeout):
 		return "the brokers allow only shorter transactions: see transaction.max.timeout.ms"
 	default:
 		return ""
 	}
+}
+
+func unknownTopic(err error) bool {
+	return is(err, kerr.UnknownTopicOrPartition, kerr.UnknownTopicID, kerr.InconsistentTopicID)
 }
 
 func is(err error, targets ...error) bool {

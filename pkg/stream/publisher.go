@@ -3,6 +3,8 @@ package stream
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -46,9 +48,23 @@ func (p *Publisher) Publish(ctx context.Context, records ...*kgo.Record) error {
 	first := w.first.Swap(nil)
 	p.waiters.Put(w)
 	if first != nil {
+		p.forget(*first, records)
 		return publishing(*first)
 	}
 	return nil
+}
+
+// forget lets the client ask for topics anew that it finds no longer: it keeps to
+// the topic that it knew, also when another one has its name by now.
+func (p *Publisher) forget(err error, records []*kgo.Record) {
+	if !unknownTopic(err) {
+		return
+	}
+	topics := map[string]bool{}
+	for _, r := range records {
+		topics[r.Topic] = true
+	}
+	p.client.PurgeTopicsFromProducing(slices.Collect(maps.Keys(topics))...)
 }
 
 // PublishEach is Publish with one answer a record, in their order, so that one
@@ -83,6 +99,7 @@ func (p *Publisher) PublishEach(ctx context.Context, records []*kgo.Record) []er
 	outcomes := make([]error, len(records))
 	for i, a := range answers {
 		outcomes[i] = a.err
+		p.forget(a.err, records[i:i+1])
 		if !a.came {
 			outcomes[i] = unacknowledged(ctx)
 		}

@@ -82,6 +82,23 @@ func ApplyTopics(ctx context.Context, cl *kgo.Client, sources []string, o TopicO
 	return changes, nil
 }
 
+// CheckTopics asks the brokers whether these topics can be used, and names those
+// that cannot: they are missing, or this client has no right to see them. Errors
+// are Transient and say what a person can do.
+func CheckTopics(ctx context.Context, cl *kgo.Client, topics ...string) error {
+	have, err := kadm.NewClient(cl).ListTopics(ctx, topics...)
+	if err != nil {
+		return Classify(fmt.Errorf("asking for the topics: %w", err))
+	}
+	var problems []error
+	for _, name := range topics {
+		if err := have[name].Err; err != nil {
+			problems = append(problems, fmt.Errorf("topic %s: %w", name, err))
+		}
+	}
+	return Classify(errors.Join(problems...))
+}
+
 type topicSpec struct {
 	name   string
 	config map[string]*string

@@ -31,7 +31,7 @@ func startEmbedded(t *testing.T, p *place) (url string) {
 	// Errors only: an outage makes warnings, and a test's output is for failures.
 	log := zaptest.NewLogger(t, zaptest.Level(zapcore.ErrorLevel), zaptest.WrapOptions(zap.WithFatalHook(zapcore.WriteThenPanic)))
 	rt := service.NewRuntime(service.Options{Name: "e2e", Log: log, StopTimeout: patience})
-	p.metrics = rt.Registry
+	p.runtime = rt
 	registry, err := event.NewRegistry(event.RegistryConfig{URL: settings.URL(p.registry)})
 	require.NoError(t, err)
 	sources, err := source.NewSet(catalog.Sources()...)

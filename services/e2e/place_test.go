@@ -13,12 +13,12 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/throughline-dev/throughline/pkg/accounts"
 	"github.com/throughline-dev/throughline/pkg/postgres/postgrestest"
+	"github.com/throughline-dev/throughline/pkg/service"
 	"github.com/throughline-dev/throughline/pkg/source/catalog"
 	"github.com/throughline-dev/throughline/pkg/stream"
 	"github.com/throughline-dev/throughline/pkg/stream/streamtest"
@@ -48,7 +48,7 @@ type place struct {
 	pool     *pgxpool.Pool
 	kafka    *kgo.Client
 	tap      *tap
-	metrics  prometheus.Gatherer // of the services in this process
+	runtime  *service.Runtime // of the services in this process
 }
 
 // newPlace has topics and a schema, but no accounts yet.
@@ -129,6 +129,24 @@ func (p *place) count(sql string, args ...any) int {
 // onTimelines is how many rows all timelines have.
 func (p *place) onTimelines() int { return p.count("SELECT count(*) FROM account_events") }
 
+// onTimelinesBecome waits until all timelines together have n rows.
+func (p *place) onTimelinesBecome(n int) {
+	p.t.Helper()
+	await(p.t, patience, fmt.Sprintf("%d rows on the timelines", n), func() (bool, string) {
+		got := p.onTimelines()
+		return got == n, fmt.Sprint(got)
+	})
+}
+
+// openBecomes waits until n records wait in quarantine.
+func (p *place) openBecomes(n int) {
+	p.t.Helper()
+	await(p.t, patience, fmt.Sprintf("%d records in quarantine", n), func() (bool, string) {
+		got := p.open()
+		return got == n, fmt.Sprint(got)
+	})
+}
+
 // open is how many records wait in quarantine.
 func (p *place) open() int { return p.count("SELECT count(*) FROM quarantine WHERE status = 'open'") }
 
@@ -145,7 +163,7 @@ func (p *place) publish(source string, values ...[]byte) {
 // sum is a metric's value over all its labels.
 func (p *place) sum(name string) (total float64) {
 	p.t.Helper()
-	families, err := p.metrics.Gather()
+	families, err := p.runtime.Registry.Gather()
 	require.NoError(p.t, err)
 	for _, family := range families {
 		if family.GetName() == name {

@@ -98,11 +98,10 @@ func New(ctx context.Context, d stage.Deps, o Options) (*Normalizer, error) {
 
 // Components gives the normalizer's one part.
 func (n *Normalizer) Components() []service.Component {
-	var topics []string
-	for _, name := range n.deps.Sources.Names() {
-		topics = append(topics, stream.RawTopic(name))
+	loop := stage.Loop{
+		Name: "normalizer", Group: Group, Topics: n.deps.RawTopics(), Outputs: []string{stream.AccountEvents, stream.DeadLetters},
+		Batch: n.options.Tuning.Batch, Members: n.options.Tuning.Workers,
 	}
-	loop := stage.Loop{Name: "normalizer", Group: Group, Topics: topics, Batch: n.options.Tuning.Batch, Members: n.options.Tuning.Workers}
 	return []service.Component{n.deps.Consume(loop, func(ctx context.Context, member int, o stream.LoopOptions) error {
 		return stream.RunTransform(ctx, stream.TransformOptions{
 			LoopOptions: o, TransactionalID: stream.TransactionalID(o.Config, "normalizer", member), Replace: n.transform,

@@ -151,7 +151,7 @@ func (q *Quarantine) Components() []service.Component {
 		{Name: "quarantine-listener", Run: func(ctx context.Context) error {
 			return resolve.Watch(ctx, q.deps.Pool, q.deps.Told("quarantine-listening"), q.changed.add)
 		}},
-		q.deps.Consume(stage.Loop{Name: "quarantine", Group: Group, Topics: []string{stream.DeadLetters}, Batch: q.tuning.Batch},
+		q.deps.Consume(stage.Loop{Name: "quarantine", Group: Group, Topics: []string{stream.DeadLetters}, Outputs: append(q.deps.RawTopics(), stream.AccountChanges), Batch: q.tuning.Batch},
 			func(ctx context.Context, _ int, o stream.LoopOptions) error {
 				return stream.RunBatches(ctx, o, q.deps.Grace(), q.Feed)
 			}),

@@ -143,7 +143,7 @@ func (s *Sink) Components() []service.Component {
 		{Name: "sink-keeper", Run: s.keeper.Run},
 		{Name: "sink-pending", Run: s.watchPendingList},
 		s.deps.Consume(stage.Loop{
-			Name: "sink", Group: Group, Topics: []string{stream.AccountEvents}, Batch: s.tuning.Batch, Members: s.tuning.Writers,
+			Name: "sink", Group: Group, Topics: []string{stream.AccountEvents}, Outputs: []string{stream.DeadLetters}, Batch: s.tuning.Batch, Members: s.tuning.Writers,
 			// A whole batch fetched ahead: smaller fetches make smaller batches and a fifth fewer rows.
 			Opts: []kgo.Opt{kgo.FetchMaxBytes(4 << 20), kgo.FetchMaxPartitionBytes(1 << 20)},
 		}, func(ctx context.Context, _ int, o stream.LoopOptions) error {
