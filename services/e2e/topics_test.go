@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"strings"
 	"testing"
@@ -89,4 +90,47 @@ func TestTopicsAreMadeAnew(t *testing.T) {
 	p.onTimelinesBecome(331)
 	p.openBecomes(35)
 	servicetest.RequireReady(t, p.runtime, true)
+}
+
+// TestKafkaRefusesOneRecord lowers what account-events takes below one event's
+// size: that event alone is dead-lettered, in the transaction of the others of its
+// batch, and released once the topic takes it again.
+func TestKafkaRefusesOneRecord(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t, streamtest.Kafka(t, 1).Brokers())
+	limit := "100000"
+	answers, err := kadm.NewClient(p.kafka).AlterTopicConfigs(t.Context(), []kadm.AlterConfig{{Name: "max.message.bytes", Value: &limit}}, stream.AccountEvents)
+	require.NoError(t, err)
+	require.NoError(t, answers[0].Err)
+	p.link("stripe:customer:cus_bad", p.account("Acme", "acme.example"))
+	stripeEvent := stripeEvents(t)
+	const events, large = 400, 200
+	var values [][]byte
+	for i := range events {
+		more := ""
+		if i == large {
+			more = fmt.Sprintf(`,"text":"%x"`, noise(200_000))
+		}
+		values = append(values, []byte(stripeEvent(fmt.Sprintf("refused-%d", i), more)))
+	}
+	p.publish("stripe", values...) // before the services start: few and large batches
+	startEmbedded(t, p)
+	p.onTimelinesBecome(events - 1)
+	p.openBecomes(1)
+	require.Equal(t, []string{"oversized"}, p.strings("SELECT reason FROM quarantine"))
+	require.Contains(t, p.strings("SELECT error FROM quarantine")[0], "the brokers refuse its account event: MESSAGE_TOO_LARGE")
+	servicetest.RequireReady(t, p.runtime, true)
+
+	p.throughline("topics", "apply", "--partitions", "3")
+	p.throughline("quarantine", "release", p.strings("SELECT id::text FROM quarantine")[0])
+	p.onTimelinesBecome(events)
+	p.openBecomes(0)
+	p.tap.settle(patience)
+}
+
+// noise is what does not compress.
+func noise(bytes int) []byte {
+	random := make([]byte, bytes)
+	_, _ = rand.NewChaCha8([32]byte{}).Read(random) // it never fails
+	return random
 }
