@@ -26,10 +26,6 @@ func Classify(err error) error {
 // waiting is enough. Use it where an error is shown: a command's output, the readiness report, the log.
 func Advice(err error) string { return stateOf(err).advice }
 
-// NeedsPerson reports whether an error of the database lasts until somebody does something about it: a missing
-// table or right, a wrong password, a read-only server, a full disk. Others pass by themselves.
-func NeedsPerson(err error) bool { return stateOf(err).person }
-
 // TimedOut reports whether a statement or a batch took longer than it may: statement_timeout, or Upsert's own bound.
 func TimedOut(err error) bool {
 	return errors.Is(err, errBatchTimeout) || code(err) == queryCanceled

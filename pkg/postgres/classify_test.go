@@ -117,7 +117,7 @@ func TestClassify(t *testing.T) {
 			require.ErrorAs(t, err, &pgErr)
 			require.Equal(t, tt.code, pgErr.Code, "%v", err)
 			require.Equal(t, tt.permanent, fault.IsPermanent(err))
-			require.Equal(t, tt.advice != "", postgres.NeedsPerson(err))
+			require.Equal(t, tt.advice != "", postgres.Advice(err) != "")
 			require.Contains(t, postgres.Advice(err), tt.advice)
 			if tt.permanent {
 				require.Equal(t, fault.Unstorable, fault.ReasonOf(err))
@@ -133,18 +133,16 @@ func TestClassify(t *testing.T) {
 			t.Parallel()
 			err := postgres.Classify(fmt.Errorf("doing something: %w", &pgconn.PgError{Code: code}))
 			require.False(t, fault.IsPermanent(err))
-			require.True(t, postgres.NeedsPerson(err))
 			require.Contains(t, postgres.Advice(err), advice)
 		})
 	}
-	for _, code := range []string{"57P03", "40P01", "08006", "53300", ""} {
-		require.False(t, postgres.NeedsPerson(&pgconn.PgError{Code: code}), "%s passes by itself", code)
+	for _, code := range []string{"57P03", "40P01", "08006", ""} {
+		require.Empty(t, postgres.Advice(&pgconn.PgError{Code: code}), "%s passes by itself", code)
 	}
 	t.Run("Nil", func(t *testing.T) {
 		t.Parallel()
 		require.NoError(t, postgres.Classify(nil))
 		require.Empty(t, postgres.Advice(nil))
-		require.False(t, postgres.NeedsPerson(nil))
 	})
 	t.Run("NoSQLState", func(t *testing.T) {
 		t.Parallel()

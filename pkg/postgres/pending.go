@@ -30,15 +30,6 @@ EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubi
   AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
   AND classid::bigint = ` + keeperLock + `::bigint >> 32 AND objid::bigint = ` + keeperLock + `::bigint & 4294967295)`
 
-// KeeperRuns reports whether any process is this database's keeper now.
-func KeeperRuns(ctx context.Context, pool *pgxpool.Pool) (bool, error) {
-	var runs bool
-	if err := pool.QueryRow(ctx, "SELECT "+keeperRuns).Scan(&runs); err != nil {
-		return false, Classify(fmt.Errorf("looking for the keeper: %w", err))
-	}
-	return runs, nil
-}
-
 // ErrNotMeasured says that pending pages cannot be seen: the extension pgstattuple is not installed in the
 // database, or the role may not call it (it needs pg_stat_scan_tables).
 var ErrNotMeasured = errors.New("pending pages are not measured: the extension pgstattuple is missing or not permitted")

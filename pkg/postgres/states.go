@@ -12,7 +12,6 @@ const (
 // state is what is known of a SQLSTATE. The zero value: it may pass by itself.
 type state struct {
 	permanent bool   // the data itself is refused, and always will be
-	person    bool   // it lasts until somebody does something
 	lost      bool   // the connection is of no more use
 	advice    string // what somebody can do
 }
@@ -22,10 +21,10 @@ type state struct {
 func states() map[string]state {
 	refused := state{permanent: true}
 	lost := state{lost: true}
-	person := func(advice string) state { return state{person: true, advice: advice} }
-	migrate := person("the schema is missing or older than this program; run `throughline migrate`")
-	password := person("check the user and the password in THROUGHLINE_POSTGRES_URL, and the server's pg_hba.conf")
-	server := person("the server cannot read or write its files; see its log")
+	advise := func(advice string) state { return state{advice: advice} }
+	migrate := advise("the schema is missing or older than this program; run `throughline migrate`")
+	password := advise("check the user and the password in THROUGHLINE_POSTGRES_URL, and the server's pg_hba.conf")
+	server := advise("the server cannot read or write its files; see its log")
 	return map[string]state{
 		"22":    refused, // data exception: NUL in JSONB, a bad UUID, a number out of range
 		"23":    refused, // constraint violation: NULL where there may be none, a check
@@ -43,16 +42,16 @@ func states() map[string]state {
 		undefinedFunction: migrate,
 		"42P10":           migrate, // ON CONFLICT without its unique constraint
 
-		insufficientPrivilege: person("grant the user of THROUGHLINE_POSTGRES_URL the right, or use another"),
+		insufficientPrivilege: advise("grant the user of THROUGHLINE_POSTGRES_URL the right, or use another"),
 		"28000":               password,
 		"28P01":               password,
-		"3D000":               person("create the database, or name another in THROUGHLINE_POSTGRES_URL"),
-		readOnlyTransaction: {person: true, lost: true, advice: "the server is read-only, a standby or a demoted primary; " +
+		"3D000":               advise("create the database, or name another in THROUGHLINE_POSTGRES_URL"),
+		readOnlyTransaction: {lost: true, advice: "the server is read-only, a standby or a demoted primary; " +
 			"name the primary, or all servers, in THROUGHLINE_POSTGRES_URL (only to read: target_session_attrs=any)"},
 
-		"53100": person("make room on the server's disk"),
-		"53200": {advice: "give the server more memory"},
-		"53300": {advice: "raise the server's max_connections or lower THROUGHLINE_POSTGRES_MAX_CONNS"},
+		"53100": advise("make room on the server's disk"),
+		"53200": advise("give the server more memory"),
+		"53300": advise("raise the server's max_connections or lower THROUGHLINE_POSTGRES_MAX_CONNS"),
 		"58":    server, // system error: I/O, a missing file
 		"XX":    server, // corrupted data or index
 

@@ -1,12 +1,10 @@
 package service
 
 import (
-	"context"
 	"io"
 	"os"
 	"time"
 
-	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
@@ -37,16 +35,6 @@ func NewLogger(w io.Writer, service, level, format string) *zap.Logger {
 	}
 	core := zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(w)), least)
 	return zap.New(core).With(zap.String("service", service), zap.String("version", settings.Version()))
-}
-
-// Log gives log with the trace_id and span_id of the context's span; log
-// itself when there is none.
-func Log(ctx context.Context, log *zap.Logger) *zap.Logger {
-	span := trace.SpanContextFromContext(ctx)
-	if !span.IsValid() {
-		return log
-	}
-	return log.With(zap.Stringer("trace_id", span.TraceID()), zap.Stringer("span_id", span.SpanID()))
 }
 
 func isTerminal(w io.Writer) bool {

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/throughline-dev/throughline/pkg/service/servicetest"
 	"github.com/throughline-dev/throughline/pkg/source"
 )
 
@@ -27,7 +28,7 @@ func TestLargeRecordsPass(t *testing.T) {
 	}
 	require.NoError(t, NewPublisher(client).Publish(t.Context(), records...))
 	var got seen
-	stop := running(t, func(ctx context.Context) error {
+	stop := servicetest.Run(t, func(ctx context.Context) error {
 		o := LoopOptions{Config: c, Group: "reader", Topics: []string{RawTopic("stripe"), DeadLetters}}
 		return RunBatches(ctx, o, time.Second, func(_ context.Context, batch []*kgo.Record) error { got.add(batch); return nil })
 	})

@@ -20,13 +20,14 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/throughline-dev/throughline/pkg/fault"
+	"github.com/throughline-dev/throughline/pkg/service/servicetest"
 	"github.com/throughline-dev/throughline/pkg/source"
 	"github.com/throughline-dev/throughline/pkg/stream/streamtest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-const patience = 30 * time.Second
+const patience = servicetest.Patience
 
 func ready(t *testing.T, opts ...kfake.Opt) (Config, *kgo.Client, *kfake.Cluster) {
 	t.Helper()
@@ -47,28 +48,6 @@ func publish(t *testing.T, client *kgo.Client, from, to int) {
 		records = append(records, &kgo.Record{Topic: RawTopic("stripe"), Key: fmt.Append(nil, i%7), Value: fmt.Append(nil, i)})
 	}
 	require.NoError(t, NewPublisher(client).Publish(t.Context(), records...))
-}
-
-// running starts a loop and gives what stops it and waits for it.
-func running(t *testing.T, loop func(ctx context.Context) error) (stop func()) {
-	t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- loop(ctx) }()
-	var once sync.Once
-	stop = func() {
-		once.Do(func() {
-			cancel()
-			select {
-			case err := <-done:
-				require.NoError(t, err)
-			case <-time.After(patience):
-				t.Error("the loop does not stop")
-			}
-		})
-	}
-	t.Cleanup(stop)
-	return stop
 }
 
 // seen counts values under a lock.
@@ -158,7 +137,7 @@ func TestRunBatches(t *testing.T) {
 			got.add(batch)
 			return nil
 		}
-		stop := running(t, func(ctx context.Context) error { return RunBatches(ctx, o, time.Second, write) })
+		stop := servicetest.Run(t, func(ctx context.Context) error { return RunBatches(ctx, o, time.Second, write) })
 		require.Eventually(t, func() bool { return got.distinct() == 100 }, patience, 5*time.Millisecond)
 		stop()
 		require.Equal(t, 2.0, testutil.ToFloat64(o.Metrics.retries))
@@ -167,7 +146,7 @@ func TestRunBatches(t *testing.T) {
 		// The next member of the group sees only what is new.
 		publish(t, client, 100, 110)
 		var later seen
-		stop = running(t, func(ctx context.Context) error {
+		stop = servicetest.Run(t, func(ctx context.Context) error {
 			return RunBatches(ctx, o, time.Second, func(_ context.Context, batch []*kgo.Record) error { later.add(batch); return nil })
 		})
 		require.Eventually(t, func() bool { return later.distinct() == 10 }, patience, 5*time.Millisecond)
@@ -179,13 +158,13 @@ func TestRunBatches(t *testing.T) {
 		publish(t, client, 0, 20)
 		o := LoopOptions{Config: c, Group: "g", Topics: []string{RawTopic("stripe")}}
 		tried := make(chan struct{}, 1000)
-		stop := running(t, func(ctx context.Context) error {
+		stop := servicetest.Run(t, func(ctx context.Context) error {
 			return RunBatches(ctx, o, 0, func(context.Context, []*kgo.Record) error { tried <- struct{}{}; return errors.New("no") })
 		})
 		<-tried
 		stop()
 		var got seen
-		stop = running(t, func(ctx context.Context) error {
+		stop = servicetest.Run(t, func(ctx context.Context) error {
 			return RunBatches(ctx, o, time.Second, func(_ context.Context, batch []*kgo.Record) error { got.add(batch); return nil })
 		})
 		require.Eventually(t, func() bool { return got.distinct() == 20 }, patience, 5*time.Millisecond)
@@ -196,7 +175,7 @@ func TestRunBatches(t *testing.T) {
 		c, client, _ := ready(t)
 		o := LoopOptions{Config: c, Group: "g", Topics: []string{RawTopic("stripe")}, MaxWait: 100 * time.Millisecond}
 		sizes := make(chan int, 100)
-		running(t, func(ctx context.Context) error {
+		servicetest.Run(t, func(ctx context.Context) error {
 			return RunBatches(ctx, o, time.Second, func(_ context.Context, batch []*kgo.Record) error { sizes <- len(batch); return nil })
 		})
 		publish(t, client, 0, 1)
@@ -243,10 +222,10 @@ func TestRunTransform(t *testing.T) {
 		LoopOptions:     LoopOptions{Config: c, Group: "g", Topics: []string{RawTopic("stripe"), RawTopic("absent")}, MaxRecords: 40},
 		TransactionalID: TransactionalID(c, "test", 0),
 	}
-	stop := running(t, func(ctx context.Context) error { return RunTransform(ctx, o, transform) })
+	stop := servicetest.Run(t, func(ctx context.Context) error { return RunTransform(ctx, o, transform) })
 
 	var got seen
-	stopReading := running(t, func(ctx context.Context) error {
+	stopReading := servicetest.Run(t, func(ctx context.Context) error {
 		o := LoopOptions{Config: c, Group: "reader", Topics: []string{AccountEvents}}
 		return RunBatches(ctx, o, time.Second, func(_ context.Context, batch []*kgo.Record) error { got.add(batch); return nil })
 	})

@@ -1,7 +1,6 @@
 package stream
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,29 +9,20 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/throughline-dev/throughline/pkg/fault"
+	"github.com/throughline-dev/throughline/pkg/service/servicetest"
+	"github.com/throughline-dev/throughline/pkg/stream/streamtest"
 )
-
-// setMaxMessageBytes lowers what topics take.
-func setMaxMessageBytes(t *testing.T, client *kgo.Client, bytes int, topics ...string) {
-	t.Helper()
-	answers, err := kadm.NewClient(client).AlterTopicConfigs(t.Context(),
-		[]kadm.AlterConfig{{Name: "max.message.bytes", Value: kadm.StringPtr(fmt.Sprint(bytes))}}, topics...)
-	require.NoError(t, err)
-	for _, a := range answers {
-		require.NoError(t, a.Err)
-	}
-}
 
 // The brokers refuse whole batches. Records that are refused alone are replaced,
 // and all others are written once, in order, in the same transaction.
 func TestRefusedRecordsAreReplaced(t *testing.T) {
 	t.Parallel()
 	c, client, _ := ready(t)
-	setMaxMessageBytes(t, client, 2000, AccountEvents, DeadLetters)
+	streamtest.SetMaxMessageBytes(t, client, AccountEvents, 2000)
+	streamtest.SetMaxMessageBytes(t, client, DeadLetters, 2000)
 	large := []int{3, 57, 58, 99, 100}
 	var records []*kgo.Record
 	const n = 200
@@ -41,24 +31,18 @@ func TestRefusedRecordsAreReplaced(t *testing.T) {
 	}
 	require.NoError(t, NewPublisher(client).Publish(t.Context(), records...))
 
-	noise := func(i int) []byte { // does not compress to nothing
-		var b bytes.Buffer
-		for j := range 2000 {
-			fmt.Fprintf(&b, "%x", i*j*7919)
-		}
-		return b.Bytes()
-	}
+	tooLarge := []byte(streamtest.Noise(10_000))
 	output := func(batch []*kgo.Record, refused map[int][]Refusal) (out []*kgo.Record, err error) {
 		for i, r := range batch {
 			number := int(r.Offset)
 			record := &kgo.Record{Topic: AccountEvents, Key: r.Key, Value: r.Value}
 			switch times := len(refused[i]); {
 			case slices.Contains(large, number) && times == 0:
-				record.Value = noise(number)
+				record.Value = tooLarge
 			case times == 1:
 				require.Equal(t, AccountEvents, refused[i][0].Topic)
 				require.Equal(t, fault.Oversized, fault.ReasonOf(refused[i][0].Err))
-				record.Topic, record.Value = DeadLetters, noise(number)
+				record.Topic, record.Value = DeadLetters, tooLarge
 			case times == 2:
 				require.Equal(t, DeadLetters, refused[i][1].Topic)
 				record.Topic = DeadLetters
@@ -77,7 +61,7 @@ func TestRefusedRecordsAreReplaced(t *testing.T) {
 			return output(batch, refused)
 		},
 	}
-	running(t, func(ctx context.Context) error {
+	servicetest.Run(t, func(ctx context.Context) error {
 		return RunTransform(ctx, o, func(_ context.Context, batch []*kgo.Record) ([]*kgo.Record, error) { return output(batch, nil) })
 	})
 	reader, err := NewClient(c, Deps{Name: "reader"}, kgo.ConsumeTopics(AccountEvents, DeadLetters),

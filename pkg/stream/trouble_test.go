@@ -23,6 +23,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/throughline-dev/throughline/pkg/fault"
+	"github.com/throughline-dev/throughline/pkg/service/servicetest"
 	"github.com/throughline-dev/throughline/pkg/stream/streamtest"
 )
 
@@ -156,7 +157,7 @@ func TestAFencedMemberJoinsAnew(t *testing.T) {
 	var s state
 	core, lines := observer.New(zapcore.InfoLevel)
 	o := LoopOptions{Config: c, Deps: Deps{Log: zap.New(core)}, Group: "g", Topics: []string{RawTopic("stripe")}, OnState: s.set}
-	stop := running(t, func(ctx context.Context) error {
+	stop := servicetest.Run(t, func(ctx context.Context) error {
 		return RunBatches(ctx, o, time.Second, func(_ context.Context, batch []*kgo.Record) error { got.add(batch); return nil })
 	})
 	require.Eventually(t, func() bool { return got.distinct() == 10 }, patience, 5*time.Millisecond)
@@ -197,7 +198,7 @@ func TestATopicIsDeletedAndMadeAnew(t *testing.T) {
 	var got seen
 	var s state
 	o := LoopOptions{Config: c, Deps: Deps{Log: zap.New(core)}, Group: "g", Topics: []string{RawTopic("stripe")}, OnState: s.set}
-	stop := running(t, func(ctx context.Context) error {
+	stop := servicetest.Run(t, func(ctx context.Context) error {
 		return RunBatches(ctx, o, time.Second, func(_ context.Context, batch []*kgo.Record) error { got.add(batch); return nil })
 	})
 	require.Eventually(t, func() bool { return got.distinct() == 10 }, patience, 5*time.Millisecond)
@@ -228,7 +229,7 @@ func TestRebalancesWaitForTheBatch(t *testing.T) {
 	writing, release := make(chan struct{}), make(chan struct{})
 	var once sync.Once
 	var written atomic.Bool
-	running(t, func(ctx context.Context) error {
+	servicetest.Run(t, func(ctx context.Context) error {
 		return RunBatches(ctx, o, time.Second, func(context.Context, []*kgo.Record) error {
 			once.Do(func() { close(writing); <-release; written.Store(true) })
 			return nil
@@ -238,7 +239,7 @@ func TestRebalancesWaitForTheBatch(t *testing.T) {
 	<-writing
 	var early atomic.Bool
 	second := make(chan struct{}, 100)
-	running(t, func(ctx context.Context) error {
+	servicetest.Run(t, func(ctx context.Context) error {
 		return RunBatches(ctx, o, time.Second, func(context.Context, []*kgo.Record) error {
 			early.CompareAndSwap(false, !written.Load())
 			second <- struct{}{}
@@ -269,7 +270,7 @@ func TestProgressTellsOfABatchThatTakesLong(t *testing.T) {
 	require.Zero(t, p.Busy())
 	o := LoopOptions{Config: c, Group: "g", Topics: []string{RawTopic("stripe")}, Progress: &p}
 	release := make(chan struct{})
-	stop := running(t, func(ctx context.Context) error {
+	stop := servicetest.Run(t, func(ctx context.Context) error {
 		return RunBatches(ctx, o, time.Second, func(context.Context, []*kgo.Record) error { <-release; return nil })
 	})
 	publish(t, client, 0, 1)
@@ -299,7 +300,7 @@ func TestTheLagOfLostPartitionsIsForgotten(t *testing.T) {
 			member := func() (*LoopMetrics, func()) {
 				m := NewLoopMetrics(prometheus.NewRegistry(), "test")
 				o := LoopOptions{Config: c, Group: "g", Topics: []string{RawTopic("stripe")}, Metrics: m}
-				return m, running(t, func(ctx context.Context) error { return loop(ctx, o) })
+				return m, servicetest.Run(t, func(ctx context.Context) error { return loop(ctx, o) })
 			}
 			first, stopFirst := member()
 			require.Eventually(t, func() bool { return testutil.CollectAndCount(first.lag) == 3 }, patience, 5*time.Millisecond)
@@ -332,7 +333,7 @@ func TestATransactionWhoseOutputFailsIsNotCommitted(t *testing.T) {
 		LoopOptions:     LoopOptions{Config: c, Group: "g", Topics: []string{RawTopic("stripe")}, OnState: s.set},
 		TransactionalID: TransactionalID(c, "test", 0),
 	}
-	running(t, func(ctx context.Context) error {
+	servicetest.Run(t, func(ctx context.Context) error {
 		return RunTransform(ctx, o, func(_ context.Context, batch []*kgo.Record) (out []*kgo.Record, err error) {
 			for _, r := range batch {
 				out = append(out, &kgo.Record{Topic: AccountEvents, Value: r.Value})
@@ -341,7 +342,7 @@ func TestATransactionWhoseOutputFailsIsNotCommitted(t *testing.T) {
 		})
 	})
 	var got seen
-	running(t, func(ctx context.Context) error {
+	servicetest.Run(t, func(ctx context.Context) error {
 		o := LoopOptions{Config: c, Group: "reader", Topics: []string{AccountEvents}}
 		return RunBatches(ctx, o, time.Second, func(_ context.Context, batch []*kgo.Record) error { got.add(batch); return nil })
 	})

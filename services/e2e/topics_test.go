@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"net/http"
 	"strings"
 	"testing"
@@ -98,10 +97,7 @@ func TestTopicsAreMadeAnew(t *testing.T) {
 func TestKafkaRefusesOneRecord(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t, streamtest.Kafka(t, 1).Brokers())
-	limit := "100000"
-	answers, err := kadm.NewClient(p.kafka).AlterTopicConfigs(t.Context(), []kadm.AlterConfig{{Name: "max.message.bytes", Value: &limit}}, stream.AccountEvents)
-	require.NoError(t, err)
-	require.NoError(t, answers[0].Err)
+	streamtest.SetMaxMessageBytes(t, p.kafka, stream.AccountEvents, 100_000)
 	p.link("stripe:customer:cus_bad", p.account("Acme", "acme.example"))
 	stripeEvent := stripeEvents(t)
 	const events, large = 400, 200
@@ -109,7 +105,7 @@ func TestKafkaRefusesOneRecord(t *testing.T) {
 	for i := range events {
 		more := ""
 		if i == large {
-			more = fmt.Sprintf(`,"text":"%x"`, noise(200_000))
+			more = fmt.Sprintf(`,"text":%q`, streamtest.Noise(400_000))
 		}
 		values = append(values, []byte(stripeEvent(fmt.Sprintf("refused-%d", i), more)))
 	}
@@ -126,11 +122,4 @@ func TestKafkaRefusesOneRecord(t *testing.T) {
 	p.onTimelinesBecome(events)
 	p.openBecomes(0)
 	p.tap.settle(patience)
-}
-
-// noise is what does not compress.
-func noise(bytes int) []byte {
-	random := make([]byte, bytes)
-	_, _ = rand.NewChaCha8([32]byte{}).Read(random) // it never fails
-	return random
 }

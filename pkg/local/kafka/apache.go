@@ -50,7 +50,7 @@ type Options struct {
 	// 240 MB of memory when idle.
 	HeapMB int
 	// Log gets what is worth knowing: a fetch, a start, how long they took.
-	// Nil is silence. The brokers' own output is in Dir, see Cluster.LogFile.
+	// Nil is silence. The brokers' own output is in Dir.
 	Log *zap.Logger
 }
 
@@ -106,9 +106,6 @@ func (c *Cluster) Brokers() []string {
 	}
 	return addrs
 }
-
-// LogFile is where broker i (from 0) writes its log.
-func (c *Cluster) LogFile(i int) string { return c.nodes[i].logFile() }
 
 // Kill ends broker i (from 0) with SIGKILL and returns when it is gone: no
 // flush, no goodbye to the others. Killing a dead broker does nothing.

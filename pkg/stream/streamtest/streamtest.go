@@ -9,15 +9,20 @@ package streamtest
 
 import (
 	"context"
+	"encoding/hex"
 	"fmt"
+	"math/rand/v2"
 	"os"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"go.uber.org/zap/zaptest"
 
@@ -49,6 +54,22 @@ func Fake(t testing.TB, opts ...kfake.Opt) *kfake.Cluster {
 	require.NoError(t, err)
 	t.Cleanup(cluster.Close)
 	return cluster
+}
+
+// SetMaxMessageBytes bounds what a topic takes.
+func SetMaxMessageBytes(t testing.TB, client *kgo.Client, topic string, bytes int) {
+	t.Helper()
+	value := strconv.Itoa(bytes)
+	answers, err := kadm.NewClient(client).AlterTopicConfigs(t.Context(), []kadm.AlterConfig{{Name: "max.message.bytes", Value: &value}}, topic)
+	require.NoError(t, err)
+	require.NoError(t, answers[0].Err)
+}
+
+// Noise is text that no compression makes shorter than half.
+func Noise(bytes int) string {
+	random := make([]byte, bytes/2)
+	_, _ = rand.NewChaCha8([32]byte{}).Read(random) // it never fails
+	return hex.EncodeToString(random)
 }
 
 // RefuseProduce is a broker's answer that refuses all of a request.

@@ -2,9 +2,7 @@ package normalizer_test
 
 import (
 	"context"
-	"encoding/hex"
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
@@ -13,7 +11,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -61,20 +58,6 @@ func (k kafka) publish(t *testing.T, from, to int) {
 		records = append(records, &kgo.Record{Topic: stream.RawTopic("stripe"), Key: fmt.Append(nil, i%17), Value: []byte(value)})
 	}
 	require.NoError(t, stream.NewPublisher(k.client).Publish(t.Context(), records...))
-}
-
-func (k kafka) setMaxMessageBytes(t *testing.T, topic, bytes string) {
-	t.Helper()
-	answers, err := kadm.NewClient(k.client).AlterTopicConfigs(t.Context(), []kadm.AlterConfig{{Name: "max.message.bytes", Value: &bytes}}, topic)
-	require.NoError(t, err)
-	require.NoError(t, answers[0].Err)
-}
-
-// noise is text that does not compress.
-func noise(bytes int) string {
-	random := make([]byte, bytes/2)
-	_, _ = rand.NewChaCha8([32]byte{}).Read(random) // it never fails
-	return hex.EncodeToString(random)
 }
 
 // output reads what is committed on the two topics, and counts each event and
@@ -252,14 +235,14 @@ func TestRunSurvivesABrokenSession(t *testing.T) {
 func TestRunDeadLettersWhatTheBrokersRefuse(t *testing.T) {
 	t.Parallel()
 	k := newKafka(t)
-	k.setMaxMessageBytes(t, stream.AccountEvents, "10000")
-	k.setMaxMessageBytes(t, stream.DeadLetters, "50000")
+	streamtest.SetMaxMessageBytes(t, k.client, stream.AccountEvents, 10_000)
+	streamtest.SetMaxMessageBytes(t, k.client, stream.DeadLetters, 50_000)
 	n := newNormalizer(t, func(o *options) { o.Kafka = k.config })
 	n.link(t, "stripe", "customer", "cus_1", acme)
 	out := k.follow(t, n.decoder)
 	large := func(i, bytes int) *kgo.Record {
 		return &kgo.Record{Topic: stream.RawTopic("stripe"), Key: []byte("large"),
-			Value: []byte(stripeEvent(fmt.Sprintf("evt_%06d", i), `"customer":"cus_1","text":"`+noise(bytes)+`"`))}
+			Value: []byte(stripeEvent(fmt.Sprintf("evt_%06d", i), `"customer":"cus_1","text":"`+streamtest.Noise(bytes)+`"`))}
 	}
 	publisher := stream.NewPublisher(k.client)
 	require.NoError(t, publisher.Publish(t.Context(), large(1000, 20_000)))

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -213,12 +212,9 @@ func TestADeadLetterThatIsTooLargeIsWrittenBare(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.refuse(t)
-	limit := "5000"
-	answers, err := kadm.NewClient(w.client).AlterTopicConfigs(t.Context(), []kadm.AlterConfig{{Name: "max.message.bytes", Value: &limit}}, stream.DeadLetters)
-	require.NoError(t, err)
-	require.NoError(t, answers[0].Err)
+	streamtest.SetMaxMessageBytes(t, w.client, stream.DeadLetters, 5000)
 	large := refused(6)
-	large.Payload = fmt.Appendf(nil, "%q", randomText(10_000))
+	large.Payload = fmt.Appendf(nil, "%q", streamtest.Noise(20_000))
 	w.publish(t, append(events(0, 5), refused(5), large, refused(7)))
 	s := w.start(t)
 	w.requireRows(t, 5)

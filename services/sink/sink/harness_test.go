@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"sync"
 	"testing"
@@ -266,15 +265,4 @@ func (s *runningSink) ready() bool { return servicetest.Ready(s.runtime) }
 func (s *runningSink) value(t testing.TB, name string, labels ...string) float64 {
 	t.Helper()
 	return servicetest.Metric(t, s.runtime.Registry, name, labels...)
-}
-
-// randomText does not compress, so that Postgres cannot make it short enough
-// for an index.
-func randomText(n int) string {
-	random := rand.New(rand.NewPCG(1, 2))
-	text := make([]byte, n)
-	for i := range text {
-		text[i] = byte('a' + random.IntN(26))
-	}
-	return string(text)
 }

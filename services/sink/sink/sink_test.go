@@ -15,6 +15,7 @@ import (
 	"github.com/throughline-dev/throughline/pkg/event"
 	"github.com/throughline-dev/throughline/pkg/service"
 	"github.com/throughline-dev/throughline/pkg/stream"
+	"github.com/throughline-dev/throughline/pkg/stream/streamtest"
 )
 
 func TestAReplayChangesNothingAndIsCounted(t *testing.T) {
@@ -77,7 +78,7 @@ func TestWhatIsBeyondTheBoundsIsDeadLettered(t *testing.T) {
 	for i := range bad {
 		bad[i].Type = strings.Repeat("x", 100_000)
 	}
-	bad[1].Type, bad[1].SourceEventID = "a.b", randomText(5000)
+	bad[1].Type, bad[1].SourceEventID = "a.b", streamtest.Noise(5000)
 	bad[2].Type, bad[2].OccurredAt = "a.b", time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
 	bad[3].Type, bad[3].Reference = "a.b", strings.Repeat("r", 1025)
 	bad[4].Type, bad[4].Payload = "a.b", []byte("not JSON")
