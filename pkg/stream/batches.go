@@ -15,7 +15,7 @@ import (
 // write, in order within a partition. Offsets are committed only after write
 // returned nil; a failing write is tried again with backoff for as long as it
 // takes, so write must be idempotent and must itself dead-letter what can never
-// succeed. An error that is a *Held concerns some partitions only. It returns nil when ctx ends, after the batch under way is written
+// succeed. An error that is a *HeldError concerns some partitions only. It returns nil when ctx ends, after the batch under way is written
 // or given up, and an error only if the client cannot be made. A client that the
 // brokers fence, or whose fetches they refuse, is replaced by a new one.
 //
@@ -62,7 +62,7 @@ func RunBatches(ctx context.Context, o LoopOptions, grace time.Duration, write f
 func (l *loop) writeBatch(work context.Context, h *holds, batch []*kgo.Record, commits *retry.Told, write func(context.Context, []*kgo.Record) error) error {
 	start := l.Progress.begin()
 	defer l.Progress.end()
-	var held *Held
+	var held *HeldError
 	err := l.retry(work, "writing a batch", func(ctx context.Context) error {
 		err := write(ctx, batch)
 		if errors.As(err, &held) {

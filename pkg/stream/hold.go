@@ -11,19 +11,19 @@ import (
 	"github.com/throughline-dev/throughline/pkg/retry"
 )
 
-// Held is what write gives RunBatches when it wrote the whole batch but for the
+// HeldError is what write gives RunBatches when it wrote the whole batch but for the
 // records of these partitions: those come again, from the first of them on, after
 // a pause that grows while it goes on, and the other partitions do not wait.
-type Held struct {
+type HeldError struct {
 	Partitions map[string][]int32 // by topic
 	Err        error              // why
 }
 
-func (h *Held) Error() string {
+func (h *HeldError) Error() string {
 	return fmt.Sprintf("holding partitions %v: %v", h.Partitions, h.Err)
 }
 
-func (h *Held) Unwrap() error { return h.Err }
+func (h *HeldError) Unwrap() error { return h.Err }
 
 const holding = "writing the records of a held partition"
 
@@ -44,7 +44,7 @@ type hold struct {
 
 // take gives the records of batch that are written. Partitions that held, which
 // may be nil, does not name are held no longer.
-func (h *holds) take(batch []*kgo.Record, held *Held) (written []*kgo.Record) {
+func (h *holds) take(batch []*kgo.Record, held *HeldError) (written []*kgo.Record) {
 	refused := map[topicPartition]bool{}
 	if held != nil {
 		for topic, partitions := range held.Partitions {
@@ -74,7 +74,7 @@ func (h *holds) take(batch []*kgo.Record, held *Held) (written []*kgo.Record) {
 }
 
 // add pauses a partition and sets it back to its first record that is not written.
-func (h *holds) add(tp topicPartition, first *kgo.Record, held *Held) {
+func (h *holds) add(tp topicPartition, first *kgo.Record, held *HeldError) {
 	old := h.held[tp]
 	if old == nil {
 		old = &hold{pauses: retry.Policy{}.BackOff()}

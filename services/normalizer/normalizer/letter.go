@@ -21,7 +21,8 @@ func (n *Normalizer) deadLetter(it *item, refused []stream.Refusal, into *kgo.Re
 		element.Key = it.key
 		rec, d.Value, d.Index = &element, it.value, it.index
 	}
-	letter, err := (*kgo.Record)(nil), error(nil)
+	var letter *kgo.Record
+	var err error
 	switch len(refused) {
 	case 0:
 		letter, err = deadletter.Make(n.encoder, rec, d, it.err)

@@ -173,7 +173,7 @@ func (s *Sink) watchPendingList(ctx context.Context) error {
 }
 
 // Write stores one batch. It returns nil when each record is on the timeline or
-// acknowledged as a dead letter, a *stream.Held when that is so but for the
+// acknowledged as a dead letter, a *stream.HeldError when that is so but for the
 // partitions whose breaker is open, and a Transient error when the batch must come
 // again, which may be repeated at will. It is safe for concurrent use by loops
 // that share no partition.
@@ -217,5 +217,5 @@ func (o *outcome) held() error {
 		return nil
 	}
 	partitions := slices.Sorted(maps.Keys(o.open))
-	return &stream.Held{Partitions: map[string][]int32{stream.AccountEvents: partitions}, Err: o.open[partitions[0]]}
+	return &stream.HeldError{Partitions: map[string][]int32{stream.AccountEvents: partitions}, Err: o.open[partitions[0]]}
 }
