@@ -26,6 +26,7 @@ import (
 // and gives the same bytes whenever it is given the same records and links. An
 // error is Transient and concerns the whole batch.
 func (n *Normalizer) Transform(ctx context.Context, batch []*kgo.Record) ([]*kgo.Record, error) {
+	ahead := n.resolver.Ahead(ctx)
 	shares := make([]described, sharesOf(len(batch)))
 	inShares(len(batch), len(shares), func(share, from, to int) {
 		room := to - from
@@ -42,7 +43,7 @@ func (n *Normalizer) Transform(ctx context.Context, batch []*kgo.Record) ([]*kgo
 	for i := range items {
 		references[i] = items[i].event.References
 	}
-	resolutions, err := n.resolver.Resolve(ctx, references)
+	resolutions, err := ahead.Resolve(ctx, references)
 	if err != nil {
 		return nil, err
 	}
