@@ -49,7 +49,7 @@ func RunTransform(ctx context.Context, o TransformOptions, transform func(ctx co
 		o.TransactionTimeout = 10 * time.Second
 	}
 	l := newLoop(o.LoopOptions)
-	opts, err := l.clientOpts(kgo.TransactionalID(o.TransactionalID), kgo.TransactionTimeout(o.TransactionTimeout))
+	opts, err := l.clientOpts(kgo.TransactionalID(o.TransactionalID), kgo.TransactionTimeout(o.TransactionTimeout), kgo.ProducerLinger(o.TransactionTimeout))
 	if err != nil {
 		return err
 	}
@@ -124,7 +124,8 @@ func transact(s *kgo.GroupTransactSession, timeout time.Duration, out []*kgo.Rec
 	for _, r := range out {
 		s.Produce(ctx, r, promise.Promise())
 	}
-	produced := promise.Err()
+	flushed := s.Client().Flush(ctx)
+	produced := errors.Join(promise.Err(), flushed)
 	committed, err := s.End(ctx, kgo.TransactionEndTry(produced == nil))
 	if err := errors.Join(produced, err); err != nil {
 		return false, Classify(fmt.Errorf("committing a transaction: %w", err))
