@@ -37,25 +37,27 @@ func newCache(maxReferences, maxBytes int) *cache {
 	return &cache{maxReferences: maxReferences, maxBytes: maxBytes}
 }
 
-// look fills in the verdicts of a batch's references that it knows, of each event up to one that a link decides. It
-// gives their epoch, and whether there was any.
-func (c *cache) look(batch [][]source.Reference, verdicts []*verdict) (epoch uuid.UUID, hit bool) {
+// look fills in the verdicts of a batch's references that it knows of this epoch, of each event up to one that a link
+// decides.
+func (c *cache) look(epoch uuid.UUID, batch [][]source.Reference, verdicts []*verdict) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.epoch != epoch {
+		return
+	}
 	for _, refs := range batch {
 		for i, ref := range refs {
 			v := c.find(ref)
 			if v == nil {
 				continue
 			}
-			verdicts[i], hit = v, true
+			verdicts[i] = v
 			if v.rule == RuleLinks {
 				break
 			}
 		}
 		verdicts = verdicts[len(refs):]
 	}
-	return c.epoch, hit
 }
 
 func (c *cache) find(ref source.Reference) *verdict {

@@ -199,34 +199,41 @@ func TestCachesUnderConcurrentWriters(t *testing.T) {
 	require.NoError(t, group.Wait())
 }
 
-// A batch costs one query, a second one only after a change; known references cost a look at the epoch.
+// What is known costs a look at the epoch; what is not, a query for each event's most telling reference, and one for
+// the others of events that it did not decide; a change costs one for all.
 func TestQueriesOfACache(t *testing.T) {
 	t.Parallel()
 	pool := newDatabase(t, links)
 	r, queries := cached(t, pool)
-	batch := func(n int) [][]source.Reference {
-		return [][]source.Reference{refs("stripe:customer:cus_1"), refs(fmt.Sprintf("stripe:customer:unknown_%d", n)), nil, refs(fmt.Sprintf("stripe:email:kim%d@far.example", n))}
-	}
-	asked := func(n int) int64 {
+	asked := func(batch ...[]source.Reference) int64 {
 		queries.Store(0)
-		got, err := r.Resolve(t.Context(), batch(n))
+		got, err := r.Resolve(t.Context(), batch)
 		require.NoError(t, err)
-		require.Equal(t, idA, got[0].AccountID)
+		for i, want := range batch {
+			fresh, err := resolve.Default(pool).Resolve(t.Context(), [][]source.Reference{want})
+			require.NoError(t, err)
+			require.Equal(t, fresh[0], got[i])
+		}
 		return queries.Load()
 	}
-	for _, n := range []int{1, 1, 2, 2, 3} {
-		require.EqualValues(t, 1, asked(n))
-	}
+	linked := refs("stripe:customer:cus_1", "stripe:email:kim@far.example")
+	require.EqualValues(t, 2, asked(linked), "its customer decides")
+	require.EqualValues(t, 1, asked(linked))
+	require.EqualValues(t, 2, asked(refs("stripe:customer:cus_2")))
+	unlinked := refs("stripe:customer:cus_3", "stripe:email:lee@far.example")
+	require.EqualValues(t, 3, asked(linked, unlinked, nil))
+	require.EqualValues(t, 1, asked(linked, unlinked, nil))
+	require.EqualValues(t, 2, asked(refs("stripe:customer:cus_3", "stripe:email:ann@far.example")), "its customer is known")
+
 	_, err := pool.Exec(t.Context(), "UPDATE accounts SET domain = 'moved.example' WHERE id = $1", idC)
 	require.NoError(t, err)
-	require.EqualValues(t, 2, asked(3))
-	require.EqualValues(t, 1, asked(3))
-	queries.Store(0)
-	_, err = r.Resolve(t.Context(), make([][]source.Reference, 3))
-	require.NoError(t, err)
-	require.Zero(t, queries.Load())
+	require.EqualValues(t, 3, asked(linked, unlinked))
+	require.EqualValues(t, 1, asked(linked, unlinked))
+	require.Zero(t, asked(nil, nil, nil))
 
 	_, err = pool.Exec(t.Context(), "DELETE FROM link_epoch")
 	require.NoError(t, err)
-	require.EqualValues(t, 2, asked(3), "without an epoch nothing is known")
+	for range 2 {
+		require.EqualValues(t, 2, asked(linked, unlinked), "without an epoch nothing is known")
+	}
 }

@@ -200,8 +200,16 @@ type answers struct {
 // kind is a kind of reference of one source.
 type kind struct{ source, kind string }
 
-// currentEpoch is for a batch whose references are all known: its epoch is all that is missing.
-const currentEpoch = "SELECT 7::int, 1::bigint, 1::bigint, epoch FROM link_epoch"
+// currentEpoch gives the epoch of all links and accounts; zero: there is none, so nothing may be kept.
+func currentEpoch(ctx context.Context, db DB) (epoch uuid.UUID, err error) {
+	rows, err := db.Query(ctx, "SELECT epoch FROM link_epoch")
+	if err != nil {
+		return epoch, err
+	}
+	var id [16]byte
+	_, err = pgx.ForEachRow(rows, []any{&id}, func() error { epoch = id; return nil })
+	return epoch, err
+}
 
 func (q *question) answer(ctx context.Context, db DB) (*answers, error) {
 	a := &answers{question: q, denials: map[denial][]uuid.UUID{}, verdicts: make([]*verdict, len(q.links.list))}
@@ -212,11 +220,7 @@ func (q *question) answer(ctx context.Context, db DB) (*answers, error) {
 	a.kinds, a.linked = l.of, make([]bool, len(l.of))
 	// Not a prepared statement: its plan would outlive the tables' size, and one made for empty tables reads
 	// them whole for each reference.
-	sql, args := lookup, []any{pgx.QueryExecModeCacheDescribe, l.sources, l.kinds, l.ids, l.tenants, q.accounts.list, q.domains.list}
-	if len(q.links.list) == 0 {
-		sql, args = currentEpoch, nil
-	}
-	rows, err := db.Query(ctx, sql, args...)
+	rows, err := db.Query(ctx, lookup, pgx.QueryExecModeCacheDescribe, l.sources, l.kinds, l.ids, l.tenants, q.accounts.list, q.domains.list)
 	if err != nil {
 		return nil, err
 	}

@@ -59,27 +59,13 @@ func Default(pool *pgxpool.Pool) *Resolver {
 }
 
 // Resolve answers for each event of a batch, given its references (most telling first), in the batch's order. It
-// costs one query whatever the batch's size, and none for one without references; with a cache a second one, after
-// links have changed. An error is the database's, marked by postgres.Classify, and leaves nothing half done.
+// costs one query whatever the batch's size, and none for one without references; with a cache it costs what Ahead
+// says. An error is the database's, marked by postgres.Classify, and leaves nothing half done.
 func (r *Resolver) Resolve(ctx context.Context, batch [][]source.Reference) ([]Resolution, error) {
-	if r.cache == nil {
-		return r.ResolveIn(ctx, r.pool, batch)
+	if r.cache != nil && count(batch) > 0 {
+		return r.Ahead(ctx).Resolve(ctx, batch)
 	}
-	verdicts := make([]*verdict, count(batch))
-	if len(verdicts) == 0 {
-		return decide(batch, verdicts), nil
-	}
-	epoch, hit := r.cache.look(batch, verdicts)
-	a, err := r.ask(ctx, r.pool, batch, verdicts)
-	if err == nil && hit && a.epoch != epoch {
-		clear(verdicts)
-		a, err = r.ask(ctx, r.pool, batch, verdicts)
-	}
-	if err != nil {
-		return nil, err
-	}
-	r.cache.keep(a)
-	return decide(batch, verdicts), nil
+	return r.ResolveIn(ctx, r.pool, batch)
 }
 
 // DB is what a query can be sent to: a pool, a connection or a transaction.
@@ -91,7 +77,7 @@ type DB interface {
 func (r *Resolver) ResolveIn(ctx context.Context, db DB, batch [][]source.Reference) ([]Resolution, error) {
 	verdicts := make([]*verdict, count(batch))
 	if len(verdicts) > 0 {
-		if _, err := r.ask(ctx, db, batch, verdicts); err != nil {
+		if _, err := r.ask(ctx, db, batch, verdicts, allUnknown); err != nil {
 			return nil, err
 		}
 	}
@@ -105,9 +91,17 @@ func count(batch [][]source.Reference) (total int) {
 	return total
 }
 
-// ask fills in the verdicts that are nil (but for those behind a link, which do not count) in one query. verdicts are
-// those of all the batch's references, in order.
-func (r *Resolver) ask(ctx context.Context, db DB, batch [][]source.Reference, verdicts []*verdict) (*answers, error) {
+// Which of an event's unknown references are asked for.
+type extent bool
+
+const (
+	firstUnknown extent = false
+	allUnknown   extent = true
+)
+
+// ask fills in verdicts that are nil (but for those behind a link, which do not count) in one query, and gives nil
+// answers when there are none. verdicts are those of all the batch's references, in order.
+func (r *Resolver) ask(ctx context.Context, db DB, batch [][]source.Reference, verdicts []*verdict, which extent) (*answers, error) {
 	q := newQuestion(r.rules, r.freemail)
 	type asked struct{ place, number int32 }
 	var open []asked
@@ -117,11 +111,17 @@ func (r *Resolver) ask(ctx context.Context, db DB, batch [][]source.Reference, v
 		for i, v := range of {
 			if v == nil {
 				open = append(open, asked{int32(place + i), q.ask(refs[i])})
+				if which == firstUnknown {
+					break
+				}
 			} else if v.rule == RuleLinks {
 				break
 			}
 		}
 		place += len(refs)
+	}
+	if len(open) == 0 {
+		return nil, nil
 	}
 	a, err := q.answer(ctx, db)
 	if err != nil {

@@ -14,10 +14,16 @@ import (
 // lies: the rest is for what the Go runtime does not count.
 const containerShare = 0.9
 
+// growth is how much the heap may grow between two collections, in percent of
+// what lives: below the limit memory is cheaper than collections. They took a
+// quarter of the normalizer's CPU at the runtime's own 100.
+const growth = 300
+
 // LimitMemory sets where the garbage collector begins to work harder: at most,
 // or at 90% of the container's limit (its cgroup's) where that is less. most 0
 // leaves the container's alone. The limit is soft: nothing fails beyond it.
-// GOMEMLIMIT overrides all of it. LimitMemory gives the limit that now holds, in
+// GOMEMLIMIT overrides all of it, and GOGC how often the collector works below
+// the limit, which is a third of what the runtime would do. LimitMemory gives the limit that now holds, in
 // bytes (math.MaxInt64: none).
 //
 // The limit is the whole process's: Main sets it, and so does a program that is
@@ -26,7 +32,11 @@ func LimitMemory(most settings.Bytes) int64 {
 	if _, set := os.LookupEnv("GOMEMLIMIT"); !set {
 		debug.SetMemoryLimit(softLimit(most, memlimit.FromCgroup))
 	}
-	return debug.SetMemoryLimit(-1)
+	limit := debug.SetMemoryLimit(-1)
+	if _, set := os.LookupEnv("GOGC"); !set && limit < math.MaxInt64 {
+		debug.SetGCPercent(growth)
+	}
+	return limit
 }
 
 // softLimit is the lesser of the setting and the container's share. A container

@@ -41,7 +41,8 @@ func TestSoftLimit(t *testing.T) {
 // Not parallel: the limit is the whole process's.
 func TestLimitMemory(t *testing.T) {
 	before := debug.SetMemoryLimit(-1)
-	t.Cleanup(func() { debug.SetMemoryLimit(before) })
+	percent := debug.SetGCPercent(100)
+	t.Cleanup(func() { debug.SetMemoryLimit(before); debug.SetGCPercent(percent) })
 	require.Equal(t, int64(64<<20), service.LimitMemory(64<<20))
 	require.Equal(t, int64(64<<20), debug.SetMemoryLimit(-1))
 	var cfg struct{ settings.Common }
@@ -54,4 +55,8 @@ func TestLimitMemory(t *testing.T) {
 	service.LimitMemory(64 << 20)
 	t.Setenv("GOMEMLIMIT", "1GiB")
 	require.Equal(t, int64(64<<20), service.LimitMemory(128<<20), "what the runtime was told stays")
+	require.Equal(t, 300, debug.SetGCPercent(50))
+	t.Setenv("GOGC", "50")
+	service.LimitMemory(64 << 20)
+	require.Equal(t, 50, debug.SetGCPercent(50), "what the runtime was told stays")
 }

@@ -108,6 +108,8 @@ func (t *transaction) produce(ctx context.Context, records []*kgo.Record) (map[*
 	for _, r := range records {
 		t.session.Produce(ctx, r, promise)
 	}
+	// Nothing lingers any longer. Its error is ctx's end, with which the promises fail too.
+	_ = t.session.Client().Flush(ctx)
 	p.wait.Wait()
 	return p.refused, p.failed
 }

@@ -53,7 +53,7 @@ func RunTransform(ctx context.Context, o TransformOptions, transform func(ctx co
 		o.TransactionTimeout = 10 * time.Second
 	}
 	l := newLoop(o.LoopOptions)
-	opts, err := l.clientOpts(kgo.TransactionalID(o.TransactionalID), kgo.TransactionTimeout(o.TransactionTimeout))
+	opts, err := l.clientOpts(kgo.TransactionalID(o.TransactionalID), kgo.TransactionTimeout(o.TransactionTimeout), kgo.ProducerLinger(o.TransactionTimeout))
 	if err != nil {
 		return err
 	}

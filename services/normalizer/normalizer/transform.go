@@ -33,6 +33,7 @@ func (n *Normalizer) Transform(ctx context.Context, batch []*kgo.Record) ([]*kgo
 // of the same batch: a dead letter stands in the place of an account event then,
 // and one without the record's bytes in the place of a dead letter.
 func (n *Normalizer) transform(ctx context.Context, batch []*kgo.Record, refused map[int][]stream.Refusal) ([]*kgo.Record, error) {
+	ahead := n.resolver.Ahead(ctx)
 	shares := make([]described, sharesOf(len(batch)))
 	inShares(len(batch), len(shares), func(share, from, to int) {
 		room := to - from
@@ -49,7 +50,7 @@ func (n *Normalizer) transform(ctx context.Context, batch []*kgo.Record, refused
 	for i := range items {
 		references[i] = items[i].event.References
 	}
-	resolutions, err := n.resolver.Resolve(ctx, references)
+	resolutions, err := ahead.Resolve(ctx, references)
 	if err != nil {
 		return nil, err
 	}
