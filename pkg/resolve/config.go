@@ -21,7 +21,7 @@ func RuleNames() []string { return []string{RuleLinks, RuleAccountUUID, RuleEmai
 
 // Config says how events find their account. It is embedded in a service's configuration and read by kong.
 type Config struct {
-	RuleList     []string `name:"resolve-rules" env:"THROUGHLINE_RESOLVE_RULES" sep:"," default:"links,account_uuid,email,domain" placeholder:"RULE,…" help:"How an event finds its account: links (always), account_uuid, email, domain."`
+	RuleList     []string `name:"resolve-rules" env:"THROUGHLINE_RESOLVE_RULES" sep:"," default:"links,account_uuid,email,domain" placeholder:"RULE" help:"How an event finds its account: links (always), account_uuid, email, domain."`
 	FreemailFile string   `name:"freemail-file" env:"THROUGHLINE_FREEMAIL_FILE" placeholder:"PATH" help:"More domains, one a line, that belong to nobody's company (beside the built-in list of free-mail providers)."`
 }
 

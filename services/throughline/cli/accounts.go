@@ -13,7 +13,6 @@ import (
 	"github.com/throughline-dev/throughline/pkg/accounts"
 	"github.com/throughline-dev/throughline/pkg/api"
 	"github.com/throughline-dev/throughline/pkg/fault"
-	"github.com/throughline-dev/throughline/pkg/source/catalog"
 )
 
 type accountsCommand struct {
@@ -65,10 +64,10 @@ func (*accountsAddCommand) needs() need { return needsPostgres }
 func (c *accountsAddCommand) Run(ctx context.Context, s *session) error {
 	return s.withDatabase(ctx, func(pool *pgxpool.Pool) error {
 		account := accounts.Account{ID: c.ID, Name: c.Name, Domain: c.Domain}
-		if err := distinct(ctx, pool, account, c.Anyway); err != nil {
+		if err := s.distinct(ctx, pool, account, c.Anyway); err != nil {
 			return err
 		}
-		added, err := store(pool).AddAccount(ctx, account, c.author())
+		added, err := s.store(pool).AddAccount(ctx, account, c.author())
 		if err != nil {
 			return err
 		}
@@ -94,7 +93,7 @@ func (c *accountsListCommand) Validate() error { return checkLimit(c.Limit) }
 // Run is kong's.
 func (c *accountsListCommand) Run(ctx context.Context, s *session) error {
 	return s.withDatabase(ctx, func(pool *pgxpool.Pool) error {
-		accounts, err := store(pool).Accounts(ctx, accounts.AccountFilter{Text: c.Text, Limit: c.Limit})
+		accounts, err := s.store(pool).Accounts(ctx, accounts.AccountFilter{Text: c.Text, Limit: c.Limit})
 		if err != nil {
 			return err
 		}
@@ -125,12 +124,14 @@ func (s *session) hintList(shown, limit int, what, whenEmpty string) {
 	}
 }
 
-// store gives accounts and links of this database, with the catalog's kinds.
-func store(pool *pgxpool.Pool) *accounts.Store { return accounts.NewStore(pool, catalog.Kinds) }
+// store gives accounts and links of this database.
+func (s *session) store(pool *pgxpool.Pool) *accounts.Store {
+	return accounts.NewStore(pool, s.root.Sources.set.Kinds)
+}
 
 // findAccount gives the account that a person means.
 func (s *session) findAccount(ctx context.Context, pool *pgxpool.Pool, text string) (accounts.Account, error) {
-	account, err := store(pool).FindAccount(ctx, text)
+	account, err := s.store(pool).FindAccount(ctx, text)
 	switch fault.ReasonOf(err) {
 	case fault.NotFound, fault.Conflict: // none, or several
 		err = fmt.Errorf("%w (`throughline accounts list` shows them)", err)
@@ -139,11 +140,11 @@ func (s *session) findAccount(ctx context.Context, pool *pgxpool.Pool, text stri
 }
 
 // distinct refuses a name or a domain that another account has: two of them are seldom meant.
-func distinct(ctx context.Context, pool *pgxpool.Pool, account accounts.Account, anyway bool) error {
+func (s *session) distinct(ctx context.Context, pool *pgxpool.Pool, account accounts.Account, anyway bool) error {
 	if anyway {
 		return nil
 	}
-	similar, err := store(pool).Similar(ctx, account)
+	similar, err := s.store(pool).Similar(ctx, account)
 	if err != nil || len(similar) == 0 {
 		return err
 	}

@@ -28,13 +28,13 @@ func (c *accountsRenameCommand) Run(ctx context.Context, s *session) error {
 		if err != nil {
 			return err
 		}
-		if err := distinct(ctx, pool, accounts.Account{ID: account.ID, Name: c.Name}, c.Anyway); err != nil {
+		if err := s.distinct(ctx, pool, accounts.Account{ID: account.ID, Name: c.Name}, c.Anyway); err != nil {
 			return err
 		}
 		renamed, did := account, "would be renamed"
 		if renamed.Name = strings.TrimSpace(c.Name); !c.DryRun {
 			did = "renamed"
-			if renamed, err = store(pool).Rename(ctx, account.ID, c.Name); err != nil {
+			if renamed, err = s.store(pool).Rename(ctx, account.ID, c.Name); err != nil {
 				return err
 			}
 		}

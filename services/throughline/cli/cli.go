@@ -66,6 +66,7 @@ func Run(ctx context.Context, args []string, streams Streams, more ...Command) i
 // root is the whole command line.
 type root struct {
 	connections
+	Sources sources `embed:""`
 
 	Timeline   timelineCommand   `cmd:"" group:"Timelines" help:"Show an account's events in the order in which they happened."`
 	Accounts   accountsCommand   `cmd:"" group:"Accounts and links" help:"Import, add, list, rename, merge and remove accounts."`
@@ -82,11 +83,17 @@ type root struct {
 	Version    versionCommand    `cmd:"" group:"Developing" help:"Print the version."`
 }
 
+// Validate is kong's.
+func (r *root) Validate() error {
+	return errors.Join(r.connections.Validate(), r.Sources.check(&r.connections))
+}
+
 func (s *session) parse(args []string, out io.Writer, more []Command) (*kong.Context, error) {
+	s.root.Sources = newSources(args, s.Env)
 	options := []kong.Option{
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true, WrapUpperBound: 110}),
 		kong.Help(s.root.printHelp),
-		kong.Vars{"receiver": localReceiver, "sources": strings.Join(sourceNames(), ", "),
+		kong.Vars{"receiver": localReceiver, "sources": strings.Join(s.root.Sources.settings.Names(), ", "),
 			"reasons": strings.Join(quarantineReasons(), ", ")},
 		kong.PostBuild(localDefaults),
 		kong.PostBuild(func(k *kong.Kong) error {

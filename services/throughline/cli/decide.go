@@ -28,7 +28,7 @@ type decideFlags struct {
 	outputFlags
 }
 
-func (*decideFlags) needs() need { return needsPostgres }
+func (*decideFlags) needs() need { return needsPostgres | needsSources }
 
 // moving is what carries out decisions and the history that follows.
 type moving struct {
@@ -36,17 +36,17 @@ type moving struct {
 	mover *accounts.Mover
 }
 
-func (f *movingFlags) moving(pool *pgxpool.Pool) (moving, error) {
+func (f *movingFlags) moving(s *session, pool *pgxpool.Pool) (moving, error) {
 	resolver, err := resolve.New(pool, f.Rules)
 	if err != nil {
 		return moving{}, usage("%v", err)
 	}
-	return moving{store: store(pool).WithResolver(resolver), mover: accounts.NewMover(pool, resolver, quarantine.Return)}, nil
+	return moving{store: s.store(pool).WithResolver(resolver), mover: accounts.NewMover(pool, resolver, quarantine.Return)}, nil
 }
 
 // decide makes a decision, tells its effect, and carries out the moves.
 func (f *decideFlags) decide(ctx context.Context, s *session, pool *pgxpool.Pool, d accounts.Decision) error {
-	m, err := f.moving(pool)
+	m, err := f.moving(s, pool)
 	if err != nil {
 		return err
 	}

@@ -33,7 +33,7 @@ func (*accountsImportCommand) Help() string {
 		"A file is imported whole or, when any line is wrong, not at all. Importing it again changes names and domains and adds what is new."
 }
 
-func (*accountsImportCommand) needs() need { return needsPostgres }
+func (*accountsImportCommand) needs() need { return needsPostgres | needsSources }
 
 // Run is kong's.
 func (c *accountsImportCommand) Run(ctx context.Context, s *session) error {
@@ -50,7 +50,7 @@ func (c *accountsImportCommand) Run(ctx context.Context, s *session) error {
 }
 
 func (c *accountsImportCommand) load(ctx context.Context, s *session, pool *pgxpool.Pool, from io.Reader) error {
-	moving, err := c.moving(pool)
+	moving, err := c.moving(s, pool)
 	if err != nil {
 		return err
 	}

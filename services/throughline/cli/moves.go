@@ -32,7 +32,7 @@ func (c *accountsMovesCommand) Validate() error { return checkLimit(c.Limit) }
 // Run is kong's.
 func (c *accountsMovesCommand) Run(ctx context.Context, s *session) error {
 	return s.withDatabase(ctx, func(pool *pgxpool.Pool) error {
-		m, err := c.moving(pool)
+		m, err := c.moving(s, pool)
 		if err != nil {
 			return err
 		}

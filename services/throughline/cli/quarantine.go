@@ -90,7 +90,7 @@ func (c *quarantineListCommand) Run(ctx context.Context, s *session) error {
 			return err
 		}
 		if len(records) == 0 {
-			if err := knownNames(c.Source, ""); err != nil {
+			if err := s.knownNames(c.Source, ""); err != nil {
 				return err
 			}
 		}

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/binary"
@@ -17,6 +18,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/throughline-dev/throughline/pkg/settings"
+	"github.com/throughline-dev/throughline/pkg/source"
 	"github.com/throughline-dev/throughline/services/vendors"
 	"github.com/throughline-dev/throughline/services/vendors/load"
 )
@@ -25,8 +27,8 @@ import (
 const maxBody = 64 << 20
 
 type sendCommand struct {
-	Source sourceName `arg:"" help:"The source whose vendor sends: ${sources}."`
-	Type   string     `arg:"" optional:"" help:"The type, as the vendor calls it or an event_type (event-types lists both); any is every type in turn. The source's usual one otherwise."`
+	Source string `arg:"" help:"The source whose vendor sends: ${sources}."`
+	Type   string `arg:"" optional:"" help:"The type, as the vendor calls it or an event_type (event-types lists both); any is every type in turn. The source's usual one otherwise."`
 
 	Account   string  `name:"account" help:"Whom the events are about: an account's id, domain or name. A link of it is used where this type carries such an id."`
 	Count     int     `name:"count" aliases:"repeat" short:"n" default:"1" placeholder:"N" help:"How many events, each with ids and a time of its own; of a --file, how often (${default})."`
@@ -35,7 +37,6 @@ type sendCommand struct {
 	Late      percent `name:"late" placeholder:"N%" help:"Share of events that happened an hour to 30 days ago."`
 	Reorder   bool    `name:"reorder" help:"Send neighbours out of the order in which they happened."`
 	Batch     int     `name:"batch" default:"1" placeholder:"N" help:"Events in one delivery, where the vendor has batches: hubspot, looker, marketo's activities (${default})."`
-	Tenant    string  `name:"tenant" placeholder:"ID" help:"The vendor account; that of the link, or a made-up one, otherwise."`
 	Subject   string  `name:"subject" placeholder:"TEXT" help:"The subject, where the type has one."`
 	Seed      *uint64 `name:"seed" placeholder:"N" help:"Makes the same ids again. A new one otherwise, which is shown."`
 
@@ -65,7 +66,9 @@ Examples:
   throughline send zendesk --file body.json --tamper               your own body, changed after signing`
 }
 
-func (*sendCommand) needs() need { return needsPostgres }
+func (*sendCommand) needs() need { return needsPostgres | needsReceiver }
+
+func (c *sendCommand) checkSources(set source.Set) error { return checkSource(set, c.Source) }
 
 // anyType stands for every type of a source in turn.
 const anyType = "any"
@@ -109,8 +112,8 @@ func (c sendCommand) Validate() error {
 			problems = append(problems, errors.New("--header should be like \"X-Name: value\""))
 		}
 	}
-	if c.File != "" && (c.Type != "" || c.Account != "" || c.Tenant != "" || c.Subject != "" || c.Batch > 1 || c.Late != "") {
-		problems = append(problems, errors.New("--file sends a body as it is: leave TYPE, --account, --tenant, --subject, --batch and --late out"))
+	if c.File != "" && (c.Type != "" || c.Account != "" || c.Subject != "" || c.Batch > 1 || c.Late != "") {
+		problems = append(problems, errors.New("--file sends a body as it is: leave TYPE, --account, --subject, --batch and --late out"))
 	}
 	problems = append(problems, checkURL("--url", c.URL), checkURL("--public-url", c.PublicURL))
 	return errors.Join(problems...)
@@ -141,7 +144,7 @@ func (c *sendCommand) Run(ctx context.Context, s *session) error {
 	if err != nil {
 		return err
 	}
-	simulator, err := vendors.New(seed)
+	simulator, err := vendors.New(s.root.Sources.set, seed)
 	if err != nil {
 		return err
 	}
@@ -160,7 +163,7 @@ func (c *sendCommand) send(ctx context.Context, s *session, pool *pgxpool.Pool, 
 	view := sentView{Source: plan.Source, URL: sender.URL}
 	if plan.Body == nil {
 		view.Seed = &plan.Seed
-		about, err := c.about(ctx, s, pool, simulator, &plan)
+		about, err := c.about(ctx, s, pool, simulator, sender, &plan)
 		if err != nil {
 			return err
 		}
@@ -220,7 +223,7 @@ func (c *sendCommand) seed() (uint64, error) {
 
 func (c *sendCommand) plan(s *session, simulator *vendors.Simulator, seed uint64) (load.Plan, error) {
 	plan := load.Plan{
-		Source: string(c.Source), Event: vendors.Event{Tenant: c.Tenant, Subject: c.Subject}, Count: c.Count, Batch: c.Batch, Rate: c.Rate,
+		Source: c.Source, Event: vendors.Event{Tenant: s.root.Sources.settings.Get(c.Source).Tenant, Subject: c.Subject}, Count: c.Count, Batch: c.Batch, Rate: c.Rate,
 		Reorder: c.Reorder, Seed: seed, Connections: min(c.Connections, c.Count), Tamper: c.Tamper, Header: http.Header{},
 	}
 	for _, h := range c.Header {
@@ -275,17 +278,15 @@ func (c *sendCommand) body(s *session) ([]byte, error) {
 }
 
 func (c *sendCommand) sender(s *session) (*vendors.Sender, error) {
-	secret, err := c.secret(s)
+	set := s.root.Sources.settings.Get(c.Source)
+	secret, err := c.secret(set)
 	if err != nil {
 		return nil, err
 	}
-	public := c.PublicURL
-	if public == "" {
-		public, _ = s.Env(settings.SourceVariable(string(c.Source), "PUBLIC_URL"))
-	}
 	transport := &http.Transport{MaxIdleConnsPerHost: c.Connections, Proxy: http.ProxyFromEnvironment}
 	return &vendors.Sender{
-		URL: c.URL, PublicURL: public, Secrets: map[string]string{string(c.Source): secret}, Now: s.now,
+		Sources: s.root.Sources.set, URL: c.URL, PublicURL: cmp.Or(c.PublicURL, set.PublicURL), Now: s.now,
+		Secrets: map[string]string{c.Source: secret}, Tenants: s.root.Sources.settings.Tenants(),
 		Client: &http.Client{Timeout: c.Timeout, CheckRedirect: vendors.NoRedirect, Transport: transport},
 	}, nil
 }

@@ -69,7 +69,7 @@ func (c *timelineCommand) Run(ctx context.Context, s *session) error {
 			return err
 		}
 		if all == 0 {
-			if err := knownNames(c.Source, ""); err != nil {
+			if err := s.knownNames(c.Source, ""); err != nil {
 				return err
 			}
 		}

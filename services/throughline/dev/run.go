@@ -17,7 +17,7 @@ import (
 
 	"github.com/throughline-dev/throughline/pkg/accounts"
 	"github.com/throughline-dev/throughline/pkg/postgres"
-	"github.com/throughline-dev/throughline/pkg/source/catalog"
+	"github.com/throughline-dev/throughline/pkg/settings"
 	"github.com/throughline-dev/throughline/services/vendors"
 	"github.com/throughline-dev/throughline/services/vendors/story"
 )
@@ -82,7 +82,7 @@ func (s *stack) tell(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	store := accounts.NewStore(s.pool, catalog.Kinds)
+	store := accounts.NewStore(s.pool, s.set.Sources.Kinds)
 	if _, err := store.FindAccount(ctx, story.Account.String()); err == nil {
 		fmt.Fprintln(s.out, "The demo story is there already, from an earlier start.")
 		return s.showTimeline(ctx)
@@ -95,7 +95,8 @@ func (s *stack) tell(ctx context.Context) error {
 		return err
 	}
 	sender := story.Sender{Kafka: s.client, Sender: vendors.Sender{
-		URL: "http://" + s.services.Addr(), PublicURL: "http://" + s.command.Listen, Secrets: map[string]string{},
+		Sources: s.set.Sources,
+		URL:     "http://" + s.services.Addr(), PublicURL: "http://" + s.command.Listen, Secrets: map[string]string{},
 	}}
 	for name, secrets := range s.secrets {
 		sender.Secrets[name] = secrets[0]
@@ -156,9 +157,9 @@ func (s *stack) print(a Addresses, took time.Duration) {
 	row("metrics", a.Admin+"/metrics")
 	row("log", filepath.Join(s.command.DataDir, "dev.log"))
 	fmt.Fprintf(s.out, "\nSecrets for local use (kept in %s; THROUGHLINE_<SOURCE>_SECRETS overrides):\n", a.SecretsFile)
-	for _, name := range catalog.Names() {
-		if len(s.command.vendors.Get(name).Secrets) > 0 {
-			row(name, "as set in the environment")
+	for _, name := range s.set.Sources.Names() {
+		if len(s.set.Settings(name).Secrets) > 0 {
+			row(name, "as set in "+settings.SourceVariable(name, "SECRETS"))
 			continue
 		}
 		row(name, s.secrets[name][0])

@@ -17,21 +17,20 @@ import (
 	"github.com/throughline-dev/throughline/pkg/postgres"
 	"github.com/throughline-dev/throughline/pkg/service"
 	"github.com/throughline-dev/throughline/pkg/settings"
-	"github.com/throughline-dev/throughline/pkg/source"
-	"github.com/throughline-dev/throughline/pkg/source/catalog"
 	"github.com/throughline-dev/throughline/pkg/stage"
 	"github.com/throughline-dev/throughline/pkg/stream"
 	"github.com/throughline-dev/throughline/services/receiver/receiver"
+	"github.com/throughline-dev/throughline/services/throughline/cli"
 	"github.com/throughline-dev/throughline/services/whole"
 )
 
 // stack is all that runs, in the order in which it was started.
 type stack struct {
-	command  *Command
-	external External
-	out      io.Writer
-	rt       *service.Runtime
-	closers  []closer
+	command *Command
+	set     cli.Connections
+	out     io.Writer
+	rt      *service.Runtime
+	closers []closer
 
 	kafka    stream.Config
 	client   *kgo.Client
@@ -81,7 +80,7 @@ func (s *stack) open(ctx context.Context) error {
 
 func (s *stack) openPostgres(ctx context.Context) error {
 	c := s.command
-	s.postgres = s.external.PostgresURL
+	s.postgres = string(s.set.Postgres.URL)
 	if s.postgres == "" {
 		server, err := pgserver.Start(ctx, pgserver.Options{
 			DataDir: filepath.Join(c.DataDir, "postgres"), Port: c.PostgresPort, PortSetting: "--postgres-port", Log: s.rt.Log.Named("postgres"),
@@ -103,7 +102,7 @@ func (s *stack) openPostgres(ctx context.Context) error {
 
 func (s *stack) openKafka(ctx context.Context) error {
 	c := s.command
-	s.kafka = s.external.Kafka
+	s.kafka = s.set.Kafka
 	if len(s.kafka.Brokers) == 0 {
 		b, err := broker.Start(ctx, broker.Options{Addr: c.KafkaAddr, DataDir: filepath.Join(c.DataDir, "kafka"), Log: s.rt.Log.Named("broker")})
 		if err != nil {
@@ -124,7 +123,7 @@ func (s *stack) openKafka(ctx context.Context) error {
 	bounded, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	options := stream.TopicOptions{Partitions: 4, ReplicationFactor: -1, RawRetention: 14 * 24 * time.Hour, EventRetention: 30 * 24 * time.Hour}
-	if _, err := stream.ApplyTopics(bounded, client, catalog.Names(), options); err != nil {
+	if _, err := stream.ApplyTopics(bounded, client, s.set.Sources.Names(), options); err != nil {
 		return fmt.Errorf("%w (is a broker at %v? THROUGHLINE_KAFKA_BROKERS says where; unset it for the embedded one)", err, s.kafka.Brokers)
 	}
 	return nil
@@ -151,16 +150,12 @@ func (s *stack) openServices(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	sources, err := source.NewSet(catalog.Sources()...)
-	if err != nil {
-		return err
-	}
 	endpoints, err := s.endpoints()
 	if err != nil {
 		return err
 	}
-	s.services, err = whole.New(ctx, stage.Deps{Kafka: s.kafka, Pool: s.pool, Registry: registry, Sources: sources, Runtime: s.rt}, whole.Options{
-		Resolve: s.command.Resolve, Tenants: s.command.vendors.Tenants(), Endpoints: endpoints,
+	s.services, err = whole.New(ctx, stage.Deps{Kafka: s.kafka, Pool: s.pool, Registry: registry, Sources: s.set.Sources, Runtime: s.rt}, whole.Options{
+		Resolve: s.command.Resolve, Tenants: s.tenants(), Endpoints: endpoints,
 		Receiver: receiver.Config{Listen: s.command.Listen, SpoolDir: filepath.Join(s.command.DataDir, "spool")},
 	})
 	if err != nil {
@@ -174,18 +169,28 @@ func (s *stack) openServices(ctx context.Context) error {
 
 // endpoints gives every source its secrets and address.
 func (s *stack) endpoints() ([]receiver.Endpoint, error) {
-	c := s.command
-	names := catalog.Names()
+	names := s.set.Sources.Names()
 	var err error
-	if s.secrets, err = c.localSecrets(names); err != nil {
+	if s.secrets, err = s.localSecrets(names); err != nil {
 		return nil, err
 	}
-	return receiver.Endpoints(catalog.Set(), names, func(name string) settings.SourceSetting {
-		set := c.vendors.Get(name)
+	return receiver.Endpoints(s.set.Sources, names, func(name string) settings.SourceSetting {
+		set := s.set.Settings(name)
 		set.Secrets = s.secrets[name]
-		if src, ok := catalog.Find(name); ok && src.Profile().NeedsPublicURL && set.PublicURL == "" {
-			set.PublicURL = "http://" + c.Listen
+		if src, ok := s.set.Sources.Find(name); ok && src.Profile().NeedsPublicURL && set.PublicURL == "" {
+			set.PublicURL = "http://" + s.command.Listen
 		}
 		return set
 	})
+}
+
+// tenants gives the tenants that are set, by source.
+func (s *stack) tenants() map[string]string {
+	tenants := map[string]string{}
+	for _, name := range s.set.Sources.Names() {
+		if tenant := s.set.Settings(name).Tenant; tenant != "" {
+			tenants[name] = tenant
+		}
+	}
+	return tenants
 }
