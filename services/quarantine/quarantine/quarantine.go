@@ -149,7 +149,7 @@ func (q *Quarantine) Components() []service.Component {
 		{Name: "quarantine-outbox", Run: q.drainOutbox},
 		{Name: "quarantine-links", Run: q.releaseLinked},
 		{Name: "quarantine-listener", Run: func(ctx context.Context) error {
-			return resolve.Watch(ctx, q.deps.Pool, q.deps.Told("quarantine-listening"), q.changed.add)
+			return resolve.Watch(ctx, q.deps.Sessions(), q.deps.Told("quarantine-listening"), q.changed.add)
 		}},
 		q.deps.Consume(stage.Loop{Name: "quarantine", Group: Group, Topics: []string{stream.DeadLetters}, Batch: q.tuning.Batch},
 			func(ctx context.Context, _ int, o stream.LoopOptions) error {

@@ -68,7 +68,7 @@ func (c *Config) Validate() error {
 // Build makes the service from its configuration (stage.Main).
 func (c *Config) Build(ctx context.Context, d stage.Deps) (stage.Service, error) {
 	if c.MigrateFirst {
-		if err := postgres.Migrate(ctx, d.Pool, d.Runtime.Log); err != nil {
+		if err := postgres.Migrate(ctx, d.Sessions(), d.Runtime.Log); err != nil {
 			return nil, err
 		}
 	}
@@ -117,7 +117,7 @@ func New(ctx context.Context, d stage.Deps, o Options) (*Sink, error) {
 	}
 	s := &Sink{
 		deps: d, tuning: t, decoder: decoder, encoder: encoder, breaker: newBreaker(t.BreakerRows),
-		writer: postgres.NewWriter(d.Pool), mover: accounts.NewMover(d.Pool, resolver, quarantine.Return), keeper: postgres.NewKeeper(d.Pool, d.Runtime.Log.Named("keeper")),
+		writer: postgres.NewWriter(d.Pool), mover: accounts.NewMover(d.Pool, resolver, quarantine.Return), keeper: postgres.NewKeeper(d.Sessions(), d.Runtime.Log.Named("keeper")),
 	}
 	s.metrics = newMetrics(d.Runtime.Registry, s.keeper.Stats)
 	return s, nil

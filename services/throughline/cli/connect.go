@@ -50,6 +50,7 @@ type need int
 
 const (
 	needsPostgres need = 1 << iota
+	needsSession // of Postgres, past a pooler
 	needsKafka
 	needsSources  // their names and mappings
 	needsReceiver // and their secrets, addresses and tenants
@@ -187,6 +188,16 @@ func (s *session) nextStep(err error) string {
 		return "check THROUGHLINE_KAFKA_BROKERS (and _TLS, _SASL_MECHANISM, _USER), and that the brokers run"
 	}
 	return ""
+}
+
+// withSessions is withDatabase for what needs a session of its own: past a pooler.
+func (s *session) withSessions(ctx context.Context, use func(*pgxpool.Pool) error) error {
+	pool, err := postgres.Open(ctx, postgres.Config(s.root.Postgres).Direct(), name)
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	return use(pool)
 }
 
 // withDatabase opens Postgres for as long as use runs.

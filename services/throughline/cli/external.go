@@ -36,7 +36,7 @@ type Connections struct {
 func (c Command) needs() need {
 	var n need
 	if c.Postgres {
-		n |= needsPostgres
+		n |= needsPostgres | needsSession
 	}
 	if c.Kafka {
 		n |= needsKafka

@@ -25,7 +25,7 @@ func (c *connections) printHelp(options kong.HelpOptions, ctx *kong.Context) err
 		case isSourceFlag(flag):
 			flag.Hidden = flag.Hidden || !needed.of(flag)
 		case strings.HasPrefix(flag.Name, "postgres-"):
-			flag.Hidden = flag.Hidden || needed&needsPostgres == 0
+			flag.Hidden = flag.Hidden || needed&needsPostgres == 0 || flag.Name == "postgres-direct-url" && needed&needsSession == 0
 		case strings.HasPrefix(flag.Name, "kafka-"):
 			// No command is a member of a consumer group.
 			flag.Hidden = flag.Hidden || needed&needsKafka == 0 || flag.Name == "kafka-instance-id"

@@ -16,14 +16,14 @@ type migrateCommand struct{}
 // Help is kong's: what --help says beyond the summary.
 func (*migrateCommand) Help() string {
 	return "Does nothing where the schema is up to date. Any number of processes may migrate at once: one works, the others " +
-		"wait up to five minutes. Connect to Postgres itself, not through a pooler in transaction mode."
+		"wait up to five minutes. Where --postgres-url leads to a pooler in transaction mode, --postgres-direct-url should lead past it."
 }
 
-func (*migrateCommand) needs() need { return needsPostgres }
+func (*migrateCommand) needs() need { return needsPostgres | needsSession }
 
 // Run is kong's.
 func (c *migrateCommand) Run(ctx context.Context, s *session) error {
-	return s.withDatabase(ctx, func(pool *pgxpool.Pool) error {
+	return s.withSessions(ctx, func(pool *pgxpool.Pool) error {
 		if err := postgres.Migrate(ctx, pool, s.plainLog()); err != nil {
 			return err
 		}

@@ -9,7 +9,9 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -170,6 +172,30 @@ func receivesNamed(t *testing.T, c *Command, set source.Set) {
 		require.NoError(t, err)
 		require.Equal(t, http.StatusOK, answer.Status, "%s: %s", name, answer.Body)
 	}
+}
+
+// A database that ends by itself ends dev, which says so.
+func TestDevEndsWithItsDatabase(t *testing.T) {
+	t.Parallel()
+	c := command(dataDir(t))
+	c.NoDemo = true
+	done := make(chan error, 1)
+	go func() { done <- c.Start(t.Context(), new(buffer), onlyVendors(cli.Connections{})) }()
+	require.Eventually(t, func() bool { _, err := os.Stat(c.ReadyFile); return err == nil }, time.Minute, 10*time.Millisecond)
+	found, err := filepath.Glob(filepath.Join(c.DataDir, "postgres", "*", "postmaster.pid"))
+	require.NoError(t, err)
+	if found == nil {
+		found = []string{filepath.Join(c.DataDir, "postgres", "postmaster.pid")}
+	}
+	content, err := os.ReadFile(found[0])
+	require.NoError(t, err)
+	first, _, _ := strings.Cut(string(content), "\n")
+	pid, err := strconv.Atoi(first)
+	require.NoError(t, err)
+	require.NoError(t, syscall.Kill(pid, syscall.SIGQUIT))
+	err = <-done
+	require.ErrorContains(t, err, "the local Postgres ended: its log is in "+filepath.Join(c.DataDir, "dev.log"))
+	require.NoFileExists(t, c.ReadyFile)
 }
 
 func TestDevSaysWhatIsWrong(t *testing.T) {

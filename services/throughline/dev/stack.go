@@ -36,6 +36,8 @@ type stack struct {
 	client   *kgo.Client
 	registry event.RegistryConfig
 	pool     *pgxpool.Pool
+	direct   *pgxpool.Pool    // past a pooler, or pool
+	database *pgserver.Server // nil: another's is used
 	postgres string
 	secrets  map[string][]string
 	services *whole.Whole
@@ -80,8 +82,8 @@ func (s *stack) open(ctx context.Context) error {
 
 func (s *stack) openPostgres(ctx context.Context) error {
 	c := s.command
-	s.postgres = string(s.set.Postgres.URL)
-	if s.postgres == "" {
+	config := s.set.Postgres
+	if config.URL == "" {
 		server, err := pgserver.Start(ctx, pgserver.Options{
 			DataDir: filepath.Join(c.DataDir, "postgres"), Port: c.PostgresPort, PortSetting: "--postgres-port", Log: s.rt.Log.Named("postgres"),
 		})
@@ -89,15 +91,30 @@ func (s *stack) openPostgres(ctx context.Context) error {
 			return err
 		}
 		s.onClose("Postgres", server.Stop)
-		s.postgres = server.URL()
+		s.database = server
+		config = postgres.Config{URL: settings.URL(server.URL())}
 	}
-	pool, err := postgres.Open(ctx, postgres.Config{URL: settings.URL(s.postgres), MaxConns: 16}, "throughline-dev")
-	if err != nil {
+	s.postgres, config.MaxConns = string(config.URL), 16
+	var err error
+	if s.pool, err = s.openPool(ctx, config); err != nil {
 		return err
 	}
+	s.direct = s.pool
+	if config.DirectURL != "" {
+		if s.direct, err = s.openPool(ctx, config.Direct()); err != nil {
+			return err
+		}
+	}
+	return postgres.Migrate(ctx, s.direct, s.rt.Log)
+}
+
+func (s *stack) openPool(ctx context.Context, config postgres.Config) (*pgxpool.Pool, error) {
+	pool, err := postgres.Open(ctx, config, "throughline-dev")
+	if err != nil {
+		return nil, err
+	}
 	s.onClose("the Postgres pool", func(context.Context) error { pool.Close(); return nil })
-	s.pool = pool
-	return postgres.Migrate(ctx, pool, s.rt.Log)
+	return pool, nil
 }
 
 func (s *stack) openKafka(ctx context.Context) error {
@@ -154,7 +171,7 @@ func (s *stack) openServices(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.services, err = whole.New(ctx, stage.Deps{Kafka: s.kafka, Pool: s.pool, Registry: registry, Sources: s.set.Sources, Runtime: s.rt}, whole.Options{
+	s.services, err = whole.New(ctx, stage.Deps{Kafka: s.kafka, Pool: s.pool, Direct: s.direct, Registry: registry, Sources: s.set.Sources, Runtime: s.rt}, whole.Options{
 		Resolve: s.command.Resolve, Tenants: s.tenants(), Endpoints: endpoints,
 		Receiver: receiver.Config{Listen: s.command.Listen, SpoolDir: filepath.Join(s.command.DataDir, "spool")},
 	})
@@ -163,8 +180,23 @@ func (s *stack) openServices(ctx context.Context) error {
 	}
 	s.onClose("the services", func(context.Context) error { return s.services.Close() })
 	s.admin = service.NewAdmin(s.rt, s.command.AdminAddr, true)
-	s.group = s.rt.Group(append([]service.Component{{Name: "admin", Start: s.admin.Start, Stop: s.admin.Stop}}, s.services.Components()...)...)
+	parts := []service.Component{{Name: "admin", Start: s.admin.Start, Stop: s.admin.Stop}}
+	if s.database != nil {
+		parts = append(parts, service.Component{Name: "Postgres", Run: s.watchDatabase})
+	}
+	s.group = s.rt.Group(append(parts, s.services.Components()...)...)
 	return nil
+}
+
+// watchDatabase fails when the local Postgres ends by itself: nothing would start
+// it again, and services would wait for it without an end.
+func (s *stack) watchDatabase(ctx context.Context) error {
+	select {
+	case <-s.database.Done():
+		return fmt.Errorf("the local Postgres ended: its log is in %s; start again", filepath.Join(s.command.DataDir, "dev.log"))
+	case <-ctx.Done():
+		return nil
+	}
 }
 
 // endpoints gives every source its secrets and address.
