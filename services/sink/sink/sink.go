@@ -2,8 +2,8 @@
 //
 // Offsets are committed after the database commit and never past a failure; the
 // table's unique constraint makes a redelivery a no-op. A row that Postgres
-// refuses for good is found by halving its batch and alone goes to the dead
-// letter topic. When many rows in a row are refused, something larger is wrong,
+// rejects is found by halving its batch and alone goes to the dead letter
+// topic. When many rows in a row are refused, something larger is wrong,
 // and the breaker stops the partition instead of draining it.
 package sink
 
@@ -40,8 +40,8 @@ type Config struct {
 // Tuning is what may be left as it is.
 type Tuning struct {
 	Batch       stage.Batch `embed:"" envprefix:"THROUGHLINE_SINK_" set:"batch_wait=10ms"`
-	Writers     int         `name:"writers" env:"THROUGHLINE_SINK_WRITERS" default:"1" help:"Members of the consumer group in this process, each with its own partitions and connection (${default}); more than partitions stay idle."`
-	BreakerRows int         `name:"breaker-rows" env:"THROUGHLINE_SINK_BREAKER_ROWS" default:"10" help:"Refused rows without a good one between them after which the sink stops instead of dead-lettering (${default}); 0 dead-letters them all."`
+	Writers     int         `name:"writers" env:"THROUGHLINE_SINK_WRITERS" default:"1" help:"Members of the consumer group in this process, each with its own partitions and connection (${default}); more than there are partitions stay idle."`
+	BreakerRows int         `name:"breaker-rows" env:"THROUGHLINE_SINK_BREAKER_ROWS" default:"10" help:"Consecutive rejected rows after which the sink stops instead of dead-lettering (${default}); 0 dead-letters them all."`
 }
 
 // Validate reports every problem.

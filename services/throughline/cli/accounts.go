@@ -19,15 +19,15 @@ type accountsCommand struct {
 	Import accountsImportCommand `cmd:"" help:"Add the accounts and links of a CSV file."`
 	Add    accountsAddCommand    `cmd:"" help:"Add one account."`
 	List   accountsListCommand   `cmd:"" help:"List accounts by name, with how many links lead to each."`
-	Rename accountsRenameCommand `cmd:"" help:"Give an account another name."`
-	Merge  accountsMergeCommand  `cmd:"" help:"Make an account a part of another: its links and events go there, and its name and id lead there."`
+	Rename accountsRenameCommand `cmd:"" help:"Rename an account."`
+	Merge  accountsMergeCommand  `cmd:"" help:"Merge an account into another: its links and events move, and its name and id lead to the other."`
 	Remove accountsRemoveCommand `cmd:"" help:"Remove an account that has neither events nor links."`
 	Moves  accountsMovesCommand  `cmd:"" help:"List the moves of events between accounts, or finish those that were interrupted."`
 }
 
 // byFlags is embedded in each command that changes something: a change says who.
 type byFlags struct {
-	By string `name:"by" env:"THROUGHLINE_BY" placeholder:"NAME" help:"Who makes the change, as the record shall say; the operating system's user otherwise."`
+	By string `name:"by" env:"THROUGHLINE_BY" placeholder:"NAME" help:"Author of the change, as recorded; default: the operating system's user."`
 }
 
 // author gives the name that a change is recorded with.
@@ -51,9 +51,9 @@ func accountColumns() []column[api.Account] {
 
 type accountsAddCommand struct {
 	Name   string    `arg:"" help:"The account's name."`
-	ID     uuid.UUID `name:"id" placeholder:"UUID" help:"Its id, where it has one already; a new one otherwise."`
+	ID     uuid.UUID `name:"id" placeholder:"UUID" help:"Its id; default: a new one."`
 	Domain string    `name:"domain" placeholder:"DOMAIN" help:"Its domain. Events that carry an e-mail address of it belong to the account, unless it is a free-mail domain."`
-	Anyway bool      `name:"anyway" help:"Also when an account has this name or domain already."`
+	Anyway bool      `name:"anyway" help:"Add it even when another account has this name or domain."`
 	byFlags
 	outputFlags
 }
@@ -152,5 +152,5 @@ func (s *session) distinct(ctx context.Context, pool *pgxpool.Pool, account acco
 	for i, a := range similar {
 		texts[i] = strings.TrimSuffix(fmt.Sprintf("%s (%s, %s", a.Name, a.ID, a.Domain), ", ") + ")"
 	}
-	return fmt.Errorf("there is an account like it: %s; --anyway makes a second one", strings.Join(texts, ", "))
+	return fmt.Errorf("there is a similar account: %s; --anyway adds a second one", strings.Join(texts, ", "))
 }

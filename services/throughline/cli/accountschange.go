@@ -14,8 +14,8 @@ import (
 type accountsRenameCommand struct {
 	Account string `arg:"" help:"The account: its id, domain or name."`
 	Name    string `arg:"" help:"Its new name."`
-	Anyway  bool   `name:"anyway" help:"Also when another account has this name."`
-	DryRun  bool   `name:"dry-run" help:"Say what would happen, and change nothing."`
+	Anyway  bool   `name:"anyway" help:"Rename it even when another account has this name."`
+	DryRun  bool   `name:"dry-run" help:"Print what would change, without changing it."`
 	outputFlags
 }
 
@@ -51,9 +51,9 @@ func (c *accountsRenameCommand) tell(s *session, was, did string, now accounts.A
 }
 
 type accountsMergeCommand struct {
-	From string `arg:"" help:"The account that becomes a part of the other: its id, domain or name."`
-	Into string `arg:"" help:"The account that stays."`
-	Yes  bool   `name:"yes" short:"y" help:"Do not ask. A merge cannot be taken back as a whole."`
+	From string `arg:"" help:"The account to merge: its id, domain or name."`
+	Into string `arg:"" help:"The account to merge it into."`
+	Yes  bool   `name:"yes" short:"y" help:"Do not ask for confirmation. A merge cannot be undone as a whole."`
 	decideFlags
 }
 

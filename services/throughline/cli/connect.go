@@ -50,7 +50,7 @@ type need int
 
 const (
 	needsPostgres need = 1 << iota
-	needsSession // of Postgres, past a pooler
+	needsSession       // of Postgres, past a pooler
 	needsKafka
 	needsSources  // their names and mappings
 	needsReceiver // and their secrets, addresses and tenants

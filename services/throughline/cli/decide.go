@@ -21,8 +21,8 @@ type movingFlags struct {
 
 // decideFlags are those of the commands that make a decision about links or accounts.
 type decideFlags struct {
-	DryRun bool   `name:"dry-run" help:"Say what would happen, with the number of events by account, and change nothing."`
-	Reason string `name:"reason" placeholder:"TEXT" help:"Why, for the record."`
+	DryRun bool   `name:"dry-run" help:"Print what would change, with the number of events by account, without changing it."`
+	Reason string `name:"reason" placeholder:"TEXT" help:"Reason of the change, as recorded."`
 	movingFlags
 	byFlags
 	outputFlags

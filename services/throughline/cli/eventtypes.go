@@ -11,7 +11,7 @@ import (
 type eventTypesCommand struct {
 	Source   string `name:"source" help:"Only this source's."`
 	Markdown bool   `name:"markdown" xor:"form" help:"Print docs/event-types.md."`
-	JSON     bool   `name:"json" xor:"form" help:"Print one JSON object a line, for programs."`
+	JSON     bool   `name:"json" xor:"form" help:"Print JSON, one object per line."`
 }
 
 // eventTypeView is one line of the list.

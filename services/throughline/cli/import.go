@@ -20,7 +20,7 @@ const maxImportProblems = 20
 type accountsImportCommand struct {
 	File        string `arg:"" help:"The CSV file; - reads standard input."`
 	EveryTenant bool   `name:"every-tenant" help:"Ids that are unique within one tenant of a vendor, in columns that name none, are meant for every tenant."`
-	Anyway      bool   `name:"anyway" help:"Make new accounts although another has the domain."`
+	Anyway      bool   `name:"anyway" help:"Add new accounts even when another account has the domain."`
 	movingFlags
 	byFlags
 	outputFlags

@@ -23,7 +23,7 @@ type linkCommand struct {
 	Reference   reference     `arg:"" help:"The vendor's id: stripe:cus_1, hubspot/62515:contact:901, email:kim@acme.example, domain:acme.example."`
 	Account     string        `arg:"" help:"The account: its id, domain or name."`
 	EveryTenant bool          `name:"every-tenant" help:"An id that is unique within one tenant of the vendor (portal, workspace, instance) is meant for every tenant."`
-	Wait        bool          `name:"wait" help:"Return when the quarantined events are on the timeline, and not at once."`
+	Wait        bool          `name:"wait" help:"Return when the quarantined events are on the timeline."`
 	Timeout     time.Duration `name:"timeout" default:"30s" help:"Longest wait of --wait."`
 	decideFlags
 }
@@ -113,7 +113,7 @@ func (c *linkCommand) tellLinked(ctx context.Context, s *session, store *account
 	case view.Quarantined == 0:
 		s.say("nothing waits for it in quarantine")
 	case !c.Wait:
-		s.say("%s will be released from quarantine; `throughline timeline %s` shows them in a moment", plural(view.Quarantined, "event"), view.AccountID)
+		s.say("%s will be released from quarantine; `throughline timeline %s` shows them shortly", plural(view.Quarantined, "event"), view.AccountID)
 	}
 	if len(effect.Moves) == 0 {
 		return nil

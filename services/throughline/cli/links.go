@@ -17,7 +17,7 @@ import (
 type linksCommand struct {
 	List linksListCommand `cmd:"" default:"withargs" help:"List links, the newest first."`
 	Log  linksLogCommand  `cmd:"" help:"List the decisions about links and accounts, the newest first: who, when, why."`
-	Deny linksDenyCommand `cmd:"" help:"Say that a vendor's id does not belong to an account, whatever rule would lead there."`
+	Deny linksDenyCommand `cmd:"" help:"Deny that a vendor's id belongs to an account: no rule resolves it there."`
 }
 
 type linksListCommand struct {

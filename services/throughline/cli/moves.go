@@ -13,7 +13,7 @@ import (
 
 type accountsMovesCommand struct {
 	Pending bool `name:"pending" help:"Only those that are not finished."`
-	Resume  bool `name:"resume" help:"Finish those that are not, and list them."`
+	Resume  bool `name:"resume" help:"Finish interrupted moves, and list them."`
 	Limit   int  `name:"limit" default:"100" placeholder:"N" help:"At most so many, the newest (${default})."`
 	movingFlags
 	outputFlags
@@ -116,7 +116,7 @@ func (m moving) finish(ctx context.Context, s *session, ids []int64) error {
 	})
 	if err != nil {
 		bar.end()
-		s.say("not all events are moved yet: the quarantine service goes on with them, or `throughline accounts moves --resume`")
+		s.say("not all events are moved yet: the quarantine service continues, or `throughline accounts moves --resume`")
 	}
 	return err
 }

@@ -30,26 +30,26 @@ type sendCommand struct {
 	Source string `arg:"" help:"The source whose vendor sends: ${sources}."`
 	Type   string `arg:"" optional:"" help:"The type, as the vendor calls it or an event_type (event-types lists both); any is every type in turn. The source's usual one otherwise."`
 
-	Account   string  `name:"account" help:"Whom the events are about: an account's id, domain or name. A link of it is used where this type carries such an id."`
+	Account   string  `name:"account" help:"The account that the events are about: its id, domain or name. One of its links is used where events of this type carry such an id."`
 	Count     int     `name:"count" aliases:"repeat" short:"n" default:"1" placeholder:"N" help:"How many events, each with ids and a time of its own; of a --file, how often (${default})."`
-	Rate      float64 `name:"rate" placeholder:"N" help:"Events a second; as fast as they are answered otherwise."`
-	Duplicate percent `name:"duplicate" placeholder:"N%" help:"Share of deliveries that the vendor sends again."`
+	Rate      float64 `name:"rate" placeholder:"N" help:"Events per second; default: as fast as they are answered."`
+	Duplicate percent `name:"duplicate" placeholder:"N%" help:"Share of deliveries that are sent twice."`
 	Late      percent `name:"late" placeholder:"N%" help:"Share of events that happened an hour to 30 days ago."`
-	Reorder   bool    `name:"reorder" help:"Send neighbours out of the order in which they happened."`
+	Reorder   bool    `name:"reorder" help:"Send events out of the order in which they happened."`
 	Batch     int     `name:"batch" default:"1" placeholder:"N" help:"Events in one delivery, where the vendor has batches: hubspot, looker, marketo's activities (${default})."`
 	Subject   string  `name:"subject" placeholder:"TEXT" help:"The subject, where the type has one."`
-	Seed      *uint64 `name:"seed" placeholder:"N" help:"Makes the same ids again. A new one otherwise, which is shown."`
+	Seed      *uint64 `name:"seed" placeholder:"N" help:"Seed of the ids: the same seed makes the same ids. Default: a random one, which is shown."`
 
-	File        string          `name:"file" short:"f" placeholder:"FILE" help:"Send this body, byte for byte, instead of made events; - reads it from standard input."`
-	Header      []string        `name:"header" short:"H" sep:"none" placeholder:"NAME: VALUE" help:"A header more, or instead of a usual one. Can be given again."`
-	Tamper      bool            `name:"tamper" help:"Change each body after signing it. Then a refusal is the success."`
+	File        string          `name:"file" short:"f" placeholder:"FILE" help:"Send this body, byte for byte, instead of generated events; - reads standard input."`
+	Header      []string        `name:"header" short:"H" sep:"none" placeholder:"NAME: VALUE" help:"An additional header, or a replacement for a default one. Repeatable."`
+	Tamper      bool            `name:"tamper" help:"Change each body after signing it, to test that the receiver rejects it."`
 	URL         string          `name:"url" default:"${receiver}" help:"The receiver; /webhooks/<source> is added unless it ends so."`
 	PublicURL   string          `name:"public-url" placeholder:"URL" help:"The address that the vendor believes it calls, which HubSpot signs; else THROUGHLINE_<SOURCE>_PUBLIC_URL, else the URL posted to."`
-	Secret      settings.Secret `name:"secret" placeholder:"SECRET" help:"Secret to sign with. Other users see a command line: rather set THROUGHLINE_<SOURCE>_SECRETS (the first is used)."`
+	Secret      settings.Secret `name:"secret" placeholder:"SECRET" help:"Secret to sign with. Command lines are visible to other users: prefer THROUGHLINE_<SOURCE>_SECRETS (the first is used)."`
 	SecretsFile string          `name:"secrets-file" default:".throughline/secrets.json" placeholder:"FILE" help:"Local secrets by source, used when no other is set (${default}, which make run writes)."`
 	Connections int             `name:"connections" default:"16" placeholder:"N" help:"Deliveries on their way at once (${default})."`
 	Timeout     time.Duration   `name:"timeout" default:"30s" help:"Longest wait for one answer, and of --wait for the last event."`
-	Wait        bool            `name:"wait" help:"Return when every event is on a timeline or in quarantine, and say on which."`
+	Wait        bool            `name:"wait" help:"Return when every event is on a timeline or in quarantine, and report where."`
 	outputFlags
 }
 
@@ -128,7 +128,7 @@ func (c *sendCommand) takeFile() {
 
 func checkURL(flag, value string) error {
 	if u, err := url.Parse(value); value != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
-		return fmt.Errorf("%s should be a whole address like %s", flag, localReceiver)
+		return fmt.Errorf("%s should be an absolute URL like %s", flag, localReceiver)
 	}
 	return nil
 }
@@ -207,7 +207,7 @@ func (c *sendCommand) verdict(report load.Report) error {
 	case c.Tamper:
 		return fmt.Errorf("%d of %d tampered deliveries were not refused", failed, report.Deliveries)
 	}
-	return fmt.Errorf("%d of %d deliveries were refused: the answer says why", failed, report.Deliveries)
+	return fmt.Errorf("%d of %d deliveries were refused: see the response", failed, report.Deliveries)
 }
 
 func (c *sendCommand) seed() (uint64, error) {

@@ -152,7 +152,7 @@ func TestSendMany(t *testing.T) {
 	require.Contains(t, one, "200 OK")
 	require.Contains(t, string(rec.delivered[68].Body), `"subject":"charged twice"`)
 	require.Contains(t, string(rec.delivered[68].Body), `"account_id":77,`)
-	require.Contains(t, sh.run("send", "stripe", "payout.paid", "--url", rec.URL).err, "payout.paid tells of no customer: it waits in quarantine")
+	require.Contains(t, sh.run("send", "stripe", "payout.paid", "--url", rec.URL).err, "payout.paid has no reference to a customer: its events wait in quarantine")
 }
 
 func TestSendWrong(t *testing.T) {

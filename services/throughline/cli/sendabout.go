@@ -63,7 +63,7 @@ func (c *sendCommand) about(ctx context.Context, s *session, pool *pgxpool.Pool,
 	view.Reference, view.Linked = ref.Key(), linked
 	if ref == (source.Reference{}) {
 		view.Reference = ""
-		s.say("%s tells of no customer: it waits in quarantine", made.Vendor)
+		s.say("%s has no reference to a customer: its events wait in quarantine", made.Vendor)
 	} else if !linked {
 		c.hint(s, view)
 	}

@@ -12,13 +12,13 @@ import (
 )
 
 type topicsCommand struct {
-	Apply topicsApplyCommand `cmd:"" help:"Create the topics that are missing and bring the settings of all to what the contracts need."`
+	Apply topicsApplyCommand `cmd:"" help:"Create missing topics and update the configuration of existing ones."`
 }
 
 type topicsApplyCommand struct {
 	Options stream.TopicOptions `embed:""`
 	Sources []string            `name:"sources" placeholder:"NAME" help:"Only the raw topics of these sources; all otherwise. The normalized topic and its dead letters always."`
-	Timeout time.Duration       `name:"timeout" default:"1m" help:"Longest time to take."`
+	Timeout time.Duration       `name:"timeout" default:"1m" help:"Timeout."`
 	outputFlags
 }
 

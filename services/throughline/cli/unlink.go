@@ -14,7 +14,7 @@ import (
 
 type unlinkCommand struct {
 	Reference reference `arg:"" help:"The vendor's id, as links prints it."`
-	Account   string    `arg:"" optional:"" help:"The account that it should be linked to, to be sure."`
+	Account   string    `arg:"" optional:"" help:"Check that it is linked to this account: its id, domain or name."`
 	decideFlags
 }
 
@@ -76,7 +76,7 @@ func (c *relinkCommand) Run(ctx context.Context, s *session) error {
 
 type linksDenyCommand struct {
 	Reference   reference `arg:"" help:"The vendor's id: hubspot/62515:contact:901, email:kim@agency.example."`
-	Account     string    `arg:"" help:"The account that it is not: its id, domain or name."`
+	Account     string    `arg:"" help:"The account that it does not belong to: its id, domain or name."`
 	EveryTenant bool      `name:"every-tenant" help:"Of an id that is unique within one tenant of the vendor: in every tenant."`
 	decideFlags
 }

@@ -24,8 +24,8 @@ import (
 // Command is `throughline dev` as kong reads it.
 type Command struct {
 	NoDemo    bool   `name:"no-demo" help:"Start empty, without the demo story."`
-	ReadyFile string `name:"ready-file" type:"path" placeholder:"PATH" help:"Write the addresses here, as JSON, once all is up; removed when it stops."`
-	DataDir   string `name:"data-dir" default:".throughline" type:"path" placeholder:"DIR" help:"Where everything is kept between starts (${default})."`
+	ReadyFile string `name:"ready-file" type:"path" placeholder:"PATH" help:"Write the addresses to this file, as JSON, when everything is up; it is removed at the end."`
+	DataDir   string `name:"data-dir" default:".throughline" type:"path" placeholder:"DIR" help:"Data directory, kept between starts (${default})."`
 
 	Listen       string `name:"listen" env:"THROUGHLINE_RECEIVER_LISTEN" default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Address of the receivers (${default})."`
 	AdminAddr    string `name:"admin-addr" default:"127.0.0.1:9090" placeholder:"HOST:PORT" help:"Address of /metrics, /livez and /readyz (${default})."`

@@ -1,6 +1,6 @@
 // Package story is the story that `make run` tells and the whole-system tests
 // check: one customer from lead to lost, as the vendors would send it, beside
-// late events and a customer that nobody knows.
+// late events and an unknown customer.
 package story
 
 import (
