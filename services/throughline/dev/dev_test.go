@@ -139,6 +139,7 @@ func TestDevTellsTheStoryAndKeepsIt(t *testing.T) {
 	require.Contains(t, out.String(), "subscription.deleted", "the timeline outlives the process")
 	require.Regexp(t, `clerk +whsec_`, out.String())
 	require.Regexp(t, `billing +as set in THROUGHLINE_BILLING_SECRETS`, out.String())
+	require.Contains(t, out.String(), "with the same THROUGHLINE_NAMED_SOURCES")
 	receivesNamed(t, again, set)
 	require.NoError(t, stop())
 }

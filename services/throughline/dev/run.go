@@ -18,6 +18,7 @@ import (
 	"github.com/throughline-dev/throughline/pkg/accounts"
 	"github.com/throughline-dev/throughline/pkg/postgres"
 	"github.com/throughline-dev/throughline/pkg/settings"
+	"github.com/throughline-dev/throughline/pkg/source/catalog"
 	"github.com/throughline-dev/throughline/services/vendors"
 	"github.com/throughline-dev/throughline/services/vendors/story"
 )
@@ -168,7 +169,7 @@ func (s *stack) print(a Addresses, took time.Duration) {
 	if !s.command.NoDemo {
 		account = "acme-robotics.example"
 	}
-	fmt.Fprintf(s.out, "\nTry next, in another terminal:\n")
+	fmt.Fprintf(s.out, "\nTry next, in another terminal%s:\n", s.sameSettings())
 	for _, line := range []string{
 		"bin/throughline timeline " + account + " --follow",
 		"bin/throughline quarantine list",
@@ -180,6 +181,15 @@ func (s *stack) print(a Addresses, took time.Duration) {
 	} {
 		fmt.Fprintln(s.out, "  "+line)
 	}
+}
+
+// sameSettings says which settings the commands should have too, where sources are
+// named.
+func (s *stack) sameSettings() string {
+	if len(s.set.Sources.Names()) == len(catalog.Set().Names()) {
+		return ""
+	}
+	return " with the same THROUGHLINE_NAMED_SOURCES and mappings"
 }
 
 // await asks until done says yes, an error, or the time is over.
