@@ -25,7 +25,7 @@ test-unit: ## unit, contract, golden and single-service tests
 test-system: ## whole-system and fault tests: in-process broker, Apache Kafka, killed processes
 	$(GO) test -race -timeout 15m ./services/e2e/...
 
-quick: $(BIN)/golangci-lint ## unit tests and lint of the packages changed since BASE (HEAD): under 90 s
+quick: $(BIN)/golangci-lint ## tests and lint of the packages changed since BASE (HEAD), and what imports them: under 90 s
 	@.ci/quick $(BASE)
 
 bench: ## each stage beside the limit of its work, as a ratio (ARGS="--only sink …")

@@ -15,8 +15,9 @@ const maxConnsLimit = 1000
 
 // Config is where the database is. It is embedded in a service's configuration and read by kong.
 type Config struct {
-	URL      settings.URL `name:"postgres-url" env:"THROUGHLINE_POSTGRES_URL" file:"" placeholder:"URL" help:"Postgres to use: postgres://user:password@host:5432/database."`
-	MaxConns int32        `name:"postgres-max-conns" env:"THROUGHLINE_POSTGRES_MAX_CONNS" default:"10" help:"Most connections of this process to Postgres (${default})."`
+	URL       settings.URL `name:"postgres-url" env:"THROUGHLINE_POSTGRES_URL" file:"" placeholder:"URL" help:"Postgres to use: postgres://user:password@host:5432/database."`
+	DirectURL settings.URL `name:"postgres-direct-url" env:"THROUGHLINE_POSTGRES_DIRECT_URL" file:"" placeholder:"URL" help:"The same database past a connection pooler in transaction mode (pgbouncer): for migrations, LISTEN and advisory locks, which need a session. Not needed where --postgres-url has no pooler in its way."`
+	MaxConns  int32        `name:"postgres-max-conns" env:"THROUGHLINE_POSTGRES_MAX_CONNS" default:"10" help:"Most connections of this process to Postgres (${default})."`
 }
 
 // Validate reports every problem at once, each with the variable that fixes it. The URL is never part of an
@@ -26,10 +27,33 @@ func (c Config) Validate() error {
 	if problem := urlProblem(string(c.URL)); problem != "" {
 		problems = append(problems, errors.New("THROUGHLINE_POSTGRES_URL "+problem))
 	}
+	if problem := urlProblem(string(c.DirectURL)); problem != "" && c.DirectURL != "" {
+		problems = append(problems, errors.New("THROUGHLINE_POSTGRES_DIRECT_URL "+problem))
+	}
 	if c.MaxConns < 1 || c.MaxConns > maxConnsLimit {
 		problems = append(problems, fmt.Errorf("THROUGHLINE_POSTGRES_MAX_CONNS is %d: it must be between 1 and %d", c.MaxConns, maxConnsLimit))
 	}
 	return errors.Join(problems...)
+}
+
+// directConns is how many connections a pool of Direct has at most.
+const directConns = 4
+
+// Direct gives the configuration of connections that have a session of their own: to DirectURL where that is set,
+// else c itself.
+func (c Config) Direct() Config {
+	if c.DirectURL != "" {
+		c.URL, c.MaxConns = c.DirectURL, directConns
+	}
+	return c
+}
+
+// variable names the setting that the URL is of.
+func (c Config) variable() string {
+	if c.DirectURL != "" && c.URL == c.DirectURL {
+		return "THROUGHLINE_POSTGRES_DIRECT_URL"
+	}
+	return "THROUGHLINE_POSTGRES_URL"
 }
 
 const urlExample = "postgres://user:password@host:5432/database"

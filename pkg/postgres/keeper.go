@@ -30,8 +30,8 @@ const (
 
 // Keeper merges the GIN index's pending list, so that writers need not stop for it. Run one beside every sink: an
 // advisory lock lets one of them work, and when that one ends, however it ends, another takes over within a
-// second. The role must own account_events (gin_clean_pending_list asks for that). It needs a session of its own:
-// behind a pooler it says so once and does nothing.
+// second. The role must own account_events (gin_clean_pending_list asks for that). It needs a session of its own
+// (Config.Direct): behind a pooler it says so once and does nothing.
 type Keeper struct {
 	config *pgx.ConnConfig
 	log    *zap.Logger

@@ -27,8 +27,8 @@ func Migrations() (fs.FS, error) {
 const lockTries = 300
 
 // Migrate brings the schema up to date, and does nothing where it is. Any number of processes may do so at once:
-// a session advisory lock lets one work and the others wait (so connect to Postgres itself, not through a pooler
-// in transaction mode). The log may be nil; each migration applied is one line.
+// a session advisory lock lets one work and the others wait (so pool must not go through a pooler in transaction
+// mode: Config.Direct). The log may be nil; each migration applied is one line.
 func Migrate(ctx context.Context, pool *pgxpool.Pool, log *zap.Logger) (err error) {
 	if log == nil {
 		log = zap.NewNop()

@@ -42,7 +42,7 @@ func Open(ctx context.Context, c Config, name string) (*pgxpool.Pool, error) {
 	}
 	if err := pool.Ping(ctx); err != nil {
 		pool.Close()
-		return nil, fmt.Errorf("connecting to Postgres (THROUGHLINE_POSTGRES_URL): %w", err)
+		return nil, fmt.Errorf("connecting to Postgres (%s): %w", c.variable(), err)
 	}
 	return pool, nil
 }
@@ -50,11 +50,11 @@ func Open(ctx context.Context, c Config, name string) (*pgxpool.Pool, error) {
 func poolConfig(c Config, name string) (*pgxpool.Config, error) {
 	pc, err := pgxpool.ParseConfig(string(c.URL))
 	if err != nil {
-		return nil, errors.New("reading THROUGHLINE_POSTGRES_URL: it is not understood")
+		return nil, fmt.Errorf("reading %s: it is not understood", c.variable())
 	}
 	u, err := url.Parse(string(c.URL))
 	if err != nil {
-		return nil, errors.New("reading THROUGHLINE_POSTGRES_URL: it is not a URL")
+		return nil, fmt.Errorf("reading %s: it is not a URL", c.variable())
 	}
 	asked := u.Query()
 	pc.MaxConns = c.MaxConns

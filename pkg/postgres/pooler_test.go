@@ -87,3 +87,25 @@ func TestAKeeperBehindAPooler(t *testing.T) {
 	cancel()
 	require.NoError(t, group.Wait())
 }
+
+// Past the pooler there are sessions: for migrations, and for a keeper's lock.
+func TestDirectURL(t *testing.T) {
+	t.Parallel()
+	url := postgrestest.EmptyURL(t)
+	config := postgres.Config{URL: settings.URL(postgrestest.Pooler(t, url)), DirectURL: settings.URL(url), MaxConns: 2}
+	require.NoError(t, config.Validate())
+	direct, err := postgres.Open(t.Context(), config.Direct(), "direct")
+	require.NoError(t, err)
+	t.Cleanup(direct.Close)
+	require.NoError(t, postgres.Migrate(t.Context(), direct, nil))
+	k, _ := runKeeper(t, direct)
+	require.Eventually(t, holds(k), patience, tick)
+
+	config.DirectURL = "mysql://x"
+	require.ErrorContains(t, config.Validate(), "THROUGHLINE_POSTGRES_DIRECT_URL does not begin with postgres://")
+	config.DirectURL = "postgres://u:hidden@127.0.0.1:1/x"
+	_, err = postgres.Open(t.Context(), config.Direct(), "direct")
+	require.ErrorContains(t, err, "connecting to Postgres (THROUGHLINE_POSTGRES_DIRECT_URL)")
+	config.DirectURL = ""
+	require.Equal(t, config, config.Direct())
+}

@@ -21,8 +21,8 @@ func RuleNames() []string { return []string{RuleLinks, RuleAccountUUID, RuleEmai
 
 // Config says how events find their account. It is embedded in a service's configuration and read by kong.
 type Config struct {
-	RuleList     []string `name:"resolve-rules" env:"THROUGHLINE_RESOLVE_RULES" sep:"," default:"links,account_uuid,email,domain" placeholder:"RULE,…" help:"How an event finds its account: links (always), account_uuid, email, domain."`
-	FreemailFile string   `name:"freemail-file" env:"THROUGHLINE_FREEMAIL_FILE" placeholder:"PATH" help:"More domains, one a line, that belong to nobody's company (beside the built-in list of free-mail providers)."`
+	RuleList     []string `name:"resolve-rules" env:"THROUGHLINE_RESOLVE_RULES" sep:"," default:"links,account_uuid,email,domain" placeholder:"RULE" help:"How an event finds its account: links (always), account_uuid, email, domain."`
+	FreemailFile string   `name:"freemail-file" env:"THROUGHLINE_FREEMAIL_FILE" placeholder:"PATH" help:"File of additional free-mail domains, one per line: no event is resolved by them. The built-in list of providers always applies."`
 }
 
 // Rules says which rules are on. Links always is.
@@ -63,7 +63,7 @@ func (c Config) Rules() (Rules, error) {
 	return r, errors.Join(problems...)
 }
 
-// Validate reports every problem at once, each with the variable that mends it.
+// Validate reports every problem at once, each with the variable that fixes it.
 func (c Config) Validate() error {
 	_, rules := c.Rules()
 	_, list := c.freemail()

@@ -193,7 +193,7 @@ const whyMost = 3
 // would have to name.
 func why(refs []source.Reference, verdicts []*verdict) string {
 	if len(refs) == 0 {
-		return "the event names nobody: it has no reference to a customer"
+		return "the event has no reference to a customer"
 	}
 	var reasons, keys []string
 	for i, v := range verdicts {

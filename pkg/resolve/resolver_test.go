@@ -79,7 +79,7 @@ var cases = []struct {
 	by      string // the reference that led there
 	why     string
 }{
-	{name: "NoReference", why: "the event names nobody"},
+	{name: "NoReference", why: "the event has no reference"},
 	{name: "Link", refs: refs("stripe:customer:cus_1"), account: idA, rule: resolve.RuleLinks, by: "stripe:customer:cus_1"},
 	{name: "FirstLinkedReferenceWins", refs: refs("stripe:charge:ch_1", "stripe:invoice:in_1", "stripe:customer:cus_1"), account: idB, rule: resolve.RuleLinks, by: "stripe:invoice:in_1"},
 	{name: "LinkBeatsUUIDAndDomain", refs: refs("looker:account_uuid:"+idB.String(), "stripe:email:kim@a.example", "stripe:customer:cus_1"), account: idA, rule: resolve.RuleLinks, by: "stripe:customer:cus_1"},

@@ -32,7 +32,8 @@ const (
 // first and after each lost connection, because what happened meanwhile is unknown. changed is called by one
 // goroutine and should not keep it long.
 //
-// Watch works on a connection of its own until ctx ends, and then gives nil. It reconnects by itself, for ever;
+// Watch works on a connection of its own, which must not go through a pooler in transaction mode (pool is of
+// postgres.Config.Direct), until ctx ends, and then gives nil. It reconnects by itself, for ever;
 // t hears of each loss, and may be nil.
 func Watch(ctx context.Context, pool *pgxpool.Pool, t *retry.Told, changed func(keys []string)) error {
 	// The error is ctx's end: a stop, no failure.

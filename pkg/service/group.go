@@ -196,7 +196,7 @@ func (g *Group) stopAll(started []*running, first error) error {
 		begin := time.Now()
 		err := g.stopOne(r, max(bound, time.Millisecond), first)
 		if err != nil {
-			g.log.Warn("component did not stop well", zap.String("component", r.Name), zap.Duration("after", time.Since(begin)), zap.Error(err))
+			g.log.Warn("component did not stop cleanly", zap.String("component", r.Name), zap.Duration("after", time.Since(begin)), zap.Error(err))
 			failures = append(failures, err)
 			continue
 		}

@@ -193,7 +193,7 @@ func TestGroupBoundsAndNamesASlowStop(t *testing.T) {
 			told = append(told, entry.Message+": "+entry.ContextMap()["component"].(string))
 		}
 		require.Equal(t, []string{
-			"component is slow to stop: slow", "component is slow to stop: hanging", "component did not stop well: hanging",
+			"component is slow to stop: slow", "component is slow to stop: hanging", "component did not stop cleanly: hanging",
 		}, told)
 		close(release)
 	})

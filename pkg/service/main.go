@@ -64,7 +64,7 @@ func serve(ctx context.Context, rt *Runtime, c *settings.Common, run func(contex
 		closing, cancel := context.WithTimeout(context.Background(), lastGrace)
 		defer cancel()
 		if closeErr := rt.Close(closing); closeErr != nil {
-			rt.Log.Warn("closing the telemetry", zap.Error(closeErr)) // lost spans are no failure of the service
+			rt.Log.Warn("flushing telemetry", zap.Error(closeErr)) // lost spans are no failure of the service
 		}
 	}()
 	if c.AdminAddr != "" {

@@ -19,14 +19,14 @@ const minMemoryLimit Bytes = 32 << 20
 // Common is the configuration that every process has. A service embeds it in
 // its own, which makes that a Config.
 type Common struct {
-	LogLevel        string        `name:"log-level" env:"THROUGHLINE_LOG_LEVEL" enum:"debug,info,warn,error" default:"info" help:"Least important log line to write: ${enum}."`
-	LogFormat       string        `name:"log-format" env:"THROUGHLINE_LOG_FORMAT" enum:"json,console,auto" default:"json" help:"Form of a log line: ${enum}; auto is console on a terminal, else json."`
+	LogLevel        string        `name:"log-level" env:"THROUGHLINE_LOG_LEVEL" enum:"debug,info,warn,error" default:"info" help:"Log level: ${enum}."`
+	LogFormat       string        `name:"log-format" env:"THROUGHLINE_LOG_FORMAT" enum:"json,console,auto" default:"json" help:"Log format: ${enum}; auto is console on a terminal, else json."`
 	AdminAddr       string        `name:"admin-addr" env:"THROUGHLINE_ADMIN_ADDR" default:":9090" placeholder:"HOST:PORT" help:"Address of /livez, /readyz and /metrics (${default}); empty: none, port 0: a free one. Keep it off the internet."`
 	Pprof           bool          `name:"pprof" env:"THROUGHLINE_PPROF" help:"Serve Go profiles at /debug/pprof/ of the admin address."`
 	OTLPEndpoint    URL           `name:"otlp-endpoint" env:"THROUGHLINE_OTLP_ENDPOINT,OTEL_EXPORTER_OTLP_ENDPOINT" file:"" placeholder:"URL" help:"OpenTelemetry collector (OTLP over HTTP) that traces go to, like http://collector:4318; empty: none are made."`
 	TraceRatio      float64       `name:"trace-ratio" env:"THROUGHLINE_TRACE_RATIO" default:"0.1" help:"Share of the traces that begin here to sample, 0 to 1 (${default}); a trace that began elsewhere keeps its decision."`
 	MemoryLimit     Bytes         `name:"memory-limit" env:"THROUGHLINE_MEMORY_LIMIT" default:"256MiB" placeholder:"SIZE" help:"Memory that the process keeps below where it can (${default}), or below 90% of its container's limit when that is less; 0: the container's limit alone. GOMEMLIMIT overrides it."`
-	ShutdownTimeout time.Duration `name:"shutdown-timeout" env:"THROUGHLINE_SHUTDOWN_TIMEOUT" default:"20s" help:"Longest time for an ordered stop (${default}); keep it below the supervisor's grace period, which is 30s in Kubernetes."`
+	ShutdownTimeout time.Duration `name:"shutdown-timeout" env:"THROUGHLINE_SHUTDOWN_TIMEOUT" default:"20s" help:"Longest time for a graceful stop (${default}); keep it below the supervisor's grace period, which is 30s in Kubernetes."`
 }
 
 // Config is a pointer to a struct that embeds Common.

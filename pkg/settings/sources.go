@@ -156,7 +156,7 @@ func (s *SourceSettings) structOf(source string) reflect.Type {
 
 // namedSetting is the setting that NewSourceSettings read ahead.
 type namedSetting struct {
-	Sources []string `name:"named-sources" env:"THROUGHLINE_NAMED_SOURCES" placeholder:"NAME=FORMAT,..." help:"Sources of senders that keep to a common format, by a name of your own: billing=standardwebhooks is received at /webhooks/billing and set up by THROUGHLINE_BILLING_…."`
+	Sources []string `name:"named-sources" env:"THROUGHLINE_NAMED_SOURCES" placeholder:"NAME=FORMAT" group:"Sources" help:"Sources of senders that keep to a common format, by a name of your own: billing=standardwebhooks is received at /webhooks/billing and set up by THROUGHLINE_BILLING_…."`
 
 	of *SourceSettings
 }

@@ -44,7 +44,7 @@ func (URL) isHidden() {}
 func (u URL) HTTPProblem(example string) string {
 	parsed, err := url.Parse(string(u))
 	if err != nil || parsed.Host == "" || parsed.Scheme != "http" && parsed.Scheme != "https" {
-		return "should be a whole address like " + example
+		return "should be an absolute URL like " + example
 	}
 	return ""
 }

@@ -49,6 +49,7 @@ func (c *Config) Connections() *Config { return c }
 type Deps struct {
 	Kafka    stream.Config
 	Pool     *pgxpool.Pool // nil for services that need no database
+	Direct   *pgxpool.Pool // past a pooler (postgres.Config.Direct); nil: Pool does. See Sessions
 	Registry *event.Registry
 	Sources  source.Set // the vendors', and those that the configuration names
 	Runtime  *service.Runtime
@@ -66,7 +67,7 @@ func Main(name, summary string, cfg Configuration, args []string, build func(con
 		if err != nil {
 			return err
 		}
-		defer d.Pool.Close()
+		defer d.close()
 		if c, ok := cfg.(interface{ SourceSet() (source.Set, error) }); ok { // embeds Sources
 			if d.Sources, err = c.SourceSet(); err != nil {
 				return err
@@ -80,7 +81,7 @@ func Main(name, summary string, cfg Configuration, args []string, build func(con
 	}, opts...)
 }
 
-// Connect makes a process's connections. The caller closes the pool. An error of
+// Connect makes a process's connections. The caller closes the pools. An error of
 // Postgres says what a person can do (fault.Advice).
 func Connect(ctx context.Context, c *Config, rt *service.Runtime) (Deps, error) {
 	registry, err := event.NewRegistry(c.Registry)
@@ -91,7 +92,29 @@ func Connect(ctx context.Context, c *Config, rt *service.Runtime) (Deps, error) 
 	if err != nil {
 		return Deps{}, advised(err)
 	}
-	return Deps{Kafka: c.Kafka, Pool: pool, Registry: registry, Sources: catalog.Set(), Runtime: rt}, nil
+	d := Deps{Kafka: c.Kafka, Pool: pool, Registry: registry, Sources: catalog.Set(), Runtime: rt}
+	if c.Postgres.DirectURL != "" {
+		if d.Direct, err = postgres.Open(ctx, c.Postgres.Direct(), "throughline-"+rt.Name); err != nil {
+			pool.Close()
+			return Deps{}, advised(err)
+		}
+	}
+	return d, nil
+}
+
+// Sessions gives the pool for what needs a session of its own: migrations, LISTEN and advisory locks.
+func (d Deps) Sessions() *pgxpool.Pool {
+	if d.Direct != nil {
+		return d.Direct
+	}
+	return d.Pool
+}
+
+func (d Deps) close() {
+	d.Pool.Close()
+	if d.Direct != nil {
+		d.Direct.Close()
+	}
 }
 
 // RawTopics gives the raw topics of all sources.

@@ -20,6 +20,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/throughline-dev/throughline/pkg/fault"
+	"github.com/throughline-dev/throughline/pkg/postgres"
 	"github.com/throughline-dev/throughline/pkg/postgres/postgrestest"
 	"github.com/throughline-dev/throughline/pkg/service"
 	"github.com/throughline-dev/throughline/pkg/service/servicetest"
@@ -227,4 +228,24 @@ func TestComponentsAreInTheOrderGiven(t *testing.T) {
 		names = append(names, c.Name)
 	}
 	require.True(t, slices.Equal([]string{"connections", "a", "b", "c"}, names), names)
+}
+
+// A direct URL is for what needs a session; without one the pool is.
+func TestSessions(t *testing.T) {
+	t.Parallel()
+	url := settings.URL(postgrestest.EmptyURL(t))
+	c := stage.Config{Postgres: postgres.Config{URL: url, MaxConns: 2}}
+	c.Registry.URL = settings.URL(streamtest.Registry(t))
+	rt := service.NewRuntime(service.Options{Name: "toy"})
+	d, err := stage.Connect(t.Context(), &c, rt)
+	require.NoError(t, err)
+	t.Cleanup(d.Pool.Close)
+	require.Same(t, d.Pool, d.Sessions())
+	c.Postgres.URL, c.Postgres.DirectURL = settings.URL(postgrestest.Pooler(t, string(url))), url
+	d, err = stage.Connect(t.Context(), &c, rt)
+	require.NoError(t, err)
+	t.Cleanup(d.Pool.Close)
+	t.Cleanup(d.Direct.Close)
+	require.NotSame(t, d.Pool, d.Sessions())
+	require.Equal(t, string(url), d.Sessions().Config().ConnString())
 }

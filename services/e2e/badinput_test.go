@@ -38,7 +38,7 @@ type atDoor struct {
 // a mark, and more members beside it.
 func stripeEvents(t *testing.T) func(mark, more string) string {
 	t.Helper()
-	simulator, err := vendors.New(0)
+	simulator, err := vendors.New(catalog.Set(), 0)
 	require.NoError(t, err)
 	return func(mark, more string) string {
 		d, err := simulator.Delivery("stripe", vendors.Event{
@@ -85,7 +85,7 @@ func refusedPosts(t *testing.T, stripeEvent func(mark, more string) string) map[
 		"another method":            {post{source: "stripe", body: good, change: func(r *http.Request) { r.Method = http.MethodPut }}, 405, "POST"},
 		"no such source":            {post{source: "stripe", body: good, change: func(r *http.Request) { r.URL.Path = "/webhooks/salesforce" }}, 404, ""},
 	}
-	for _, name := range catalog.Names() {
+	for _, name := range catalog.Set().Names() {
 		cases["wrong secret, "+name] = atDoor{post{source: name, body: `{"a":1}`, secret: "another-secret-0123456789"}, 401, "unauthenticated"}
 		cases["not signed, "+name] = atDoor{post{source: name, body: `{"a":1}`, change: func(r *http.Request) {
 			r.Header = http.Header{"Content-Type": {"application/json"}}
@@ -103,7 +103,7 @@ func send(t *testing.T, client *http.Client, url string, p post) (status int, bo
 	if p.at.IsZero() {
 		p.at = time.Now()
 	}
-	sender := vendors.Sender{URL: url, PublicURL: publicURL, Secrets: map[string]string{p.source: p.secret}, Now: func() time.Time { return p.at }}
+	sender := vendors.Sender{Sources: catalog.Set(), URL: url, PublicURL: publicURL, Secrets: map[string]string{p.source: p.secret}, Now: func() time.Time { return p.at }}
 	req, err := sender.Request(t.Context(), vendors.Delivery{Source: p.source, Body: []byte(p.body)})
 	require.NoError(t, err)
 	if p.change != nil {

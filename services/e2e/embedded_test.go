@@ -16,7 +16,6 @@ import (
 	"github.com/throughline-dev/throughline/pkg/service"
 	"github.com/throughline-dev/throughline/pkg/service/servicetest"
 	"github.com/throughline-dev/throughline/pkg/settings"
-	"github.com/throughline-dev/throughline/pkg/source"
 	"github.com/throughline-dev/throughline/pkg/source/catalog"
 	"github.com/throughline-dev/throughline/pkg/stage"
 	"github.com/throughline-dev/throughline/pkg/stream"
@@ -34,13 +33,11 @@ func startEmbedded(t *testing.T, p *place) (url string) {
 	p.runtime = rt
 	registry, err := event.NewRegistry(event.RegistryConfig{URL: settings.URL(p.registry)})
 	require.NoError(t, err)
-	sources, err := source.NewSet(catalog.Sources()...)
-	require.NoError(t, err)
-	endpoints, err := receiver.Endpoints(catalog.Set(), catalog.Names(), func(name string) settings.SourceSetting {
+	endpoints, err := receiver.Endpoints(catalog.Set(), catalog.Set().Names(), func(name string) settings.SourceSetting {
 		return settings.SourceSetting{Secrets: settings.Secrets{secretOf(name)}, PublicURL: fmt.Sprintf("%s/webhooks/%s", publicURL, name)}
 	})
 	require.NoError(t, err)
-	deps := stage.Deps{Kafka: stream.Config{Brokers: p.brokers}, Pool: p.pool, Registry: registry, Sources: sources, Runtime: rt}
+	deps := stage.Deps{Kafka: stream.Config{Brokers: p.brokers}, Pool: p.pool, Registry: registry, Sources: catalog.Set(), Runtime: rt}
 	services, err := whole.New(t.Context(), deps, whole.Options{Endpoints: endpoints, Receiver: receiver.Config{
 		Listen: "127.0.0.1:0", SpoolDir: filepath.Join(t.TempDir(), "spool"), PublishTimeout: 10 * time.Second,
 	}})

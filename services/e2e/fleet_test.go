@@ -43,7 +43,7 @@ func newFleetAt(t *testing.T, p *place, env ...string) *fleet {
 		return newChild(t, name, program(t, name), append(common[:len(common):len(common)], more...)...)
 	}
 	doors := []string{"THROUGHLINE_RECEIVER_LISTEN=" + f.listen, "THROUGHLINE_SPOOL_DIR=" + filepath.Join(t.TempDir(), "spool")}
-	for _, name := range catalog.Names() {
+	for _, name := range catalog.Set().Names() {
 		variable := "THROUGHLINE_" + strings.ToUpper(name)
 		doors = append(doors, variable+"_SECRETS="+secretOf(name), fmt.Sprintf("%s_PUBLIC_URL=%s/webhooks/%s", variable, publicURL, name))
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
+	"github.com/throughline-dev/throughline/pkg/source/catalog"
 	"github.com/throughline-dev/throughline/services/vendors"
 )
 
@@ -44,12 +45,12 @@ type load struct {
 // at the latest.
 func startLoad(t *testing.T, p *place, url string, random *rand.Rand) *load {
 	t.Helper()
-	simulator, err := vendors.New(random.Uint64())
+	simulator, err := vendors.New(catalog.Set(), random.Uint64())
 	require.NoError(t, err)
 	client := &http.Client{Timeout: 15 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 16}}
 	l := &load{
 		place: p, begun: time.Now(), stop: make(chan struct{}), simulator: simulator,
-		sender: vendors.Sender{URL: url, PublicURL: publicURL, Secrets: secrets(), Client: client},
+		sender: vendors.Sender{Sources: catalog.Set(), URL: url, PublicURL: publicURL, Secrets: secrets(), Client: client},
 		whose:  map[string]string{}, promised: map[string]bool{}, answers: map[string]map[int]int{},
 	}
 	l.linkCustomers()

@@ -33,7 +33,7 @@ func secretOf(source string) string { return "secret-of-" + source + "-012345678
 
 func secrets() map[string]string {
 	all := map[string]string{}
-	for _, name := range catalog.Names() {
+	for _, name := range catalog.Set().Names() {
 		all[name] = secretOf(name)
 	}
 	return all
@@ -69,7 +69,7 @@ func newPlaceOn(t *testing.T, brokers []string, postgres string) *place {
 	p.kafka, err = stream.NewClient(stream.Config{Brokers: brokers}, stream.Deps{Name: "e2e"})
 	require.NoError(t, err)
 	t.Cleanup(p.kafka.Close)
-	_, err = stream.ApplyTopics(t.Context(), p.kafka, catalog.Names(), stream.TopicOptions{
+	_, err = stream.ApplyTopics(t.Context(), p.kafka, catalog.Set().Names(), stream.TopicOptions{
 		Partitions: 3, ReplicationFactor: -1, RawRetention: time.Hour, EventRetention: time.Hour,
 	})
 	require.NoError(t, err)
@@ -77,7 +77,7 @@ func newPlaceOn(t *testing.T, brokers []string, postgres string) *place {
 	return p
 }
 
-func (p *place) store() *accounts.Store { return accounts.NewStore(p.pool, catalog.Kinds) }
+func (p *place) store() *accounts.Store { return accounts.NewStore(p.pool, catalog.Set().Kinds) }
 
 // account adds one.
 func (p *place) account(name, domain string) uuid.UUID {

@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/throughline-dev/throughline/pkg/accounts"
+	"github.com/throughline-dev/throughline/pkg/source/catalog"
 	"github.com/throughline-dev/throughline/pkg/stream/streamtest"
 	"github.com/throughline-dev/throughline/services/vendors"
 	"github.com/throughline-dev/throughline/services/vendors/story"
@@ -56,7 +57,7 @@ func tellStory(t *testing.T, p *place, url string, random *rand.Rand) {
 	messages := slices.Concat(told.Messages, told.Late, told.Unknown)
 	messages = slices.Concat(messages, messages)
 	random.Shuffle(len(messages), func(i, j int) { messages[i], messages[j] = messages[j], messages[i] })
-	sender := story.Sender{Kafka: p.kafka, Sender: vendors.Sender{URL: url, PublicURL: publicURL, Secrets: secrets()}}
+	sender := story.Sender{Kafka: p.kafka, Sender: vendors.Sender{Sources: catalog.Set(), URL: url, PublicURL: publicURL, Secrets: secrets()}}
 	t.Cleanup(http.DefaultClient.CloseIdleConnections)
 	for _, m := range messages {
 		// A vendor tries again: the receiver may be starting still.

@@ -88,7 +88,7 @@ type partition struct {
 func newTap(t *testing.T, p *place) *tap {
 	t.Helper()
 	topics := []string{stream.AccountEvents, stream.DeadLetters}
-	for _, name := range catalog.Names() {
+	for _, name := range catalog.Set().Names() {
 		topics = append(topics, stream.RawTopic(name))
 	}
 	client, err := kgo.NewClient(kgo.SeedBrokers(p.brokers...), kgo.ConsumeTopics(topics...),
@@ -191,7 +191,7 @@ func (w *tap) behind(ctx context.Context) (string, error) {
 		committed[group] = offsets
 	}
 	var topics []string
-	for _, name := range catalog.Names() {
+	for _, name := range catalog.Set().Names() {
 		topics = append(topics, stream.RawTopic(name))
 	}
 	ends, err := adm.ListEndOffsets(ctx, topics...)

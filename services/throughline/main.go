@@ -18,6 +18,6 @@ func main() {
 	// From the first signal on the next has its default effect: whoever repeats it does not want to wait.
 	context.AfterFunc(ctx, stop)
 	os.Exit(cli.Run(ctx, os.Args[1:], cli.Standard(), cli.Command{
-		Name: "dev", Help: "Run all of it on this machine, with a demo story (make run).", Target: dev.NewCommand(), Postgres: true, Kafka: true,
+		Name: "dev", Help: "Run everything on this machine, with a demo story (make run).", Target: new(dev.Command), Postgres: true, Kafka: true, Sources: true,
 	}))
 }

@@ -5,14 +5,13 @@ import (
 	"time"
 
 	"github.com/throughline-dev/throughline/pkg/source"
-	"github.com/throughline-dev/throughline/pkg/source/catalog"
 )
 
 // Identify gives what the source says of a delivery's events: what they will be
 // on a timeline, or in quarantine. A delivery that the source cannot read whole
 // is an error.
-func Identify(d Delivery, received time.Time) ([]source.Event, error) {
-	found, _ := catalog.Find(d.Source)
+func (s *Sender) Identify(d Delivery, received time.Time) ([]source.Event, error) {
+	found, _ := s.Sources.Find(d.Source)
 	src, ok := found.(source.Webhook)
 	if !ok {
 		return nil, fmt.Errorf("%q is not a source with a webhook", d.Source)
@@ -21,7 +20,8 @@ func Identify(d Delivery, received time.Time) ([]source.Event, error) {
 	for part, err := range src.Split(&source.Delivery{Body: d.Body, Header: usualHeaders(d), ReceivedAt: received}) {
 		var event source.Event
 		if err == nil {
-			_, event, err = source.Keyed(src, source.Record{Value: part.Value, Object: part.Object, Tenant: part.Tenant, ReceivedAt: received})
+			tenant := orText(part.Tenant, s.Tenants[d.Source])
+			_, event, err = source.Keyed(src, source.Record{Value: part.Value, Object: part.Object, Tenant: tenant, ReceivedAt: received})
 		}
 		if err != nil {
 			return nil, fmt.Errorf("reading an event of %s: %w", d.Source, err)

@@ -12,7 +12,6 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/throughline-dev/throughline/pkg/source"
-	"github.com/throughline-dev/throughline/pkg/source/catalog"
 )
 
 // maxAnswer bounds what is read of an answer.
@@ -21,7 +20,7 @@ const maxAnswer = 64 << 10
 // Delivery is what a vendor posts.
 type Delivery struct {
 	Source string
-	Tenant string // the vendor account; headers may name it
+	Tenant string // the vendor account, which some vendors' headers name
 	Body   []byte
 	Header http.Header // beside the usual ones, and instead of them; may be nil
 }
@@ -29,6 +28,8 @@ type Delivery struct {
 // Sender signs and posts deliveries. Its fields are not changed while it is in
 // use, which may be concurrent.
 type Sender struct {
+	// Sources are those that it can send for.
+	Sources source.Set
 	// URL is the receiver's: http://127.0.0.1:8080. /webhooks/<source> is added
 	// unless it ends so.
 	URL string
@@ -36,6 +37,9 @@ type Sender struct {
 	PublicURL string
 	// Secrets by source; each signs with its own.
 	Secrets map[string]string
+	// Tenants by source, of events that do not say theirs, as the services that
+	// receive them are told (settings.SourceSetting); Identify reads them.
+	Tenants map[string]string
 	// Client posts; nil is one without a time limit that follows no redirect, as
 	// vendors do.
 	Client *http.Client
@@ -52,7 +56,7 @@ type Answer struct {
 
 // Sign gives a delivery as the vendor would send it now.
 func (s *Sender) Sign(d Delivery) (*source.Delivery, error) {
-	src, ok := catalog.Find(d.Source)
+	src, ok := s.Sources.Find(d.Source)
 	if !ok {
 		return nil, fmt.Errorf("%q is not a source", d.Source)
 	}
@@ -181,10 +185,6 @@ func usualHeaders(d Delivery) http.Header {
 		h.Set("X-Zendesk-Account-Id", d.Tenant)
 		h.Set("X-Zendesk-Webhook-Id", "01J00000000000000000000000")
 		h.Set("X-Zendesk-Webhook-Invocation-Id", uuid.NewString())
-	case "marketo": // the instance, which an activity does not name (the source's README)
-		if d.Tenant != "" {
-			h.Set("X-Throughline-Tenant", d.Tenant)
-		}
 	case "looker": // looker-open-source/actions, src/hub/action_request.ts
 		h.Set("User-Agent", "LookerOutgoingWebhook/1.0")
 		h.Set("X-Looker-Webhook-Id", "42")

@@ -31,7 +31,7 @@ func TestPostIsWhatTheSourceVerifies(t *testing.T) {
 	t.Parallel()
 	const public = "https://hooks.example.com"
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		src, ok := catalog.Find(r.URL.Path[len("/webhooks/"):])
+		src, ok := catalog.Set().Find(r.URL.Path[len("/webhooks/"):])
 		if !ok {
 			http.NotFound(w, r)
 			return
@@ -45,8 +45,8 @@ func TestPostIsWhatTheSourceVerifies(t *testing.T) {
 	defer server.Close()
 	s := newSimulator(t, 1)
 	for _, name := range simulated(t) {
-		src, _ := catalog.Find(name)
-		sender := Sender{URL: server.URL, PublicURL: public, Secrets: map[string]string{src.Name(): secret}, Client: server.Client()}
+		src, _ := catalog.Set().Find(name)
+		sender := Sender{Sources: catalog.Set(), URL: server.URL, PublicURL: public, Secrets: map[string]string{src.Name(): secret}, Client: server.Client()}
 		d, err := s.Delivery(src.Name())
 		require.NoError(t, err)
 		answer, err := sender.Post(t.Context(), d)
@@ -65,19 +65,19 @@ func TestPostIsWhatTheSourceVerifies(t *testing.T) {
 func TestSign(t *testing.T) {
 	t.Parallel()
 	at := time.Now().Add(-time.Hour)
-	sender := Sender{URL: "http://127.0.0.1:8080/webhooks/stripe", Secrets: map[string]string{"stripe": secret}, Now: func() time.Time { return at }}
+	sender := Sender{Sources: catalog.Set(), URL: "http://127.0.0.1:8080/webhooks/stripe", Secrets: map[string]string{"stripe": secret}, Now: func() time.Time { return at }}
 	signed, err := sender.Sign(Delivery{Source: "stripe", Body: []byte("{}"), Header: http.Header{"x-one": {"1"}, "User-Agent": {"me"}}})
 	require.NoError(t, err)
 	require.Equal(t, "http://127.0.0.1:8080/webhooks/stripe", signed.URL)
 	require.Equal(t, "1", signed.Header.Get("X-One"))
 	require.Equal(t, "me", signed.Header.Get("User-Agent"))
-	src, _ := catalog.Find("stripe")
+	src, _ := catalog.Set().Find("stripe")
 	require.NoError(t, verify(src, signed, at))
 	require.Error(t, verify(src, signed, time.Now()), "signed an hour ago")
 
 	_, err = sender.Sign(Delivery{Source: "nobody"})
 	require.ErrorContains(t, err, `"nobody" is not a source`)
-	_, err = (&Sender{URL: "http://127.0.0.1:1"}).Post(t.Context(), Delivery{Source: "stripe"})
+	_, err = (&Sender{Sources: catalog.Set(), URL: "http://127.0.0.1:1"}).Post(t.Context(), Delivery{Source: "stripe"})
 	require.ErrorContains(t, err, "posting to the receiver")
 }
 
@@ -86,8 +86,8 @@ func TestTamper(t *testing.T) {
 	t.Parallel()
 	s := newSimulator(t, 1)
 	for _, name := range simulated(t) {
-		src, _ := catalog.Find(name)
-		sender := Sender{URL: "http://127.0.0.1:8080", Secrets: map[string]string{src.Name(): secret}}
+		src, _ := catalog.Set().Find(name)
+		sender := Sender{Sources: catalog.Set(), URL: "http://127.0.0.1:8080", Secrets: map[string]string{src.Name(): secret}}
 		d, err := s.Delivery(src.Name())
 		require.NoError(t, err)
 		tampered, err := sender.Tamper(d)
@@ -102,7 +102,7 @@ func TestTamper(t *testing.T) {
 func TestUsualHeaders(t *testing.T) {
 	t.Parallel()
 	s := newSimulator(t, 1)
-	for name, header := range map[string]string{"marketo": "X-Throughline-Tenant", "looker": "X-Looker-Instance", "zendesk": "X-Zendesk-Account-Id"} {
+	for name, header := range map[string]string{"looker": "X-Looker-Instance", "zendesk": "X-Zendesk-Account-Id"} {
 		d, err := s.Delivery(name)
 		require.NoError(t, err)
 		require.Equal(t, d.Tenant, usualHeaders(d).Get(header))

@@ -2,6 +2,7 @@ package vendors
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -10,7 +11,6 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/throughline-dev/throughline/pkg/source"
-	"github.com/throughline-dev/throughline/pkg/source/catalog"
 )
 
 // Simulator makes vendors' events. It is safe for concurrent use.
@@ -19,6 +19,7 @@ type Simulator struct {
 	serial  atomic.Uint64
 	clock   clock
 	vendors map[string]*vendor
+	names   []string // of the vendors, in the set's order
 	now     func() time.Time
 }
 
@@ -78,14 +79,24 @@ type Type struct {
 	Batch bool
 }
 
-// New makes a simulator. An error is a mistake in this package's templates.
-func New(seed uint64) (*Simulator, error) {
+// New makes a simulator of these sources' vendors. An error is a mistake in this
+// package's templates.
+func New(sources source.Set, seed uint64) (*Simulator, error) {
 	s := &Simulator{seed: seed, vendors: map[string]*vendor{}, now: time.Now}
-	for _, v := range []*vendor{stripeVendor(), hubspotVendor(), zendeskVendor(), intercomVendor(), marketoVendor(), lookerVendor()} {
-		if err := s.prepare(v); err != nil {
+	known := []*vendor{stripeVendor(), hubspotVendor(), zendeskVendor(), intercomVendor(), marketoVendor(), lookerVendor()}
+	for _, src := range sources.Sources() {
+		var v *vendor
+		if m, ok := src.(mapped); ok {
+			v = namedVendor(m)
+		} else if at := slices.IndexFunc(known, func(v *vendor) bool { return v.name == src.Name() }); at >= 0 {
+			v = known[at]
+		} else {
+			continue
+		}
+		if err := s.prepare(v, src.Profile().Types); err != nil {
 			return nil, fmt.Errorf("preparing the events of %s: %w", v.name, err)
 		}
-		s.vendors[v.name] = v
+		s.vendors[v.name], s.names = v, append(s.names, v.name)
 	}
 	return s, nil
 }
@@ -130,10 +141,10 @@ func (s *Simulator) Find(source, name string) (Type, error) {
 	return f.describe(), nil
 }
 
-func (s *Simulator) form(source, name string) (*form, error) {
-	v, ok := s.vendors[source]
+func (s *Simulator) form(from, name string) (*form, error) {
+	v, ok := s.vendors[from]
 	if !ok {
-		return nil, fmt.Errorf("events of %q cannot be made here, only those of %s: send a body of your own", source, strings.Join(s.names(), ", "))
+		return nil, fmt.Errorf("events of %q cannot be made here, only those of %s: send a body of your own", from, strings.Join(s.names, ", "))
 	}
 	if name == "" {
 		return v.forms[0], nil
@@ -141,18 +152,12 @@ func (s *Simulator) form(source, name string) (*form, error) {
 	if f, ok := v.byName[name]; ok {
 		return f, nil
 	}
-	return nil, fmt.Errorf("%s has no type %q: its types are %s", source, name, strings.Join(v.eventTypes(), ", "))
-}
-
-// names gives the simulated sources in the catalog's order.
-func (s *Simulator) names() []string {
-	var names []string
-	for _, src := range catalog.Sources() {
-		if _, ok := s.vendors[src.Name()]; ok {
-			names = append(names, src.Name())
-		}
+	if v.open {
+		other := *v.forms[0]
+		other.vendor, other.eventType = name, source.TypeName(name)
+		return &other, nil
 	}
-	return names
+	return nil, fmt.Errorf("%s has no type %q: its types are %s", from, name, strings.Join(v.eventTypes(), ", "))
 }
 
 // ID gives the customer's id of a kind of reference of a source, as its events
@@ -267,12 +272,4 @@ func (c *clock) next(now time.Time) time.Time {
 	}
 	c.spare--
 	return time.UnixMilli(c.spare).UTC()
-}
-
-// known gives the source's own list of its types.
-func known(name string) []source.EventType {
-	if src, ok := catalog.Find(name); ok {
-		return src.Profile().Types
-	}
-	return nil
 }

@@ -15,7 +15,7 @@ import (
 
 func newSimulator(t testing.TB, seed uint64) *Simulator {
 	t.Helper()
-	s, err := New(seed)
+	s, err := New(catalog.Set(), seed)
 	require.NoError(t, err)
 	return s
 }
@@ -23,13 +23,13 @@ func newSimulator(t testing.TB, seed uint64) *Simulator {
 // simulated are the sources that are simulated: all that list types.
 func simulated(t testing.TB) []string {
 	t.Helper()
-	return newSimulator(t, 0).names()
+	return newSimulator(t, 0).names
 }
 
 // describe takes a delivery apart as the services do.
 func describe(t *testing.T, d Delivery, received time.Time) []source.Event {
 	t.Helper()
-	events, err := Identify(d, received)
+	events, err := (&Sender{Sources: catalog.Set()}).Identify(d, received)
 	require.NoError(t, err, "%s", d.Body)
 	return events
 }
@@ -42,7 +42,7 @@ var nobody = []string{"payout.paid", "balance.available"}
 func TestEveryTypeOfEverySource(t *testing.T) {
 	t.Parallel()
 	const each = 60
-	for _, src := range catalog.Sources() {
+	for _, src := range catalog.Set().Sources() {
 		s := newSimulator(t, 7)
 		types := src.Profile().Types
 		require.Len(t, s.Types(src.Name()), len(types))
@@ -259,7 +259,7 @@ func BenchmarkDelivery(b *testing.B) {
 }
 
 func ExampleSimulator_Delivery() {
-	s, err := New(1)
+	s, err := New(catalog.Set(), 1)
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -10,6 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/stripe/stripe-go/v85"
 	"github.com/stripe/stripe-go/v85/webhook"
+
+	"github.com/throughline-dev/throughline/pkg/source/catalog"
 )
 
 // stripeObjects are stripe-go's own types by Stripe's names.
@@ -24,7 +26,7 @@ var stripeObjects = map[string]any{
 func TestStripeKnowsItsEvents(t *testing.T) {
 	t.Parallel()
 	s := newSimulator(t, 1)
-	sender := Sender{URL: "http://127.0.0.1:8080", Secrets: map[string]string{"stripe": "whsec_of_the_test"}}
+	sender := Sender{Sources: catalog.Set(), URL: "http://127.0.0.1:8080", Secrets: map[string]string{"stripe": "whsec_of_the_test"}}
 	for _, typ := range s.Types("stripe") {
 		t.Run(typ.Vendor, func(t *testing.T) {
 			t.Parallel()

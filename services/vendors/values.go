@@ -37,6 +37,7 @@ type rendering struct {
 //	email, person, company, domain     of the customer
 //	account, metadata                  the account's id, and an object that has it
 //	tenant, tenantnumber, connect, context   the vendor account
+//	type TEXT                          Event.Type, else TEXT
 //	subject TEXT, text TEXT, note      Event.Subject and Event.Text, else TEXT; …or null
 //	amount, pick A|B, attempt N, live  an amount in cents; one of these; N and Event.Attempt
 //	events, events quoted              of an envelope: its events; …within a JSON text
@@ -271,6 +272,8 @@ func orText(text, otherwise string) string {
 func (s *Simulator) plainWriter(name, args string) (writer, error) {
 	offset := s.offset(name + args)
 	switch name {
+	case "type":
+		return func(dst []byte, r *rendering) []byte { return appendText(dst, orText(r.event.Type, args)) }, nil
 	case "amount":
 		return func(dst []byte, r *rendering) []byte { return appendNumber(dst, 1000+mix(r.serial+offset)%500_000) }, nil
 	case "pick":

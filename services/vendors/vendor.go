@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/throughline-dev/throughline/pkg/source"
 )
 
 // vendor is what one vendor sends.
@@ -18,6 +20,7 @@ type vendor struct {
 	// forms, the usual type first.
 	forms  []*form
 	byName map[string]*form
+	open   bool // other types than the forms' are made like the usual one
 
 	ids       map[string]writer // by kind
 	envelopes map[string]*template
@@ -25,10 +28,11 @@ type vendor struct {
 
 // form is how events of one type look.
 type form struct {
-	vendor string            // the type in the vendor's words, as docs/event-types.md has it
-	file   string            // the template
-	vars   map[string]string // its parts
-	batch  string            // the envelope's template; "" when events come one by one
+	vendor string                              // the type in the vendor's words, as docs/event-types.md has it
+	file   string                              // the template
+	vars   map[string]string                   // its parts
+	batch  string                              // the envelope's template; "" when events come one by one
+	build  func(*Simulator) (*template, error) // makes the template, where no file has it
 
 	eventType string
 	event     *template
@@ -45,8 +49,8 @@ func (f *form) room(e *Event) int {
 	return f.event.size + len(f.event.pieces)*values/2 + len(e.Members) + len(e.Text)
 }
 
-// prepare compiles a vendor's templates.
-func (s *Simulator) prepare(v *vendor) error {
+// prepare compiles a vendor's templates. types are those that its source lists.
+func (s *Simulator) prepare(v *vendor, types []source.EventType) error {
 	v.byName, v.envelopes, v.ids = map[string]*form{}, map[string]*template{}, map[string]writer{}
 	for kind := range v.kinds {
 		var err error
@@ -54,7 +58,7 @@ func (s *Simulator) prepare(v *vendor) error {
 			return err
 		}
 	}
-	for _, t := range known(v.name) {
+	for _, t := range types {
 		for _, f := range v.forms {
 			if f.vendor == t.Vendor {
 				f.eventType = t.Type
@@ -62,8 +66,12 @@ func (s *Simulator) prepare(v *vendor) error {
 		}
 	}
 	for _, f := range v.forms {
+		build := f.build
+		if build == nil {
+			build = func(s *Simulator) (*template, error) { return s.compile(v, f.file, f.vars) }
+		}
 		var err error
-		if f.event, err = s.compile(v, f.file, f.vars); err != nil {
+		if f.event, err = build(s); err != nil {
 			return fmt.Errorf("%s: %w", f.vendor, err)
 		}
 		if f.batch != "" && v.envelopes[f.batch] == nil {

@@ -1,5 +1,6 @@
-// Package catalog is the one list of sources. Whoever needs them all (the
-// receiver, the normalizer, the command line, the documentation) reads it here.
+// Package catalog is the one list of sources: the vendors', and those that the
+// settings name. A process makes its source.Set here once, at the start, and hands
+// it to whoever needs sources.
 package catalog
 
 import (
@@ -19,8 +20,8 @@ import (
 	"github.com/throughline-dev/throughline/pkg/source/zendesk"
 )
 
-// Sources gives every source, in the order in which people see them.
-func Sources() []source.Source {
+// vendors gives the vendors' sources, in the order in which people see them.
+func vendors() []source.Source {
 	return []source.Source{
 		stripe.New(),
 		hubspot.New(),
@@ -55,10 +56,10 @@ type Named struct {
 // maxMappingBytes bounds what is read of a mapping's file.
 const maxMappingBytes = 1 << 20
 
-// With gives every source and the named ones, whose mappings are read from their
-// files. The error holds every problem, one a line, each with its setting.
+// With gives the vendors' sources and the named ones, whose mappings are read from
+// their files. The error holds every problem, one a line, each with its setting.
 func With(named []Named) (source.Set, error) {
-	sources := Sources()
+	sources := vendors()
 	var problems []error
 	for _, n := range named {
 		s, err := n.open()
@@ -106,17 +107,8 @@ func (n Named) open() (source.Source, error) {
 	return nil, errors.Join(problems...)
 }
 
-// Set gives every source as a set, without named ones.
+// Set gives the vendors' sources: those that there are without a setting.
 func Set() source.Set {
-	set, _ := source.NewSet(Sources()...) // a test holds their names apart
+	set, _ := source.NewSet(vendors()...) // a test holds their names apart
 	return set
 }
-
-// Names gives the name of every source.
-func Names() []string { return Set().Names() }
-
-// Find gives the source of this name.
-func Find(name string) (source.Source, bool) { return Set().Find(name) }
-
-// Kinds gives the kinds of reference of the source of this name, or nil.
-func Kinds(name string) []source.Kind { return Set().Kinds(name) }

@@ -13,15 +13,15 @@ import (
 func TestEverySourceIsWhole(t *testing.T) {
 	t.Parallel()
 	listed := map[string]bool{"catalog": true, "sourcetest": true, "testdata": true}
-	for _, s := range Sources() {
+	for _, s := range vendors() {
 		name := s.Name()
 		require.Regexp(t, `^[a-z0-9]+$`, name)
 		require.False(t, listed[name], "%s is listed twice", name)
 		listed[name] = true
-		found, ok := Find(name)
+		found, ok := Set().Find(name)
 		require.True(t, ok)
 		require.Equal(t, name, found.Name())
-		require.Equal(t, s.Profile().Kinds, Kinds(name))
+		require.Equal(t, s.Profile().Kinds, Set().Kinds(name))
 
 		dir := filepath.Join("..", name)
 		for _, file := range []string{"doc.go", "README.md"} {
@@ -50,9 +50,6 @@ func TestEverySourceIsWhole(t *testing.T) {
 			require.True(t, listed[f.Name()], "%s is not in the catalog", f.Name())
 		}
 	}
-	_, ok := Find("pigeon")
-	require.False(t, ok)
-	require.Nil(t, Kinds("pigeon"))
 }
 
 func TestNamedSources(t *testing.T) {
@@ -66,7 +63,7 @@ func TestNamedSources(t *testing.T) {
 	good := file("good.yaml", "references: [{kind: order, id: /data/order}]")
 	set, err := With([]Named{{"billing", "standardwebhooks", good}, {"product-events", "standardwebhooks", ""}})
 	require.NoError(t, err)
-	require.Equal(t, append(Names(), "billing", "product-events"), set.Names())
+	require.Equal(t, append(Set().Names(), "billing", "product-events"), set.Names())
 	require.Equal(t, "order", set.Kinds("billing")[0].Name)
 	require.Equal(t, "customer", set.Kinds("product-events")[0].Name)
 

@@ -12,10 +12,10 @@ func NewSettings(args []string, lookup func(string) (string, bool), opts ...sett
 	for _, f := range Formats() {
 		formats = append(formats, f.Name)
 	}
-	return settings.NewSourceSettings(Names(), append(opts, settings.WithNamedSources(formats, args, lookup))...)
+	return settings.NewSourceSettings(Set().Names(), append(opts, settings.WithNamedSources(formats, args, lookup))...)
 }
 
-// FromSettings gives every source and the named ones, after Parse. The error is
+// FromSettings gives the vendors' sources and the named ones, after Parse. The error is
 // With's.
 func FromSettings(s *settings.SourceSettings) (source.Set, error) {
 	var named []Named

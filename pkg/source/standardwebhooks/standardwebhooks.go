@@ -36,6 +36,10 @@ var _ source.Signer = &named{}
 // Name implements source.Source.
 func (n *named) Name() string { return n.name }
 
+// Mapping gives what lies where in the sender's events: for whoever makes some.
+// It is not to be changed.
+func (n *named) Mapping() Mapping { return n.mapping }
+
 // Profile implements source.Source.
 func (n *named) Profile() source.Profile {
 	return source.Profile{

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/throughline-dev/throughline/pkg/source/catalog"
 	"github.com/throughline-dev/throughline/services/bench/traffic"
 	"github.com/throughline-dev/throughline/services/vendors"
 )
@@ -21,7 +22,7 @@ const answerTimeout = 20 * time.Second
 // the wire: the sender shares the machine with what it measures, so it should
 // cost next to nothing while it sends. Signatures hold for five minutes.
 func requests(job Job, events *traffic.Traffic, n int) ([][]byte, error) {
-	sender := vendors.Sender{URL: "http://" + job.Address, Secrets: map[string]string{"stripe": secret}}
+	sender := vendors.Sender{Sources: catalog.Set(), URL: "http://" + job.Address, Secrets: map[string]string{"stripe": secret}}
 	out := make([][]byte, n)
 	for i := range out {
 		d, err := events.Stripe(i)

@@ -6,7 +6,6 @@ import (
 
 	"github.com/throughline-dev/throughline/pkg/postgres"
 	"github.com/throughline-dev/throughline/pkg/settings"
-	"github.com/throughline-dev/throughline/pkg/source"
 	"github.com/throughline-dev/throughline/pkg/source/catalog"
 	"github.com/throughline-dev/throughline/pkg/stage"
 	"github.com/throughline-dev/throughline/services/receiver/receiver"
@@ -45,10 +44,7 @@ func runUntil(ctx context.Context, job Job, name, progress string) (r Result, er
 
 // newServices makes these services, on connections of their own.
 func newServices(ctx context.Context, job Job, names ...string) (deps stage.Deps, services *whole.Whole, err error) {
-	deps = stage.Deps{Kafka: job.kafka(), Runtime: newRuntime(names[0])}
-	if deps.Sources, err = source.NewSet(catalog.Sources()...); err != nil {
-		return deps, nil, err
-	}
+	deps = stage.Deps{Kafka: job.kafka(), Sources: catalog.Set(), Runtime: newRuntime(names[0])}
 	if job.Registry != "" {
 		if deps.Registry, err = job.registry(); err != nil {
 			return deps, nil, err

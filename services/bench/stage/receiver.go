@@ -31,7 +31,7 @@ func endpoints() ([]receiver.Endpoint, error) {
 	})
 }
 
-// runReceiver is the receiver with Stripe's door.
+// runReceiver is the receiver with Stripe's endpoint.
 func runReceiver(ctx context.Context, job Job, ready func(string)) (Result, error) {
 	return runServing(ctx, job, ready, whole.Receiver)
 }

@@ -58,13 +58,14 @@ type Traffic struct {
 
 // Traffic gives the events about these accounts.
 func (a Accounts) Traffic() (*Traffic, error) {
-	simulator, err := vendors.New(0)
+	sources := catalog.Set()
+	simulator, err := vendors.New(sources, 0)
 	if err != nil {
 		return nil, err
 	}
 	t := &Traffic{accounts: uint64(max(a, 1)), simulator: simulator, kinds: kinds(), began: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
 	for _, k := range t.kinds {
-		src, ok := catalog.Find(k.source)
+		src, ok := sources.Find(k.source)
 		if !ok {
 			return nil, fmt.Errorf("there is no source %s", k.source)
 		}

@@ -45,7 +45,7 @@ func BenchmarkTransform(b *testing.B) {
 // and describe.
 func BenchmarkDescribe(b *testing.B) {
 	for _, name := range []string{"stripe", "hubspot", "zendesk"} {
-		src, _ := catalog.Find(name)
+		src, _ := catalog.Set().Find(name)
 		var values [][]byte
 		for _, rec := range benchBatch(b, 600) {
 			if rec.Topic == stream.RawTopic(name) {
@@ -79,7 +79,7 @@ func BenchmarkResolve(b *testing.B) {
 	var references [][]source.Reference
 	for _, rec := range benchBatch(b, 5_000) {
 		name, _ := stream.SourceOfTopic(rec.Topic)
-		src, _ := catalog.Find(name)
+		src, _ := catalog.Set().Find(name)
 		_, ev, err := source.Keyed(src, source.Record{Value: rec.Value, ReceivedAt: time.Now()})
 		require.NoError(b, err)
 		references = append(references, ev.References)

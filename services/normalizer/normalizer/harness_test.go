@@ -19,7 +19,6 @@ import (
 	"github.com/throughline-dev/throughline/pkg/service"
 	"github.com/throughline-dev/throughline/pkg/service/servicetest"
 	"github.com/throughline-dev/throughline/pkg/settings"
-	"github.com/throughline-dev/throughline/pkg/source"
 	"github.com/throughline-dev/throughline/pkg/source/catalog"
 	"github.com/throughline-dev/throughline/pkg/stage"
 	"github.com/throughline-dev/throughline/pkg/stream"
@@ -63,10 +62,8 @@ func newNormalizer(t testing.TB, change ...func(*options)) *testNormalizer {
 	t.Helper()
 	registry, err := event.NewRegistry(event.RegistryConfig{URL: settings.URL(streamtest.Registry(t))})
 	require.NoError(t, err)
-	sources, err := source.NewSet(catalog.Sources()...)
-	require.NoError(t, err)
 	o := options{
-		stage.Deps{Pool: newDatabase(t), Registry: registry, Sources: sources, Runtime: service.NewRuntime(service.Options{Name: "normalizer"})},
+		stage.Deps{Pool: newDatabase(t), Registry: registry, Sources: catalog.Set(), Runtime: service.NewRuntime(service.Options{Name: "normalizer"})},
 		normalizer.Options{Resolve: allRules},
 	}
 	for _, c := range change {

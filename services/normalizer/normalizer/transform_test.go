@@ -259,7 +259,7 @@ func TestTransformGivesDeadLettersThatAreRead(t *testing.T) {
 		"a long id":        {stripeEvent(strings.Repeat("i", 2000), `"customer":"cus_1"`), "oversized", "source_event_id"},
 		"a time to come":   {`{"id":"evt_1","object":"event","type":"a.b","created":4102444800}`, "malformed", "not plausible"},
 		"no time":          {`{"id":"evt_1","object":"event","type":"a.b"}`, "malformed", "created"},
-		"nobody":           {stripeEvent("evt_1", `"x":1`), "unresolved_account", "names nobody"},
+		"nobody":           {stripeEvent("evt_1", `"x":1`), "unresolved_account", "no reference to a customer"},
 		"nobody we know":   {stripeEvent("evt_1", `"customer":"cus_9"`), "unresolved_account", "stripe:customer:cus_9"},
 	}
 	for name, tt := range tests {

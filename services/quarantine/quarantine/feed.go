@@ -34,7 +34,7 @@ func (q *Quarantine) Feed(ctx context.Context, batch []*kgo.Record) error {
 		return err
 	}
 	if put.HeldOff > 0 {
-		q.held.Failed("releasing linked records for good", fault.Advise(
+		q.held.Failed("releasing linked records", fault.Advise(
 			fmt.Errorf("%d records that a link released came back without an account and are held off", put.HeldOff),
 			"give normalizer and quarantine the same THROUGHLINE_RESOLVE_RULES and THROUGHLINE_FREEMAIL_FILE"), 0)
 	}

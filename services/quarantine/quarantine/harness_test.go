@@ -74,7 +74,7 @@ func newWorld(t *testing.T) *world {
 }
 
 func kinds(name string) []source.Kind {
-	s, ok := catalog.Find(name)
+	s, ok := catalog.Set().Find(name)
 	if !ok {
 		return nil
 	}
@@ -90,9 +90,7 @@ func patient() quarantineservice.Tuning {
 func (w *world) start(tuning quarantineservice.Tuning) (stop func()) {
 	w.t.Helper()
 	w.runtime = service.NewRuntime(service.Options{Name: "quarantine", Log: zaptest.NewLogger(w.t)})
-	sources, err := source.NewSet(catalog.Sources()...)
-	require.NoError(w.t, err)
-	d := stage.Deps{Kafka: w.kafka, Pool: w.pool, Registry: w.events, Sources: sources, Runtime: w.runtime}
+	d := stage.Deps{Kafka: w.kafka, Pool: w.pool, Registry: w.events, Sources: catalog.Set(), Runtime: w.runtime}
 	q, err := quarantineservice.New(w.t.Context(), d, quarantineservice.Options{Tuning: tuning})
 	require.NoError(w.t, err)
 	return servicetest.Run(w.t, d.Group(q).Run)

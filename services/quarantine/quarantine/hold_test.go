@@ -14,7 +14,6 @@ import (
 	"github.com/throughline-dev/throughline/pkg/resolve"
 	"github.com/throughline-dev/throughline/pkg/service"
 	"github.com/throughline-dev/throughline/pkg/service/servicetest"
-	"github.com/throughline-dev/throughline/pkg/source"
 	"github.com/throughline-dev/throughline/pkg/source/catalog"
 	"github.com/throughline-dev/throughline/pkg/stage"
 	"github.com/throughline-dev/throughline/pkg/stream"
@@ -26,10 +25,8 @@ import (
 // every rule, which sweeps all the time.
 func (w *world) disagree(hold quarantine.HoldOff) {
 	w.t.Helper()
-	sources, err := source.NewSet(catalog.Sources()...)
-	require.NoError(w.t, err)
 	w.runtime = service.NewRuntime(service.Options{Name: "quarantine", Log: zaptest.NewLogger(w.t)})
-	d := stage.Deps{Kafka: w.kafka, Pool: w.pool, Registry: w.events, Sources: sources, Runtime: w.runtime}
+	d := stage.Deps{Kafka: w.kafka, Pool: w.pool, Registry: w.events, Sources: catalog.Set(), Runtime: w.runtime}
 	q, err := quarantineservice.New(w.t.Context(), d, quarantineservice.Options{HoldOff: hold,
 		Tuning: quarantineservice.Tuning{Batch: stage.Batch{Records: 500}, SweepEvery: 10 * time.Millisecond, StuckAfter: time.Hour}})
 	require.NoError(w.t, err)

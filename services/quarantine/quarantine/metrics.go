@@ -52,7 +52,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		released: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "throughline_quarantine_released_total",
 			Help: "Records published to their raw topic again, by who released them: link or person."}, []string{"by"}),
 		republished: counter("republished_total", "Published records that did not arrive in time and were put into the outbox again."),
-		refused:     counter("refused_total", "Released records that the brokers refused for good."),
+		refused:     counter("refused_total", "Released records that the brokers rejected."),
 		open: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "throughline_quarantine_open",
 			Help: "Open records, by reason."}, []string{"reason"}),
 		oldest:    gauge("oldest_open_age_seconds", "Age of the open record that was first seen earliest; 0 when none is open."),

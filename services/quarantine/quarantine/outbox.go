@@ -54,7 +54,7 @@ func (q *Quarantine) publishAll(ctx context.Context) error {
 		}
 		q.metrics.publishedPage(result)
 		if result.Refused > 0 {
-			q.deps.Runtime.Log.Warn("the brokers refuse released records for good; they are open again", zap.Int("records", result.Refused))
+			q.deps.Runtime.Log.Warn("the brokers rejected released records, which are open again", zap.Int("records", result.Refused))
 		}
 		if first == nil {
 			first = result.Err

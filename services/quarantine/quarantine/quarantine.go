@@ -52,7 +52,7 @@ func (c *Config) SourceSet() (source.Set, error) { return c.Sources.SourceSet() 
 // Tuning is what may be left as it is.
 type Tuning struct {
 	Batch      stage.Batch   `embed:"" envprefix:"THROUGHLINE_QUARANTINE_" set:"batch_records=500"`
-	SweepEvery time.Duration `name:"sweep-every" env:"THROUGHLINE_QUARANTINE_SWEEP_EVERY" default:"30s" help:"How often all that waits for an account is resolved again, in case a message of a new link was missed (${default})."`
+	SweepEvery time.Duration `name:"sweep-every" env:"THROUGHLINE_QUARANTINE_SWEEP_EVERY" default:"30s" help:"How often all that waits for an account is resolved again, in case a notification of a new link was missed (${default})."`
 	StuckAfter time.Duration `name:"stuck-after" env:"THROUGHLINE_QUARANTINE_STUCK_AFTER" default:"10m" help:"How long a published release may take to the timeline before it is published again (${default})."`
 }
 
@@ -149,7 +149,7 @@ func (q *Quarantine) Components() []service.Component {
 		{Name: "quarantine-outbox", Run: q.drainOutbox},
 		{Name: "quarantine-links", Run: q.releaseLinked},
 		{Name: "quarantine-listener", Run: func(ctx context.Context) error {
-			return resolve.Watch(ctx, q.deps.Pool, q.deps.Told("quarantine-listening"), q.changed.add)
+			return resolve.Watch(ctx, q.deps.Sessions(), q.deps.Told("quarantine-listening"), q.changed.add)
 		}},
 		q.deps.Consume(stage.Loop{Name: "quarantine", Group: Group, Topics: []string{stream.DeadLetters}, Outputs: append(q.deps.RawTopics(), stream.AccountChanges), Batch: q.tuning.Batch},
 			func(ctx context.Context, _ int, o stream.LoopOptions) error {

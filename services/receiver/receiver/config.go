@@ -16,13 +16,13 @@ import (
 
 // Config is what an operator sets for the receiver, beside the sources' secrets.
 type Config struct {
-	Listen           string        `name:"listen" env:"THROUGHLINE_RECEIVER_LISTEN" default:":8080" placeholder:"HOST:PORT" help:"Address that vendors post to (${default}); port 0: a free one."`
-	PublishTimeout   time.Duration `name:"publish-timeout" env:"THROUGHLINE_PUBLISH_TIMEOUT" default:"4s" help:"Longest wait for the brokers before a vendor is told to come again (${default}); HubSpot and Intercom hang up after 5s."`
-	ReadTimeout      time.Duration `name:"read-timeout" env:"THROUGHLINE_READ_TIMEOUT" default:"20s" help:"Longest time that a request may take to arrive (${default})."`
-	MaxInFlight      int64         `name:"max-in-flight" env:"THROUGHLINE_MAX_IN_FLIGHT" default:"1024" help:"Most requests at a time (${default}); beyond it vendors are told to come again."`
-	MaxInFlightBytes int64         `name:"max-in-flight-bytes" env:"THROUGHLINE_MAX_IN_FLIGHT_BYTES" default:"12582912" help:"Most bytes of bodies held at a time (${default})."`
-	SpoolDir         string        `name:"spool-dir" env:"THROUGHLINE_SPOOL_DIR" default:".throughline/spool" placeholder:"DIR" help:"Where deliveries of vendors that never retry wait while the brokers are away (${default}); put it on a disk that survives a restart."`
-	SpoolBytes       int64         `name:"spool-bytes" env:"THROUGHLINE_SPOOL_BYTES" default:"268435456" help:"Most bytes in each source's spool (${default})."`
+	Listen           string         `name:"listen" env:"THROUGHLINE_RECEIVER_LISTEN" default:":8080" placeholder:"HOST:PORT" help:"Address that vendors post to (${default}); port 0: a free one."`
+	PublishTimeout   time.Duration  `name:"publish-timeout" env:"THROUGHLINE_PUBLISH_TIMEOUT" default:"4s" help:"Longest wait for the brokers before a vendor is told to retry (${default}); HubSpot and Intercom give up after 5s."`
+	ReadTimeout      time.Duration  `name:"read-timeout" env:"THROUGHLINE_READ_TIMEOUT" default:"20s" help:"Longest time that a request may take to arrive (${default})."`
+	MaxInFlight      int64          `name:"max-in-flight" env:"THROUGHLINE_MAX_IN_FLIGHT" default:"1024" help:"Most requests at a time (${default}); beyond it vendors are told to retry."`
+	MaxInFlightBytes settings.Bytes `name:"max-in-flight-bytes" env:"THROUGHLINE_MAX_IN_FLIGHT_BYTES" default:"12MiB" help:"Most bytes of bodies held at a time (${default})."`
+	SpoolDir         string         `name:"spool-dir" env:"THROUGHLINE_SPOOL_DIR" default:".throughline/spool" placeholder:"DIR" help:"Where deliveries of vendors that never retry are kept while the brokers are unavailable (${default}); put it on a disk that survives a restart."`
+	SpoolBytes       settings.Bytes `name:"spool-bytes" env:"THROUGHLINE_SPOOL_BYTES" default:"256MiB" help:"Most bytes in each source's spool (${default})."`
 }
 
 // Validate gives every problem at once.
@@ -53,8 +53,8 @@ func (c *Config) check(endpoints []Endpoint) error {
 	var problems []error
 	for _, e := range endpoints {
 		profile := e.Source.Profile()
-		if profile.Limits.BodyBytes >= c.MaxInFlightBytes {
-			problems = append(problems, fmt.Errorf("--max-in-flight-bytes is %d: it must be above the %[3]d that %[2]s may send at once", c.MaxInFlightBytes, profile.Title, profile.Limits.BodyBytes))
+		if profile.Limits.BodyBytes >= int64(c.MaxInFlightBytes) {
+			problems = append(problems, fmt.Errorf("--max-in-flight-bytes is %s: it must be above the %[3]s that %[2]s may send at once", c.MaxInFlightBytes, profile.Title, settings.Bytes(profile.Limits.BodyBytes)))
 		}
 		if profile.NeverRetries && c.SpoolDir == "" {
 			problems = append(problems, fmt.Errorf("--spool-dir is not set: %s never sends twice and needs a spool", profile.Title))
@@ -137,7 +137,7 @@ func publicAddress(configured, name string) (string, error) {
 	u, err := url.Parse(configured)
 	if err != nil || u.Host == "" {
 		// The parser's text would repeat the value, which may carry a token.
-		return "", fmt.Errorf("--%s-public-url should be a whole address like https://hooks.example.com%s", name, path(name))
+		return "", fmt.Errorf("--%s-public-url should be an absolute URL like https://hooks.example.com%s", name, path(name))
 	}
 	called := u.EscapedPath()
 	if called == "" || called == "/" {

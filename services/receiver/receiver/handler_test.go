@@ -20,7 +20,7 @@ import (
 func TestADeliveryBecomesItsRecords(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)
-	for _, src := range catalog.Sources() {
+	for _, src := range catalog.Set().Sources() {
 		t.Run(src.Name(), func(t *testing.T) {
 			name, body := src.Name(), example(t, src.Name())
 			before := time.Now()
@@ -86,7 +86,7 @@ func TestSecretsAreSwappedWhileItRuns(t *testing.T) {
 func TestRotation(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)
-	for _, name := range catalog.Names() {
+	for _, name := range catalog.Set().Names() {
 		require.Equal(t, 200, r.do(r.signedAt(name, "older-secret-0123456789", time.Now())).status, name)
 		require.EqualValues(t, 1, r.metric("key_matched_total", "source", name, "key", "1"), name)
 	}
@@ -112,7 +112,7 @@ func TestOddJSONIsKeptOrRefusedButNever500(t *testing.T) {
 		"a text":           `"text"`,
 		"mixed elements":   `[null,7,"x",{},[]]`,
 	}
-	for _, name := range catalog.Names() {
+	for _, name := range catalog.Set().Names() {
 		kept := int64(0)
 		for what, body := range odd {
 			t.Run(name+"/"+what, func(t *testing.T) {
@@ -189,7 +189,7 @@ func TestLargeDeliveries(t *testing.T) {
 func TestChunkedBodies(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)
-	for _, name := range catalog.Names() {
+	for _, name := range catalog.Set().Names() {
 		req := r.signed(name, example(t, name))
 		req.ContentLength = -1
 		require.Equal(t, 200, r.do(req).status, name)
@@ -199,7 +199,7 @@ func TestChunkedBodies(t *testing.T) {
 func TestHandshakes(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)
-	for _, src := range catalog.Sources() {
+	for _, src := range catalog.Set().Sources() {
 		for _, method := range []string{http.MethodHead, http.MethodGet, http.MethodOptions} {
 			req, err := http.NewRequestWithContext(t.Context(), method, r.url(src.Name()), nil)
 			require.NoError(t, err)

@@ -111,7 +111,7 @@ func (p *publisher) note(err error) {
 		}
 	case !fault.IsPermanent(err):
 		if p.outage.CompareAndSwap(false, true) {
-			p.log.Warn("the brokers do not acknowledge: vendors are told to come again, or their deliveries are put on disk", zap.Error(err))
+			p.log.Warn("the brokers do not acknowledge: vendors are told to retry, or their deliveries are spooled", zap.Error(err))
 		}
 	}
 }

@@ -86,7 +86,7 @@ func New(o Options) (*Receiver, error) {
 func (r *Receiver) build() error {
 	m := newMetrics(r.o.Runtime.Registry)
 	inFlight := &budget{most: r.o.Config.MaxInFlight}
-	bodies := newBodies(r.o.Config.MaxInFlightBytes)
+	bodies := newBodies(int64(r.o.Config.MaxInFlightBytes))
 	m.gauge("in_flight_requests", "Requests being received.", nil, inFlight.held.Load)
 	m.gauge("in_flight_bytes", "Bytes reserved for bodies being received.", nil, bodies.bytes.held.Load)
 	shared := publisher{kafka: stream.NewPublisher(r.client), deadlines: r.deadlines, outage: new(atomic.Bool), log: r.o.Runtime.Log}
@@ -154,7 +154,7 @@ func (r *Receiver) newServer() *http.Server {
 
 func (r *Receiver) openSpool(name string, kafka *stream.Publisher, m *metrics) (*spool.Spool, error) {
 	s, err := spool.Open(spool.Options{
-		Dir: r.o.Config.spoolDir(name), MaxBytes: r.o.Config.SpoolBytes, Publish: kafka.Publish,
+		Dir: r.o.Config.spoolDir(name), MaxBytes: int64(r.o.Config.SpoolBytes), Publish: kafka.Publish,
 		PublishTimeout: r.o.Config.PublishTimeout, Log: r.o.Runtime.Log.With(zap.String("source", name)),
 	})
 	if err != nil {

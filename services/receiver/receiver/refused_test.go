@@ -41,7 +41,7 @@ func badRequests() map[string]refusedCase {
 	chunked := func(size int64) func(*rig, string) *http.Request {
 		return func(r *rig, name string) *http.Request {
 			req := r.signed(name, nil)
-			src, _ := catalog.Find(name)
+			src, _ := catalog.Set().Find(name)
 			req.Body = io.NopCloser(io.LimitReader(spaces{}, src.Profile().Limits.BodyBytes+size))
 			req.ContentLength = -1
 			return req
@@ -93,7 +93,7 @@ func gzipped(req *http.Request) {
 func (r *rig) signedAt(name, secret string, at time.Time) *http.Request {
 	r.t.Helper()
 	body := example(r.t, name)
-	src, _ := catalog.Find(name)
+	src, _ := catalog.Set().Find(name)
 	d := &source.Delivery{Method: http.MethodPost, URL: publicHost + path(name), Header: http.Header{}, Body: body}
 	d.Header.Set("Content-Type", "application/json")
 	require.NoError(r.t, source.Sign(src, d, secret, at))
@@ -105,7 +105,7 @@ func (r *rig) signedAt(name, secret string, at time.Time) *http.Request {
 func TestBadRequestsAreRefused(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)
-	for _, name := range catalog.Names() {
+	for _, name := range catalog.Set().Names() {
 		for what, tt := range badRequests() {
 			t.Run(name+"/"+what, func(t *testing.T) {
 				before := r.metric("rejected_total", "source", name, "reason", string(tt.reason))
@@ -130,7 +130,7 @@ func TestBadRequestsAreRefused(t *testing.T) {
 func TestSignaturesOutOfTheirTimeAreRefused(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)
-	for _, src := range catalog.Sources() {
+	for _, src := range catalog.Set().Sources() {
 		window := src.Profile().SignatureWindow
 		if window == 0 {
 			continue

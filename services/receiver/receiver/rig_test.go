@@ -73,7 +73,7 @@ func testConfig(t *testing.T) Config {
 
 func allEndpoints(t *testing.T) (all []Endpoint) {
 	t.Helper()
-	for _, src := range catalog.Sources() {
+	for _, src := range catalog.Set().Sources() {
 		secrets := []string{secretOf(src.Name()), "older-secret-0123456789"}
 		all = append(all, Endpoint{Source: src.(source.Webhook), Secrets: secrets, PublicURL: publicHost})
 	}
@@ -85,7 +85,7 @@ func (r *rig) applyTopics() {
 	client, err := stream.NewClient(stream.Config{Brokers: r.brokers}, stream.Deps{Name: "test"})
 	require.NoError(r.t, err)
 	defer client.Close()
-	names := catalog.Names()
+	names := catalog.Set().Names()
 	for _, e := range r.options.Endpoints {
 		if name := e.Source.Name(); !slices.Contains(names, name) {
 			names = append(names, name)
@@ -122,7 +122,7 @@ func (r *rig) url(name string) string { return "http://" + r.receiver.Addr() + p
 // signed is a request of body as the source's vendor posts it.
 func (r *rig) signed(name string, body []byte) *http.Request {
 	r.t.Helper()
-	src, ok := catalog.Find(name)
+	src, ok := catalog.Set().Find(name)
 	require.True(r.t, ok)
 	d := &source.Delivery{Method: http.MethodPost, URL: publicHost + path(name), Header: http.Header{}, Body: body}
 	d.Header.Set("Content-Type", "application/json")
@@ -174,7 +174,7 @@ func (r *rig) records(name string, want int) (records []*kgo.Record) {
 // written is how many records all raw topics hold.
 func (r *rig) written() (n int64) {
 	r.t.Helper()
-	for _, name := range catalog.Names() {
+	for _, name := range catalog.Set().Names() {
 		n += r.cluster.PartitionInfo(stream.RawTopic(name), 0).HighWatermark
 	}
 	return n

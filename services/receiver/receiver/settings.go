@@ -17,7 +17,7 @@ import (
 // Settings is the whole configuration of a receiver process, for service.Main.
 type Settings struct {
 	settings.Common
-	Sources []string      `name:"sources" env:"THROUGHLINE_SOURCES" placeholder:"NAME,…" help:"Sources to receive; every one that has secrets when not set."`
+	Sources []string      `name:"sources" env:"THROUGHLINE_SOURCES" placeholder:"NAME" help:"Sources to receive; every one that has secrets when not set."`
 	Config  Config        `embed:""`
 	Kafka   stream.Config `embed:""`
 	Vendors kong.Plugins  `embed:""`

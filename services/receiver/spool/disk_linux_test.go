@@ -127,7 +127,7 @@ func TestAFullDisk(t *testing.T) {
 	stop := run(t, s)
 	require.Eventually(t, func() bool { return !s.Engaged() }, patience, time.Millisecond)
 	require.NoError(t, s.Append(delivery(value())))
-	require.Equal(t, "the spool takes deliveries again", lines.All()[1].Message)
+	require.Equal(t, "the spool accepts deliveries again", lines.All()[1].Message)
 	require.Eventually(t, func() bool { return !s.Engaged() }, patience, time.Millisecond)
 	stop()
 	require.Len(t, b.values(), accepted+1, "what was accepted, once each")

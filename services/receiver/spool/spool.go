@@ -156,10 +156,10 @@ func (s *Spool) note(err error) {
 	switch {
 	case err == nil && r.told:
 		r.told = false
-		s.o.Log.Info("the spool takes deliveries again")
+		s.o.Log.Info("the spool accepts deliveries again")
 	case err != nil && !r.told && time.Since(r.at) >= quiet:
 		r.told, r.at = true, time.Now()
-		s.o.Log.Error("the spool refuses deliveries, and their vendor does not send them twice", zap.Error(err),
+		s.o.Log.Error("the spool rejects deliveries, which their vendor does not retry", zap.Error(err),
 			zap.String("advice", fault.Advice(err)), zap.Int64("deliveries", s.Deliveries()), zap.Int64("bytes", s.Bytes()))
 	}
 }
@@ -255,7 +255,7 @@ func (s *Spool) setAside(e entry, cause error) error {
 	}
 	s.aside.Add(1)
 	s.asideBytes.Add(int64(len(e.value)))
-	s.o.Log.Error("set an entry of the spool aside", zap.String("file", path), zap.Error(cause))
+	s.o.Log.Error("moved a bad spool entry aside", zap.String("file", path), zap.Error(cause))
 	return nil
 }
 

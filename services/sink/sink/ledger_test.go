@@ -15,7 +15,7 @@ import (
 func TestAnEventOnItsWayFollowsTheLedger(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	store := accounts.NewStore(w.pool, catalog.Kinds)
+	store := accounts.NewStore(w.pool, catalog.Set().Kinds)
 	_, err := store.AddAccount(t.Context(), accounts.Account{ID: acme, Name: "Acme"}, "test")
 	require.NoError(t, err)
 	other, err := store.AddAccount(t.Context(), accounts.Account{Name: "Other"}, "test")

@@ -19,7 +19,7 @@ type metrics struct {
 func newMetrics(reg prometheus.Registerer, keeper func() postgres.KeeperStats) *metrics {
 	m := &metrics{
 		rows:    prometheus.NewCounterVec(prometheus.CounterOpts{Name: "throughline_sink_rows_total", Help: "Rows by result: inserted, or already_present on the timeline."}, []string{"result"}),
-		letters: prometheus.NewCounter(prometheus.CounterOpts{Name: "throughline_sink_dead_letters_total", Help: "Records that Postgres, or their own bytes, kept off the timeline for good."}),
+		letters: prometheus.NewCounter(prometheus.CounterOpts{Name: "throughline_sink_dead_letters_total", Help: "Records that were dead-lettered: rejected by Postgres, or malformed."}),
 		age: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "throughline_sink_visible_age_seconds",
 			Help: "Age of a webhook event, since its receipt, when its row became visible.", Buckets: prometheus.ExponentialBuckets(0.005, 2, 16)}, []string{"source"}),
 		pending: prometheus.NewGauge(prometheus.GaugeOpts{Name: "throughline_sink_gin_pending_pages", Help: "Pages of the payload index that wait to be merged; 0 forever where Postgres cannot measure it (pgstattuple)."}),

@@ -2,8 +2,8 @@
 //
 // Offsets are committed after the database commit and never past a failure; the
 // table's unique constraint makes a redelivery a no-op. A row that Postgres
-// refuses for good is found by halving its batch and alone goes to the dead
-// letter topic. When many rows of a partition in a row are refused, something larger
+// rejects is found by halving its batch and alone goes to the dead letter
+// topic. When many consecutive rows of a partition are refused, something larger
 // is wrong, and the breaker holds the partition instead of draining it.
 package sink
 
@@ -42,8 +42,8 @@ type Config struct {
 // Tuning is what may be left as it is.
 type Tuning struct {
 	Batch       stage.Batch `embed:"" envprefix:"THROUGHLINE_SINK_" set:"batch_wait=10ms"`
-	Writers     int         `name:"writers" env:"THROUGHLINE_SINK_WRITERS" default:"1" help:"Members of the consumer group in this process, each with its own partitions and connection (${default}); more than partitions stay idle."`
-	BreakerRows int         `name:"breaker-rows" env:"THROUGHLINE_SINK_BREAKER_ROWS" default:"10" help:"Refused rows of a partition, without a good one between them, after which the sink holds it instead of dead-lettering (${default}); 0 dead-letters them all."`
+	Writers     int         `name:"writers" env:"THROUGHLINE_SINK_WRITERS" default:"1" help:"Members of the consumer group in this process, each with its own partitions and connection (${default}); more than there are partitions stay idle."`
+	BreakerRows int         `name:"breaker-rows" env:"THROUGHLINE_SINK_BREAKER_ROWS" default:"10" help:"Consecutive refused rows of one partition after which the sink holds that partition instead of dead-lettering (${default}); 0 dead-letters them all."`
 }
 
 // Validate reports every problem.
@@ -70,7 +70,7 @@ func (c *Config) Validate() error {
 // Build makes the service from its configuration (stage.Main).
 func (c *Config) Build(ctx context.Context, d stage.Deps) (stage.Service, error) {
 	if c.MigrateFirst {
-		if err := postgres.Migrate(ctx, d.Pool, d.Runtime.Log); err != nil {
+		if err := postgres.Migrate(ctx, d.Sessions(), d.Runtime.Log); err != nil {
 			return nil, err
 		}
 	}
@@ -119,7 +119,7 @@ func New(ctx context.Context, d stage.Deps, o Options) (*Sink, error) {
 	}
 	s := &Sink{
 		deps: d, tuning: t, decoder: decoder, encoder: encoder, breaker: newBreaker(t.BreakerRows),
-		writer: postgres.NewWriter(d.Pool), mover: accounts.NewMover(d.Pool, resolver, quarantine.Return), keeper: postgres.NewKeeper(d.Pool, d.Runtime.Log.Named("keeper")),
+		writer: postgres.NewWriter(d.Pool), mover: accounts.NewMover(d.Pool, resolver, quarantine.Return), keeper: postgres.NewKeeper(d.Sessions(), d.Runtime.Log.Named("keeper")),
 	}
 	s.metrics = newMetrics(d.Runtime.Registry, s.keeper.Stats)
 	return s, nil

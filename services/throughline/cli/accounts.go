@@ -13,22 +13,21 @@ import (
 	"github.com/throughline-dev/throughline/pkg/accounts"
 	"github.com/throughline-dev/throughline/pkg/api"
 	"github.com/throughline-dev/throughline/pkg/fault"
-	"github.com/throughline-dev/throughline/pkg/source/catalog"
 )
 
 type accountsCommand struct {
 	Import accountsImportCommand `cmd:"" help:"Add the accounts and links of a CSV file."`
 	Add    accountsAddCommand    `cmd:"" help:"Add one account."`
 	List   accountsListCommand   `cmd:"" help:"List accounts by name, with how many links lead to each."`
-	Rename accountsRenameCommand `cmd:"" help:"Give an account another name."`
-	Merge  accountsMergeCommand  `cmd:"" help:"Make an account a part of another: its links and events go there, and its name and id lead there."`
+	Rename accountsRenameCommand `cmd:"" help:"Rename an account."`
+	Merge  accountsMergeCommand  `cmd:"" help:"Merge an account into another: its links and events move, and its name and id lead to the other."`
 	Remove accountsRemoveCommand `cmd:"" help:"Remove an account that has neither events nor links."`
 	Moves  accountsMovesCommand  `cmd:"" help:"List the moves of events between accounts, or finish those that were interrupted."`
 }
 
 // byFlags is embedded in each command that changes something: a change says who.
 type byFlags struct {
-	By string `name:"by" env:"THROUGHLINE_BY" placeholder:"NAME" help:"Who makes the change, as the record shall say; the operating system's user otherwise."`
+	By string `name:"by" env:"THROUGHLINE_BY" placeholder:"NAME" help:"Author of the change, as recorded; default: the operating system's user."`
 }
 
 // author gives the name that a change is recorded with.
@@ -52,9 +51,9 @@ func accountColumns() []column[api.Account] {
 
 type accountsAddCommand struct {
 	Name   string    `arg:"" help:"The account's name."`
-	ID     uuid.UUID `name:"id" placeholder:"UUID" help:"Its id, where it has one already; a new one otherwise."`
+	ID     uuid.UUID `name:"id" placeholder:"UUID" help:"Its id; default: a new one."`
 	Domain string    `name:"domain" placeholder:"DOMAIN" help:"Its domain. Events that carry an e-mail address of it belong to the account, unless it is a free-mail domain."`
-	Anyway bool      `name:"anyway" help:"Also when an account has this name or domain already."`
+	Anyway bool      `name:"anyway" help:"Add it even when another account has this name or domain."`
 	byFlags
 	outputFlags
 }
@@ -65,10 +64,10 @@ func (*accountsAddCommand) needs() need { return needsPostgres }
 func (c *accountsAddCommand) Run(ctx context.Context, s *session) error {
 	return s.withDatabase(ctx, func(pool *pgxpool.Pool) error {
 		account := accounts.Account{ID: c.ID, Name: c.Name, Domain: c.Domain}
-		if err := distinct(ctx, pool, account, c.Anyway); err != nil {
+		if err := s.distinct(ctx, pool, account, c.Anyway); err != nil {
 			return err
 		}
-		added, err := store(pool).AddAccount(ctx, account, c.author())
+		added, err := s.store(pool).AddAccount(ctx, account, c.author())
 		if err != nil {
 			return err
 		}
@@ -94,7 +93,7 @@ func (c *accountsListCommand) Validate() error { return checkLimit(c.Limit) }
 // Run is kong's.
 func (c *accountsListCommand) Run(ctx context.Context, s *session) error {
 	return s.withDatabase(ctx, func(pool *pgxpool.Pool) error {
-		accounts, err := store(pool).Accounts(ctx, accounts.AccountFilter{Text: c.Text, Limit: c.Limit})
+		accounts, err := s.store(pool).Accounts(ctx, accounts.AccountFilter{Text: c.Text, Limit: c.Limit})
 		if err != nil {
 			return err
 		}
@@ -125,12 +124,14 @@ func (s *session) hintList(shown, limit int, what, whenEmpty string) {
 	}
 }
 
-// store gives accounts and links of this database, with the catalog's kinds.
-func store(pool *pgxpool.Pool) *accounts.Store { return accounts.NewStore(pool, catalog.Kinds) }
+// store gives accounts and links of this database.
+func (s *session) store(pool *pgxpool.Pool) *accounts.Store {
+	return accounts.NewStore(pool, s.root.Sources.set.Kinds)
+}
 
 // findAccount gives the account that a person means.
 func (s *session) findAccount(ctx context.Context, pool *pgxpool.Pool, text string) (accounts.Account, error) {
-	account, err := store(pool).FindAccount(ctx, text)
+	account, err := s.store(pool).FindAccount(ctx, text)
 	switch fault.ReasonOf(err) {
 	case fault.NotFound, fault.Conflict: // none, or several
 		err = fmt.Errorf("%w (`throughline accounts list` shows them)", err)
@@ -139,11 +140,11 @@ func (s *session) findAccount(ctx context.Context, pool *pgxpool.Pool, text stri
 }
 
 // distinct refuses a name or a domain that another account has: two of them are seldom meant.
-func distinct(ctx context.Context, pool *pgxpool.Pool, account accounts.Account, anyway bool) error {
+func (s *session) distinct(ctx context.Context, pool *pgxpool.Pool, account accounts.Account, anyway bool) error {
 	if anyway {
 		return nil
 	}
-	similar, err := store(pool).Similar(ctx, account)
+	similar, err := s.store(pool).Similar(ctx, account)
 	if err != nil || len(similar) == 0 {
 		return err
 	}
@@ -151,5 +152,5 @@ func distinct(ctx context.Context, pool *pgxpool.Pool, account accounts.Account,
 	for i, a := range similar {
 		texts[i] = strings.TrimSuffix(fmt.Sprintf("%s (%s, %s", a.Name, a.ID, a.Domain), ", ") + ")"
 	}
-	return fmt.Errorf("there is an account like it: %s; --anyway makes a second one", strings.Join(texts, ", "))
+	return fmt.Errorf("there is a similar account: %s; --anyway adds a second one", strings.Join(texts, ", "))
 }

@@ -14,8 +14,8 @@ import (
 type accountsRenameCommand struct {
 	Account string `arg:"" help:"The account: its id, domain or name."`
 	Name    string `arg:"" help:"Its new name."`
-	Anyway  bool   `name:"anyway" help:"Also when another account has this name."`
-	DryRun  bool   `name:"dry-run" help:"Say what would happen, and change nothing."`
+	Anyway  bool   `name:"anyway" help:"Rename it even when another account has this name."`
+	DryRun  bool   `name:"dry-run" help:"Print what would change, without changing it."`
 	outputFlags
 }
 
@@ -28,13 +28,13 @@ func (c *accountsRenameCommand) Run(ctx context.Context, s *session) error {
 		if err != nil {
 			return err
 		}
-		if err := distinct(ctx, pool, accounts.Account{ID: account.ID, Name: c.Name}, c.Anyway); err != nil {
+		if err := s.distinct(ctx, pool, accounts.Account{ID: account.ID, Name: c.Name}, c.Anyway); err != nil {
 			return err
 		}
 		renamed, did := account, "would be renamed"
 		if renamed.Name = strings.TrimSpace(c.Name); !c.DryRun {
 			did = "renamed"
-			if renamed, err = store(pool).Rename(ctx, account.ID, c.Name); err != nil {
+			if renamed, err = s.store(pool).Rename(ctx, account.ID, c.Name); err != nil {
 				return err
 			}
 		}
@@ -51,9 +51,9 @@ func (c *accountsRenameCommand) tell(s *session, was, did string, now accounts.A
 }
 
 type accountsMergeCommand struct {
-	From string `arg:"" help:"The account that becomes a part of the other: its id, domain or name."`
-	Into string `arg:"" help:"The account that stays."`
-	Yes  bool   `name:"yes" short:"y" help:"Do not ask. A merge cannot be taken back as a whole."`
+	From string `arg:"" help:"The account to merge: its id, domain or name."`
+	Into string `arg:"" help:"The account to merge it into."`
+	Yes  bool   `name:"yes" short:"y" help:"Do not ask for confirmation. A merge cannot be undone as a whole."`
 	decideFlags
 }
 

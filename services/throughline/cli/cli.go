@@ -66,27 +66,34 @@ func Run(ctx context.Context, args []string, streams Streams, more ...Command) i
 // root is the whole command line.
 type root struct {
 	connections
+	Sources sources `embed:""`
 
-	Timeline   timelineCommand   `cmd:"" group:"Timelines" help:"Show an account's events in the order in which they happened."`
+	Timeline   timelineCommand   `cmd:"" group:"Timelines" help:"Show an account's events in order of occurrence."`
 	Accounts   accountsCommand   `cmd:"" group:"Accounts and links" help:"Import, add, list, rename, merge and remove accounts."`
-	Link       linkCommand       `cmd:"" group:"Accounts and links" help:"Say which account a vendor's id belongs to; what waits for it in quarantine is released."`
-	Unlink     unlinkCommand     `cmd:"" group:"Accounts and links" help:"Take a link back; the events that rested on it are resolved anew."`
+	Link       linkCommand       `cmd:"" group:"Accounts and links" help:"Link a vendor's id to an account, and release the events that wait for it in quarantine."`
+	Unlink     unlinkCommand     `cmd:"" group:"Accounts and links" help:"Remove a link; the events that were resolved by it are resolved again."`
 	Relink     relinkCommand     `cmd:"" group:"Accounts and links" help:"Move a link to another account, and the events with it."`
-	Links      linksCommand      `cmd:"" group:"Accounts and links" help:"List links and the decisions behind them; say whose a vendor's id is not."`
-	Quarantine quarantineCommand `cmd:"" group:"Quarantine" help:"List, show, release and discard what could not go on."`
+	Links      linksCommand      `cmd:"" group:"Accounts and links" help:"List links and the decisions behind them; deny a link."`
+	Quarantine quarantineCommand `cmd:"" group:"Quarantine" help:"List, show, release and discard events that could not be processed."`
 	Topics     topicsCommand     `cmd:"" group:"Setting up" help:"Create and configure the Kafka topics."`
 	Migrate    migrateCommand    `cmd:"" group:"Setting up" help:"Bring the Postgres schema up to date."`
 	Settings   settingsCommand   `cmd:"" group:"Setting up" help:"List the services' settings, with variables and defaults."`
 	Send       sendCommand       `cmd:"" group:"Developing" help:"Make events as a vendor would, sign them, and post them to a receiver."`
-	EventTypes eventTypesCommand `cmd:"" group:"Developing" help:"List vendors' types and their event_type."`
+	EventTypes eventTypesCommand `cmd:"" group:"Developing" help:"List the vendors' event types and the event_type of each."`
 	Version    versionCommand    `cmd:"" group:"Developing" help:"Print the version."`
 }
 
+// Validate is kong's.
+func (r *root) Validate() error {
+	return errors.Join(r.connections.Validate(), r.Sources.check(&r.connections))
+}
+
 func (s *session) parse(args []string, out io.Writer, more []Command) (*kong.Context, error) {
+	s.root.Sources = newSources(args, s.Env)
 	options := []kong.Option{
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true, WrapUpperBound: 110}),
 		kong.Help(s.root.printHelp),
-		kong.Vars{"receiver": localReceiver, "sources": strings.Join(sourceNames(), ", "),
+		kong.Vars{"receiver": localReceiver, "sources": strings.Join(s.root.Sources.settings.Names(), ", "),
 			"reasons": strings.Join(quarantineReasons(), ", ")},
 		kong.PostBuild(localDefaults),
 		kong.PostBuild(func(k *kong.Kong) error {

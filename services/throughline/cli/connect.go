@@ -41,23 +41,41 @@ type connections struct {
 	Kafka    kafkaFlags    `embed:"" group:"Connections"`
 
 	needed need
+	chosen any             // the command
 	others map[string]need // of other packages' commands, by name
 }
 
-// need says which connections a command uses.
+// need says which settings a command uses.
 type need int
 
 const (
 	needsPostgres need = 1 << iota
+	needsSession       // of Postgres, past a pooler
 	needsKafka
+	needsSources  // their names and mappings
+	needsReceiver // and their secrets, addresses and tenants
 )
 
-// BeforeApply is kong's: it learns what the chosen command needs.
-func (c *connections) BeforeApply(ctx *kong.Context) error {
+// BeforeResolve is kong's: it learns what the chosen command needs. Where that is
+// no source, their settings are not read.
+func (c *connections) BeforeResolve(ctx *kong.Context) error {
 	if node := ctx.Selected(); node != nil {
-		c.needed = c.needOf(node)
+		c.needed, c.chosen = c.needOf(node), commandOf(node)
+	}
+	for _, flag := range ctx.Model.Flags {
+		if isSourceFlag(flag) && !c.needed.of(flag) {
+			flag.Envs = nil
+		}
 	}
 	return nil
+}
+
+// of says whether a setting of sources is needed.
+func (n need) of(flag *kong.Flag) bool {
+	if isReceiverFlag(flag) {
+		return n&needsReceiver != 0
+	}
+	return n&(needsSources|needsReceiver) != 0
 }
 
 // Validate reports every problem with the settings that the chosen command uses.
@@ -74,12 +92,18 @@ func (c *connections) Validate() error {
 
 // needOf gives the connections that a command uses.
 func (c *connections) needOf(node *kong.Node) need {
-	if node.Target.IsValid() && node.Target.CanAddr() {
-		if command, ok := node.Target.Addr().Interface().(interface{ needs() need }); ok {
-			return command.needs()
-		}
+	if command, ok := commandOf(node).(interface{ needs() need }); ok {
+		return command.needs()
 	}
 	return c.others[node.Name]
+}
+
+// commandOf gives a command's struct as a pointer.
+func commandOf(node *kong.Node) any {
+	if !node.Target.IsValid() || !node.Target.CanAddr() {
+		return nil
+	}
+	return node.Target.Addr().Interface()
 }
 
 // localDefaults gives the connection flags the defaults of `make run`.
@@ -164,6 +188,16 @@ func (s *session) nextStep(err error) string {
 		return "check THROUGHLINE_KAFKA_BROKERS (and _TLS, _SASL_MECHANISM, _USER), and that the brokers run"
 	}
 	return ""
+}
+
+// withSessions is withDatabase for what needs a session of its own: past a pooler.
+func (s *session) withSessions(ctx context.Context, use func(*pgxpool.Pool) error) error {
+	pool, err := postgres.Open(ctx, postgres.Config(s.root.Postgres).Direct(), name)
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	return use(pool)
 }
 
 // withDatabase opens Postgres for as long as use runs.

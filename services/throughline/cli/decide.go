@@ -21,14 +21,14 @@ type movingFlags struct {
 
 // decideFlags are those of the commands that make a decision about links or accounts.
 type decideFlags struct {
-	DryRun bool   `name:"dry-run" help:"Say what would happen, with the number of events by account, and change nothing."`
-	Reason string `name:"reason" placeholder:"TEXT" help:"Why, for the record."`
+	DryRun bool   `name:"dry-run" help:"Print what would change, with the number of events by account, without changing it."`
+	Reason string `name:"reason" placeholder:"TEXT" help:"Reason of the change, as recorded."`
 	movingFlags
 	byFlags
 	outputFlags
 }
 
-func (*decideFlags) needs() need { return needsPostgres }
+func (*decideFlags) needs() need { return needsPostgres | needsSources }
 
 // moving is what carries out decisions and the history that follows.
 type moving struct {
@@ -36,17 +36,17 @@ type moving struct {
 	mover *accounts.Mover
 }
 
-func (f *movingFlags) moving(pool *pgxpool.Pool) (moving, error) {
+func (f *movingFlags) moving(s *session, pool *pgxpool.Pool) (moving, error) {
 	resolver, err := resolve.New(pool, f.Rules)
 	if err != nil {
 		return moving{}, usage("%v", err)
 	}
-	return moving{store: store(pool).WithResolver(resolver), mover: accounts.NewMover(pool, resolver, quarantine.Return)}, nil
+	return moving{store: s.store(pool).WithResolver(resolver), mover: accounts.NewMover(pool, resolver, quarantine.Return)}, nil
 }
 
 // decide makes a decision, tells its effect, and carries out the moves.
 func (f *decideFlags) decide(ctx context.Context, s *session, pool *pgxpool.Pool, d accounts.Decision) error {
-	m, err := f.moving(pool)
+	m, err := f.moving(s, pool)
 	if err != nil {
 		return err
 	}

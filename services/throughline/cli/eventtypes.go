@@ -4,13 +4,14 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/throughline-dev/throughline/pkg/source"
 	"github.com/throughline-dev/throughline/pkg/source/catalog"
 )
 
 type eventTypesCommand struct {
-	Source   sourceName `name:"source" help:"Only this source's."`
-	Markdown bool       `name:"markdown" xor:"form" help:"Print docs/event-types.md."`
-	JSON     bool       `name:"json" xor:"form" help:"Print one JSON object a line, for programs."`
+	Source   string `name:"source" help:"Only this source's."`
+	Markdown bool   `name:"markdown" xor:"form" help:"Print docs/event-types.md."`
+	JSON     bool   `name:"json" xor:"form" help:"Print JSON, one object per line."`
 }
 
 // eventTypeView is one line of the list.
@@ -20,18 +21,24 @@ type eventTypeView struct {
 	Type   string `json:"event_type"`
 }
 
+func (*eventTypesCommand) needs() need { return needsSources }
+
+func (c *eventTypesCommand) checkSources(set source.Set) error {
+	return checkSource(set, c.Source)
+}
+
 // Run is kong's.
 func (c *eventTypesCommand) Run(s *session) error {
 	if c.Markdown {
 		if c.Source != "" {
-			return usage("--markdown prints the page of all sources; leave --source out")
+			return usage("--markdown prints the page of all vendors; leave --source out")
 		}
 		_, err := fmt.Fprint(s.Out, EventTypesMarkdown())
 		return err
 	}
 	var views []eventTypeView
-	for _, src := range catalog.Sources() {
-		if c.Source != "" && src.Name() != string(c.Source) {
+	for _, src := range s.root.Sources.set.Sources() {
+		if c.Source != "" && src.Name() != c.Source {
 			continue
 		}
 		for _, t := range src.Profile().Types {
@@ -54,12 +61,12 @@ where that reads as ` + "`thing.happened`" + `. A type that is not in this list 
 (` + "`Deal / Won!`" + ` is ` + "`deal.won`" + `) and stored like any other.
 `
 
-// EventTypesMarkdown gives docs/event-types.md, made from the catalog's
+// EventTypesMarkdown gives docs/event-types.md, made from the vendors'
 // profiles. A test holds the file against it.
 func EventTypesMarkdown() string {
 	var b strings.Builder
 	b.WriteString(eventTypesIntro)
-	for _, src := range catalog.Sources() {
+	for _, src := range catalog.Set().Sources() {
 		profile := src.Profile()
 		fmt.Fprintf(&b, "\n## %s\n\nSource `%s`.\n\n| %s's type | event_type |\n|---|---|\n", profile.Title, src.Name(), profile.Title)
 		for _, t := range profile.Types {

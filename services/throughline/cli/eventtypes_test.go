@@ -22,7 +22,7 @@ func TestEventTypes(t *testing.T) {
 	t.Parallel()
 	sh := &shell{t: t}
 	all := 0
-	for _, src := range catalog.Sources() {
+	for _, src := range catalog.Set().Sources() {
 		all += len(src.Profile().Types)
 	}
 	require.Equal(t, all, strings.Count(sh.must("event-types", "--json"), "\n"))

@@ -15,15 +15,17 @@ import (
 // printHelp is kong's help without the connection flags that the command does
 // not use.
 func (c *connections) printHelp(options kong.HelpOptions, ctx *kong.Context) error {
-	needed := needsPostgres | needsKafka
-	shown := []string{"postgres-url", "kafka-brokers"} // of the program as a whole
+	needed := needsPostgres | needsKafka // of the program as a whole
+	shown := []string{"postgres-url", "kafka-brokers"}
 	if node := ctx.Selected(); node != nil {
 		needed, shown = c.needOf(node), nil
 	}
 	for _, flag := range ctx.Model.Flags {
 		switch {
+		case isSourceFlag(flag):
+			flag.Hidden = flag.Hidden || !needed.of(flag)
 		case strings.HasPrefix(flag.Name, "postgres-"):
-			flag.Hidden = flag.Hidden || needed&needsPostgres == 0
+			flag.Hidden = flag.Hidden || needed&needsPostgres == 0 || flag.Name == "postgres-direct-url" && needed&needsSession == 0
 		case strings.HasPrefix(flag.Name, "kafka-"):
 			// No command is a member of a consumer group.
 			flag.Hidden = flag.Hidden || needed&needsKafka == 0 || flag.Name == "kafka-instance-id"

@@ -20,7 +20,7 @@ const maxImportProblems = 20
 type accountsImportCommand struct {
 	File        string `arg:"" help:"The CSV file; - reads standard input."`
 	EveryTenant bool   `name:"every-tenant" help:"Ids that are unique within one tenant of a vendor, in columns that name none, are meant for every tenant."`
-	Anyway      bool   `name:"anyway" help:"Make new accounts although another has the domain."`
+	Anyway      bool   `name:"anyway" help:"Add new accounts even when another account has the domain."`
 	movingFlags
 	byFlags
 	outputFlags
@@ -33,7 +33,7 @@ func (*accountsImportCommand) Help() string {
 		"A file is imported whole or, when any line is wrong, not at all. Importing it again changes names and domains and adds what is new."
 }
 
-func (*accountsImportCommand) needs() need { return needsPostgres }
+func (*accountsImportCommand) needs() need { return needsPostgres | needsSources }
 
 // Run is kong's.
 func (c *accountsImportCommand) Run(ctx context.Context, s *session) error {
@@ -50,7 +50,7 @@ func (c *accountsImportCommand) Run(ctx context.Context, s *session) error {
 }
 
 func (c *accountsImportCommand) load(ctx context.Context, s *session, pool *pgxpool.Pool, from io.Reader) error {
-	moving, err := c.moving(pool)
+	moving, err := c.moving(s, pool)
 	if err != nil {
 		return err
 	}

@@ -14,38 +14,16 @@ import (
 	"github.com/throughline-dev/throughline/pkg/api"
 	"github.com/throughline-dev/throughline/pkg/quarantine"
 	"github.com/throughline-dev/throughline/pkg/source"
-	"github.com/throughline-dev/throughline/pkg/source/catalog"
 )
 
 // waitEvery is how often --wait looks.
 const waitEvery = 100 * time.Millisecond
 
-// reference is a reference as a person writes it (accounts.ParseReference).
-type reference string
-
-// Validate is kong's.
-func (r reference) Validate() error {
-	if r == "" {
-		return nil
-	}
-	_, err := accounts.ParseReference(string(r), catalog.Kinds)
-	return err
-}
-
-// parse reads the reference.
-func (r reference) parse() (source.Reference, error) {
-	ref, err := accounts.ParseReference(string(r), catalog.Kinds)
-	if err != nil {
-		return ref, usage("%v", err)
-	}
-	return ref, nil
-}
-
 type linkCommand struct {
 	Reference   reference     `arg:"" help:"The vendor's id: stripe:cus_1, hubspot/62515:contact:901, email:kim@acme.example, domain:acme.example."`
 	Account     string        `arg:"" help:"The account: its id, domain or name."`
 	EveryTenant bool          `name:"every-tenant" help:"An id that is unique within one tenant of the vendor (portal, workspace, instance) is meant for every tenant."`
-	Wait        bool          `name:"wait" help:"Return when the quarantined events are on the timeline, and not at once."`
+	Wait        bool          `name:"wait" help:"Return when the quarantined events are on the timeline."`
 	Timeout     time.Duration `name:"timeout" default:"30s" help:"Longest wait of --wait."`
 	decideFlags
 }
@@ -57,6 +35,8 @@ func (*linkCommand) Help() string {
 		"need it (hubspot/62515:contact:901), unless what waits in quarantine shows it, or --every-tenant."
 }
 
+func (c *linkCommand) checkSources(set source.Set) error { return c.Reference.check(set) }
+
 // Validate is kong's.
 func (c *linkCommand) Validate() error {
 	if c.Wait && c.DryRun {
@@ -67,7 +47,7 @@ func (c *linkCommand) Validate() error {
 
 // Run is kong's.
 func (c *linkCommand) Run(ctx context.Context, s *session) error {
-	ref, err := c.Reference.parse()
+	ref, err := c.Reference.parse(s.root.Sources.set)
 	if err != nil {
 		return err
 	}
@@ -81,7 +61,7 @@ func (c *linkCommand) Run(ctx context.Context, s *session) error {
 		if err != nil {
 			return err
 		}
-		m, err := c.moving(pool)
+		m, err := c.moving(s, pool)
 		if err != nil {
 			return err
 		}
@@ -133,7 +113,7 @@ func (c *linkCommand) tellLinked(ctx context.Context, s *session, store *account
 	case view.Quarantined == 0:
 		s.say("nothing waits for it in quarantine")
 	case !c.Wait:
-		s.say("%s will be released from quarantine; `throughline timeline %s` shows them in a moment", plural(view.Quarantined, "event"), view.AccountID)
+		s.say("%s will be released from quarantine; `throughline timeline %s` shows them shortly", plural(view.Quarantined, "event"), view.AccountID)
 	}
 	if len(effect.Moves) == 0 {
 		return nil

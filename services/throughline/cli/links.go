@@ -12,13 +12,12 @@ import (
 	"github.com/throughline-dev/throughline/pkg/accounts"
 	"github.com/throughline-dev/throughline/pkg/api"
 	"github.com/throughline-dev/throughline/pkg/source"
-	"github.com/throughline-dev/throughline/pkg/source/catalog"
 )
 
 type linksCommand struct {
 	List linksListCommand `cmd:"" default:"withargs" help:"List links, the newest first."`
 	Log  linksLogCommand  `cmd:"" help:"List the decisions about links and accounts, the newest first: who, when, why."`
-	Deny linksDenyCommand `cmd:"" help:"Say that a vendor's id does not belong to an account, whatever rule would lead there."`
+	Deny linksDenyCommand `cmd:"" help:"Deny that a vendor's id belongs to an account: no rule resolves it there."`
 }
 
 type linksListCommand struct {
@@ -30,7 +29,7 @@ type linksListCommand struct {
 	outputFlags
 }
 
-func (*linksListCommand) needs() need { return needsPostgres }
+func (*linksListCommand) needs() need { return needsPostgres | needsSources }
 
 // Validate is kong's.
 func (c *linksListCommand) Validate() error { return checkLimit(c.Limit) }
@@ -46,12 +45,12 @@ func (c *linksListCommand) Run(ctx context.Context, s *session) error {
 			}
 			filter.AccountID = account.ID
 		}
-		links, err := store(pool).Links(ctx, filter)
+		links, err := s.store(pool).Links(ctx, filter)
 		if err != nil {
 			return err
 		}
 		if len(links) == 0 {
-			if err := knownNames(c.Source, c.Kind); err != nil {
+			if err := s.knownNames(c.Source, c.Kind); err != nil {
 				return err
 			}
 		}
@@ -74,7 +73,9 @@ type linksLogCommand struct {
 	outputFlags
 }
 
-func (*linksLogCommand) needs() need { return needsPostgres }
+func (*linksLogCommand) needs() need { return needsPostgres | needsSources }
+
+func (c *linksLogCommand) checkSources(set source.Set) error { return c.Reference.check(set) }
 
 // Validate is kong's.
 func (c *linksLogCommand) Validate() error { return checkLimit(c.Limit) }
@@ -83,7 +84,7 @@ func (c *linksLogCommand) Validate() error { return checkLimit(c.Limit) }
 func (c *linksLogCommand) Run(ctx context.Context, s *session) error {
 	filter := accounts.EntryFilter{Limit: c.Limit}
 	if c.Reference != "" {
-		ref, err := c.Reference.parse()
+		ref, err := c.Reference.parse(s.root.Sources.set)
 		if err != nil {
 			return err
 		}
@@ -97,7 +98,7 @@ func (c *linksLogCommand) Run(ctx context.Context, s *session) error {
 			}
 			filter.AccountID = account.ID
 		}
-		entries, err := store(pool).Entries(ctx, filter)
+		entries, err := s.store(pool).Entries(ctx, filter)
 		if err != nil {
 			return err
 		}
@@ -105,7 +106,7 @@ func (c *linksLogCommand) Run(ctx context.Context, s *session) error {
 		for _, e := range entries {
 			ids = append(ids, e.From, e.To)
 		}
-		names, err := store(pool).Names(ctx, ids)
+		names, err := s.store(pool).Names(ctx, ids)
 		if err != nil {
 			return err
 		}
@@ -143,10 +144,13 @@ func entryColumns(names map[uuid.UUID]string) []column[api.Decision] {
 
 // knownNames refuses a source or a kind that does not exist. It is asked where nothing was found: events of a source
 // that is not configured here are shown all the same.
-func knownNames(from, kind string) error {
-	names := append(sourceNames(), source.KindEmail, source.KindDomain)
-	if from != "" && !slices.Contains(names, from) {
-		return usage("there is no source %q: the sources are %s", from, strings.Join(sourceNames(), ", "))
+func (s *session) knownNames(from, kind string) error {
+	set := s.root.Sources.set
+	names := append(set.Names(), source.KindEmail, source.KindDomain)
+	if !slices.Contains(names, from) {
+		if err := checkSource(set, from); err != nil {
+			return usage("%v", err)
+		}
 	}
 	if kind == "" {
 		return nil
@@ -156,7 +160,7 @@ func knownNames(from, kind string) error {
 		if from != "" && name != from {
 			continue
 		}
-		for _, k := range catalog.Kinds(name) {
+		for _, k := range set.Kinds(name) {
 			kinds = append(kinds, k.Name)
 		}
 	}

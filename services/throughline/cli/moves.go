@@ -13,7 +13,7 @@ import (
 
 type accountsMovesCommand struct {
 	Pending bool `name:"pending" help:"Only those that are not finished."`
-	Resume  bool `name:"resume" help:"Finish those that are not, and list them."`
+	Resume  bool `name:"resume" help:"Finish interrupted moves, and list them."`
 	Limit   int  `name:"limit" default:"100" placeholder:"N" help:"At most so many, the newest (${default})."`
 	movingFlags
 	outputFlags
@@ -32,7 +32,7 @@ func (c *accountsMovesCommand) Validate() error { return checkLimit(c.Limit) }
 // Run is kong's.
 func (c *accountsMovesCommand) Run(ctx context.Context, s *session) error {
 	return s.withDatabase(ctx, func(pool *pgxpool.Pool) error {
-		m, err := c.moving(pool)
+		m, err := c.moving(s, pool)
 		if err != nil {
 			return err
 		}
@@ -116,7 +116,7 @@ func (m moving) finish(ctx context.Context, s *session, ids []int64) error {
 	})
 	if err != nil {
 		bar.end()
-		s.say("not all events are moved yet: the quarantine service goes on with them, or `throughline accounts moves --resume`")
+		s.say("not all events are moved yet: the quarantine service continues, or `throughline accounts moves --resume`")
 	}
 	return err
 }

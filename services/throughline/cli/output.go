@@ -17,7 +17,7 @@ const clipRunes = 72
 
 // outputFlags is embedded in each command that lists something.
 type outputFlags struct {
-	JSON bool `name:"json" help:"Print one JSON object a line, for programs."`
+	JSON bool `name:"json" help:"Print JSON, one object per line."`
 }
 
 // column is one column of a table of T.

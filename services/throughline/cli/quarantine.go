@@ -16,8 +16,8 @@ import (
 type quarantineCommand struct {
 	List    quarantineListCommand    `cmd:"" help:"List records, the last seen first."`
 	Show    quarantineShowCommand    `cmd:"" help:"Show everything about one record, its payload included."`
-	Release quarantineReleaseCommand `cmd:"" help:"Send records through their raw topics again."`
-	Discard quarantineDiscardCommand `cmd:"" help:"Give records up. They stay readable, and can be released by id."`
+	Release quarantineReleaseCommand `cmd:"" help:"Publish records to their raw topics again."`
+	Discard quarantineDiscardCommand `cmd:"" help:"Mark records as discarded. They stay readable, and can be released by id."`
 }
 
 // recordFilter are the flags that say which records are meant.
@@ -90,7 +90,7 @@ func (c *quarantineListCommand) Run(ctx context.Context, s *session) error {
 			return err
 		}
 		if len(records) == 0 {
-			if err := knownNames(c.Source, ""); err != nil {
+			if err := s.knownNames(c.Source, ""); err != nil {
 				return err
 			}
 		}

@@ -18,9 +18,9 @@ type changeFlags struct {
 	IDs []int64 `arg:"" optional:"" name:"id" help:"The records' ids."`
 	recordFilter
 	All    bool   `name:"all" help:"Every open record."`
-	DryRun bool   `name:"dry-run" help:"Say how many it would be, and change nothing."`
-	Yes    bool   `name:"yes" short:"y" help:"Do not ask, also when it is more than one."`
-	Note   string `name:"note" placeholder:"TEXT" help:"Why, for the record."`
+	DryRun bool   `name:"dry-run" help:"Print how many records would change, without changing them."`
+	Yes    bool   `name:"yes" short:"y" help:"Do not ask for confirmation."`
+	Note   string `name:"note" placeholder:"TEXT" help:"Reason of the change, as recorded."`
 	byFlags
 	outputFlags
 }
@@ -31,9 +31,9 @@ func (*changeFlags) needs() need { return needsPostgres }
 func (f *changeFlags) Validate() error {
 	switch {
 	case len(f.IDs) > 0 && (f.given() || f.All):
-		return errors.New("name records by id or by --reason, --source, --since, --all: not both")
+		return errors.New("name the records by id or by --reason, --source, --since, --all, not both")
 	case len(f.IDs) == 0 && !f.given() && !f.All:
-		return errors.New("say which records: ids, or --reason, --source, --since, or --all")
+		return errors.New("name the records by id, or by --reason, --source, --since or --all")
 	}
 	return nil
 }

@@ -20,8 +20,8 @@ const maxShown = 4 << 10
 
 type quarantineShowCommand struct {
 	ID   int64 `arg:"" help:"The record's id, from quarantine list."`
-	Raw  bool  `name:"raw" xor:"form" help:"Write the vendor's bytes, exactly, and nothing else."`
-	JSON bool  `name:"json" xor:"form" help:"Print one JSON object, for programs; raw, key and header values in base64."`
+	Raw  bool  `name:"raw" xor:"form" help:"Print the vendor's bytes only, unchanged."`
+	JSON bool  `name:"json" xor:"form" help:"Print one JSON object; raw, key and header values in base64."`
 }
 
 func (*quarantineShowCommand) needs() need { return needsPostgres }

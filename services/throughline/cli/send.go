@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/binary"
@@ -17,6 +18,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/throughline-dev/throughline/pkg/settings"
+	"github.com/throughline-dev/throughline/pkg/source"
 	"github.com/throughline-dev/throughline/services/vendors"
 	"github.com/throughline-dev/throughline/services/vendors/load"
 )
@@ -25,30 +27,29 @@ import (
 const maxBody = 64 << 20
 
 type sendCommand struct {
-	Source sourceName `arg:"" help:"The source whose vendor sends: ${sources}."`
-	Type   string     `arg:"" optional:"" help:"The type, as the vendor calls it or an event_type (event-types lists both); any is every type in turn. The source's usual one otherwise."`
+	Source string `arg:"" help:"The source whose vendor sends: ${sources}."`
+	Type   string `arg:"" optional:"" help:"The type, as the vendor calls it or an event_type (event-types lists both); any is every type in turn. The source's usual one otherwise."`
 
-	Account   string  `name:"account" help:"Whom the events are about: an account's id, domain or name. A link of it is used where this type carries such an id."`
+	Account   string  `name:"account" help:"The account that the events are about: its id, domain or name. One of its links is used where events of this type carry such an id."`
 	Count     int     `name:"count" aliases:"repeat" short:"n" default:"1" placeholder:"N" help:"How many events, each with ids and a time of its own; of a --file, how often (${default})."`
-	Rate      float64 `name:"rate" placeholder:"N" help:"Events a second; as fast as they are answered otherwise."`
-	Duplicate percent `name:"duplicate" placeholder:"N%" help:"Share of deliveries that the vendor sends again."`
+	Rate      float64 `name:"rate" placeholder:"N" help:"Events per second; default: as fast as they are answered."`
+	Duplicate percent `name:"duplicate" placeholder:"N%" help:"Share of deliveries that are sent twice."`
 	Late      percent `name:"late" placeholder:"N%" help:"Share of events that happened an hour to 30 days ago."`
-	Reorder   bool    `name:"reorder" help:"Send neighbours out of the order in which they happened."`
+	Reorder   bool    `name:"reorder" help:"Send events out of the order in which they happened."`
 	Batch     int     `name:"batch" default:"1" placeholder:"N" help:"Events in one delivery, where the vendor has batches: hubspot, looker, marketo's activities (${default})."`
-	Tenant    string  `name:"tenant" placeholder:"ID" help:"The vendor account; that of the link, or a made-up one, otherwise."`
 	Subject   string  `name:"subject" placeholder:"TEXT" help:"The subject, where the type has one."`
-	Seed      *uint64 `name:"seed" placeholder:"N" help:"Makes the same ids again. A new one otherwise, which is shown."`
+	Seed      *uint64 `name:"seed" placeholder:"N" help:"Seed of the ids: the same seed makes the same ids. Default: a random one, which is shown."`
 
-	File        string          `name:"file" short:"f" placeholder:"FILE" help:"Send this body, byte for byte, instead of made events; - reads it from standard input."`
-	Header      []string        `name:"header" short:"H" sep:"none" placeholder:"NAME: VALUE" help:"A header more, or instead of a usual one. Can be given again."`
-	Tamper      bool            `name:"tamper" help:"Change each body after signing it. Then a refusal is the success."`
+	File        string          `name:"file" short:"f" placeholder:"FILE" help:"Send this body, byte for byte, instead of generated events; - reads standard input."`
+	Header      []string        `name:"header" short:"H" sep:"none" placeholder:"NAME: VALUE" help:"An additional header, or a replacement for a default one. Repeatable."`
+	Tamper      bool            `name:"tamper" help:"Change each body after signing it, to test that the receiver rejects it."`
 	URL         string          `name:"url" default:"${receiver}" help:"The receiver; /webhooks/<source> is added unless it ends so."`
 	PublicURL   string          `name:"public-url" placeholder:"URL" help:"The address that the vendor believes it calls, which HubSpot signs; else THROUGHLINE_<SOURCE>_PUBLIC_URL, else the URL posted to."`
-	Secret      settings.Secret `name:"secret" placeholder:"SECRET" help:"Secret to sign with. Other users see a command line: rather set THROUGHLINE_<SOURCE>_SECRETS (the first is used)."`
+	Secret      settings.Secret `name:"secret" placeholder:"SECRET" help:"Secret to sign with. Command lines are visible to other users: prefer THROUGHLINE_<SOURCE>_SECRETS (the first is used)."`
 	SecretsFile string          `name:"secrets-file" default:".throughline/secrets.json" placeholder:"FILE" help:"Local secrets by source, used when no other is set (${default}, which make run writes)."`
 	Connections int             `name:"connections" default:"16" placeholder:"N" help:"Deliveries on their way at once (${default})."`
 	Timeout     time.Duration   `name:"timeout" default:"30s" help:"Longest wait for one answer, and of --wait for the last event."`
-	Wait        bool            `name:"wait" help:"Return when every event is on a timeline or in quarantine, and say on which."`
+	Wait        bool            `name:"wait" help:"Return when every event is on a timeline or in quarantine, and report where."`
 	outputFlags
 }
 
@@ -65,7 +66,9 @@ Examples:
   throughline send zendesk --file body.json --tamper               your own body, changed after signing`
 }
 
-func (*sendCommand) needs() need { return needsPostgres }
+func (*sendCommand) needs() need { return needsPostgres | needsReceiver }
+
+func (c *sendCommand) checkSources(set source.Set) error { return checkSource(set, c.Source) }
 
 // anyType stands for every type of a source in turn.
 const anyType = "any"
@@ -109,8 +112,8 @@ func (c sendCommand) Validate() error {
 			problems = append(problems, errors.New("--header should be like \"X-Name: value\""))
 		}
 	}
-	if c.File != "" && (c.Type != "" || c.Account != "" || c.Tenant != "" || c.Subject != "" || c.Batch > 1 || c.Late != "") {
-		problems = append(problems, errors.New("--file sends a body as it is: leave TYPE, --account, --tenant, --subject, --batch and --late out"))
+	if c.File != "" && (c.Type != "" || c.Account != "" || c.Subject != "" || c.Batch > 1 || c.Late != "") {
+		problems = append(problems, errors.New("--file sends a body as it is: leave TYPE, --account, --subject, --batch and --late out"))
 	}
 	problems = append(problems, checkURL("--url", c.URL), checkURL("--public-url", c.PublicURL))
 	return errors.Join(problems...)
@@ -125,7 +128,7 @@ func (c *sendCommand) takeFile() {
 
 func checkURL(flag, value string) error {
 	if u, err := url.Parse(value); value != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
-		return fmt.Errorf("%s should be a whole address like %s", flag, localReceiver)
+		return fmt.Errorf("%s should be an absolute URL like %s", flag, localReceiver)
 	}
 	return nil
 }
@@ -141,7 +144,7 @@ func (c *sendCommand) Run(ctx context.Context, s *session) error {
 	if err != nil {
 		return err
 	}
-	simulator, err := vendors.New(seed)
+	simulator, err := vendors.New(s.root.Sources.set, seed)
 	if err != nil {
 		return err
 	}
@@ -160,7 +163,7 @@ func (c *sendCommand) send(ctx context.Context, s *session, pool *pgxpool.Pool, 
 	view := sentView{Source: plan.Source, URL: sender.URL}
 	if plan.Body == nil {
 		view.Seed = &plan.Seed
-		about, err := c.about(ctx, s, pool, simulator, &plan)
+		about, err := c.about(ctx, s, pool, simulator, sender, &plan)
 		if err != nil {
 			return err
 		}
@@ -204,7 +207,7 @@ func (c *sendCommand) verdict(report load.Report) error {
 	case c.Tamper:
 		return fmt.Errorf("%d of %d tampered deliveries were not refused", failed, report.Deliveries)
 	}
-	return fmt.Errorf("%d of %d deliveries were refused: the answer says why", failed, report.Deliveries)
+	return fmt.Errorf("%d of %d deliveries were refused: see the response", failed, report.Deliveries)
 }
 
 func (c *sendCommand) seed() (uint64, error) {
@@ -220,7 +223,7 @@ func (c *sendCommand) seed() (uint64, error) {
 
 func (c *sendCommand) plan(s *session, simulator *vendors.Simulator, seed uint64) (load.Plan, error) {
 	plan := load.Plan{
-		Source: string(c.Source), Event: vendors.Event{Tenant: c.Tenant, Subject: c.Subject}, Count: c.Count, Batch: c.Batch, Rate: c.Rate,
+		Source: c.Source, Event: vendors.Event{Tenant: s.root.Sources.settings.Get(c.Source).Tenant, Subject: c.Subject}, Count: c.Count, Batch: c.Batch, Rate: c.Rate,
 		Reorder: c.Reorder, Seed: seed, Connections: min(c.Connections, c.Count), Tamper: c.Tamper, Header: http.Header{},
 	}
 	for _, h := range c.Header {
@@ -275,17 +278,15 @@ func (c *sendCommand) body(s *session) ([]byte, error) {
 }
 
 func (c *sendCommand) sender(s *session) (*vendors.Sender, error) {
-	secret, err := c.secret(s)
+	set := s.root.Sources.settings.Get(c.Source)
+	secret, err := c.secret(set)
 	if err != nil {
 		return nil, err
 	}
-	public := c.PublicURL
-	if public == "" {
-		public, _ = s.Env(settings.SourceVariable(string(c.Source), "PUBLIC_URL"))
-	}
 	transport := &http.Transport{MaxIdleConnsPerHost: c.Connections, Proxy: http.ProxyFromEnvironment}
 	return &vendors.Sender{
-		URL: c.URL, PublicURL: public, Secrets: map[string]string{string(c.Source): secret}, Now: s.now,
+		Sources: s.root.Sources.set, URL: c.URL, PublicURL: cmp.Or(c.PublicURL, set.PublicURL), Now: s.now,
+		Secrets: map[string]string{c.Source: secret}, Tenants: s.root.Sources.settings.Tenants(),
 		Client: &http.Client{Timeout: c.Timeout, CheckRedirect: vendors.NoRedirect, Transport: transport},
 	}, nil
 }

@@ -25,7 +25,9 @@ const secret = "whsec_of_the_test"
 // receiver answers as a source's receiver does, and keeps what was posted.
 type receiver struct {
 	*httptest.Server
-	public string // what the source is told the address is; "" is the one called
+	sources source.Set
+	secret  string
+	public  string // what the source is told the address is; "" is the one called
 
 	mu        sync.Mutex
 	delivered []source.Delivery
@@ -33,14 +35,14 @@ type receiver struct {
 
 func newReceiver(t *testing.T) *receiver {
 	t.Helper()
-	r := &receiver{}
+	r := &receiver{sources: catalog.Set(), secret: secret}
 	r.Server = httptest.NewServer(http.HandlerFunc(r.serve))
 	t.Cleanup(r.Close)
 	return r
 }
 
 func (r *receiver) serve(w http.ResponseWriter, req *http.Request) {
-	src, ok := catalog.Find(strings.TrimPrefix(req.URL.Path, "/webhooks/"))
+	src, ok := r.sources.Find(strings.TrimPrefix(req.URL.Path, "/webhooks/"))
 	if !ok {
 		http.NotFound(w, req)
 		return
@@ -54,7 +56,7 @@ func (r *receiver) serve(w http.ResponseWriter, req *http.Request) {
 	r.delivered = append(r.delivered, d)
 	r.mu.Unlock()
 	hook := src.(source.Webhook)
-	verifier, err := hook.Open([]string{secret})
+	verifier, err := hook.Open([]string{r.secret})
 	if err == nil {
 		_, err = verifier.Verify(&d, time.Now())
 	}
@@ -66,7 +68,7 @@ func (r *receiver) serve(w http.ResponseWriter, req *http.Request) {
 // A body of one's own is sent byte for byte.
 func TestSendFile(t *testing.T) {
 	t.Parallel()
-	for _, src := range catalog.Sources() {
+	for _, src := range catalog.Set().Sources() {
 		t.Run(src.Name(), func(t *testing.T) {
 			t.Parallel()
 			rec := newReceiver(t)
@@ -98,7 +100,7 @@ func TestSendFile(t *testing.T) {
 // command says how to link.
 func TestSendUsual(t *testing.T) {
 	t.Parallel()
-	for _, src := range catalog.Sources() {
+	for _, src := range catalog.Set().Sources() {
 		t.Run(src.Name(), func(t *testing.T) {
 			t.Parallel()
 			rec := newReceiver(t)
@@ -146,11 +148,11 @@ func TestSendMany(t *testing.T) {
 	for _, want := range []string{"sent         20 events in 2 deliveries: 0 duplicates, 0 late", "200 OK       2 × ", "answered in  p50 ", "seed         "} {
 		require.Contains(t, table, want)
 	}
-	one := sh.must("send", "zendesk", "ticket.created", "--subject", "charged twice", "--tenant", "77", "--secret", secret, "--url", rec.URL)
+	one := sh.must("send", "zendesk", "ticket.created", "--subject", "charged twice", "--zendesk-tenant", "77", "--secret", secret, "--url", rec.URL)
 	require.Contains(t, one, "200 OK")
 	require.Contains(t, string(rec.delivered[68].Body), `"subject":"charged twice"`)
 	require.Contains(t, string(rec.delivered[68].Body), `"account_id":77,`)
-	require.Contains(t, sh.run("send", "stripe", "payout.paid", "--url", rec.URL).err, "payout.paid tells of no customer: it waits in quarantine")
+	require.Contains(t, sh.run("send", "stripe", "payout.paid", "--url", rec.URL).err, "payout.paid has no reference to a customer: its events wait in quarantine")
 }
 
 func TestSendWrong(t *testing.T) {
@@ -167,7 +169,7 @@ func TestSendWrong(t *testing.T) {
 		{[]string{"stripe", "--count", "0"}, "--count should be 1 or more, but is 0"},
 		{[]string{"stripe", "--count", "2", "--batch", "2"}, "stripe sends invoice.paid one at a time"},
 		{[]string{"stripe", "--file", "x.json", "--account", "acme.example"}, "--file sends a body as it is"},
-		{[]string{"zendesk", "--tenant", "acme", "--secret", secret}, `a tenant of zendesk is a number, not "acme"`},
+		{[]string{"zendesk", "--zendesk-tenant", "acme", "--secret", secret}, `a tenant of zendesk is a number, not "acme"`},
 	} {
 		r := sh.run(append([]string{"send"}, c.args...)...)
 		require.NotZero(t, r.code)
@@ -185,7 +187,7 @@ func arrive(t *testing.T, sh *shell, rec *receiver, name, account string) {
 	rec.mu.Lock()
 	defer rec.mu.Unlock()
 	for _, d := range rec.delivered {
-		events, err := vendors.Identify(vendors.Delivery{Source: name, Body: d.Body}, time.Now())
+		events, err := (&vendors.Sender{Sources: catalog.Set()}).Identify(vendors.Delivery{Source: name, Body: d.Body}, time.Now())
 		require.NoError(t, err)
 		for _, e := range events {
 			if account == "" {

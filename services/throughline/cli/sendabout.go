@@ -29,7 +29,7 @@ const manyLinks = 1000
 
 // about completes the plan's customer, and says on whose timeline the events
 // are to be expected.
-func (c *sendCommand) about(ctx context.Context, s *session, pool *pgxpool.Pool, simulator *vendors.Simulator, plan *load.Plan) (aboutView, error) {
+func (c *sendCommand) about(ctx context.Context, s *session, pool *pgxpool.Pool, simulator *vendors.Simulator, sender *vendors.Sender, plan *load.Plan) (aboutView, error) {
 	var view aboutView
 	domain := ""
 	if c.Account != "" {
@@ -37,7 +37,7 @@ func (c *sendCommand) about(ctx context.Context, s *session, pool *pgxpool.Pool,
 		if err != nil {
 			return view, err
 		}
-		links, err := store(pool).Links(ctx, accounts.LinkFilter{AccountID: account.ID, Source: plan.Source, Limit: manyLinks})
+		links, err := s.store(pool).Links(ctx, accounts.LinkFilter{AccountID: account.ID, Source: plan.Source, Limit: manyLinks})
 		if err != nil {
 			return view, err
 		}
@@ -51,7 +51,7 @@ func (c *sendCommand) about(ctx context.Context, s *session, pool *pgxpool.Pool,
 	if err != nil {
 		return view, usage("%v", err)
 	}
-	events, err := vendors.Identify(d, time.Now())
+	events, err := sender.Identify(d, time.Now())
 	if err != nil {
 		return view, err
 	}
@@ -63,7 +63,7 @@ func (c *sendCommand) about(ctx context.Context, s *session, pool *pgxpool.Pool,
 	view.Reference, view.Linked = ref.Key(), linked
 	if ref == (source.Reference{}) {
 		view.Reference = ""
-		s.say("%s tells of no customer: it waits in quarantine", made.Vendor)
+		s.say("%s has no reference to a customer: its events wait in quarantine", made.Vendor)
 	} else if !linked {
 		c.hint(s, view)
 	}

@@ -6,22 +6,15 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"strings"
-
-	"github.com/alecthomas/kong"
 
 	"github.com/throughline-dev/throughline/pkg/settings"
 )
 
 // secret gives what to sign with: the flag's, else the newest of the receiver's
-// own variable, else that of the local file.
-func (c *sendCommand) secret(s *session) (string, error) {
+// own setting, else that of the local file.
+func (c *sendCommand) secret(set settings.SourceSetting) (string, error) {
 	if c.Secret != "" {
 		return string(c.Secret), nil
-	}
-	set, err := s.receiverSettings(string(c.Source))
-	if err != nil {
-		return "", err
 	}
 	if len(set.Secrets) > 0 {
 		return set.Secrets[0], nil
@@ -30,26 +23,10 @@ func (c *sendCommand) secret(s *session) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if secret := secrets[string(c.Source)]; secret != "" {
+	if secret := secrets[c.Source]; secret != "" {
 		return secret, nil
 	}
-	return "", usage("no secret to sign with: set %s, or start `make run` here, which writes %s", settings.SourceVariable(string(c.Source), "SECRETS"), c.SecretsFile)
-}
-
-// receiverSettings gives what a receiver in this environment would have for the
-// source, files of secrets included.
-func (s *session) receiverSettings(source string) (settings.SourceSetting, error) {
-	sources := settings.NewSourceSettings([]string{source})
-	config := struct {
-		Sources kong.Plugins `embed:""`
-	}{sources.Plugins()}
-	_, err := settings.Parse(nil, &config, settings.WithEnv(func(name string) (string, bool) {
-		if strings.HasPrefix(name, settings.SourceVariable(source, "")) {
-			return s.Env(name)
-		}
-		return "", false
-	}))
-	return sources.Get(source), err
+	return "", usage("no secret to sign with: set %s, or start `make run` here, which writes %s", settings.SourceVariable(c.Source, "SECRETS"), c.SecretsFile)
 }
 
 // readSecrets reads {"stripe":"…"}. No file: nothing.

@@ -26,7 +26,7 @@ const (
 // takes too long.
 func (c *sendCommand) wait(ctx context.Context, s *session, pool *pgxpool.Pool, source string, report load.Report) (*landedView, error) {
 	if len(report.IDs) == 0 {
-		s.say("the source cannot read the body, so nothing tells its event again: `throughline quarantine list`")
+		s.say("the source cannot read the body, so its event cannot be followed: see `throughline quarantine list`")
 		return nil, nil
 	}
 	l := newLanding(pool, source, report.IDs)

@@ -38,7 +38,7 @@ func example(name string) (string, bool) {
 
 type settingsCommand struct {
 	Markdown bool `name:"markdown" xor:"form" help:"Print docs/operations/settings.md."`
-	JSON     bool `name:"json" xor:"form" help:"Print one JSON object a line, for programs."`
+	JSON     bool `name:"json" xor:"form" help:"Print JSON, one object per line."`
 }
 
 // settingView is one setting and the services that read it.

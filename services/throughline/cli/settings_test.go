@@ -12,6 +12,7 @@ import (
 
 	"github.com/throughline-dev/throughline/pkg/settings"
 	"github.com/throughline-dev/throughline/pkg/settings/settingstest"
+	"github.com/throughline-dev/throughline/pkg/source/catalog"
 )
 
 // validEnvironment is one with which every service would start.
@@ -69,7 +70,7 @@ func TestDocumentsNameSettingsThatThereAre(t *testing.T) {
 		defaults[v.FileVariable] = ""
 	}
 	anySource := func(variable string) string {
-		for _, name := range append(sourceNames(), "billing") {
+		for _, name := range append(catalog.Set().Names(), "billing") {
 			if setting, ok := strings.CutPrefix(variable, settings.SourceVariable(name, "")); ok {
 				return settings.SourceVariable("<source>", setting)
 			}

@@ -24,8 +24,8 @@ type timelineCommand struct {
 	Since   since  `name:"since" default:"90d" help:"Only events that occurred after: 90d, 12h, 2026-01-31, or all."`
 	Source  string `name:"source" help:"Only events of this source."`
 	Type    string `name:"type" help:"Only events of this event_type."`
-	Limit   int    `name:"limit" help:"Only the newest so many; 0: all." default:"0"`
-	Follow  bool   `name:"follow" short:"f" help:"Go on with new events as they arrive, until interrupted."`
+	Limit   int    `name:"limit" help:"At most so many, the newest; 0: all." default:"0"`
+	Follow  bool   `name:"follow" short:"f" help:"Keep printing new events as they arrive, until interrupted."`
 	outputFlags
 }
 
@@ -69,7 +69,7 @@ func (c *timelineCommand) Run(ctx context.Context, s *session) error {
 			return err
 		}
 		if all == 0 {
-			if err := knownNames(c.Source, ""); err != nil {
+			if err := s.knownNames(c.Source, ""); err != nil {
 				return err
 			}
 		}

@@ -4,22 +4,21 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/throughline-dev/throughline/pkg/api"
-	"github.com/throughline-dev/throughline/pkg/source/catalog"
+	"github.com/throughline-dev/throughline/pkg/source"
 	"github.com/throughline-dev/throughline/pkg/stream"
 )
 
 type topicsCommand struct {
-	Apply topicsApplyCommand `cmd:"" help:"Create the topics that are missing and bring the settings of all to what the contracts need."`
+	Apply topicsApplyCommand `cmd:"" help:"Create missing topics and update the configuration of existing ones."`
 }
 
 type topicsApplyCommand struct {
 	Options stream.TopicOptions `embed:""`
-	Sources []sourceName        `name:"sources" placeholder:"NAME,…" help:"Only the raw topics of these sources; all otherwise. The normalized topic and its dead letters always."`
-	Timeout time.Duration       `name:"timeout" default:"1m" help:"Longest time to take."`
+	Sources []string            `name:"sources" placeholder:"NAME" help:"Only the raw topics of these sources; all otherwise. The normalized topic and its dead letters always."`
+	Timeout time.Duration       `name:"timeout" default:"1m" help:"Timeout."`
 	outputFlags
 }
 
@@ -28,16 +27,21 @@ func (*topicsApplyCommand) Help() string {
 	return "Never deletes a topic, and never changes a partition count, which would break the order of an object's events. Can be run again at any time."
 }
 
-func (*topicsApplyCommand) needs() need { return needsKafka }
+func (*topicsApplyCommand) needs() need { return needsKafka | needsSources }
+
+func (c *topicsApplyCommand) checkSources(set source.Set) error {
+	var problems []error
+	for _, name := range c.Sources {
+		if err := checkSource(set, name); err != nil {
+			problems = append(problems, fmt.Errorf("--sources: %w", err))
+		}
+	}
+	return errors.Join(problems...)
+}
 
 // Validate is kong's.
 func (c *topicsApplyCommand) Validate() error {
 	var problems []error
-	for _, chosen := range c.Sources {
-		if err := chosen.Validate(); err != nil {
-			problems = append(problems, fmt.Errorf("--sources: %w", err))
-		}
-	}
 	if c.Options.Partitions < 1 {
 		problems = append(problems, fmt.Errorf("--partitions should be 1 or more, but is %d", c.Options.Partitions))
 	}
@@ -56,43 +60,14 @@ func (c *topicsApplyCommand) Run(ctx context.Context, s *session) error {
 	defer cl.Close()
 	bounded, cancel := context.WithTimeout(ctx, c.Timeout)
 	defer cancel()
-	changes, err := stream.ApplyTopics(bounded, cl, c.names(), c.Options)
+	names := c.Sources
+	if len(names) == 0 {
+		names = s.root.Sources.set.Names()
+	}
+	changes, err := stream.ApplyTopics(bounded, cl, names, c.Options)
 	// What was done before a failure was done: it is shown too.
 	return errors.Join(list(s, c.JSON, api.NewTopicChanges(changes), []column[api.TopicChange]{
 		{title: "topic", text: func(t api.TopicChange) string { return t.Topic }},
 		{title: "change", text: func(t api.TopicChange) string { return t.Change }},
 	}), err)
-}
-
-func (c *topicsApplyCommand) names() []string {
-	var names []string
-	for _, chosen := range c.Sources {
-		names = append(names, string(chosen))
-	}
-	if len(names) == 0 {
-		return sourceNames()
-	}
-	return names
-}
-
-// sourceName is the name of a source in the catalog.
-type sourceName string
-
-// Validate is kong's.
-func (n sourceName) Validate() error {
-	if n == "" {
-		return nil // not given
-	}
-	if _, ok := catalog.Find(string(n)); !ok {
-		return fmt.Errorf("there is no source %q: the sources are %s", string(n), strings.Join(sourceNames(), ", "))
-	}
-	return nil
-}
-
-func sourceNames() []string {
-	var names []string
-	for _, src := range catalog.Sources() {
-		names = append(names, src.Name())
-	}
-	return names
 }

@@ -10,12 +10,11 @@ import (
 
 	"github.com/throughline-dev/throughline/pkg/accounts"
 	"github.com/throughline-dev/throughline/pkg/source"
-	"github.com/throughline-dev/throughline/pkg/source/catalog"
 )
 
 type unlinkCommand struct {
 	Reference reference `arg:"" help:"The vendor's id, as links prints it."`
-	Account   string    `arg:"" optional:"" help:"The account that it should be linked to, to be sure."`
+	Account   string    `arg:"" optional:"" help:"Check that it is linked to this account: its id, domain or name."`
 	decideFlags
 }
 
@@ -26,12 +25,14 @@ func (*unlinkCommand) Help() string {
 		"Of an id that is not linked it takes back `links deny`."
 }
 
+func (c *unlinkCommand) checkSources(set source.Set) error { return c.Reference.check(set) }
+
 // Run is kong's.
 func (c *unlinkCommand) Run(ctx context.Context, s *session) error {
 	return s.withDatabase(ctx, func(pool *pgxpool.Pool) error {
 		d := accounts.Decision{Verb: accounts.VerbUnlink}
 		var err error
-		if d.Reference, err = linkedReference(ctx, pool, c.Reference); err != nil {
+		if d.Reference, err = linkedReference(ctx, s, pool, c.Reference); err != nil {
 			return err
 		}
 		if c.Account != "" {
@@ -56,10 +57,12 @@ func (*relinkCommand) Help() string {
 	return "Events that found their account by this reference go with it. Links that a program made because of the old one are taken back; what people linked stays."
 }
 
+func (c *relinkCommand) checkSources(set source.Set) error { return c.Reference.check(set) }
+
 // Run is kong's.
 func (c *relinkCommand) Run(ctx context.Context, s *session) error {
 	return s.withDatabase(ctx, func(pool *pgxpool.Pool) error {
-		ref, err := linkedReference(ctx, pool, c.Reference)
+		ref, err := linkedReference(ctx, s, pool, c.Reference)
 		if err != nil {
 			return err
 		}
@@ -73,7 +76,7 @@ func (c *relinkCommand) Run(ctx context.Context, s *session) error {
 
 type linksDenyCommand struct {
 	Reference   reference `arg:"" help:"The vendor's id: hubspot/62515:contact:901, email:kim@agency.example."`
-	Account     string    `arg:"" help:"The account that it is not: its id, domain or name."`
+	Account     string    `arg:"" help:"The account that it does not belong to: its id, domain or name."`
 	EveryTenant bool      `name:"every-tenant" help:"Of an id that is unique within one tenant of the vendor: in every tenant."`
 	decideFlags
 }
@@ -83,10 +86,12 @@ func (*linksDenyCommand) Help() string {
 	return "No rule leads from this id to the account any more, and no program links it there. A link of it there is taken back. `unlink` or `link` takes this back."
 }
 
+func (c *linksDenyCommand) checkSources(set source.Set) error { return c.Reference.check(set) }
+
 // Run is kong's.
 func (c *linksDenyCommand) Run(ctx context.Context, s *session) error {
 	return s.withDatabase(ctx, func(pool *pgxpool.Pool) error {
-		ref, err := c.Reference.parse()
+		ref, err := c.Reference.parse(s.root.Sources.set)
 		if err != nil {
 			return err
 		}
@@ -104,12 +109,12 @@ func (c *linksDenyCommand) Run(ctx context.Context, s *session) error {
 }
 
 // linkedReference gives the reference that a person means: with its tenant, where only one tenant's is linked.
-func linkedReference(ctx context.Context, pool *pgxpool.Pool, text reference) (source.Reference, error) {
-	ref, err := text.parse()
+func linkedReference(ctx context.Context, s *session, pool *pgxpool.Pool, text reference) (source.Reference, error) {
+	ref, err := text.parse(s.root.Sources.set)
 	if err != nil || ref.Tenant != "" {
 		return ref, err
 	}
-	links, err := store(pool).Links(ctx, accounts.LinkFilter{Source: ref.Source, Kind: ref.Kind, ID: ref.ID})
+	links, err := s.store(pool).Links(ctx, accounts.LinkFilter{Source: ref.Source, Kind: ref.Kind, ID: ref.ID})
 	if err != nil {
 		return ref, err
 	}
@@ -132,7 +137,7 @@ func linkedReference(ctx context.Context, pool *pgxpool.Pool, text reference) (s
 // tenantOf gives a reference whose kind is unique within one tenant only the tenant of what waits for it in
 // quarantine, where that is one.
 func tenantOf(ctx context.Context, s *session, pool *pgxpool.Pool, ref source.Reference) (source.Reference, error) {
-	if ref.Tenant != "" || !scoped(ref) {
+	if ref.Tenant != "" || !scoped(s.root.Sources.set, ref) {
 		return ref, nil
 	}
 	tenants, err := waitingTenants(ctx, pool, ref)
@@ -161,8 +166,8 @@ func quoted(texts []string) string {
 	return strings.Join(out, ", ")
 }
 
-func scoped(ref source.Reference) bool {
-	for _, kind := range catalog.Kinds(ref.Source) {
+func scoped(set source.Set, ref source.Reference) bool {
+	for _, kind := range set.Kinds(ref.Source) {
 		if kind.Name == ref.Kind {
 			return kind.Scoped
 		}

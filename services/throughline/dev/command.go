@@ -14,22 +14,18 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/alecthomas/kong"
-
 	"github.com/throughline-dev/throughline/pkg/local/process"
 	"github.com/throughline-dev/throughline/pkg/resolve"
 	"github.com/throughline-dev/throughline/pkg/service"
 	"github.com/throughline-dev/throughline/pkg/settings"
-	"github.com/throughline-dev/throughline/pkg/source/catalog"
-	"github.com/throughline-dev/throughline/pkg/stream"
 	"github.com/throughline-dev/throughline/services/throughline/cli"
 )
 
-// Command is `throughline dev` as kong reads it. Make it with NewCommand.
+// Command is `throughline dev` as kong reads it.
 type Command struct {
 	NoDemo    bool   `name:"no-demo" help:"Start empty, without the demo story."`
-	ReadyFile string `name:"ready-file" type:"path" placeholder:"PATH" help:"Write the addresses here, as JSON, once all is up; removed when it stops."`
-	DataDir   string `name:"data-dir" default:".throughline" type:"path" placeholder:"DIR" help:"Where everything is kept between starts (${default})."`
+	ReadyFile string `name:"ready-file" type:"path" placeholder:"PATH" help:"Write the addresses to this file, as JSON, when everything is up; it is removed at the end."`
+	DataDir   string `name:"data-dir" default:".throughline" type:"path" placeholder:"DIR" help:"Data directory, kept between starts (${default})."`
 
 	Listen       string `name:"listen" env:"THROUGHLINE_RECEIVER_LISTEN" default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Address of the receivers (${default})."`
 	AdminAddr    string `name:"admin-addr" default:"127.0.0.1:9090" placeholder:"HOST:PORT" help:"Address of /metrics, /livez and /readyz (${default})."`
@@ -40,25 +36,6 @@ type Command struct {
 	RegistryURL settings.URL `name:"schema-registry-url" env:"THROUGHLINE_SCHEMA_REGISTRY_URL" placeholder:"URL" help:"Use this schema registry instead of the embedded one."`
 
 	Resolve resolve.Config `embed:""`
-	Vendors kong.Plugins   `embed:""`
-	vendors *settings.SourceSettings
-}
-
-// External is what is used instead of the parts of our own. The zero value is
-// everything of our own.
-type External struct {
-	Kafka       stream.Config // used when it names brokers
-	PostgresURL string
-}
-
-// NewCommand makes the command with flags for every source's secrets.
-func NewCommand() *Command {
-	var names []string
-	for _, s := range catalog.Sources() {
-		names = append(names, s.Name())
-	}
-	vendors := settings.NewSourceSettings(names)
-	return &Command{Vendors: vendors.Plugins(), vendors: vendors}
 }
 
 // Validate gives every problem at once.
@@ -77,12 +54,13 @@ func (c *Command) Validate() error {
 
 // Run is kong's way to Start, as a command of the throughline command line.
 func (c *Command) Run(ctx context.Context, out io.Writer, set cli.Connections) error {
-	return c.Start(ctx, out, External{Kafka: set.Kafka, PostgresURL: string(set.Postgres.URL)})
+	return c.Start(ctx, out, set)
 }
 
 // Start starts everything, says on out what there is, and works until ctx ends.
+// Brokers and a database that set names are used instead of those of its own.
 // Every error is a line that says what to do.
-func (c *Command) Start(ctx context.Context, out io.Writer, external External) (err error) {
+func (c *Command) Start(ctx context.Context, out io.Writer, set cli.Connections) (err error) {
 	started := time.Now()
 	if err := os.MkdirAll(c.DataDir, 0o755); err != nil {
 		return fmt.Errorf("making the data directory (--data-dir): %w", err)
@@ -98,7 +76,7 @@ func (c *Command) Start(ctx context.Context, out io.Writer, external External) (
 	}
 	defer func() { err = errors.Join(err, logFile.Close()) }()
 
-	s := &stack{command: c, external: external, out: out, rt: service.NewRuntime(service.Options{
+	s := &stack{command: c, set: set, out: out, rt: service.NewRuntime(service.Options{
 		Name: "dev", Log: service.NewLogger(logFile, "dev", "info", "json"), StopTimeout: stopTimeout,
 	})}
 	defer func() { err = errors.Join(err, s.close()) }()

@@ -5,16 +5,27 @@ import (
 	"context"
 	"encoding/json"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kadm"
 	"go.uber.org/goleak"
 
+	"github.com/throughline-dev/throughline/pkg/postgres"
+	"github.com/throughline-dev/throughline/pkg/settings"
+	"github.com/throughline-dev/throughline/pkg/source"
+	"github.com/throughline-dev/throughline/pkg/source/catalog"
+	"github.com/throughline-dev/throughline/pkg/stream"
+	"github.com/throughline-dev/throughline/services/throughline/cli"
+	"github.com/throughline-dev/throughline/services/vendors"
 	"github.com/throughline-dev/throughline/services/vendors/story"
 )
 
@@ -41,20 +52,26 @@ func (b *buffer) String() string {
 }
 
 func command(dir string) *Command {
-	c := NewCommand()
+	c := new(Command)
 	c.DataDir, c.ReadyFile = filepath.Join(dir, "data"), filepath.Join(dir, "ready.json")
 	c.Listen, c.AdminAddr, c.KafkaAddr, c.RegistryAddr, c.PostgresPort = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0", 0
 	return c
 }
 
+// onlyVendors adds the vendors' sources, without a setting.
+func onlyVendors(set cli.Connections) cli.Connections {
+	set.Sources, set.Settings = catalog.Set(), func(string) settings.SourceSetting { return settings.SourceSetting{} }
+	return set
+}
+
 // start runs c until the ready file is there, and gives what it printed and
 // what stops it.
-func start(t *testing.T, c *Command) (out *buffer, stop func() error) {
+func start(t *testing.T, c *Command, set cli.Connections) (out *buffer, stop func() error) {
 	t.Helper()
 	out = new(buffer)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- c.Start(ctx, out, External{}) }()
+	go func() { done <- c.Start(ctx, out, set) }()
 	var once sync.Once
 	var err error
 	stop = func() error {
@@ -89,7 +106,7 @@ func dataDir(t *testing.T) string {
 func TestDevTellsTheStoryAndKeepsIt(t *testing.T) {
 	t.Parallel()
 	c := command(dataDir(t))
-	out, stop := start(t, c)
+	out, stop := start(t, c, onlyVendors(cli.Connections{}))
 	text := out.String()
 	for _, line := range story.Timeline() {
 		require.Contains(t, text, line.Type)
@@ -109,10 +126,77 @@ func TestDevTellsTheStoryAndKeepsIt(t *testing.T) {
 	require.Contains(t, out.String(), "Stopped.")
 
 	again := command(filepath.Dir(c.ReadyFile))
-	out, stop = start(t, again)
+	set, err := catalog.With([]catalog.Named{{Name: "clerk", Format: "standardwebhooks"}, {Name: "billing", Format: "standardwebhooks"}})
+	require.NoError(t, err)
+	const billing = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3"
+	out, stop = start(t, again, cli.Connections{Sources: set, Settings: func(name string) settings.SourceSetting {
+		if name == "billing" {
+			return settings.SourceSetting{Secrets: settings.Secrets{billing}}
+		}
+		return settings.SourceSetting{}
+	}})
 	require.Contains(t, out.String(), "already, from an earlier start")
 	require.Contains(t, out.String(), "subscription.deleted", "the timeline outlives the process")
+	require.Regexp(t, `clerk +whsec_`, out.String())
+	require.Regexp(t, `billing +as set in THROUGHLINE_BILLING_SECRETS`, out.String())
+	require.Contains(t, out.String(), "with the same THROUGHLINE_NAMED_SOURCES")
+	receivesNamed(t, again, set)
 	require.NoError(t, stop())
+}
+
+// receivesNamed: named sources have a topic, a route, and the secrets of the file.
+func receivesNamed(t *testing.T, c *Command, set source.Set) {
+	t.Helper()
+	var ready Addresses
+	content, err := os.ReadFile(c.ReadyFile)
+	require.NoError(t, err)
+	require.NoError(t, json.Unmarshal(content, &ready))
+	secrets := map[string]string{}
+	content, err = os.ReadFile(ready.SecretsFile)
+	require.NoError(t, err)
+	require.NoError(t, json.Unmarshal(content, &secrets))
+	client := &http.Client{}
+	defer client.CloseIdleConnections()
+	sender := vendors.Sender{Sources: set, URL: ready.Receivers, Secrets: secrets, Client: client}
+	simulator, err := vendors.New(set, 1)
+	require.NoError(t, err)
+	kafka, err := stream.NewClient(stream.Config{Brokers: ready.Kafka}, stream.Deps{Name: "test"})
+	require.NoError(t, err)
+	defer kafka.Close()
+	topics, err := kadm.NewClient(kafka).ListTopics(t.Context())
+	require.NoError(t, err)
+	for _, name := range []string{"clerk", "billing"} {
+		require.True(t, topics.Has("raw."+name))
+		d, err := simulator.Delivery(name)
+		require.NoError(t, err)
+		answer, err := sender.Post(t.Context(), d)
+		require.NoError(t, err)
+		require.Equal(t, http.StatusOK, answer.Status, "%s: %s", name, answer.Body)
+	}
+}
+
+// A database that ends by itself ends dev, which says so.
+func TestDevEndsWithItsDatabase(t *testing.T) {
+	t.Parallel()
+	c := command(dataDir(t))
+	c.NoDemo = true
+	done := make(chan error, 1)
+	go func() { done <- c.Start(t.Context(), new(buffer), onlyVendors(cli.Connections{})) }()
+	require.Eventually(t, func() bool { _, err := os.Stat(c.ReadyFile); return err == nil }, time.Minute, 10*time.Millisecond)
+	found, err := filepath.Glob(filepath.Join(c.DataDir, "postgres", "*", "postmaster.pid"))
+	require.NoError(t, err)
+	if found == nil {
+		found = []string{filepath.Join(c.DataDir, "postgres", "postmaster.pid")}
+	}
+	content, err := os.ReadFile(found[0])
+	require.NoError(t, err)
+	first, _, _ := strings.Cut(string(content), "\n")
+	pid, err := strconv.Atoi(first)
+	require.NoError(t, err)
+	require.NoError(t, syscall.Kill(pid, syscall.SIGQUIT))
+	err = <-done
+	require.ErrorContains(t, err, "the local Postgres ended: its log is in "+filepath.Join(c.DataDir, "dev.log"))
+	require.NoFileExists(t, c.ReadyFile)
 }
 
 func TestDevSaysWhatIsWrong(t *testing.T) {
@@ -125,22 +209,22 @@ func TestDevSaysWhatIsWrong(t *testing.T) {
 	number, err := strconv.Atoi(port)
 	require.NoError(t, err)
 	tests := map[string]struct {
-		change   func(*Command)
-		external External
-		says     []string
+		change func(*Command)
+		set    cli.Connections
+		says   []string
 	}{
-		"Postgres' port":     {func(c *Command) { c.PostgresPort = number }, External{}, []string{port, "--postgres-port"}},
-		"the broker's port":  {func(c *Command) { c.KafkaAddr = taken.Addr().String() }, External{}, []string{port}},
-		"the receivers'":     {func(c *Command) { c.Listen = taken.Addr().String() }, External{}, []string{port}},
-		"a bad database URL": {func(*Command) {}, External{PostgresURL: "mysql://x"}, []string{"THROUGHLINE_POSTGRES_URL"}},
-		"a bad registry URL": {func(c *Command) { c.RegistryURL = "registry" }, External{}, []string{"THROUGHLINE_SCHEMA_REGISTRY_URL"}},
+		"Postgres' port":     {func(c *Command) { c.PostgresPort = number }, cli.Connections{}, []string{port, "--postgres-port"}},
+		"the broker's port":  {func(c *Command) { c.KafkaAddr = taken.Addr().String() }, cli.Connections{}, []string{port}},
+		"the receivers'":     {func(c *Command) { c.Listen = taken.Addr().String() }, cli.Connections{}, []string{port}},
+		"a bad database URL": {func(*Command) {}, cli.Connections{Postgres: postgres.Config{URL: "mysql://x"}}, []string{"THROUGHLINE_POSTGRES_URL"}},
+		"a bad registry URL": {func(c *Command) { c.RegistryURL = "registry" }, cli.Connections{}, []string{"THROUGHLINE_SCHEMA_REGISTRY_URL"}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			c := command(dataDir(t))
 			c.NoDemo = true
 			tt.change(c)
-			err := c.Start(t.Context(), new(buffer), tt.external)
+			err := c.Start(t.Context(), new(buffer), onlyVendors(tt.set))
 			for _, want := range tt.says {
 				require.ErrorContains(t, err, want)
 			}

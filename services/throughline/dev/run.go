@@ -17,6 +17,7 @@ import (
 
 	"github.com/throughline-dev/throughline/pkg/accounts"
 	"github.com/throughline-dev/throughline/pkg/postgres"
+	"github.com/throughline-dev/throughline/pkg/settings"
 	"github.com/throughline-dev/throughline/pkg/source/catalog"
 	"github.com/throughline-dev/throughline/services/vendors"
 	"github.com/throughline-dev/throughline/services/vendors/story"
@@ -82,7 +83,7 @@ func (s *stack) tell(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	store := accounts.NewStore(s.pool, catalog.Kinds)
+	store := accounts.NewStore(s.pool, s.set.Sources.Kinds)
 	if _, err := store.FindAccount(ctx, story.Account.String()); err == nil {
 		fmt.Fprintln(s.out, "The demo story is there already, from an earlier start.")
 		return s.showTimeline(ctx)
@@ -95,7 +96,8 @@ func (s *stack) tell(ctx context.Context) error {
 		return err
 	}
 	sender := story.Sender{Kafka: s.client, Sender: vendors.Sender{
-		URL: "http://" + s.services.Addr(), PublicURL: "http://" + s.command.Listen, Secrets: map[string]string{},
+		Sources: s.set.Sources,
+		URL:     "http://" + s.services.Addr(), PublicURL: "http://" + s.command.Listen, Secrets: map[string]string{},
 	}}
 	for name, secrets := range s.secrets {
 		sender.Secrets[name] = secrets[0]
@@ -156,9 +158,9 @@ func (s *stack) print(a Addresses, took time.Duration) {
 	row("metrics", a.Admin+"/metrics")
 	row("log", filepath.Join(s.command.DataDir, "dev.log"))
 	fmt.Fprintf(s.out, "\nSecrets for local use (kept in %s; THROUGHLINE_<SOURCE>_SECRETS overrides):\n", a.SecretsFile)
-	for _, name := range catalog.Names() {
-		if len(s.command.vendors.Get(name).Secrets) > 0 {
-			row(name, "as set in the environment")
+	for _, name := range s.set.Sources.Names() {
+		if len(s.set.Settings(name).Secrets) > 0 {
+			row(name, "as set in "+settings.SourceVariable(name, "SECRETS"))
 			continue
 		}
 		row(name, s.secrets[name][0])
@@ -167,7 +169,7 @@ func (s *stack) print(a Addresses, took time.Duration) {
 	if !s.command.NoDemo {
 		account = "acme-robotics.example"
 	}
-	fmt.Fprintf(s.out, "\nTry next, in another terminal:\n")
+	fmt.Fprintf(s.out, "\nTry next, in another terminal%s:\n", s.sameSettings())
 	for _, line := range []string{
 		"bin/throughline timeline " + account + " --follow",
 		"bin/throughline quarantine list",
@@ -179,6 +181,15 @@ func (s *stack) print(a Addresses, took time.Duration) {
 	} {
 		fmt.Fprintln(s.out, "  "+line)
 	}
+}
+
+// sameSettings says which settings the commands should have too, where sources are
+// named.
+func (s *stack) sameSettings() string {
+	if len(s.set.Sources.Names()) == len(catalog.Set().Names()) {
+		return ""
+	}
+	return " with the same THROUGHLINE_NAMED_SOURCES and mappings"
 }
 
 // await asks until done says yes, an error, or the time is over.

@@ -2,6 +2,7 @@ package dev
 
 import (
 	"crypto/rand"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -17,8 +18,8 @@ const SecretsFile = "secrets.json"
 // localSecrets gives each source's secrets: what the operator set, else one of
 // its own for this data directory, made once, so that a second start
 // understands the same senders.
-func (c *Command) localSecrets(names []string) (map[string][]string, error) {
-	path := filepath.Join(c.DataDir, SecretsFile)
+func (s *stack) localSecrets(names []string) (map[string][]string, error) {
+	path := filepath.Join(s.command.DataDir, SecretsFile)
 	kept := map[string]string{}
 	text, err := os.ReadFile(path)
 	switch {
@@ -32,13 +33,15 @@ func (c *Command) localSecrets(names []string) (map[string][]string, error) {
 	}
 	secrets := map[string][]string{}
 	for _, name := range names {
-		if set := c.vendors.Get(name).Secrets; len(set) > 0 {
+		if set := s.set.Settings(name).Secrets; len(set) > 0 {
 			secrets[name] = set
 			kept[name] = set[0] // so that `throughline send` signs with it
 			continue
 		}
 		if kept[name] == "" {
-			kept[name] = "local_" + rand.Text()
+			if kept[name], err = newSecret(); err != nil {
+				return nil, err
+			}
 		}
 		secrets[name] = []string{kept[name]}
 	}
@@ -47,4 +50,14 @@ func (c *Command) localSecrets(names []string) (map[string][]string, error) {
 		return nil, fmt.Errorf("keeping the local secrets: %w", err)
 	}
 	return secrets, process.ReplaceFile(path, append(text, '\n'), 0o600)
+}
+
+// newSecret makes a secret of the one form that every source takes: Standard
+// Webhooks' key of 24 bytes, which to a vendor is a text like any other.
+func newSecret() (string, error) {
+	var key [24]byte
+	if _, err := rand.Read(key[:]); err != nil {
+		return "", fmt.Errorf("making a local secret: %w", err)
+	}
+	return "whsec_" + base64.StdEncoding.EncodeToString(key[:]), nil
 }

@@ -17,26 +17,27 @@ import (
 	"github.com/throughline-dev/throughline/pkg/postgres"
 	"github.com/throughline-dev/throughline/pkg/service"
 	"github.com/throughline-dev/throughline/pkg/settings"
-	"github.com/throughline-dev/throughline/pkg/source"
-	"github.com/throughline-dev/throughline/pkg/source/catalog"
 	"github.com/throughline-dev/throughline/pkg/stage"
 	"github.com/throughline-dev/throughline/pkg/stream"
 	"github.com/throughline-dev/throughline/services/receiver/receiver"
+	"github.com/throughline-dev/throughline/services/throughline/cli"
 	"github.com/throughline-dev/throughline/services/whole"
 )
 
 // stack is all that runs, in the order in which it was started.
 type stack struct {
-	command  *Command
-	external External
-	out      io.Writer
-	rt       *service.Runtime
-	closers  []closer
+	command *Command
+	set     cli.Connections
+	out     io.Writer
+	rt      *service.Runtime
+	closers []closer
 
 	kafka    stream.Config
 	client   *kgo.Client
 	registry event.RegistryConfig
 	pool     *pgxpool.Pool
+	direct   *pgxpool.Pool    // past a pooler, or pool
+	database *pgserver.Server // nil: another's is used
 	postgres string
 	secrets  map[string][]string
 	services *whole.Whole
@@ -81,8 +82,8 @@ func (s *stack) open(ctx context.Context) error {
 
 func (s *stack) openPostgres(ctx context.Context) error {
 	c := s.command
-	s.postgres = s.external.PostgresURL
-	if s.postgres == "" {
+	config := s.set.Postgres
+	if config.URL == "" {
 		server, err := pgserver.Start(ctx, pgserver.Options{
 			DataDir: filepath.Join(c.DataDir, "postgres"), Port: c.PostgresPort, PortSetting: "--postgres-port", Log: s.rt.Log.Named("postgres"),
 		})
@@ -90,20 +91,35 @@ func (s *stack) openPostgres(ctx context.Context) error {
 			return err
 		}
 		s.onClose("Postgres", server.Stop)
-		s.postgres = server.URL()
+		s.database = server
+		config = postgres.Config{URL: settings.URL(server.URL())}
 	}
-	pool, err := postgres.Open(ctx, postgres.Config{URL: settings.URL(s.postgres), MaxConns: 16}, "throughline-dev")
-	if err != nil {
+	s.postgres, config.MaxConns = string(config.URL), 16
+	var err error
+	if s.pool, err = s.openPool(ctx, config); err != nil {
 		return err
 	}
+	s.direct = s.pool
+	if config.DirectURL != "" {
+		if s.direct, err = s.openPool(ctx, config.Direct()); err != nil {
+			return err
+		}
+	}
+	return postgres.Migrate(ctx, s.direct, s.rt.Log)
+}
+
+func (s *stack) openPool(ctx context.Context, config postgres.Config) (*pgxpool.Pool, error) {
+	pool, err := postgres.Open(ctx, config, "throughline-dev")
+	if err != nil {
+		return nil, err
+	}
 	s.onClose("the Postgres pool", func(context.Context) error { pool.Close(); return nil })
-	s.pool = pool
-	return postgres.Migrate(ctx, pool, s.rt.Log)
+	return pool, nil
 }
 
 func (s *stack) openKafka(ctx context.Context) error {
 	c := s.command
-	s.kafka = s.external.Kafka
+	s.kafka = s.set.Kafka
 	if len(s.kafka.Brokers) == 0 {
 		b, err := broker.Start(ctx, broker.Options{Addr: c.KafkaAddr, DataDir: filepath.Join(c.DataDir, "kafka"), Log: s.rt.Log.Named("broker")})
 		if err != nil {
@@ -124,7 +140,7 @@ func (s *stack) openKafka(ctx context.Context) error {
 	bounded, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	options := stream.TopicOptions{Partitions: 4, ReplicationFactor: -1, RawRetention: 14 * 24 * time.Hour, EventRetention: 30 * 24 * time.Hour}
-	if _, err := stream.ApplyTopics(bounded, client, catalog.Names(), options); err != nil {
+	if _, err := stream.ApplyTopics(bounded, client, s.set.Sources.Names(), options); err != nil {
 		return fmt.Errorf("%w (is a broker at %v? THROUGHLINE_KAFKA_BROKERS says where; unset it for the embedded one)", err, s.kafka.Brokers)
 	}
 	return nil
@@ -151,16 +167,12 @@ func (s *stack) openServices(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	sources, err := source.NewSet(catalog.Sources()...)
-	if err != nil {
-		return err
-	}
 	endpoints, err := s.endpoints()
 	if err != nil {
 		return err
 	}
-	s.services, err = whole.New(ctx, stage.Deps{Kafka: s.kafka, Pool: s.pool, Registry: registry, Sources: sources, Runtime: s.rt}, whole.Options{
-		Resolve: s.command.Resolve, Tenants: s.command.vendors.Tenants(), Endpoints: endpoints,
+	s.services, err = whole.New(ctx, stage.Deps{Kafka: s.kafka, Pool: s.pool, Direct: s.direct, Registry: registry, Sources: s.set.Sources, Runtime: s.rt}, whole.Options{
+		Resolve: s.command.Resolve, Tenants: s.tenants(), Endpoints: endpoints,
 		Receiver: receiver.Config{Listen: s.command.Listen, SpoolDir: filepath.Join(s.command.DataDir, "spool")},
 	})
 	if err != nil {
@@ -168,24 +180,49 @@ func (s *stack) openServices(ctx context.Context) error {
 	}
 	s.onClose("the services", func(context.Context) error { return s.services.Close() })
 	s.admin = service.NewAdmin(s.rt, s.command.AdminAddr, true)
-	s.group = s.rt.Group(append([]service.Component{{Name: "admin", Start: s.admin.Start, Stop: s.admin.Stop}}, s.services.Components()...)...)
+	parts := []service.Component{{Name: "admin", Start: s.admin.Start, Stop: s.admin.Stop}}
+	if s.database != nil {
+		parts = append(parts, service.Component{Name: "Postgres", Run: s.watchDatabase})
+	}
+	s.group = s.rt.Group(append(parts, s.services.Components()...)...)
 	return nil
+}
+
+// watchDatabase fails when the local Postgres ends by itself: nothing would start
+// it again, and services would wait for it without an end.
+func (s *stack) watchDatabase(ctx context.Context) error {
+	select {
+	case <-s.database.Done():
+		return fmt.Errorf("the local Postgres ended: its log is in %s; start again", filepath.Join(s.command.DataDir, "dev.log"))
+	case <-ctx.Done():
+		return nil
+	}
 }
 
 // endpoints gives every source its secrets and address.
 func (s *stack) endpoints() ([]receiver.Endpoint, error) {
-	c := s.command
-	names := catalog.Names()
+	names := s.set.Sources.Names()
 	var err error
-	if s.secrets, err = c.localSecrets(names); err != nil {
+	if s.secrets, err = s.localSecrets(names); err != nil {
 		return nil, err
 	}
-	return receiver.Endpoints(catalog.Set(), names, func(name string) settings.SourceSetting {
-		set := c.vendors.Get(name)
+	return receiver.Endpoints(s.set.Sources, names, func(name string) settings.SourceSetting {
+		set := s.set.Settings(name)
 		set.Secrets = s.secrets[name]
-		if src, ok := catalog.Find(name); ok && src.Profile().NeedsPublicURL && set.PublicURL == "" {
-			set.PublicURL = "http://" + c.Listen
+		if src, ok := s.set.Sources.Find(name); ok && src.Profile().NeedsPublicURL && set.PublicURL == "" {
+			set.PublicURL = "http://" + s.command.Listen
 		}
 		return set
 	})
+}
+
+// tenants gives the tenants that are set, by source.
+func (s *stack) tenants() map[string]string {
+	tenants := map[string]string{}
+	for _, name := range s.set.Sources.Names() {
+		if tenant := s.set.Settings(name).Tenant; tenant != "" {
+			tenants[name] = tenant
+		}
+	}
+	return tenants
 }

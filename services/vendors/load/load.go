@@ -89,7 +89,7 @@ func Run(ctx context.Context, p Plan, o Options) (Report, error) {
 		defer close(work)
 		return s.dispatch(running, work, func(d shipment) {
 			if o.Identify && !d.duplicate {
-				t.identify(d, began)
+				t.identify(o.Sender, d, began)
 			}
 		})
 	})
@@ -172,8 +172,8 @@ func (t *tally) count(r result) {
 
 // identify keeps the ids that a delivery's events will have. What the source
 // cannot read has none.
-func (t *tally) identify(d shipment, now time.Time) {
-	events, err := vendors.Identify(d.Delivery, now)
+func (t *tally) identify(sender *vendors.Sender, d shipment, now time.Time) {
+	events, err := sender.Identify(d.Delivery, now)
 	if err != nil {
 		return
 	}

@@ -13,6 +13,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/throughline-dev/throughline/pkg/source"
+	"github.com/throughline-dev/throughline/pkg/source/catalog"
 	"github.com/throughline-dev/throughline/services/vendors"
 )
 
@@ -46,7 +47,7 @@ func newReceiver(t *testing.T, status func(n int) int) *receiver {
 func (r *receiver) events(t *testing.T, name string) (events []source.Event) {
 	t.Helper()
 	for _, body := range r.bodies {
-		e, err := vendors.Identify(vendors.Delivery{Source: name, Body: body}, time.Now())
+		e, err := (&vendors.Sender{Sources: catalog.Set()}).Identify(vendors.Delivery{Source: name, Body: body}, time.Now())
 		require.NoError(t, err)
 		events = append(events, e...)
 	}
@@ -55,10 +56,11 @@ func (r *receiver) events(t *testing.T, name string) (events []source.Event) {
 
 func (r *receiver) options(t *testing.T) Options {
 	t.Helper()
-	simulator, err := vendors.New(1)
+	simulator, err := vendors.New(catalog.Set(), 1)
 	require.NoError(t, err)
 	return Options{Simulator: simulator, Identify: true, Sender: &vendors.Sender{
-		URL: r.URL, Client: r.Client(), Secrets: map[string]string{"stripe": "secret", "hubspot": "secret"},
+		Sources: catalog.Set(),
+		URL:     r.URL, Client: r.Client(), Secrets: map[string]string{"stripe": "secret", "hubspot": "secret"},
 	}}
 }
 

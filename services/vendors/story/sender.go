@@ -8,7 +8,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/throughline-dev/throughline/pkg/source"
-	"github.com/throughline-dev/throughline/pkg/source/catalog"
 	"github.com/throughline-dev/throughline/pkg/stream"
 	"github.com/throughline-dev/throughline/services/vendors"
 )
@@ -38,7 +37,7 @@ func (s *Sender) Send(ctx context.Context, m Message) error {
 // publish does what a third party's backfill job does: one value a record,
 // without key or headers.
 func (s *Sender) publish(ctx context.Context, m Message) error {
-	found, _ := catalog.Find(m.Source)
+	found, _ := s.Sources.Find(m.Source)
 	src, ok := found.(source.Webhook)
 	if !ok {
 		return fmt.Errorf("%q is not a source with a webhook", m.Source)

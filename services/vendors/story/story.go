@@ -1,6 +1,6 @@
 // Package story is the story that `make run` tells and the whole-system tests
 // check: one customer from lead to lost, as the vendors would send it, beside
-// late events and a customer that nobody knows.
+// late events and an unknown customer.
 package story
 
 import (
@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/throughline-dev/throughline/pkg/source/catalog"
 	"github.com/throughline-dev/throughline/services/vendors"
 )
 
@@ -92,7 +93,7 @@ type chapter struct {
 // Tell makes the story as of now. Told again on another day it is another
 // story: where a vendor has no event id, the time is part of the identity.
 func Tell(now time.Time) (Story, error) {
-	sim, err := vendors.New(0)
+	sim, err := vendors.New(catalog.Set(), 0)
 	if err != nil {
 		return Story{}, err
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/throughline-dev/throughline/pkg/source"
+	"github.com/throughline-dev/throughline/pkg/source/catalog"
 	"github.com/throughline-dev/throughline/services/vendors"
 )
 
@@ -70,7 +71,7 @@ func isAcme(r source.Reference) bool {
 // delivery would have told.
 func events(t *testing.T, m Message, now time.Time) []source.Event {
 	t.Helper()
-	events, err := vendors.Identify(m.Delivery, now)
+	events, err := (&vendors.Sender{Sources: catalog.Set()}).Identify(m.Delivery, now)
 	require.NoError(t, err)
 	return events
 }
