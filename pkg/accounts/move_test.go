@@ -2,6 +2,7 @@ package accounts_test
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"sync"
 	"testing"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/throughline-dev/throughline/pkg/accounts"
 	"github.com/throughline-dev/throughline/pkg/event"
+	"github.com/throughline-dev/throughline/pkg/postgres"
 	"github.com/throughline-dev/throughline/pkg/quarantine"
 )
 
@@ -310,4 +312,32 @@ func TestRecheck(t *testing.T) {
 	require.Equal(t, 2, w.returned())
 	store(accounts.Placed{AccountID: b, Reference: "stripe:customer:cus_1"})
 	require.Equal(t, 4, w.on(b))
+}
+
+// A returned event comes back through the topics, and its account loses it once more before it is stored: it returns
+// again, and its record, of which the sink hears that it has arrived, stays released.
+func TestAReturnedEventReturnsAgain(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	a, b := w.account("A", ""), w.account("B", "")
+	w.link("stripe:customer:cus_1", a)
+	w.stored(1, a, "stripe:customer:cus_1")
+	_, err := w.pool.Exec(t.Context(), "UPDATE account_events SET payload = payload - 'subject' - 'subject_ref'") // so that the raw bytes stay the same
+	require.NoError(t, err)
+	w.decide(accounts.Decision{Verb: unlink, Reference: ref("stripe:customer:cus_1")})
+	w.run()
+	w.link("stripe:customer:cus_1", b) // the event is resolved now
+	w.decide(accounts.Decision{Verb: deny, Reference: ref("stripe:customer:cus_1"), From: b})
+	w.run()
+
+	row := postgres.Row{AccountID: b, OccurredAt: time.Now(), IngestedAt: time.Now(), Origin: postgres.Origin{Reference: "stripe:customer:cus_1", RawIndex: -1}}
+	arrival := quarantine.Arrival{}
+	require.NoError(t, w.pool.QueryRow(t.Context(), `UPDATE quarantine SET published_at = now()
+		RETURNING id, source, source_event_id, event_type, raw`).Scan(&arrival.ID, &row.Source, &row.SourceEventID, &row.EventType, &row.Payload))
+	arrival.Source, arrival.SourceEventID, arrival.SHA256 = row.Source, row.SourceEventID, sha256.Sum256(row.Payload)
+	rows := []postgres.Row{row}
+	_, err = postgres.NewWriter(w.pool).Upsert(t.Context(), rows, w.mover().AfterUpsert(rows), quarantine.ResolveArrivals([]quarantine.Arrival{arrival}))
+	require.NoError(t, err)
+	require.Zero(t, w.on(b))
+	require.Equal(t, 1, w.returned())
 }
