@@ -1,0 +1,29 @@
+-- +goose Up
+-- The origins of deleted events are found by their ids, whatever the statistics say: joined to the deleted rows they
+-- were found by reading the whole table, once for every batch that takes events off the timeline.
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION delete_account_event_origins() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
+BEGIN
+  IF TG_OP = 'TRUNCATE' THEN
+    TRUNCATE account_event_origins;
+  ELSE
+    DELETE FROM account_event_origins WHERE event_id = ANY (ARRAY (SELECT id FROM gone));
+  END IF;
+  RETURN NULL;
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose Down
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION delete_account_event_origins() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
+BEGIN
+  IF TG_OP = 'TRUNCATE' THEN
+    TRUNCATE account_event_origins;
+  ELSE
+    DELETE FROM account_event_origins o USING gone WHERE o.event_id = gone.id;
+  END IF;
+  RETURN NULL;
+END
+$$;
+-- +goose StatementEnd
