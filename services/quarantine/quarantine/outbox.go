@@ -15,7 +15,7 @@ import (
 const (
 	// lookEvery is how soon a release made by another process (the command line) is noticed.
 	lookEvery = 500 * time.Millisecond
-	// publishTimeout bounds the wait for a page's acknowledgements, during which its rows are locked.
+	// publishTimeout bounds the wait for a page's acknowledgements (quarantine.Store.Publish).
 	publishTimeout = 10 * time.Second
 )
 
@@ -69,8 +69,6 @@ func (q *Quarantine) publishAll(ctx context.Context) error {
 
 // publish writes a page and gives each record's outcome.
 func publish(ctx context.Context, raw *stream.Publisher, page []quarantine.Replay) []error {
-	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
-	defer cancel()
 	records := make([]*kgo.Record, len(page))
 	for i := range page {
 		records[i] = replayRecord(&page[i])

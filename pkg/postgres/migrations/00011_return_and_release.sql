@@ -14,7 +14,15 @@ END
 $$;
 -- +goose StatementEnd
 
+-- Who publishes released records, and until when nobody else does: no row is locked while the brokers are waited for.
+CREATE TABLE quarantine_outbox_lease (
+  one BOOLEAN PRIMARY KEY DEFAULT true CHECK (one),
+  holder UUID,
+  until TIMESTAMPTZ NOT NULL DEFAULT '-infinity');
+INSERT INTO quarantine_outbox_lease DEFAULT VALUES;
+
 -- +goose Down
+DROP TABLE quarantine_outbox_lease;
 -- +goose StatementBegin
 CREATE OR REPLACE FUNCTION delete_account_event_origins() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
 BEGIN
