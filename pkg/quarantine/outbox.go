@@ -3,7 +3,9 @@ package quarantine
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -22,8 +24,13 @@ type Replay struct {
 	Attempts  int32    // so far
 	FirstSeen time.Time
 	By        string    // who released it
+	Described bool      // it is known which event it is
 	at        time.Time // of the release
 }
+
+// ErrPage is the outcome of a replay that the brokers have and that is a page of events, a record that was refused as a
+// whole: it is resolved then, because its elements come back as events and dead letters of their own.
+var ErrPage = errors.New("the record is a page")
 
 // Bounds of a page of the outbox: it is in memory at once.
 const (
@@ -44,7 +51,7 @@ type PublishResult struct {
 
 // Publish takes a page of released records that are not published yet, with ids above after, hands them to
 // publish, and marks those that it acknowledged. publish gives one error a record, in order: nil, Transient (it
-// stays in the outbox) or Permanent (it is open again, with the error); its context ends after 10 seconds.
+// stays in the outbox), Permanent (it is open again, with the error) or ErrPage; its context ends after 10 seconds.
 //
 // One process publishes at a time, under a lease that is free again with the marks; no row is locked while publish
 // runs. After a crash in between the page is published once more, when the lease has run out (20 seconds). What was
@@ -60,14 +67,16 @@ func (s *Store) Publish(ctx context.Context, after int64, publish func(ctx conte
 	bounded, cancel := context.WithTimeout(ctx, leaseFor/2)
 	outcomes := publish(bounded, page)
 	cancel()
-	var done, refused []Replay
-	var errors []string
+	var done, pages, refused []Replay
+	var why []string
 	for i, err := range outcomes {
 		switch {
 		case err == nil:
 			done = append(done, page[i])
+		case errors.Is(err, ErrPage):
+			done, pages = append(done, page[i]), append(pages, page[i])
 		case fault.IsPermanent(err):
-			refused, errors = append(refused, page[i]), append(errors, clean(err.Error()))
+			refused, why = append(refused, page[i]), append(why, clean(err.Error()))
 		default:
 			result.Failed++
 			if result.Err == nil {
@@ -77,7 +86,15 @@ func (s *Store) Publish(ctx context.Context, after int64, publish func(ctx conte
 	}
 	result.Published, result.Refused = done, len(refused)
 	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		if err := mark(ctx, tx, done, refused, errors); err != nil {
+		if err := mark(ctx, tx, done); err != nil {
+			return err
+		}
+		if err := end(ctx, tx, pages, Resolved, nil); err != nil {
+			return err
+		}
+		// A record that cannot be published is no longer one that merely waits for a link: it would be released again
+		// and again.
+		if err := end(ctx, tx, refused, Open, why); err != nil {
 			return err
 		}
 		_, err := tx.Exec(ctx, "UPDATE quarantine_outbox_lease SET until = '-infinity' WHERE holder = $1", lease)
@@ -99,9 +116,10 @@ func (s *Store) leasePage(ctx context.Context, lease uuid.UUID, after int64) ([]
 		if _, err := tx.Exec(ctx, "SET LOCAL enable_sort = off"); err != nil {
 			return err
 		}
-		rows, err := tx.Query(ctx, `SELECT id, topic, record_key, raw, headers, attempts, first_seen, status_by, status_at FROM (
+		rows, err := tx.Query(ctx, `SELECT id, topic, record_key, raw, headers, attempts, first_seen, status_by, described, status_at FROM (
 				SELECT *, sum(octet_length(raw)) OVER (ORDER BY id) - octet_length(raw) AS before FROM (
-					SELECT id, CASE WHEN topic LIKE 'raw.%' THEN topic ELSE 'raw.' || source END AS topic, record_key, raw, headers::text, attempts, first_seen, status_by, status_at
+					SELECT id, CASE WHEN topic LIKE 'raw.%' THEN topic ELSE 'raw.' || source END AS topic, record_key, raw, headers::text, attempts, first_seen, status_by,
+						source_event_id IS NOT NULL AS described, status_at
 					FROM quarantine WHERE status = 'replaying' AND published_at IS NULL AND id > $1 ORDER BY id LIMIT $2) AS first) AS sums
 			WHERE before < $3 ORDER BY id`, after, pageRecords, pageBytes)
 		if err != nil {
@@ -122,7 +140,7 @@ func (s *Store) leasePage(ctx context.Context, lease uuid.UUID, after int64) ([]
 func scanReplay(row pgx.CollectableRow) (Replay, error) {
 	var r Replay
 	var headers []byte
-	if err := row.Scan(&r.ID, &r.Topic, &r.Key, &r.Value, &headers, &r.Attempts, &r.FirstSeen, &r.By, &r.at); err != nil {
+	if err := row.Scan(&r.ID, &r.Topic, &r.Key, &r.Value, &headers, &r.Attempts, &r.FirstSeen, &r.By, &r.Described, &r.at); err != nil {
 		return r, err
 	}
 	return r, json.Unmarshal(headers, &r.Headers)
@@ -136,9 +154,9 @@ func releases(records []Replay) (ids []int64, at []time.Time) {
 	return ids, at
 }
 
-// mark notes what became of releases. Rows are locked in the order of their ids, like everywhere. A record whose event
-// has arrived already is marked too, for whoever looks.
-func mark(ctx context.Context, tx pgx.Tx, done, refused []Replay, errors []string) error {
+// mark notes that the brokers have these releases. Rows are locked in the order of their ids, like everywhere. A record
+// whose event has arrived already is marked too, for whoever looks.
+func mark(ctx context.Context, tx pgx.Tx, done []Replay) error {
 	ids, at := releases(done)
 	if _, err := tx.Exec(ctx, `WITH r AS (
 			SELECT q.id FROM unnest($1::bigint[], $2::timestamptz[]) AS r (id, at) JOIN quarantine q ON q.id = r.id
@@ -146,22 +164,30 @@ func mark(ctx context.Context, tx pgx.Tx, done, refused []Replay, errors []strin
 		UPDATE quarantine q SET published_at = now() FROM r WHERE q.id = r.id`, ids, at); err != nil {
 		return fmt.Errorf("marking what is published: %w", err)
 	}
-	if len(refused) == 0 {
+	return nil
+}
+
+// end gives releases that nothing will arrive of their status: Resolved, or Open with what the brokers said.
+func end(ctx context.Context, tx pgx.Tx, replays []Replay, status Status, why []string) error {
+	if len(replays) == 0 {
 		return nil
 	}
-	// A record that cannot be published is no longer one that merely waits for a link: it would be released again
-	// and again.
-	ids, at = releases(refused)
+	if why == nil {
+		why = slices.Repeat([]string{ErrPage.Error()}, len(replays))
+	}
+	ids, at := releases(replays)
 	_, err := tx.Exec(ctx, `WITH r AS (
-			SELECT q.id, r.error FROM unnest($1::bigint[], $2::timestamptz[], $3::text[]) AS r (id, at, error) JOIN quarantine q ON q.id = r.id
+			SELECT q.id, r.why FROM unnest($1::bigint[], $2::timestamptz[], $3::text[]) AS r (id, at, why) JOIN quarantine q ON q.id = r.id
 			WHERE q.status = 'replaying' AND q.status_at = r.at ORDER BY q.id FOR UPDATE OF q
-		), reopened AS (
-			UPDATE quarantine q SET status = 'open', reason = $5, error = r.error, status_by = $4, status_at = now() FROM r WHERE q.id = r.id
+		), ended AS (
+			UPDATE quarantine q SET status = $5, status_by = $4, status_at = now(),
+				reason = CASE $5 WHEN 'open' THEN $6 ELSE q.reason END, error = CASE $5 WHEN 'open' THEN r.why ELSE q.error END
+			FROM r WHERE q.id = r.id
 		)
 		INSERT INTO quarantine_decisions (quarantine_id, from_status, to_status, decided_by, note)
-		SELECT id, 'replaying', 'open', $4, error FROM r ORDER BY id`, ids, at, errors, ByFeed, string(fault.Oversized))
+		SELECT id, 'replaying', $5, $4, why FROM r ORDER BY id`, ids, at, why, ByFeed, string(status), string(fault.Oversized))
 	if err != nil {
-		return fmt.Errorf("opening what the brokers refuse: %w", err)
+		return fmt.Errorf("ending releases: %w", err)
 	}
 	return nil
 }

@@ -21,8 +21,13 @@ CREATE TABLE quarantine_outbox_lease (
   until TIMESTAMPTZ NOT NULL DEFAULT '-infinity');
 INSERT INTO quarantine_outbox_lease DEFAULT VALUES;
 
+-- A split takes a merge back; a rename is recorded like every other decision about an account.
+ALTER TABLE link_decisions DROP CONSTRAINT link_decisions_verb_check;
+ALTER TABLE link_decisions ADD CONSTRAINT link_decisions_verb_check
+  CHECK (verb IN ('link', 'unlink', 'relink', 'merge', 'not_this_account', 'remove', 'split', 'rename'));
+
 -- +goose Down
-DROP TABLE quarantine_outbox_lease;
+DROP TABLE quarantine_outbox_lease; -- the verbs stay: the ledger may hold them
 -- +goose StatementBegin
 CREATE OR REPLACE FUNCTION delete_account_event_origins() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
 BEGIN
