@@ -22,6 +22,7 @@ type accountsCommand struct {
 	List   accountsListCommand   `cmd:"" help:"List accounts by name, with how many links lead to each."`
 	Rename accountsRenameCommand `cmd:"" help:"Give an account another name."`
 	Merge  accountsMergeCommand  `cmd:"" help:"Make an account a part of another: its links and events go there, and its name and id lead there."`
+	Split  accountsSplitCommand  `cmd:"" help:"Take a merge back: what was decided about the account before it leads there again, and the events follow."`
 	Remove accountsRemoveCommand `cmd:"" help:"Remove an account that has neither events nor links."`
 	Moves  accountsMovesCommand  `cmd:"" help:"List the moves of events between accounts, or finish those that were interrupted."`
 }
