@@ -93,13 +93,25 @@ func (s *Store) Similar(ctx context.Context, a Account) ([]Account, error) {
 	return s.accountsWhere(ctx, "(lower(name) = lower($1) OR lower(domain) = $2) AND id <> $3 AND merged_into IS NULL", a.Name, a.Domain, a.ID)
 }
 
-// Rename gives an account another name. Malformed and NotFound are Permanent.
-func (s *Store) Rename(ctx context.Context, id uuid.UUID, name string) (Account, error) {
+// Rename gives an account another name, and writes that to the ledger with its author and reason. The name that it has
+// is no error and no entry. Malformed and NotFound are Permanent.
+func (s *Store) Rename(ctx context.Context, id uuid.UUID, name, by, reason string) (Account, error) {
 	a := Account{ID: id, Name: name}
 	if err := a.check(); err != nil {
 		return Account{}, err
 	}
-	rows, err := s.pool.Query(ctx, "UPDATE accounts SET name = $2, updated_at = now() WHERE id = $1 AND merged_into IS NULL RETURNING "+accountColumns, id, a.Name)
+	d := Decision{Verb: VerbRemove, From: id, Author: by, Reason: reason} // checked like one
+	if err := s.check(&d); err != nil {
+		return Account{}, err
+	}
+	rows, err := s.pool.Query(ctx, `WITH before AS (
+			SELECT id, name FROM accounts WHERE id = $1 AND merged_into IS NULL FOR UPDATE
+		), noted AS (
+			INSERT INTO link_decisions (verb, to_account, learned, author, reason, evidence)
+			SELECT $3, id, $4, $5, $6, jsonb_build_object('was', name, 'name', $2::text) FROM before WHERE name <> $2
+		)
+		UPDATE accounts a SET name = $2, updated_at = now() FROM before WHERE a.id = before.id RETURNING a.id, a.name, coalesce(a.domain, ''), a.parent_id, a.merged_into, a.created_at, a.updated_at, a.created_by`,
+		id, a.Name, string(VerbRename), d.Learned, d.Author, d.Reason)
 	if err != nil {
 		return Account{}, broken("renaming an account", err)
 	}
@@ -108,6 +120,25 @@ func (s *Store) Rename(ctx context.Context, id uuid.UUID, name string) (Account,
 		return Account{}, refuse(fault.NotFound, "no account has the id %s", id)
 	}
 	return renamed, broken("renaming an account", err)
+}
+
+// FindMerged gives the account that a person means, by its id, whole name or domain, among those that were merged into
+// another. None, or several, is an error that says so.
+func (s *Store) FindMerged(ctx context.Context, text string) (Account, error) {
+	if text = strings.TrimSpace(text); !source.IsText(text) || text == "" {
+		return Account{}, refuse(fault.Malformed, "name an account by its id, domain or name")
+	}
+	domain, _ := source.Domain(text)
+	found, err := s.accountsWhere(ctx, "merged_into IS NOT NULL AND (lower(name) = lower($1) OR id::text = lower($1) OR lower(domain) = $2)", text, domain)
+	switch {
+	case err != nil:
+		return Account{}, err
+	case len(found) == 0:
+		return Account{}, refuse(fault.NotFound, "no account with the id, domain or name %q was merged into another", text)
+	case len(found) > 1:
+		return Account{}, ambiguous(text, found)
+	}
+	return found[0], nil
 }
 
 // FindAccount gives the account that a person means: by its id, its exact domain, or its whole name if only one

@@ -71,7 +71,7 @@ const moveSQL = `
 WITH moved AS (
   UPDATE account_events e SET account_id = m.to_account
   FROM unnest($1::bigint[], $2::uuid[], $3::uuid[]) AS m (id, from_account, to_account)
-  WHERE e.id = m.id AND e.account_id = m.from_account
+  WHERE e.id = m.id AND e.account_id IS NOT DISTINCT FROM m.from_account
   RETURNING e.id, e.source, e.source_event_id, m.from_account, m.to_account
 )
 INSERT INTO account_changes (source, source_event_id, from_account, to_account, decision_id)
@@ -108,7 +108,7 @@ func allOf(n int64, events []standing) error {
 const deleteEventsSQL = `
 WITH gone AS (
   DELETE FROM account_events e USING unnest($1::bigint[], $2::uuid[]) AS m (id, from_account)
-  WHERE e.id = m.id AND e.account_id = m.from_account
+  WHERE e.id = m.id AND e.account_id IS NOT DISTINCT FROM m.from_account
   RETURNING e.id, e.source, e.source_event_id, m.from_account
 )
 INSERT INTO account_changes (source, source_event_id, from_account, decision_id)
@@ -133,17 +133,20 @@ func (m *Mover) returnEvents(ctx context.Context, tx pgx.Tx, events []standing, 
 // In account_events a top-level `subject` is ours, and the vendor's own is `subject_ref` (pkg/rawjson): the vendor's
 // event has neither. JSONB kept its values, not its bytes; those stand at the raw position for as long as that topic
 // keeps them.
+//
+// The payload is worked out once an event, hence MATERIALIZED.
 const lettersSQL = `
+WITH e AS MATERIALIZED (
+  SELECT e.id, e.source, e.event_type, e.source_event_id, e.ingested_at, coalesce((
+    SELECT jsonb_object_agg(CASE WHEN key ~ '^subject(_ref)+$' THEN left(key, -4) ELSE key END, value)
+    FROM jsonb_each(e.payload) WHERE key <> 'subject'), '{}')::text AS raw
+  FROM account_events e WHERE e.id = ANY ($1)
+), sums AS (
+  SELECT e.*, sum(octet_length(raw)) OVER (ORDER BY id) - octet_length(raw) AS before FROM e
+)
 SELECT e.id, e.source, e.event_type, e.source_event_id, e.ingested_at, coalesce(o.reference, ''), coalesce(o.delivery, ''),
   coalesce(o.raw_topic, ''), coalesce(o.raw_partition, -1), coalesce(o.raw_offset, -1), coalesce(o.raw_index, -1), e.raw
-FROM (
-  SELECT e.*, sum(octet_length(raw)) OVER (ORDER BY id) - octet_length(raw) AS before
-  FROM (
-    SELECT e.id, e.source, e.event_type, e.source_event_id, e.ingested_at, coalesce((
-      SELECT jsonb_object_agg(CASE WHEN key ~ '^subject(_ref)+$' THEN left(key, -4) ELSE key END, value)
-      FROM jsonb_each(e.payload) WHERE key <> 'subject'), '{}')::text AS raw
-    FROM account_events e WHERE e.id = ANY ($1)) AS e) AS e
-LEFT JOIN account_event_origins o ON o.event_id = e.id
+FROM sums e LEFT JOIN LATERAL (SELECT * FROM account_event_origins WHERE event_id = e.id LIMIT 1) AS o ON true
 WHERE e.before < $2 ORDER BY e.id`
 
 // letters describes the events as dead letters, as many of the first as a batch may hold, and gives the id of the

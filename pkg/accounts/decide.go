@@ -104,7 +104,7 @@ func (d *Decision) needsFrom() bool {
 }
 
 func (d *Decision) needsTo() bool {
-	return d.Verb == VerbLink || d.Verb == VerbRelink || d.Verb == VerbMerge
+	return d.Verb == VerbLink || d.Verb == VerbRelink || d.Verb == VerbMerge || d.Verb == VerbSplit
 }
 
 // checkReference brings the reference into the form that events carry, and refuses a new link that would take more
@@ -167,7 +167,7 @@ func (s *Store) decide(ctx context.Context, tx pgx.Tx, decision Decision) (Effec
 	}
 	work := map[Verb]func(context.Context) error{
 		VerbLink: d.linkIt, VerbUnlink: d.unlink, VerbRelink: d.relink, VerbMerge: d.merge,
-		VerbNotThisAccount: d.deny, VerbRemove: d.remove,
+		VerbNotThisAccount: d.deny, VerbRemove: d.remove, VerbSplit: d.split,
 	}[d.Verb]
 	if err := work(ctx); err != nil {
 		return Effect{}, err
@@ -181,7 +181,7 @@ func (s *Store) decide(ctx context.Context, tx pgx.Tx, decision Decision) (Effec
 // load reads what the decision starts from.
 func (d *deciding) load(ctx context.Context) error {
 	for _, id := range []uuid.UUID{d.From, d.To} {
-		if id == uuid.Nil || d.Verb == VerbUnlink {
+		if id == uuid.Nil || d.Verb == VerbUnlink || d.Verb == VerbSplit {
 			continue
 		}
 		if err := d.s.living(ctx, d.tx, id, d.Verb == VerbMerge && id == d.From); err != nil {

@@ -101,11 +101,18 @@ func TestAccountsThatLookAlike(t *testing.T) {
 		require.NoError(t, err, c.name)
 		require.Len(t, similar, c.want, c.name)
 	}
-	renamed, err := w.store.Rename(t.Context(), b, " Beta AG ")
+	renamed, err := w.store.Rename(t.Context(), b, " Beta AG ", "ada", "its new owner")
 	require.NoError(t, err)
 	require.Equal(t, "Beta AG", renamed.Name)
 	require.True(t, renamed.UpdatedAt.After(renamed.CreatedAt))
-	_, err = w.store.Rename(t.Context(), b, "")
+	entries, err := w.store.Entries(t.Context(), accounts.EntryFilter{AccountID: b})
+	require.NoError(t, err)
+	require.Len(t, entries, 1)
+	require.Equal(t, []any{accounts.VerbRename, "ada", "its new owner"}, []any{entries[0].Verb, entries[0].Author, entries[0].Reason})
+	require.JSONEq(t, `{"was": "Beta", "name": "Beta AG"}`, string(entries[0].Evidence))
+	_, err = w.store.Rename(t.Context(), b, "Beta", "", "")
+	require.Equal(t, fault.Malformed, fault.ReasonOf(err), "somebody makes it")
+	_, err = w.store.Rename(t.Context(), b, "", "ada", "")
 	require.Equal(t, fault.Malformed, fault.ReasonOf(err))
 
 	// What a merged account was called leads to what it is now.
@@ -115,7 +122,7 @@ func TestAccountsThatLookAlike(t *testing.T) {
 		require.NoError(t, err, text)
 		require.Equal(t, b, found.ID, text)
 	}
-	_, err = w.store.Rename(t.Context(), a, "Acme again")
+	_, err = w.store.Rename(t.Context(), a, "Acme again", "ada", "")
 	require.Equal(t, fault.NotFound, fault.ReasonOf(err))
 	list, err := w.store.Accounts(t.Context(), accounts.AccountFilter{})
 	require.NoError(t, err)

@@ -27,11 +27,15 @@ const (
 	VerbNotThisAccount Verb = "not_this_account"
 	// VerbRemove removes account From, which has neither events nor links.
 	VerbRemove Verb = "remove"
+	// VerbSplit takes back that account To was merged: what was decided about it leads to it again.
+	VerbSplit Verb = "split"
+	// VerbRename gave account To another name. It is made by Rename alone.
+	VerbRename Verb = "rename"
 )
 
-// Verbs gives every verb.
+// Verbs gives every verb that Decide takes.
 func Verbs() []Verb {
-	return []Verb{VerbLink, VerbUnlink, VerbRelink, VerbMerge, VerbNotThisAccount, VerbRemove}
+	return []Verb{VerbLink, VerbUnlink, VerbRelink, VerbMerge, VerbNotThisAccount, VerbRemove, VerbSplit}
 }
 
 // Level says how good the evidence of a decision is, the best first.
@@ -66,12 +70,12 @@ func byPerson(learned string) bool { return learned == LearnedOperator || learne
 // Decision is what Decide is asked for.
 type Decision struct {
 	Verb Verb
-	// Reference is what is decided about; none for a merge and a remove.
+	// Reference is what is decided about; none for a merge, a split and a remove.
 	Reference source.Reference
 	// From is the account that loses. It is needed for a merge, a remove and "not this account"; an unlink or relink
 	// that names it is refused when the reference is linked elsewhere.
 	From uuid.UUID
-	// To is the account of a link, relink or merge.
+	// To is the account of a link, relink or merge; of a split, the one that was merged.
 	To       uuid.UUID
 	Level    Level  // "": LevelDecided
 	Learned  string // "": LearnedOperator
@@ -90,7 +94,7 @@ type Decision struct {
 type Effect struct {
 	DecisionID int64 // 0 on a dry run, and where nothing changed
 	Changed    bool  // false: all was so already
-	// From and To are the accounts as decided; From is filled in for an unlink and a relink. Nil: none.
+	// From and To are the accounts as decided; From is filled in for an unlink, a relink and a split. Nil: none.
 	From, To uuid.UUID
 	// Undone are the automatic links that rested on what was undone and went with it.
 	Undone []UndoneLink
@@ -122,7 +126,7 @@ type MoveCount struct {
 type Entry struct {
 	ID        int64
 	Verb      Verb
-	Reference source.Reference // zero for a merge and a remove
+	Reference source.Reference // zero for what is about accounts alone
 	From, To  uuid.UUID        // Nil: none
 	Level     Level
 	Learned   string
@@ -140,7 +144,7 @@ const maxReasonBytes = 1000
 // maxRestsOn bounds how many decisions one may rest on.
 const maxRestsOn = 100
 
-// names: the verbs that are about accounts alone name no reference.
-func (v Verb) aboutReference() bool { return v != VerbMerge && v != VerbRemove }
+// aboutReference: the verbs that are about accounts alone name no reference.
+func (v Verb) aboutReference() bool { return v != VerbMerge && v != VerbRemove && v != VerbSplit }
 
 func (v Verb) known() bool { return slices.Contains(Verbs(), v) }

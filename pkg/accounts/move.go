@@ -12,7 +12,6 @@ import (
 
 	"github.com/throughline-dev/throughline/pkg/event"
 	"github.com/throughline-dev/throughline/pkg/fault"
-	"github.com/throughline-dev/throughline/pkg/postgres"
 	"github.com/throughline-dev/throughline/pkg/resolve"
 	"github.com/throughline-dev/throughline/pkg/source"
 )
@@ -276,10 +275,13 @@ type standing struct {
 	key      string    // the reference by which it found its account; "": unknown
 }
 
-// lockEvents takes those of the events that are still on the account.
+// lockEvents takes those of the events that are still on the account. They are found by their ids whatever the
+// statistics say: an account's index entries are more with every event that it has or had, so no comparison of
+// account_id here is one that an index could be used for (IS NOT DISTINCT FROM); the same holds for what follows.
 func lockEvents(ctx context.Context, tx pgx.Tx, from uuid.UUID, ids []int64) ([]standing, error) {
-	rows, err := tx.Query(ctx, `SELECT e.id, coalesce(o.reference, '') FROM account_events e LEFT JOIN account_event_origins o ON o.event_id = e.id
-		WHERE e.id = ANY ($1) AND e.account_id = $2 ORDER BY e.id FOR UPDATE OF e`, ids, from)
+	rows, err := tx.Query(ctx, `SELECT e.id, coalesce(o.reference, '') FROM account_events e
+		LEFT JOIN LATERAL (SELECT reference FROM account_event_origins WHERE event_id = e.id LIMIT 1) AS o ON true
+		WHERE e.id = ANY ($1) AND e.account_id IS NOT DISTINCT FROM $2 ORDER BY e.id FOR UPDATE OF e`, ids, from)
 	if err != nil {
 		return nil, fmt.Errorf("locking events: %w", err)
 	}
@@ -327,103 +329,5 @@ func (m *Mover) resolve(ctx context.Context, tx pgx.Tx, events []standing) error
 	return nil
 }
 
-// Placed is an event that was stored just now.
-type Placed struct {
-	EventID   int64
-	AccountID uuid.UUID
-	Reference string // by which it found the account (source.Reference.Key); "": unknown
-}
-
-// Recheck corrects, within the transaction that stores them, the events whose account was found in a ledger that has
-// changed since: they were on their way when their account lost them. It costs one query, and more only for events of
-// accounts that ever lost any. The writer of the timeline calls it after its insert.
-func (m *Mover) Recheck(ctx context.Context, tx pgx.Tx, placed []Placed) error {
-	accounts := make([]uuid.UUID, len(placed))
-	for i := range placed {
-		accounts[i] = placed[i].AccountID
-	}
-	lost, err := losses(ctx, tx, accounts)
-	if err != nil || len(lost) == 0 {
-		return err
-	}
-	byDecision := map[int64][]standing{}
-	for _, p := range placed {
-		if l, ok := lost[p.AccountID]; ok {
-			byDecision[l.decision] = append(byDecision[l.decision], standing{id: p.EventID, from: p.AccountID, to: l.now, key: p.Reference})
-		}
-	}
-	for decision, events := range byDecision {
-		if err := m.resolve(ctx, tx, events); err != nil {
-			return err
-		}
-		if _, err := m.apply(ctx, tx, events, change{decision: decision, author: LearnedLedger, whole: true}); err != nil {
-			return broken("correcting the accounts of events", err)
-		}
-	}
-	return nil
-}
-
-// loss is the newest decision by which an account lost events, and what the account is now.
-type loss struct {
-	decision int64
-	now      uuid.UUID
-}
-
-// losses gives those of the accounts that ever lost events.
-func losses(ctx context.Context, tx pgx.Tx, accounts []uuid.UUID) (map[uuid.UUID]loss, error) {
-	rows, err := tx.Query(ctx, `SELECT m.from_account, max(m.decision_id), coalesce(a.merged_into, m.from_account)
-		FROM history_moves m LEFT JOIN accounts a ON a.id = m.from_account WHERE m.from_account = ANY ($1) GROUP BY 1, 3`, accounts)
-	if err != nil {
-		return nil, broken("looking for decisions about accounts", err)
-	}
-	lost := map[uuid.UUID]loss{}
-	var account uuid.UUID
-	var l loss
-	if _, err := pgx.ForEachRow(rows, []any{&account, &l.decision, &l.now}, func() error {
-		lost[account] = l
-		return nil
-	}); err != nil {
-		return nil, broken("looking for decisions about accounts", err)
-	}
-	return lost, nil
-}
-
 // errRaced is the error of a batch whose events were not all there any more.
 var errRaced = fault.Transient(fault.Unavailable, errors.New("events were changed by another transaction"))
-
-// AfterUpsert gives the Recheck of those of the rows that are new, for postgres.Writer.Upsert. It costs one query,
-// and more only for events of accounts that ever lost any.
-func (m *Mover) AfterUpsert(rows []postgres.Row) postgres.After {
-	return func(ctx context.Context, tx pgx.Tx, inserted postgres.Inserted) error {
-		known := map[uuid.UUID]bool{}
-		var accounts []uuid.UUID
-		for i := range rows {
-			if id := rows[i].AccountID; inserted[i] && !known[id] {
-				known[id] = true
-				accounts = append(accounts, id)
-			}
-		}
-		lost, err := losses(ctx, tx, accounts)
-		if err != nil || len(lost) == 0 {
-			return err
-		}
-		var sources, ids []string
-		for i := range rows {
-			if _, ok := lost[rows[i].AccountID]; ok && inserted[i] {
-				sources, ids = append(sources, rows[i].Source), append(ids, rows[i].SourceEventID)
-			}
-		}
-		found, err := tx.Query(ctx, `SELECT e.id, e.account_id, coalesce(o.reference, '')
-			FROM unnest($1::text[], $2::text[]) AS r (source, id)
-			JOIN account_events e ON e.source = r.source AND e.source_event_id = r.id
-			LEFT JOIN account_event_origins o ON o.event_id = e.id`, sources, ids)
-		if err != nil {
-			return broken("looking for events that were just stored", err)
-		}
-		placed, err := pgx.CollectRows(found, pgx.RowToStructByPos[Placed])
-		if err != nil {
-			return broken("looking for events that were just stored", err)
-		}
-		return m.Recheck(ctx, tx, placed)
-	}
-}

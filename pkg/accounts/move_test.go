@@ -2,6 +2,7 @@ package accounts_test
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"sync"
 	"testing"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/throughline-dev/throughline/pkg/accounts"
 	"github.com/throughline-dev/throughline/pkg/event"
+	"github.com/throughline-dev/throughline/pkg/postgres"
 	"github.com/throughline-dev/throughline/pkg/quarantine"
 )
 
@@ -310,4 +312,81 @@ func TestRecheck(t *testing.T) {
 	require.Equal(t, 2, w.returned())
 	store(accounts.Placed{AccountID: b, Reference: "stripe:customer:cus_1"})
 	require.Equal(t, 4, w.on(b))
+}
+
+// A returned event comes back through the topics, and its account loses it once more before it is stored: it returns
+// again, and its record, of which the sink hears that it has arrived, stays released.
+func TestAReturnedEventReturnsAgain(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	a, b := w.account("A", ""), w.account("B", "")
+	w.link("stripe:customer:cus_1", a)
+	w.stored(1, a, "stripe:customer:cus_1")
+	_, err := w.pool.Exec(t.Context(), "UPDATE account_events SET payload = payload - 'subject' - 'subject_ref'") // so that the raw bytes stay the same
+	require.NoError(t, err)
+	w.decide(accounts.Decision{Verb: unlink, Reference: ref("stripe:customer:cus_1")})
+	w.run()
+	w.link("stripe:customer:cus_1", b) // the event is resolved now
+	w.decide(accounts.Decision{Verb: deny, Reference: ref("stripe:customer:cus_1"), From: b})
+	w.run()
+
+	row := postgres.Row{AccountID: b, OccurredAt: time.Now(), IngestedAt: time.Now(), Origin: postgres.Origin{Reference: "stripe:customer:cus_1", RawIndex: -1}}
+	arrival := quarantine.Arrival{}
+	require.NoError(t, w.pool.QueryRow(t.Context(), `UPDATE quarantine SET published_at = now()
+		RETURNING id, source, source_event_id, event_type, raw`).Scan(&arrival.ID, &row.Source, &row.SourceEventID, &row.EventType, &row.Payload))
+	arrival.Source, arrival.SourceEventID, arrival.SHA256 = row.Source, row.SourceEventID, sha256.Sum256(row.Payload)
+	rows := []postgres.Row{row}
+	_, err = postgres.NewWriter(w.pool).Upsert(t.Context(), rows, w.mover().AfterUpsert(rows), quarantine.ResolveArrivals([]quarantine.Arrival{arrival}))
+	require.NoError(t, err)
+	require.Zero(t, w.on(b))
+	require.Equal(t, 1, w.returned())
+}
+
+// A merge is taken back: links, denials and earlier merges of the account are its own again, and its events follow. What
+// was decided since stays.
+func TestSplit(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	a, b, c := w.account("A", "a.example"), w.account("B", "b.example"), w.account("C", "")
+	for reference, of := range map[string]uuid.UUID{"stripe:customer:cus_1": a, "stripe:customer:cus_2": b, "stripe:customer:cus_3": c} {
+		w.link(reference, of)
+	}
+	w.decide(accounts.Decision{Verb: deny, Reference: ref("email:email:kim@b.example"), From: b})
+	w.decide(accounts.Decision{Verb: deny, Reference: ref("stripe:customer:cus_9"), From: a})
+	on := map[string]int{"stripe:customer:cus_1": 5, "hubspot:email:max@a.example": 4, "stripe:account_uuid:" + a.String(): 3, "": 2}
+	for reference, n := range on {
+		w.stored(n, a, reference)
+	}
+	w.stored(6, b, "stripe:customer:cus_2")
+	w.stored(7, c, "stripe:customer:cus_3")
+	w.decide(accounts.Decision{Verb: merge, From: c, To: a})
+	w.run()
+	split := accounts.Decision{Verb: accounts.VerbSplit, To: a}
+	require.False(t, w.decide(split).Changed, "it was not merged")
+	merged := w.decide(accounts.Decision{Verb: merge, From: a, To: b})
+	w.run()
+	require.Equal(t, 27, w.on(b))
+	w.link("stripe:customer:cus_4", b)
+	w.stored(8, b, "stripe:customer:cus_4")
+
+	found, err := w.store.FindMerged(t.Context(), "a.example")
+	require.NoError(t, err)
+	require.Equal(t, []uuid.UUID{a, b}, []uuid.UUID{found.ID, found.MergedInto})
+	split.DryRun = true
+	dry := w.decide(split)
+	split.DryRun = false
+	done := w.decide(split)
+	require.Equal(t, dry.Moves, done.Moves)
+	require.Equal(t, []accounts.MoveCount{{From: b, To: a, Events: 19}}, done.Moves)
+	w.run()
+	w.whole()
+	require.Equal(t, []int{19, 16}, []int{w.on(a), w.on(b)}, "what nothing is known of stays")
+	require.Equal(t, []uuid.UUID{a, b, a, b}, []uuid.UUID{w.leads("stripe:customer:cus_1"), w.leads("stripe:customer:cus_2"), w.leads("stripe:customer:cus_3"), w.leads("stripe:customer:cus_4")})
+	require.Equal(t, 1, w.count("SELECT count(*) FROM account_link_denials WHERE account_id = $1 AND external_id = 'cus_9'", a))
+	require.Equal(t, 1, w.count("SELECT count(*) FROM account_link_denials WHERE account_id = $1", b))
+	require.Equal(t, 1, w.count("SELECT count(*) FROM link_decisions WHERE id = $1 AND undone_by = $2", merged.DecisionID, done.DecisionID))
+	w.decide(accounts.Decision{Verb: accounts.VerbSplit, To: c})
+	w.run()
+	require.Equal(t, 7, w.on(c))
+	w.whole()
 }

@@ -179,6 +179,8 @@ func restingOn(ref source.Reference, from uuid.UUID) (string, []any) {
 	switch {
 	case ref.Source == source.KindEmail:
 		patterns = []string{"%:" + source.KindEmail + ":" + id}
+	case ref.Source == "": // an account's id, wherever it stood
+		patterns = []string{"%:" + escapeLike(ref.Kind) + ":" + id}
 	case ref.Source == source.KindDomain:
 		patterns = []string{"%:" + source.KindDomain + ":" + id, "%:" + source.KindEmail + ":%@" + id, "%:" + source.KindEmail + ":%@" + id + "."}
 	case ref.Tenant == "" && ref.Kind != source.KindEmail && ref.Kind != source.KindDomain && ref.Kind != source.KindAccountUUID:

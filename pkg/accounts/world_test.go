@@ -115,8 +115,8 @@ func (w *world) returned() int {
 func (w *world) whole() {
 	w.t.Helper()
 	require.Equal(w.t, w.events, w.count(`SELECT count(DISTINCT source_event_id) FROM
-		(SELECT source_event_id FROM account_events UNION ALL SELECT source_event_id FROM quarantine) AS x`), "an event is lost")
-	require.Zero(w.t, w.count("SELECT count(*) FROM account_events e JOIN quarantine q USING (source, source_event_id)"), "an event stands in two places")
+		(SELECT source_event_id FROM account_events UNION ALL SELECT source_event_id FROM quarantine WHERE status <> 'resolved') AS x`), "an event is lost")
+	require.Zero(w.t, w.count("SELECT count(*) FROM account_events e JOIN quarantine q USING (source, source_event_id) WHERE q.status <> 'resolved'"), "an event stands in two places")
 	require.Zero(w.t, w.count("SELECT count(*) FROM account_event_origins o WHERE NOT EXISTS (SELECT FROM account_events e WHERE e.id = o.event_id)"))
 	require.Zero(w.t, w.count(`SELECT count(*) FROM account_changes c JOIN LATERAL (
 		SELECT from_account FROM account_changes n WHERE n.source_event_id = c.source_event_id AND n.id > c.id ORDER BY n.id LIMIT 1) AS n ON true

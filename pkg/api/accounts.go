@@ -68,7 +68,7 @@ func NewLinks(list []accounts.Link) []Link {
 // Decision is an entry of the ledger.
 type Decision struct {
 	ID   int64  `json:"id"`
-	Verb string `json:"verb"` // link, unlink, relink, merge, not_this_account, remove
+	Verb string `json:"verb"` // link, unlink, relink, merge, not_this_account, remove, split, rename
 	// Reference is left out where the decision is about accounts alone.
 	Reference   string          `json:"reference,omitempty"`
 	FromAccount uuid.UUID       `json:"from_account,omitzero"`

@@ -35,6 +35,8 @@ const arrivalWait = "500ms"
 //
 // A header's word is not enough to close a record, because headers are copied with records from elsewhere: the event
 // must have the record's identity and its bytes (the bytes alone, where the record could not be described before).
+// And it must be on the timeline when the record is locked: work before this one may have taken it off again
+// (accounts.Mover), and so may another transaction, which then has released the record anew.
 //
 // The timeline does not wait for a person's table: a record that stays locked is passed over after half a second,
 // and so are all of them when the table is. [Store.ResolveStored] resolves those later.
@@ -74,16 +76,29 @@ func resolveArrivals(ctx context.Context, tx pgx.Tx, arrivals []Arrival, inserte
 		}
 	}
 	// Locked in the order of their ids, like everywhere. A record that was published twice may arrive twice.
-	_, err := tx.Exec(ctx, `WITH matching AS MATERIALIZED (
-		SELECT q.id, q.status, r.outcome
+	rows, err := tx.Query(ctx, `SELECT q.id FROM quarantine q WHERE q.id = ANY ($1) AND q.status <> 'resolved' ORDER BY q.id FOR UPDATE OF q `+lock, ids)
+	if err != nil {
+		return fmt.Errorf("locking %d released records: %w", len(arrivals), err)
+	}
+	held, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+	if err != nil {
+		return fmt.Errorf("locking %d released records: %w", len(arrivals), err)
+	}
+	if len(held) == 0 {
+		return nil
+	}
+	// Whoever takes an event off the timeline does so before locking its record (Return). So once the record is locked,
+	// a new statement sees whether the event is there still. The lateral look-up with its limit is by the unique index
+	// whatever the statistics say.
+	_, err = tx.Exec(ctx, `WITH arrived AS MATERIALIZED (
+		SELECT q.id, q.status, max(r.outcome) AS outcome
 		FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::bytea[]) AS r (id, outcome, source, source_event_id, sha256)
 		JOIN quarantine q ON q.id = r.id
-		WHERE q.status <> 'resolved' AND sha256(q.raw) = r.sha256
+		CROSS JOIN LATERAL (SELECT FROM account_events e WHERE e.source = r.source AND e.source_event_id = r.source_event_id LIMIT 1) AS e
+		WHERE q.id = ANY ($7) AND q.status <> 'resolved' AND sha256(q.raw) = r.sha256
 		  AND (q.source_event_id IS NULL OR q.source = r.source AND q.source_event_id = r.source_event_id)
-		ORDER BY q.id FOR UPDATE OF q `+lock+`
-	), arrived AS (
-		SELECT id, status, max(outcome) AS outcome FROM matching GROUP BY id, status
-	), `+resolveArrived("$6"), ids, outcomes, sources, eventIDs, hashes, BySink)
+		GROUP BY q.id, q.status
+	), `+resolveArrived("$6"), ids, outcomes, sources, eventIDs, hashes, BySink, held)
 	if err != nil {
 		return fmt.Errorf("resolving %d released records: %w", len(arrivals), err)
 	}
@@ -109,13 +124,14 @@ const maxStored = 10_000
 // first and gives how many it resolved. Call it now and then.
 func (s *Store) ResolveStored(ctx context.Context) (int, error) {
 	// The lateral look-up with its limit is by the unique index whatever the statistics say. The payload differs from
-	// the record by the subject line at most.
+	// the record by the subject line at most. published_at is asked of the locked record again: Return empties it when
+	// it takes the event off the timeline, which this statement's snapshot may not show.
 	tag, err := s.pool.Exec(ctx, `WITH published AS MATERIALIZED (
 		SELECT id FROM quarantine WHERE status = 'replaying' AND published_at < now() - interval '10 seconds' ORDER BY published_at LIMIT $1
 	), arrived AS MATERIALIZED (
 		SELECT q.id, q.status, $2::text AS outcome FROM quarantine q
 		CROSS JOIN LATERAL (SELECT payload FROM account_events e WHERE e.source = q.source AND e.source_event_id = q.source_event_id LIMIT 1) AS e
-		WHERE q.id IN (SELECT id FROM published) AND q.status = 'replaying'
+		WHERE q.id IN (SELECT id FROM published) AND q.status = 'replaying' AND q.published_at < now() - interval '10 seconds'
 		  AND e.payload - 'subject' - 'subject_ref' = q.payload - 'subject' - 'subject_ref'
 		ORDER BY q.id FOR UPDATE OF q SKIP LOCKED
 	), `+resolveArrived("$3"), maxStored, OutcomeAlreadyPresent, BySink)

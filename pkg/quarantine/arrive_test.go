@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
+	"github.com/throughline-dev/throughline/pkg/event"
 	"github.com/throughline-dev/throughline/pkg/fault"
 	"github.com/throughline-dev/throughline/pkg/postgres"
 	"github.com/throughline-dev/throughline/pkg/quarantine"
@@ -144,6 +145,46 @@ func TestABatchThatFailsResolvesNothing(t *testing.T) {
 	require.ErrorIs(t, err, boom)
 	require.False(t, fault.IsPermanent(err))
 	r.requireStatus(t, ids[0], quarantine.Replaying, "")
+}
+
+// An event that was on the timeline as its record arrived, and that somebody takes off before the record is resolved,
+// has been released anew: resolved, it would be nowhere.
+func TestARecordOfAnEventThatIsTakenOffStaysReleased(t *testing.T) {
+	t.Parallel()
+	takeOff := func(t *testing.T, tx pgx.Tx) {
+		_, err := tx.Exec(t.Context(), "DELETE FROM account_events")
+		require.NoError(t, err)
+		require.NoError(t, quarantine.Return(t.Context(), tx, []event.DeadLetter{letter(1, 1).DeadLetter}, "ada", "undone"))
+	}
+	for name, c := range map[string]struct {
+		there bool // on the timeline before
+		take  func(t *testing.T, r *released, tx pgx.Tx)
+	}{
+		"in its own transaction": {false, func(t *testing.T, _ *released, tx pgx.Tx) { takeOff(t, tx) }},
+		"by another transaction": {true, func(t *testing.T, r *released, _ pgx.Tx) {
+			require.NoError(t, pgx.BeginFunc(t.Context(), r.pool, func(tx pgx.Tx) error { takeOff(t, tx); return nil }))
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r, ids := newReleased(t, letter(1, 1))
+			rows := []postgres.Row{row(letter(1, 1))}
+			if c.there {
+				_, err := postgres.NewWriter(r.pool).Upsert(t.Context(), rows)
+				require.NoError(t, err)
+			}
+			_, err := postgres.NewWriter(r.pool).Upsert(t.Context(), rows, func(_ context.Context, tx pgx.Tx, _ postgres.Inserted) error {
+				c.take(t, r, tx)
+				return nil
+			}, quarantine.ResolveArrivals([]quarantine.Arrival{arrival(ids[0], letter(1, 1))}))
+			require.NoError(t, err)
+			r.requireStatus(t, ids[0], quarantine.Replaying, "")
+			require.Nil(t, show(t, r.Store, ids[0]).PublishedAt)
+
+			r.arrive(t, ids[0], letter(1, 1))
+			r.requireStatus(t, ids[0], quarantine.Resolved, quarantine.OutcomeInserted)
+		})
+	}
 }
 
 // Somebody has the record, or the whole table, and does not let go: the timeline

@@ -1,7 +1,8 @@
 // Package quarantine keeps the records that could not go on, in Postgres, until a link or a person clears them.
 //
 // A record is open when it waits; replaying once it is to be, or has been, published to its raw topic again;
-// resolved when the sink has found it on the timeline; discarded when a person gave it up. Every change of the
+// resolved when the sink has found it on the timeline, or when it is a page of events that has been published, whose
+// elements come back by themselves; discarded when a person gave it up. Every change of the
 // status is a row of quarantine_decisions that says who and when.
 //
 //	dead letter ──▶ open ──(a link, or a person)──▶ replaying ──(the sink)──▶ resolved

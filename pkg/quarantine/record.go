@@ -43,7 +43,7 @@ type Record struct {
 	RawIndex      int32              `json:"raw_index"` // its place in a page that is one record; -1: it is a whole record
 	References    []source.Reference `json:"references"`
 	Status        Status             `json:"status"`
-	Outcome       string             `json:"outcome,omitempty"` // when resolved: inserted or already_present
+	Outcome       string             `json:"outcome,omitempty"` // when resolved: inserted or already_present; "": a page
 	Attempts      int32              `json:"attempts"`
 	FirstSeen     time.Time          `json:"first_seen"`
 	LastSeen      time.Time          `json:"last_seen"`

@@ -3,7 +3,6 @@ package quarantine
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -21,7 +20,7 @@ WITH r AS (
   AS r (dedup_key, reason, error, source, tenant, event_type, source_event_id, topic, partition, "offset",
     record_key, headers, raw, payload, "references", reference_keys, first_seen, raw_index)
 ), before AS MATERIALIZED (
-  SELECT q.dedup_key, q.status FROM quarantine q JOIN r ON r.dedup_key = q.dedup_key ORDER BY q.id FOR UPDATE OF q
+  SELECT q.dedup_key, q.status FROM quarantine q WHERE q.dedup_key = ANY ($1) ORDER BY q.id FOR UPDATE
 ), put AS (
   INSERT INTO quarantine AS q (dedup_key, reason, error, source, tenant, event_type, source_event_id, topic, partition, "offset",
     record_key, headers, raw, payload, "references", reference_keys, first_seen, raw_index, status, status_by)
@@ -51,15 +50,17 @@ func Return(ctx context.Context, tx pgx.Tx, letters []event.DeadLetter, by, note
 	var recordKeys, raws [][]byte
 	var payloads []*string
 	var firsts []time.Time
+	known := make(map[string]bool, len(letters))
 	for i := range letters {
 		l := &Letter{DeadLetter: letters[i]}
 		if l.Source == "" || l.SourceEventID == "" || len(l.Value) == 0 {
 			return refuse(fault.Malformed, "an event that returns to quarantine needs its source, its id and its bytes")
 		}
 		key := l.dedupKey()
-		if slices.Contains(keys, key) {
+		if known[key] {
 			return refuse(fault.Malformed, "the event %s of %s returns to quarantine twice", l.SourceEventID, l.Source)
 		}
+		known[key] = true
 		list, listKeys := l.references()
 		keys, reasons, errors = append(keys, key), append(reasons, clean(l.Reason)), append(errors, clean(l.Error))
 		sources, tenants = append(sources, clean(l.Source)), append(tenants, clean(l.Tenant))

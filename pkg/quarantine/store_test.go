@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	"github.com/throughline-dev/throughline/pkg/event"
@@ -124,7 +125,7 @@ func TestPublish(t *testing.T) {
 		require.Equal(t, []string{"raw.stripe", "raw.stripe", "raw.stripe"}, []string{page[0].Topic, page[1].Topic, page[2].Topic})
 		require.Equal(t, letter(1, 1).Value, page[0].Value)
 		require.Equal(t, "ada", page[0].By)
-		busy, err = s.Publish(ctx, 0, func(context.Context, []quarantine.Replay) []error { panic("the page is locked") })
+		busy, err = s.Publish(ctx, 0, func(context.Context, []quarantine.Replay) []error { panic("somebody is at it") })
 		return []error{nil, fault.Transient(fault.Unavailable, errors.New("down")), fault.Permanent(fault.Oversized, errors.New("too large"))}
 	})
 	require.NoError(t, err)
@@ -161,7 +162,7 @@ func TestPublish(t *testing.T) {
 // TestPublishedButNotMarked is a crash between the brokers' acknowledgement and the commit.
 func TestPublishedButNotMarked(t *testing.T) {
 	t.Parallel()
-	s, _ := newStore(t)
+	s, pool := newStore(t)
 	put(t, s, letter(1, 1))
 	_, err := s.Release(t.Context(), quarantine.Filter{}, "ada", "", false)
 	require.NoError(t, err)
@@ -172,7 +173,46 @@ func TestPublishedButNotMarked(t *testing.T) {
 	})
 	require.Error(t, err)
 	require.False(t, fault.IsPermanent(err))
-	again, err := s.Publish(t.Context(), 0, func(_ context.Context, page []quarantine.Replay) []error { return make([]error, len(page)) })
+	acknowledge := func(_ context.Context, page []quarantine.Replay) []error { return make([]error, len(page)) }
+	again, err := s.Publish(t.Context(), 0, acknowledge)
+	require.NoError(t, err)
+	require.Empty(t, again.Published, "whoever had the page may be at it still")
+	_, err = pool.Exec(t.Context(), "UPDATE quarantine_outbox_lease SET until = until - interval '20 seconds'")
+	require.NoError(t, err)
+	again, err = s.Publish(t.Context(), 0, acknowledge)
 	require.NoError(t, err)
 	require.Len(t, again.Published, 1, "it is published once more")
+}
+
+// While a page is published nobody waits for its records: its events arrive, and one of them is taken off the timeline
+// again. That one is released anew, and still to be published.
+func TestNoRecordIsLockedWhileItIsPublished(t *testing.T) {
+	t.Parallel()
+	s, pool := newStore(t)
+	put(t, s, letter(1, 1), letter(2, 2), letter(3, 3))
+	_, err := s.Release(t.Context(), quarantine.Filter{}, "ada", "", false)
+	require.NoError(t, err)
+	r := &released{s, pool}
+	_, err = s.Publish(t.Context(), 0, func(ctx context.Context, page []quarantine.Replay) []error {
+		r.arrive(t, page[0].ID, letter(1, 1))
+		r.arrive(t, page[1].ID, letter(2, 2))
+		r.requireStatus(t, page[0].ID, quarantine.Resolved, quarantine.OutcomeInserted)
+		require.NoError(t, pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
+			if _, err := tx.Exec(ctx, "DELETE FROM account_events WHERE source_event_id = 'evt_2'"); err != nil {
+				return err
+			}
+			return quarantine.Return(ctx, tx, []event.DeadLetter{letter(2, 2).DeadLetter, letter(3, 3).DeadLetter}, "bob", "undone")
+		}))
+		return []error{nil, nil, fault.Permanent(fault.Oversized, errors.New("too large"))}
+	})
+	require.NoError(t, err)
+	var left []string
+	_, err = s.Publish(t.Context(), 0, func(_ context.Context, page []quarantine.Replay) []error {
+		for _, replay := range page {
+			left = append(left, string(replay.Value)+replay.By)
+		}
+		return make([]error, len(page))
+	})
+	require.NoError(t, err)
+	require.Equal(t, []string{`{"id": "evt_2"}bob`, `{"id": "evt_3"}bob`}, left)
 }

@@ -96,6 +96,21 @@ type Lister interface {
 	List(page rawjson.Value) (elements rawjson.Value, ok bool)
 }
 
+// Page gives the events of a raw record of s that is a page: an array, or the
+// vendor's own list. ok is false for every other record, an event above all.
+// record may not have been checked (rawjson.Doc.ParseBody).
+func Page(s Source, record rawjson.Value) (elements rawjson.Value, ok bool) {
+	switch record.Kind() {
+	case rawjson.Array:
+		return record, true
+	case rawjson.Object:
+		if lister, is := s.(Lister); is {
+			return lister.List(record)
+		}
+	}
+	return rawjson.Value{}, false
+}
+
 // Response is an answer to a vendor. Nobody writes to its parts.
 type Response struct {
 	Status int

@@ -58,7 +58,8 @@ func TestAWrongLinkIsCorrected(t *testing.T) {
 		t.Helper()
 		await(t, patience, "every event to be where the ledger says", func() (bool, string) {
 			got := []int{p.on(acme), p.on(beta), p.open(), p.count("SELECT count(*) FROM quarantine WHERE status = 'replaying'")}
-			return got[0] == onAcme && got[1] == onBeta && got[2] == open && got[3] == 0, fmt.Sprintf("%d of %d, %d, %d", got, onAcme, onBeta, open)
+			return got[0] == onAcme && got[1] == onBeta && got[2] == open && got[3] == 0,
+				fmt.Sprintf("%d of %d, %d, %d; in quarantine: %s", got, onAcme, onBeta, open, p.strings("SELECT concat_ws(' ', count(*), status, outcome, reason) FROM quarantine GROUP BY status, outcome, reason ORDER BY 1"))
 		})
 		copied.agrees(t, p)
 	}

@@ -83,17 +83,22 @@ func program(t *testing.T, path string) string {
 const patience = 60 * time.Second
 
 // await asks until done says yes. It fails the test with what it waited for,
-// and what done said last.
+// and what done said last, when that has not changed within this time: a slow
+// machine may take longer as long as it gets on.
 func await(t *testing.T, within time.Duration, what string, done func() (ok bool, state string)) {
 	t.Helper()
 	deadline := time.NewTimer(within)
 	defer deadline.Stop()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	for {
+	for last := ""; ; {
 		ok, state := done()
 		if ok {
 			return
+		}
+		if state != last {
+			last = state
+			deadline.Reset(within)
 		}
 		select {
 		case <-deadline.C:

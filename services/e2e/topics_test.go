@@ -12,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/throughline-dev/throughline/pkg/service/servicetest"
+	"github.com/throughline-dev/throughline/pkg/source/catalog"
 	"github.com/throughline-dev/throughline/pkg/stream"
 	"github.com/throughline-dev/throughline/pkg/stream/streamtest"
 	"github.com/throughline-dev/throughline/services/vendors"
@@ -68,9 +69,9 @@ func TestTopicsAreMadeAnew(t *testing.T) {
 	require.False(t, servicetest.Ready(p.runtime))
 
 	p.throughline("topics", "apply", "--partitions", "3")
-	sender := vendors.Sender{URL: url, PublicURL: publicURL, Secrets: secrets()}
+	sender := vendors.Sender{Sources: catalog.Set(), URL: url, PublicURL: publicURL, Secrets: secrets()}
 	t.Cleanup(http.DefaultClient.CloseIdleConnections)
-	simulator, err := vendors.New(1) // another seed than stripeEvents has: other ids
+	simulator, err := vendors.New(catalog.Set(), 1) // another seed than stripeEvents has: other ids
 	require.NoError(t, err)
 	delivery, err := simulator.Delivery("stripe", vendors.Event{
 		At: time.Now(), About: vendors.Customer{IDs: map[string]string{"stripe:customer": "cus_bad"}}, Members: `"e2e":"received"`,

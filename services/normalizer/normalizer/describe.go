@@ -79,7 +79,7 @@ func (n *Normalizer) describeOne(d *described, doc *rawjson.Doc, record item) {
 	top, err := doc.ParseBody(record.value, 0)
 	elements, isPage := rawjson.Value{}, false
 	if err == nil {
-		if elements, isPage = pageOf(src, top); isPage {
+		if elements, isPage = source.Page(src, top); isPage {
 			err = checkPage(record.rec, elements)
 		}
 	}
@@ -99,19 +99,6 @@ func (n *Normalizer) describeOne(d *described, doc *rawjson.Doc, record item) {
 		d.items = append(d.items, record)
 		d.items[len(d.items)-1].describe(src, top)
 	}
-}
-
-// pageOf gives the events of a record that is a page: an array, or the vendor's own list.
-func pageOf(src source.Source, top rawjson.Value) (elements rawjson.Value, ok bool) {
-	switch top.Kind() {
-	case rawjson.Array:
-		return top, true
-	case rawjson.Object:
-		if lister, is := src.(source.Lister); is {
-			return lister.List(top)
-		}
-	}
-	return rawjson.Value{}, false
 }
 
 func checkPage(rec *kgo.Record, elements rawjson.Value) error {

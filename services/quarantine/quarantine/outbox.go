@@ -8,14 +8,16 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/throughline-dev/throughline/pkg/quarantine"
+	"github.com/throughline-dev/throughline/pkg/rawjson"
 	"github.com/throughline-dev/throughline/pkg/retry"
+	"github.com/throughline-dev/throughline/pkg/source"
 	"github.com/throughline-dev/throughline/pkg/stream"
 )
 
 const (
 	// lookEvery is how soon a release made by another process (the command line) is noticed.
 	lookEvery = 500 * time.Millisecond
-	// publishTimeout bounds the wait for a page's acknowledgements, during which its rows are locked.
+	// publishTimeout bounds the wait for a page's acknowledgements (quarantine.Store.Publish).
 	publishTimeout = 10 * time.Second
 )
 
@@ -45,9 +47,7 @@ func (q *Quarantine) publishAll(ctx context.Context) error {
 	for after := int64(0); ctx.Err() == nil; {
 		// A stop lets the page under way finish.
 		page, cancel := context.WithTimeout(context.WithoutCancel(ctx), publishTimeout+q.deps.Grace())
-		result, err := q.store.Publish(page, after, func(ctx context.Context, replays []quarantine.Replay) []error {
-			return publish(ctx, q.raw, replays)
-		})
+		result, err := q.store.Publish(page, after, q.publish)
 		cancel()
 		if err != nil {
 			return err
@@ -67,13 +67,32 @@ func (q *Quarantine) publishAll(ctx context.Context) error {
 	return first
 }
 
-// publish writes a page and gives each record's outcome.
-func publish(ctx context.Context, raw *stream.Publisher, page []quarantine.Replay) []error {
-	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
-	defer cancel()
-	records := make([]*kgo.Record, len(page))
-	for i := range page {
-		records[i] = replayRecord(&page[i])
+// publish writes a page of replays and gives each record's outcome.
+func (q *Quarantine) publish(ctx context.Context, replays []quarantine.Replay) []error {
+	records := make([]*kgo.Record, len(replays))
+	for i := range replays {
+		records[i] = replayRecord(&replays[i])
 	}
-	return raw.PublishEach(ctx, records)
+	outcomes := q.raw.PublishEach(ctx, records)
+	var doc rawjson.Doc
+	for i, err := range outcomes {
+		if err == nil && !replays[i].Described && q.isPage(&doc, records[i]) {
+			outcomes[i] = quarantine.ErrPage
+		}
+	}
+	return outcomes
+}
+
+// isPage reports whether the normalizer takes the record apart, or refuses it as a whole once more.
+func (q *Quarantine) isPage(doc *rawjson.Doc, rec *kgo.Record) bool {
+	src, ok := q.deps.Sources.Find(stream.ReadRaw(rec).Source)
+	if !ok {
+		return false
+	}
+	top, err := doc.ParseBody(rec.Value, 0)
+	if err != nil {
+		return false
+	}
+	_, ok = source.Page(src, top)
+	return ok
 }

@@ -1,7 +1,9 @@
 package quarantine_test
 
 import (
+	"fmt"
 	"math/rand/v2"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -85,6 +87,36 @@ func TestAFailedReplayComesBack(t *testing.T) {
 	require.Equal(t, 1, counts.Changed)
 	require.Eventually(t, func() bool { return len(w.replays(again.Value)) == 2 }, patience, 5*time.Millisecond)
 	require.EqualValues(t, 2, stream.ReadRaw(w.replays(again.Value)[1]).Attempts)
+}
+
+// A page that was refused as a whole, and is released, is resolved once the brokers have it: nothing of its own arrives,
+// its elements do. When it is refused once more, it is open again.
+func TestAReleasedPageIsResolved(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.readRaw()
+	w.start(patient())
+	page := unresolved(1, 17)
+	page.Value, page.Reason, page.References = fmt.Appendf(nil, "[%s]", page.Value), "oversized", nil
+	page.SourceEventID, page.Type = "", ""
+	garbage := page
+	garbage.Value, garbage.Offset = []byte("[{"), 18 // nobody knows what this will be
+	w.bury(page, garbage)
+	w.awaitCount(quarantine.Open, 2)
+	_, err := w.store.Release(t.Context(), quarantine.Filter{}, "ada", "", false)
+	require.NoError(t, err)
+	raw := stream.ReadRaw(w.awaitReplay(page.Value))
+	w.awaitCount(quarantine.Resolved, 1)
+	w.awaitReplay(garbage.Value)
+	w.awaitCount(quarantine.Replaying, 1)
+
+	page.Offset = 90
+	page.Headers = append(page.Headers, event.Header{Key: stream.HeaderQuarantineID, Value: strconv.AppendInt(nil, raw.QuarantineID, 10)})
+	w.bury(page)
+	w.awaitCount(quarantine.Resolved, 0)
+	d, err := w.store.Show(t.Context(), raw.QuarantineID)
+	require.NoError(t, err)
+	require.Equal(t, quarantine.Open, d.Status)
 }
 
 // TestLinksRace has each event's letter and link made at the same time, in any order, with nothing that sweeps.

@@ -21,6 +21,7 @@ type accountsCommand struct {
 	List   accountsListCommand   `cmd:"" help:"List accounts by name, with how many links lead to each."`
 	Rename accountsRenameCommand `cmd:"" help:"Rename an account."`
 	Merge  accountsMergeCommand  `cmd:"" help:"Merge an account into another: its links and events move, and its name and id lead to the other."`
+	Split  accountsSplitCommand  `cmd:"" help:"Undo a merge: links, denials and events that were the merged account's lead to it again."`
 	Remove accountsRemoveCommand `cmd:"" help:"Remove an account that has neither events nor links."`
 	Moves  accountsMovesCommand  `cmd:"" help:"List the moves of events between accounts, or finish those that were interrupted."`
 }

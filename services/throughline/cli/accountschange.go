@@ -16,6 +16,8 @@ type accountsRenameCommand struct {
 	Name    string `arg:"" help:"Its new name."`
 	Anyway  bool   `name:"anyway" help:"Rename it even when another account has this name."`
 	DryRun  bool   `name:"dry-run" help:"Print what would change, without changing it."`
+	Reason  string `name:"reason" placeholder:"TEXT" help:"Why; recorded in the log of decisions."`
+	byFlags
 	outputFlags
 }
 
@@ -34,7 +36,7 @@ func (c *accountsRenameCommand) Run(ctx context.Context, s *session) error {
 		renamed, did := account, "would be renamed"
 		if renamed.Name = strings.TrimSpace(c.Name); !c.DryRun {
 			did = "renamed"
-			if renamed, err = s.store(pool).Rename(ctx, account.ID, c.Name); err != nil {
+			if renamed, err = s.store(pool).Rename(ctx, account.ID, c.Name, c.author(), c.Reason); err != nil {
 				return err
 			}
 		}
@@ -53,7 +55,7 @@ func (c *accountsRenameCommand) tell(s *session, was, did string, now accounts.A
 type accountsMergeCommand struct {
 	From string `arg:"" help:"The account to merge: its id, domain or name."`
 	Into string `arg:"" help:"The account to merge it into."`
-	Yes  bool   `name:"yes" short:"y" help:"Do not ask for confirmation. A merge cannot be undone as a whole."`
+	Yes  bool   `name:"yes" short:"y" help:"Do not ask for confirmation. accounts split undoes a merge, except for the account hierarchy."`
 	decideFlags
 }
 
@@ -72,12 +74,28 @@ func (c *accountsMergeCommand) Run(ctx context.Context, s *session) error {
 			return usage("%s and %s are one account: %s (%s)", c.From, c.Into, into.Name, into.ID)
 		}
 		if !c.DryRun && !c.Yes {
-			question := fmt.Sprintf("Merge %s (%s) into %s (%s)? That cannot be taken back as a whole.", from.Name, from.ID, into.Name, into.ID)
+			question := fmt.Sprintf("Merge %s (%s) into %s (%s)? (accounts split takes that back, but for the hierarchy.)", from.Name, from.ID, into.Name, into.ID)
 			if err := s.confirm(ctx, question); err != nil {
 				return err
 			}
 		}
 		return c.decide(ctx, s, pool, accounts.Decision{Verb: accounts.VerbMerge, From: from.ID, To: into.ID})
+	})
+}
+
+type accountsSplitCommand struct {
+	Account string `arg:"" help:"The account that was merged into another: its id, domain or name."`
+	decideFlags
+}
+
+// Run is kong's.
+func (c *accountsSplitCommand) Run(ctx context.Context, s *session) error {
+	return s.withDatabase(ctx, func(pool *pgxpool.Pool) error {
+		account, err := s.store(pool).FindMerged(ctx, c.Account)
+		if err != nil {
+			return err
+		}
+		return c.decide(ctx, s, pool, accounts.Decision{Verb: accounts.VerbSplit, From: account.MergedInto, To: account.ID})
 	})
 }
 

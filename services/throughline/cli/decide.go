@@ -120,6 +120,8 @@ func (t telling) sentence(d accounts.Decision, e accounts.Effect) string {
 		return fmt.Sprintf("%s: %srelinked from %s to %s", d.Reference, did, t.account(e.From), t.account(e.To))
 	case accounts.VerbMerge:
 		return fmt.Sprintf("%s: %smerged into %s", t.account(e.From), did, t.account(e.To))
+	case accounts.VerbSplit:
+		return fmt.Sprintf("%s: %ssplit from %s", t.account(e.To), did, t.account(e.From))
 	case accounts.VerbNotThisAccount:
 		return fmt.Sprintf("%s: %skept from %s", d.Reference, did, t.account(e.From))
 	case accounts.VerbRemove:
