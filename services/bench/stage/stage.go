@@ -58,7 +58,7 @@ type Job struct {
 
 	Records     int           // Normalizer, Sink and their limits: when to end
 	Workers     int           // BareNormalizer
-	Batch       int           // BareNormalizer, BareSink: records in a transaction
+	Batch       int           // BareNormalizer, BareSink: most records in a transaction
 	Wait        time.Duration // BareNormalizer: how long one that is not full waits
 	Keeper      bool          // BareSink: merge the pending list beside, as ours does
 	Connections int           // Load, Steady
