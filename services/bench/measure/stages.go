@@ -24,14 +24,6 @@ const (
 	aimGrowth     = 0.8
 )
 
-// What ours do without a setting, and so the limits too.
-const (
-	normalizerWorkers = 4
-	normalizerBatch   = 2000
-	normalizerWait    = 5 * time.Millisecond
-	sinkBatch         = 2000
-)
-
 // turns makes the steps of a comparison: ours and each limit, round after round.
 func (b *bench) turns(stageName string, seconds float64, names []string, run func(ctx context.Context, side int, what string) error) (steps []step) {
 	for round := range b.command.Rounds {
@@ -69,9 +61,11 @@ func (b *bench) receiver() []step {
 func (b *bench) normalizer() []step {
 	c := b.command
 	line := b.report.line("normalizer", "records/s", aimNormalizer)
+	var ours normalizer.Tuning // without a setting, as it is run here; the limit has the same
+	settings.Defaults(&ours)
 	jobs := []stage.Job{
 		{Role: stage.Normalizer, Records: c.Records},
-		{Role: stage.BareNormalizer, Records: c.Records, Workers: normalizerWorkers, Batch: normalizerBatch, Wait: normalizerWait},
+		{Role: stage.BareNormalizer, Records: c.Records, Workers: ours.Workers, Batch: ours.Batch.Records, Wait: ours.Batch.Wait},
 	}
 	steps := []step{{"normalizer: filling the raw topics", float64(c.Records) / 60_000, func(ctx context.Context) error {
 		if err := b.ground.freshTopics(ctx); err != nil {
@@ -109,10 +103,13 @@ func (b *bench) sink() []step {
 	alone := b.report.line("sink, its limit without a keeper", "rows/s", 0)
 	alone.Ours = line.Ours
 	sides := []*Side{line.Ours, line.Limit, alone.Limit}
+	var ours sink.Tuning
+	settings.Defaults(&ours)
+	batch := ours.Batch.Records
 	jobs := []stage.Job{
 		{Role: stage.Sink, Records: c.SinkRecords},
-		{Role: stage.BareSink, Records: c.SinkRecords, Batch: sinkBatch, Keeper: true},
-		{Role: stage.BareSink, Records: c.SinkRecords, Batch: sinkBatch},
+		{Role: stage.BareSink, Records: c.SinkRecords, Batch: batch, Keeper: true},
+		{Role: stage.BareSink, Records: c.SinkRecords, Batch: batch},
 	}
 	total := max(c.SinkRecords, c.Rows)
 	steps := []step{{"sink: filling account-events", float64(total) / 50_000, func(ctx context.Context) error { return b.fillEvents(ctx, total) }}}
