@@ -45,10 +45,11 @@ func TestRun(t *testing.T) {
 		}
 	}
 	require.Equal(t, []string{
-		"receiver", "normalizer", "sink", "sink, its limit without a keeper", "sink at 2000 rows, beside its rate at 200", "POST to row visible, at 100 events/s",
+		"receiver", "normalizer", "sink", "sink, its limit without a keeper", "sink beside sql_insert, 8 in flight",
+		"sink at 2000 rows, beside its rate at 200", "sink at 2000 rows beside sql_insert, 8 in flight", "POST to row visible, at 100 events/s",
 	}, stages)
 	require.Zero(t, report.Lost)
-	require.Positive(t, report.Lines[5].Ours.Latencies[0].P50)
+	require.Positive(t, report.Lines[7].Ours.Latencies[0].P50)
 	profiles, err := os.ReadDir(c.Profiles)
 	require.NoError(t, err)
 	require.NotEmpty(t, profiles)

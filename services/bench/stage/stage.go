@@ -42,6 +42,7 @@ const (
 	BareNormalizer Role = "bare-normalizer" // its limit
 	Sink           Role = "sink"            // ours, until Records are in the table
 	BareSink       Role = "bare-sink"       // its limit
+	SQLInsert      Role = "sql-insert"      // a peer's way to write the rows
 	Pipeline       Role = "pipeline"        // receiver, normalizer and sink, serves
 	Steady         Role = "steady"          // requests at a rate, until their rows are visible
 )
@@ -50,17 +51,19 @@ const (
 type Job struct {
 	Role     Role
 	Brokers  []string         // all but Load and Steady
-	Registry string           // ours, and BareSink
+	Registry string           // ours, BareSink and SQLInsert
 	Postgres string           // all but the receivers and Load
 	Accounts traffic.Accounts // Load, Steady
 	Address  string           // Load, Steady: host:port to post to
 	Scratch  string           // Receiver, Pipeline: an empty directory
 
-	Records     int           // Normalizer, Sink and their limits: when to end
+	Records     int           // Normalizer, Sink, their limits, SQLInsert: when to end
 	Workers     int           // BareNormalizer
-	Batch       int           // BareNormalizer, BareSink: most records in a transaction
+	Batch       int           // BareNormalizer, BareSink, SQLInsert: most records in a transaction
 	Wait        time.Duration // BareNormalizer: how long one that is not full waits
 	Keeper      bool          // BareSink: merge the pending list beside, as ours does
+	InFlight    int           // SQLInsert: batches at a time
+	Stream      bool          // SQLInsert: read the rows while writing, when memory does not hold them
 	Connections int           // Load, Steady
 	Warm        time.Duration // Load, Steady: sent and not counted
 	Duration    time.Duration // Load, Steady: counted
@@ -123,6 +126,8 @@ func (j Job) role() (role, error) {
 		return runSink, nil
 	case BareSink:
 		return runBareSink, nil
+	case SQLInsert:
+		return runSQLInsert, nil
 	case Pipeline:
 		return runPipeline, nil
 	case Steady:
