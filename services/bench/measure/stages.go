@@ -215,7 +215,7 @@ func (b *bench) fillEvents(ctx context.Context, n int) error {
 
 func (b *bench) latency() []step {
 	c := b.command
-	line := b.report.line(fmt.Sprintf("POST to row visible, at %d events/s", c.Rate), "events/s", 0)
+	line := b.report.line(fmt.Sprintf("POST to row visible, at %d events/s", c.Rate), unitEvents, 0)
 	warm := min(c.Steady/3, 3*time.Second)
 	return []step{{"latency: the whole pipeline at a steady rate", (warm + c.Steady).Seconds() + 6, func(ctx context.Context) error {
 		if err := b.ground.freshTopics(ctx); err != nil {
@@ -233,7 +233,8 @@ func (b *bench) latency() []step {
 				return err
 			}
 			line.Ours.add(float64(steady.Requests-steady.Lost)/c.Steady.Seconds(), steady.Visible, r, steady.Sent)
-			b.report.Acknowledged, b.report.Lost = steady.Answered, steady.Lost
+			b.report.Acknowledged = steady.Answered
+			b.report.Lost += steady.Lost
 			return nil
 		})
 	}}}

@@ -48,7 +48,7 @@ func runSQLInsert(ctx context.Context, job Job, _ func(string)) (r Result, err e
 		return r, err
 	}
 	defer pool.Close()
-	r.CPU = cpuSeconds()
+	r.CPU = CPUSeconds()
 	var written atomic.Int64
 	write := func(ctx context.Context) error {
 		group, ctx := errgroup.WithContext(ctx)

@@ -11,11 +11,16 @@ import (
 
 	"github.com/throughline-dev/throughline/pkg/postgres"
 	"github.com/throughline-dev/throughline/pkg/settings"
+	"github.com/throughline-dev/throughline/pkg/stream"
+	"github.com/throughline-dev/throughline/services/sink/sink"
 	"github.com/throughline-dev/throughline/services/whole"
 )
 
 // runSink writes what lies in account-events until Records are in the table.
-func runSink(ctx context.Context, job Job, _ func(string)) (Result, error) {
+func runSink(ctx context.Context, job Job, ready func(string)) (Result, error) {
+	if job.Records == 0 {
+		return runConsuming(ctx, job, ready, whole.Sink, sink.Group, stream.AccountEvents)
+	}
 	return runUntil(ctx, job, whole.Sink, "throughline_sink_records_total")
 }
 
@@ -51,7 +56,7 @@ func runBareSink(ctx context.Context, job Job, _ func(string)) (r Result, err er
 		return r, err
 	}
 	defer pool.Close()
-	r.CPU = cpuSeconds() // reading and decoding was not the limit's work
+	r.CPU = CPUSeconds() // reading and decoding was not the limit's work
 	var written atomic.Int64
 	write := func(ctx context.Context) error {
 		return until(ctx, func(ctx context.Context) error { return bareWrite(ctx, pool, batches, job.Keeper, &written) }, func(ctx context.Context) (err error) {
