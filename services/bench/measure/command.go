@@ -25,7 +25,7 @@ type Command struct {
 	Connections int           `name:"connections" default:"64" help:"Receiver, sustained, latency: requests at a time (${default})."`
 	Records     int           `name:"records" default:"300000" help:"Normalizer: records of each run (${default})."`
 	SinkRecords int           `name:"sink-records" default:"80000" help:"Sink: rows of each run (${default})."`
-	Rows        int           `name:"rows" default:"1000000" help:"Sink: rows up to which the table grows in one run, to compare the rate at the end with the rate at a tenth of it (${default}); 0: not measured."`
+	Rows        int           `name:"rows" default:"1000000" help:"Sink: rows up to which the table grows in one run of each, to compare the rate at the end with the rate at a tenth of it and with the peer's (${default}); 0: not measured."`
 	Rate        int           `name:"rate" default:"500" help:"Latency: events per second (${default})."`
 	Steady      time.Duration `name:"steady" default:"30s" help:"Latency: how long (${default})."`
 	Accounts    int           `name:"accounts" default:"10000" help:"Accounts, each with four links (${default})."`

@@ -38,7 +38,7 @@ func (b *bench) sustained() []step {
 			}
 			sent := run.load.Sent
 			all.Ours.add(float64(sent-run.load.Lost)/run.load.Seconds, stage.Latency{}, run.stages(), sent)
-			parts.receiver.add(float64(run.load.Requests)/seconds, run.load.Answered, run.receiver, sent)
+			parts.receiver.add(float64(sent)/run.load.Posting, run.load.Answered, run.receiver, sent)
 			parts.normalizer.used(run.normalizer, sent)
 			parts.sink.used(run.sink, sent)
 			parts.broker.used(stage.Result{CPU: run.broker}, sent)

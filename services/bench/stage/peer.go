@@ -68,8 +68,8 @@ func runSQLInsert(ctx context.Context, job Job, _ func(string)) (r Result, err e
 }
 
 // sqlInsert writes batches until there are no more. Statements are prepared once
-// a connection (pgx's default), which Redpanda Connect does not do: the peer is
-// no slower than the original.
+// a connection (pgx's default), which Redpanda Connect does not do: that favours
+// the peer.
 func sqlInsert(ctx context.Context, pool *pgxpool.Pool, batches <-chan [][]any, written *atomic.Int64) error {
 	var statement string
 	var values []any

@@ -68,25 +68,14 @@ func joined(ctx context.Context, job Job, group, topic string) error {
 	}
 	defer client.Close()
 	admin := kadm.NewClient(client)
-	topics, err := admin.ListTopics(ctx, topic)
-	if err == nil {
-		err = topics.Error()
-	}
-	if err != nil {
-		return fmt.Errorf("describing topic %s: %w", topic, err)
-	}
 	tick := time.NewTicker(sampleEvery)
 	defer tick.Stop()
 	for {
-		groups, err := admin.DescribeGroups(ctx, group)
-		if err == nil {
-			err = groups.Error()
-		}
-		if err != nil && !errors.Is(err, kerr.GroupIDNotFound) { // as yet
-			return fmt.Errorf("describing the consumer group %s: %w", group, err)
-		}
-		if d := groups[group]; d.State == "Stable" && len(d.AssignedPartitions()[topic]) == len(topics[topic].Partitions) {
+		switch all, err := hasAll(ctx, admin, group, topic); {
+		case all:
 			return nil
+		case err != nil && !kerr.IsRetriable(err) && !errors.Is(err, kerr.GroupIDNotFound): // as yet
+			return fmt.Errorf("describing the consumer group %s: %w", group, err)
 		}
 		select {
 		case <-ctx.Done():
@@ -94,6 +83,25 @@ func joined(ctx context.Context, job Job, group, topic string) error {
 		case <-tick.C:
 		}
 	}
+}
+
+func hasAll(ctx context.Context, admin *kadm.Client, group, topic string) (bool, error) {
+	topics, err := admin.ListTopics(ctx, topic)
+	if err == nil {
+		err = topics.Error()
+	}
+	if err != nil {
+		return false, err
+	}
+	groups, err := admin.DescribeGroups(ctx, group)
+	if err == nil {
+		err = groups.Error()
+	}
+	if err != nil {
+		return false, err
+	}
+	d := groups[group]
+	return d.State == "Stable" && len(d.AssignedPartitions()[topic]) == len(topics[topic].Partitions), nil
 }
 
 // serving runs a server until ctx ends. When await gives its address it calls

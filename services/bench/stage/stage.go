@@ -81,6 +81,7 @@ type Result struct {
 	Answered  Latency  // from POST, or from when it was due (Steady), to the answer
 	Visible   Latency  // Steady: from when the POST was due to its row read by another connection
 	Lost      int      // Steady, Sustained: acknowledged and not in the table after all
+	Posting   float64  // Sustained: seconds from the first POST to the last answer
 	Seconds   float64  // Sustained: from the first POST until the last row was visible
 	PeakBytes int64    // VmHWM of this process; 0 where it cannot be known
 	CPU       float64  // seconds of all cores that this process took, while it was being measured

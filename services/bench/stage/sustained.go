@@ -29,6 +29,7 @@ func runSustained(ctx context.Context, job Job, _ func(string)) (Result, error) 
 	if err != nil {
 		return r, err
 	}
+	r.Posting = time.Since(began).Seconds()
 	visible, last, err := awaitRows(ctx, conn, r.Sent)
 	r.Lost, r.Seconds = r.Sent-visible, last.Sub(began).Seconds()
 	return r, err
