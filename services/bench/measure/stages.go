@@ -115,7 +115,7 @@ func (b *bench) sink() []step {
 		{Role: stage.BareSink, Records: c.SinkRecords, Batch: batch},
 		{Role: stage.SQLInsert, Records: c.SinkRecords, Batch: batch, InFlight: inFlight},
 	}
-	total := max(c.SinkRecords, c.Rows)
+	total := max(c.SinkRecords, c.Rows+inFlight*batch)
 	steps := []step{{"sink: filling account-events", float64(total) / 50_000, func(ctx context.Context) error { return b.fillEvents(ctx, total) }}}
 	names := []string{"ours", "limit", "limit-without-keeper", "sql-insert"}
 	steps = append(steps, b.turns("sink", float64(c.SinkRecords)/9000+2, names, func(ctx context.Context, side int, what string) error {
@@ -150,7 +150,9 @@ func (b *bench) growth() []step {
 		return nil
 	}
 	theirs := func(ctx context.Context) error {
-		r, err := b.write(ctx, "sql-insert-growth", stage.Job{Role: stage.SQLInsert, Records: rows, Batch: sinkBatch(), InFlight: inFlight, Stream: true})
+		// It goes on for so long that at all rows it still has as many batches in flight.
+		records := rows + inFlight*sinkBatch()
+		r, err := b.write(ctx, "sql-insert-growth", stage.Job{Role: stage.SQLInsert, Records: records, Batch: sinkBatch(), InFlight: inFlight, Stream: true})
 		if err != nil {
 			return err
 		}
