@@ -18,14 +18,14 @@ import (
 
 // Command is the bench program as kong reads it.
 type Command struct {
-	Only        []string      `name:"only" enum:"receiver,normalizer,sink,latency" default:"receiver,normalizer,sink,latency" placeholder:"STAGE,…" help:"What to measure: ${enum}."`
+	Only        []string      `name:"only" enum:"receiver,normalizer,sink,sustained,latency" default:"receiver,normalizer,sink,sustained,latency" placeholder:"STAGE,…" help:"What to measure: ${enum}."`
 	Broker      string        `name:"broker" enum:"apache,embedded" default:"apache" help:"Apache Kafka on this machine, or the broker of make run: ${enum} (${default})."`
 	Rounds      int           `name:"rounds" default:"3" help:"How often ours and the limit take turns (${default}); medians are shown."`
-	Duration    time.Duration `name:"duration" default:"5s" help:"Receiver: length of each run (${default})."`
-	Connections int           `name:"connections" default:"64" help:"Receiver: requests at a time (${default})."`
+	Duration    time.Duration `name:"duration" default:"10s" help:"Receiver, sustained: how long each run's load lasts (${default})."`
+	Connections int           `name:"connections" default:"64" help:"Receiver, sustained, latency: requests at a time (${default})."`
 	Records     int           `name:"records" default:"300000" help:"Normalizer: records of each run (${default})."`
 	SinkRecords int           `name:"sink-records" default:"80000" help:"Sink: rows of each run (${default})."`
-	Rows        int           `name:"rows" default:"1000000" help:"Sink: rows up to which the table grows in one run, to compare the rate at the end with the rate at a tenth of it (${default}); 0: not measured."`
+	Rows        int           `name:"rows" default:"1000000" help:"Sink: rows up to which the table grows in one run of each, to compare the rate at the end with the rate at a tenth of it and with the peer's (${default}); 0: not measured."`
 	Rate        int           `name:"rate" default:"500" help:"Latency: events per second (${default})."`
 	Steady      time.Duration `name:"steady" default:"30s" help:"Latency: how long (${default})."`
 	Accounts    int           `name:"accounts" default:"10000" help:"Accounts, each with four links (${default})."`
@@ -131,7 +131,7 @@ func (b *bench) steps() (steps []step) {
 	for _, part := range []struct {
 		name  string
 		steps func() []step
-	}{{"receiver", b.receiver}, {"normalizer", b.normalizer}, {"sink", b.sink}, {"latency", b.latency}} {
+	}{{"receiver", b.receiver}, {"normalizer", b.normalizer}, {"sink", b.sink}, {"sustained", b.sustained}, {"latency", b.latency}} {
 		if slices.Contains(b.command.Only, part.name) {
 			steps = append(steps, part.steps()...)
 		}

@@ -26,7 +26,7 @@ func TestMain(m *testing.M) {
 func TestRun(t *testing.T) {
 	t.Parallel()
 	c := Command{
-		Only: []string{"receiver", "normalizer", "sink", "latency"}, Broker: "embedded", Rounds: 1, Duration: 200 * time.Millisecond, Connections: 4,
+		Only: []string{"receiver", "normalizer", "sink", "sustained", "latency"}, Broker: "embedded", Rounds: 1, Duration: 200 * time.Millisecond, Connections: 4,
 		Records: 2000, SinkRecords: 1000, Rows: 2000, Rate: 100, Steady: 500 * time.Millisecond, Accounts: 50, JSON: true, Profiles: t.TempDir(), unsafe: true,
 	}
 	require.NoError(t, c.Validate())
@@ -38,17 +38,25 @@ func TestRun(t *testing.T) {
 	var stages []string
 	for _, l := range report.Lines {
 		stages = append(stages, l.Stage)
+		if l.Unit == "" { // a part of the line above
+			require.Len(t, l.Ours.CPU, 1, l.Stage)
+			require.Positive(t, l.Ours.CPU[0], l.Stage)
+			continue
+		}
 		require.Len(t, l.Ours.Rates, 1, l.Stage)
 		require.Positive(t, l.Ours.Rates[0], l.Stage)
-		if l.Unit != "events/s" {
+		if l.Unit != unitEvents && l.Stage != "sustained: receiver" {
 			require.Positive(t, l.Ratio, l.Stage)
 		}
 	}
 	require.Equal(t, []string{
-		"receiver", "normalizer", "sink", "sink, its limit without a keeper", "sink at 2000 rows, beside its rate at 200", "POST to row visible, at 100 events/s",
+		"receiver", "normalizer", "sink", "sink, its limit without a keeper", "sink beside sql_insert, 8 in flight",
+		"sink at 2000 rows, beside its rate at 200", "sink at 2000 rows beside sql_insert, 8 in flight",
+		"whole pipeline, sustained", "sustained: receiver", "sustained: normalizer", "sustained: sink", "sustained: broker", "sustained: Postgres",
+		"POST to row visible, at 100 events/s",
 	}, stages)
 	require.Zero(t, report.Lost)
-	require.Positive(t, report.Lines[5].Ours.Latencies[0].P50)
+	require.Positive(t, report.Lines[13].Ours.Latencies[0].P50)
 	profiles, err := os.ReadDir(c.Profiles)
 	require.NoError(t, err)
 	require.NotEmpty(t, profiles)
@@ -57,6 +65,7 @@ func TestRun(t *testing.T) {
 	out.Reset()
 	report.write(&out)
 	require.Contains(t, out.String(), "POST to 2xx at the steady rate")
+	require.Contains(t, out.String(), "not on the timeline: 0.")
 }
 
 func TestValidate(t *testing.T) {

@@ -42,10 +42,10 @@ type Line struct {
 
 // Side is one side of a comparison, by round.
 type Side struct {
-	Rates     []float64       `json:"rates"`
+	Rates     []float64       `json:"rates,omitempty"`
 	Latencies []stage.Latency `json:"latencies_ms,omitempty"`
 	PeakBytes int64           `json:"peak_bytes,omitempty"`       // the largest of all rounds
-	CPU       []float64       `json:"cpu_microseconds,omitempty"` // of the stage's own process, per request, record or row
+	CPU       []float64       `json:"cpu_microseconds,omitempty"` // of its own process, per request, record, row or event
 }
 
 func newReport(c *Command) *Report {
@@ -54,6 +54,9 @@ func newReport(c *Command) *Report {
 		Settings: fmt.Sprintf("%d connections for %s; %d records; %d rows, %d grown; %d accounts", c.Connections, c.Duration, c.Records, c.SinkRecords, c.Rows, c.Accounts),
 	}
 }
+
+// unitEvents is the unit of the lines of the whole pipeline.
+const unitEvents = "events/s"
 
 // line adds a line.
 func (r *Report) line(stage, unit string, aim float64) *Line {
@@ -73,11 +76,16 @@ func (l *Line) side(n int) *Side {
 // add is told a round: its rate, and how many items the process did in all.
 func (s *Side) add(rate float64, latency stage.Latency, r stage.Result, items int) {
 	s.Rates = append(s.Rates, rate)
-	if items > 0 {
-		s.CPU = append(s.CPU, r.CPU/float64(items)*1e6)
-	}
 	if latency != (stage.Latency{}) {
 		s.Latencies = append(s.Latencies, latency)
+	}
+	s.used(r, items)
+}
+
+// used is told what the process of a round took for how many items; none: not its CPU.
+func (s *Side) used(r stage.Result, items int) {
+	if items > 0 {
+		s.CPU = append(s.CPU, r.CPU/float64(items)*1e6)
 	}
 	s.PeakBytes = max(s.PeakBytes, r.PeakBytes)
 }
@@ -166,8 +174,10 @@ func (r *Report) write(out io.Writer) {
 	}
 	t.Render()
 	if r.Acknowledged != (stage.Latency{}) {
-		fmt.Fprintf(out, "POST to 2xx at the steady rate: p50 %.1f ms, p99 %.1f ms, max %.1f ms. Acknowledged events that are not on the timeline: %d.\n",
-			r.Acknowledged.P50, r.Acknowledged.P99, r.Acknowledged.Max, r.Lost)
+		fmt.Fprintf(out, "POST to 2xx at the steady rate: p50 %.1f ms, p99 %.1f ms, max %.1f ms.\n", r.Acknowledged.P50, r.Acknowledged.P99, r.Acknowledged.Max)
+	}
+	if slices.ContainsFunc(r.Lines, func(l *Line) bool { return l.Unit == unitEvents }) {
+		fmt.Fprintf(out, "Acknowledged events that are not on the timeline: %d.\n", r.Lost)
 	}
 }
 

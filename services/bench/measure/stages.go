@@ -16,21 +16,17 @@ import (
 )
 
 // What is aimed at: a stage's share of its limit and, for the grown table, of
-// the sink's own rate at a tenth of the rows.
+// the sink's own rate at a tenth of the rows and of the peer's at all of them.
 const (
 	aimReceiver   = 0.85
 	aimNormalizer = 0.6
 	aimSink       = 0.9
 	aimGrowth     = 0.8
+	aimPeer       = 1.3
 )
 
-// What ours do without a setting, and so the limits too.
-const (
-	normalizerWorkers = 4
-	normalizerBatch   = 2000
-	normalizerWait    = 5 * time.Millisecond
-	sinkBatch         = 2000
-)
+// inFlight is how many batches the sink's peer writes at a time.
+const inFlight = 8
 
 // turns makes the steps of a comparison: ours and each limit, round after round.
 func (b *bench) turns(stageName string, seconds float64, names []string, run func(ctx context.Context, side int, what string) error) (steps []step) {
@@ -69,9 +65,11 @@ func (b *bench) receiver() []step {
 func (b *bench) normalizer() []step {
 	c := b.command
 	line := b.report.line("normalizer", "records/s", aimNormalizer)
+	var ours normalizer.Tuning // without a setting, as it is run here; the limit has the same
+	settings.Defaults(&ours)
 	jobs := []stage.Job{
 		{Role: stage.Normalizer, Records: c.Records},
-		{Role: stage.BareNormalizer, Records: c.Records, Workers: normalizerWorkers, Batch: normalizerBatch, Wait: normalizerWait},
+		{Role: stage.BareNormalizer, Records: c.Records, Workers: ours.Workers, Batch: ours.Batch.Records, Wait: ours.Batch.Wait},
 	}
 	steps := []step{{"normalizer: filling the raw topics", float64(c.Records) / 60_000, func(ctx context.Context) error {
 		if err := b.ground.freshTopics(ctx); err != nil {
@@ -107,16 +105,20 @@ func (b *bench) sink() []step {
 	c := b.command
 	line := b.report.line("sink", "rows/s", aimSink)
 	alone := b.report.line("sink, its limit without a keeper", "rows/s", 0)
-	alone.Ours = line.Ours
-	sides := []*Side{line.Ours, line.Limit, alone.Limit}
+	peer := b.report.line(fmt.Sprintf("sink beside sql_insert, %d in flight", inFlight), "rows/s", 0)
+	alone.Ours, peer.Ours = line.Ours, line.Ours
+	sides := []*Side{line.Ours, line.Limit, alone.Limit, peer.Limit}
+	batch := sinkBatch()
 	jobs := []stage.Job{
 		{Role: stage.Sink, Records: c.SinkRecords},
-		{Role: stage.BareSink, Records: c.SinkRecords, Batch: sinkBatch, Keeper: true},
-		{Role: stage.BareSink, Records: c.SinkRecords, Batch: sinkBatch},
+		{Role: stage.BareSink, Records: c.SinkRecords, Batch: batch, Keeper: true},
+		{Role: stage.BareSink, Records: c.SinkRecords, Batch: batch},
+		{Role: stage.SQLInsert, Records: c.SinkRecords, Batch: batch, InFlight: inFlight},
 	}
-	total := max(c.SinkRecords, c.Rows)
+	total := max(c.SinkRecords, c.Rows+inFlight*batch)
 	steps := []step{{"sink: filling account-events", float64(total) / 50_000, func(ctx context.Context) error { return b.fillEvents(ctx, total) }}}
-	steps = append(steps, b.turns("sink", float64(c.SinkRecords)/9000+2, []string{"ours", "limit", "limit-without-keeper"}, func(ctx context.Context, side int, what string) error {
+	names := []string{"ours", "limit", "limit-without-keeper", "sql-insert"}
+	steps = append(steps, b.turns("sink", float64(c.SinkRecords)/9000+2, names, func(ctx context.Context, side int, what string) error {
 		r, err := b.write(ctx, what, jobs[side])
 		if err != nil {
 			return err
@@ -124,20 +126,51 @@ func (b *bench) sink() []step {
 		sides[side].add(steadyRate(r.Samples), stage.Latency{}, r, c.SinkRecords)
 		return nil
 	})...)
-	if c.Rows == 0 {
-		return steps
+	if c.Rows > 0 {
+		steps = append(steps, b.growth()...)
 	}
-	grown := b.report.line(fmt.Sprintf("sink at %d rows, beside its rate at %d", c.Rows, c.Rows/10), "rows/s", aimGrowth)
-	return append(steps, step{fmt.Sprintf("sink: growing the table to %d rows", c.Rows), float64(c.Rows) / 8000, func(ctx context.Context) error {
-		r, err := b.write(ctx, "sink-growth", stage.Job{Role: stage.Sink, Records: c.Rows})
+	return steps
+}
+
+// growth is how ours and the peer write into a table that has grown: each grows
+// one of its own, and what counts is the rate over the last twentieth.
+func (b *bench) growth() []step {
+	rows := b.command.Rows
+	grown := b.report.line(fmt.Sprintf("sink at %d rows, beside its rate at %d", rows, rows/10), "rows/s", aimGrowth)
+	peer := b.report.line(fmt.Sprintf("sink at %d rows beside sql_insert, %d in flight", rows, inFlight), "rows/s", aimPeer)
+	peer.Ours = grown.Ours
+	all, twentieth := float64(rows), float64(rows)/20
+	ours := func(ctx context.Context) error {
+		r, err := b.write(ctx, "sink-growth", stage.Job{Role: stage.Sink, Records: rows})
 		if err != nil {
 			return err
 		}
-		tenth, wide := float64(c.Rows)/10, float64(c.Rows)/40
-		grown.Limit.add(rate(r.Samples, tenth-wide, tenth+wide), stage.Latency{}, stage.Result{}, 0)
-		grown.Ours.add(rate(r.Samples, float64(c.Rows)-2*wide, float64(c.Rows)), stage.Latency{}, r, c.Rows)
+		grown.Limit.add(rate(r.Samples, all/10-twentieth/2, all/10+twentieth/2), stage.Latency{}, stage.Result{}, 0)
+		grown.Ours.add(rate(r.Samples, all-twentieth, all), stage.Latency{}, r, rows)
 		return nil
-	}})
+	}
+	theirs := func(ctx context.Context) error {
+		// It goes on for so long that at all rows it still has as many batches in flight.
+		records := rows + inFlight*sinkBatch()
+		r, err := b.write(ctx, "sql-insert-growth", stage.Job{Role: stage.SQLInsert, Records: records, Batch: sinkBatch(), InFlight: inFlight, Stream: true})
+		if err != nil {
+			return err
+		}
+		peer.Limit.add(rate(r.Samples, all-twentieth, all), stage.Latency{}, stage.Result{}, 0) // its process decodes, too
+		return nil
+	}
+	return []step{
+		{fmt.Sprintf("sink: growing the table to %d rows", rows), all / 8000, ours},
+		{fmt.Sprintf("sql_insert: growing the table to %d rows", rows), all / 6000, theirs},
+	}
+}
+
+// sinkBatch is how many rows ours has in a transaction without a setting, and so
+// what it is compared with.
+func sinkBatch() int {
+	var ours sink.Tuning
+	settings.Defaults(&ours)
+	return ours.Batch.Records
 }
 
 // write does a job of the sink's in a fresh database, from the topic's start.
@@ -184,7 +217,7 @@ func (b *bench) fillEvents(ctx context.Context, n int) error {
 
 func (b *bench) latency() []step {
 	c := b.command
-	line := b.report.line(fmt.Sprintf("POST to row visible, at %d events/s", c.Rate), "events/s", 0)
+	line := b.report.line(fmt.Sprintf("POST to row visible, at %d events/s", c.Rate), unitEvents, 0)
 	warm := min(c.Steady/3, 3*time.Second)
 	return []step{{"latency: the whole pipeline at a steady rate", (warm + c.Steady).Seconds() + 6, func(ctx context.Context) error {
 		if err := b.ground.freshTopics(ctx); err != nil {
@@ -202,7 +235,8 @@ func (b *bench) latency() []step {
 				return err
 			}
 			line.Ours.add(float64(steady.Requests-steady.Lost)/c.Steady.Seconds(), steady.Visible, r, steady.Sent)
-			b.report.Acknowledged, b.report.Lost = steady.Answered, steady.Lost
+			b.report.Acknowledged = steady.Answered
+			b.report.Lost += steady.Lost
 			return nil
 		})
 	}}}

@@ -34,6 +34,7 @@ func requests(job Job, events *traffic.Traffic, n int) ([][]byte, error) {
 			return nil, err
 		}
 		var b bytes.Buffer
+		b.Grow(len(d.Body) + 512)
 		fmt.Fprintf(&b, "POST %s HTTP/1.1\r\nHost: %s\r\nContent-Length: %d\r\n", stripePath, job.Address, len(d.Body))
 		_ = signed.Header.Write(&b) // a bytes.Buffer takes everything
 		b.WriteString("\r\n")

@@ -22,6 +22,11 @@ func runLoad(ctx context.Context, job Job, _ func(string)) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
+	return load(ctx, job, ready, false)
+}
+
+// load posts the requests that are ready, in turn; once: each one time at most.
+func load(ctx context.Context, job Job, ready [][]byte, once bool) (Result, error) {
 	start := time.Now().Add(job.Warm)
 	end := start.Add(job.Duration)
 	var sent atomic.Int64
@@ -36,7 +41,7 @@ func runLoad(ctx context.Context, job Job, _ func(string)) (Result, error) {
 			defer c.Close() //nolint:errcheck // nothing is left to do about it
 			for i := n; ctx.Err() == nil; i += job.Connections {
 				began := time.Now()
-				if !began.Before(end) {
+				if !began.Before(end) || once && i >= len(ready) {
 					return nil
 				}
 				if err := c.post(ready[i%len(ready)]); err != nil {

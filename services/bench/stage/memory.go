@@ -27,9 +27,9 @@ func peakBytes() int64 {
 	return 0
 }
 
-// cpuSeconds is what this process has taken of all cores so far. On a machine
+// CPUSeconds is what this process has taken of all cores so far. On a machine
 // that does other work it says more than the clock.
-func cpuSeconds() float64 {
+func CPUSeconds() float64 {
 	var u syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
 		return 0

@@ -16,7 +16,10 @@ import (
 )
 
 // runNormalizer normalizes what lies in the raw topics until Records are through.
-func runNormalizer(ctx context.Context, job Job, _ func(string)) (Result, error) {
+func runNormalizer(ctx context.Context, job Job, ready func(string)) (Result, error) {
+	if job.Records == 0 {
+		return runConsuming(ctx, job, ready, whole.Normalizer, normalizer.Group, stream.RawTopic("stripe"))
+	}
 	return runUntil(ctx, job, whole.Normalizer, "throughline_normalizer_records_total")
 }
 

@@ -36,24 +36,6 @@ func runReceiver(ctx context.Context, job Job, ready func(string)) (Result, erro
 	return runServing(ctx, job, ready, whole.Receiver)
 }
 
-// serving runs a server until ctx ends, and calls ready once it listens.
-func serving(ctx context.Context, run func(context.Context) error, address func() string, ready func(string)) error {
-	return until(ctx, run, func(ctx context.Context) error {
-		tick := time.NewTicker(5 * time.Millisecond)
-		defer tick.Stop()
-		for address() == "" {
-			select {
-			case <-ctx.Done():
-				return nil // run says why
-			case <-tick.C:
-			}
-		}
-		ready(address())
-		<-ctx.Done()
-		return nil
-	})
-}
-
 // runBareReceiver is the least that can be between a POST and the brokers: the
 // body is read and produced with acks=all, and 200 follows the acknowledgement.
 // The records have no key, so the client fills one partition's batch after the
@@ -90,5 +72,5 @@ func runBareReceiver(ctx context.Context, job Job, ready func(string)) (Result, 
 		}
 		return nil
 	}
-	return Result{}, serving(ctx, run, func() string { return l.Addr().String() }, ready)
+	return serving(ctx, run, func(context.Context) (string, error) { return l.Addr().String(), nil }, ready)
 }

@@ -2,46 +2,52 @@ package stage
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/throughline-dev/throughline/pkg/event"
 	"github.com/throughline-dev/throughline/pkg/postgres"
-	"github.com/throughline-dev/throughline/pkg/rawjson"
 	"github.com/throughline-dev/throughline/pkg/settings"
 	"github.com/throughline-dev/throughline/pkg/stream"
+	"github.com/throughline-dev/throughline/services/sink/sink"
 	"github.com/throughline-dev/throughline/services/whole"
 )
 
 // runSink writes what lies in account-events until Records are in the table.
-func runSink(ctx context.Context, job Job, _ func(string)) (Result, error) {
+func runSink(ctx context.Context, job Job, ready func(string)) (Result, error) {
+	if job.Records == 0 {
+		return runConsuming(ctx, job, ready, whole.Sink, sink.Group, stream.AccountEvents)
+	}
 	return runUntil(ctx, job, whole.Sink, "throughline_sink_records_total")
 }
 
 // The limit's own statements, so that it stays what it is when ours change.
 const (
 	bareTable = `CREATE TEMPORARY TABLE batch (account_id UUID, event_type TEXT, source TEXT, source_event_id TEXT, payload JSONB,
-		occurred_at TIMESTAMPTZ, ingested_at TIMESTAMPTZ) ON COMMIT DELETE ROWS`
-	bareInsert = `INSERT INTO account_events (account_id, event_type, source, source_event_id, payload, occurred_at, ingested_at)
-		SELECT * FROM batch ON CONFLICT (source, source_event_id) DO NOTHING`
+		occurred_at TIMESTAMPTZ, ingested_at TIMESTAMPTZ, reference TEXT, rule TEXT, delivery TEXT,
+		raw_topic TEXT, raw_partition INTEGER, raw_offset BIGINT, raw_index INTEGER) ON COMMIT DELETE ROWS`
+	bareInsert = `WITH inserted AS (
+			INSERT INTO account_events (account_id, event_type, source, source_event_id, payload, occurred_at, ingested_at)
+			SELECT account_id, event_type, source, source_event_id, payload, occurred_at, ingested_at FROM batch
+			ON CONFLICT (source, source_event_id) DO NOTHING RETURNING id, source, source_event_id)
+		INSERT INTO account_event_origins (event_id, reference, rule, delivery, raw_topic, raw_partition, raw_offset, raw_index)
+		SELECT id, reference, rule, delivery, raw_topic, raw_partition, raw_offset, raw_index
+		FROM inserted JOIN batch USING (source, source_event_id)`
 )
 
-func bareColumns() []string {
-	return []string{"account_id", "event_type", "source", "source_event_id", "payload", "occurred_at", "ingested_at"}
-}
-
-// runBareSink puts the first Records rows of account-events, which it holds in
-// memory before the clock starts, into the same table: COPY to a temporary one,
-// INSERT … SELECT … ON CONFLICT DO NOTHING, commit. It reads no Kafka, decodes
-// nothing and keeps no offsets.
+// runBareSink puts the first Records rows of account-events and their origins,
+// which it holds in memory before the clock starts, into the same tables: COPY
+// to a temporary one, one INSERT of both from there, commit. It reads no Kafka,
+// decodes nothing and keeps no offsets.
 func runBareSink(ctx context.Context, job Job, _ func(string)) (r Result, err error) {
-	rows, err := readRows(ctx, job)
+	var batches [][][]any
+	err = readRows(ctx, job, func(rows [][]any) error {
+		batches = append(batches, rows)
+		return nil
+	})
 	if err != nil {
 		return r, err
 	}
@@ -50,11 +56,11 @@ func runBareSink(ctx context.Context, job Job, _ func(string)) (r Result, err er
 		return r, err
 	}
 	defer pool.Close()
-	r.CPU = cpuSeconds() // reading and decoding was not the limit's work
+	r.CPU = CPUSeconds() // reading and decoding was not the limit's work
 	var written atomic.Int64
 	write := func(ctx context.Context) error {
-		return until(ctx, func(ctx context.Context) error { return bareWrite(ctx, pool, rows, job, &written) }, func(ctx context.Context) (err error) {
-			r.Samples, err = sample(ctx, len(rows), func() (int, error) { return int(written.Load()), nil })
+		return until(ctx, func(ctx context.Context) error { return bareWrite(ctx, pool, batches, job.Keeper, &written) }, func(ctx context.Context) (err error) {
+			r.Samples, err = sample(ctx, job.Records, func() (int, error) { return int(written.Load()), nil })
 			return err
 		})
 	}
@@ -75,7 +81,7 @@ func runBareSink(ctx context.Context, job Job, _ func(string)) (r Result, err er
 	return r, err
 }
 
-func bareWrite(ctx context.Context, pool *pgxpool.Pool, rows [][]any, job Job, written *atomic.Int64) error {
+func bareWrite(ctx context.Context, pool *pgxpool.Pool, batches [][][]any, keeper bool, written *atomic.Int64) error {
 	conn, err := pool.Acquire(ctx)
 	if err != nil {
 		return fmt.Errorf("connecting: %w", err)
@@ -84,15 +90,15 @@ func bareWrite(ctx context.Context, pool *pgxpool.Pool, rows [][]any, job Job, w
 	if _, err := conn.Exec(ctx, bareTable); err != nil {
 		return fmt.Errorf("making the temporary table: %w", err)
 	}
-	if job.Keeper {
+	if keeper {
 		if _, err := conn.Exec(ctx, "SET gin_pending_list_limit = '1GB'"); err != nil {
 			return fmt.Errorf("leaving the pending list to the keeper: %w", err)
 		}
 	}
-	for from := 0; from < len(rows); from += job.Batch {
-		batch := rows[from:min(from+job.Batch, len(rows))]
+	columns := append(eventColumns(), originColumns()...)
+	for _, batch := range batches {
 		err := pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
-			if _, err := tx.CopyFrom(ctx, pgx.Identifier{"batch"}, bareColumns(), pgx.CopyFromRows(batch)); err != nil {
+			if _, err := tx.CopyFrom(ctx, pgx.Identifier{"batch"}, columns, pgx.CopyFromRows(batch)); err != nil {
 				return err
 			}
 			_, err := tx.Exec(ctx, bareInsert)
@@ -104,43 +110,4 @@ func bareWrite(ctx context.Context, pool *pgxpool.Pool, rows [][]any, job Job, w
 		written.Add(int64(len(batch)))
 	}
 	return nil
-}
-
-// readRows reads the first records of account-events as rows.
-func readRows(ctx context.Context, job Job) ([][]any, error) {
-	registry, err := job.registry()
-	if err != nil {
-		return nil, err
-	}
-	decoder, err := event.NewDecoder(registry)
-	if err != nil {
-		return nil, err
-	}
-	client, err := kgo.NewClient(kgo.SeedBrokers(job.Brokers...), kgo.ConsumeTopics(stream.AccountEvents), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
-	if err != nil {
-		return nil, fmt.Errorf("making the Kafka client: %w", err)
-	}
-	defer client.Close()
-	rows := make([][]any, 0, job.Records)
-	for len(rows) < job.Records {
-		fetches := client.PollRecords(ctx, job.Records-len(rows))
-		if err := fetches.Err0(); err != nil {
-			return nil, fmt.Errorf("reading account-events: %w", err)
-		}
-		for _, rec := range fetches.Records() {
-			var e event.AccountEvent
-			if err := decoder.AccountEvent(ctx, rec.Value, &e); err != nil {
-				return nil, err
-			}
-			payload, err := rawjson.WithSubject(e.Payload, e.Subject)
-			if err != nil {
-				return nil, err
-			}
-			rows = append(rows, []any{[16]byte(e.AccountID), e.Type, e.Source, e.SourceEventID, payload, e.OccurredAt, e.IngestedAt})
-		}
-	}
-	if len(rows) == 0 {
-		return nil, errors.New("there are no rows to write")
-	}
-	return rows, nil
 }

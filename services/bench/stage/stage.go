@@ -38,32 +38,36 @@ const (
 	Receiver       Role = "receiver"        // ours, serves
 	BareReceiver   Role = "bare-receiver"   // its limit, serves
 	Load           Role = "load"            // requests as fast as they are answered
-	Normalizer     Role = "normalizer"      // ours, until Records are through
+	Normalizer     Role = "normalizer"      // ours, until Records are through; serves without Records
 	BareNormalizer Role = "bare-normalizer" // its limit
-	Sink           Role = "sink"            // ours, until Records are in the table
+	Sink           Role = "sink"            // ours, until Records are in the table; serves without Records
 	BareSink       Role = "bare-sink"       // its limit
+	SQLInsert      Role = "sql-insert"      // a peer's way to write the rows
 	Pipeline       Role = "pipeline"        // receiver, normalizer and sink, serves
 	Steady         Role = "steady"          // requests at a rate, until their rows are visible
+	Sustained      Role = "sustained"       // requests as fast as they are answered, until their rows are visible
 )
 
 // Job says what to do. Which fields a role reads stands beside them.
 type Job struct {
 	Role     Role
-	Brokers  []string         // all but Load and Steady
-	Registry string           // ours, and BareSink
+	Brokers  []string         // all but the senders
+	Registry string           // ours, BareSink and SQLInsert
 	Postgres string           // all but the receivers and Load
-	Accounts traffic.Accounts // Load, Steady
-	Address  string           // Load, Steady: host:port to post to
+	Accounts traffic.Accounts // the senders: Load, Steady, Sustained
+	Address  string           // the senders: host:port to post to
 	Scratch  string           // Receiver, Pipeline: an empty directory
 
-	Records     int           // Normalizer, Sink and their limits: when to end
+	Records     int           // Normalizer, Sink, their limits, SQLInsert: when to end; Sustained: most events
 	Workers     int           // BareNormalizer
-	Batch       int           // BareNormalizer, BareSink: records in a transaction
+	Batch       int           // BareNormalizer, BareSink, SQLInsert: most records in a transaction
 	Wait        time.Duration // BareNormalizer: how long one that is not full waits
 	Keeper      bool          // BareSink: merge the pending list beside, as ours does
-	Connections int           // Load, Steady
+	InFlight    int           // SQLInsert: batches at a time
+	Stream      bool          // SQLInsert: read the rows while writing, when memory does not hold them
+	Connections int           // the senders
 	Warm        time.Duration // Load, Steady: sent and not counted
-	Duration    time.Duration // Load, Steady: counted
+	Duration    time.Duration // the senders: counted
 	Rate        int           // Steady: events per second
 
 	Profile string // file for a CPU profile; "" for none
@@ -76,7 +80,9 @@ type Result struct {
 	Sent      int      // all requests, also those that are not counted
 	Answered  Latency  // from POST, or from when it was due (Steady), to the answer
 	Visible   Latency  // Steady: from when the POST was due to its row read by another connection
-	Lost      int      // Steady: acknowledged and not in the table after all
+	Lost      int      // Steady, Sustained: acknowledged and not in the table after all
+	Posting   float64  // Sustained: seconds from the first POST to the last answer
+	Seconds   float64  // Sustained: from the first POST until the last row was visible
 	PeakBytes int64    // VmHWM of this process; 0 where it cannot be known
 	CPU       float64  // seconds of all cores that this process took, while it was being measured
 }
@@ -123,10 +129,14 @@ func (j Job) role() (role, error) {
 		return runSink, nil
 	case BareSink:
 		return runBareSink, nil
+	case SQLInsert:
+		return runSQLInsert, nil
 	case Pipeline:
 		return runPipeline, nil
 	case Steady:
 		return runSteady, nil
+	case Sustained:
+		return runSustained, nil
 	}
 	return nil, fmt.Errorf("there is no role %q", j.Role)
 }
@@ -172,7 +182,7 @@ func run(in io.Reader, ready func(string)) (Result, error) {
 	}
 	result, err := do(ctx, job, ready)
 	err = errors.Join(err, stopProfile())
-	result.PeakBytes, result.CPU = peakBytes(), cpuSeconds()-result.CPU
+	result.PeakBytes, result.CPU = peakBytes(), CPUSeconds()-result.CPU
 	return result, err
 }
 

@@ -16,6 +16,7 @@ import (
 
 	"github.com/throughline-dev/throughline/pkg/event"
 	"github.com/throughline-dev/throughline/pkg/rawjson"
+	"github.com/throughline-dev/throughline/pkg/resolve"
 	"github.com/throughline-dev/throughline/pkg/source"
 	"github.com/throughline-dev/throughline/pkg/source/catalog"
 	"github.com/throughline-dev/throughline/services/vendors"
@@ -173,9 +174,11 @@ func (t *Traffic) Event(i int) (event.AccountEvent, error) {
 	if err != nil {
 		return event.AccountEvent{}, err
 	}
+	account := t.of(i)
 	return event.AccountEvent{
-		AccountID: t.id(t.of(i)), Type: described.Type, Source: src.Name(), SourceEventID: described.ID,
+		AccountID: t.id(account), Type: described.Type, Source: src.Name(), SourceEventID: described.ID,
 		Payload: rec.Value, Subject: rawjson.SubjectLine(described.Subject),
+		Rule: resolve.RuleLinks, Reference: t.link(i%len(t.kinds), account).Key(),
 		RawTopic: "raw." + src.Name(), RawPartition: 0, RawOffset: int64(i), RawIndex: -1, Livemode: true,
 		OccurredAt: described.OccurredAt, IngestedAt: rec.ReceivedAt, Tenant: described.Tenant, Delivery: rec.Mode,
 	}, nil

@@ -63,6 +63,9 @@ func TestLinksAreWhatEventsPointAt(t *testing.T) {
 			}
 		}
 		require.True(t, linked, "%v", described.References)
+		e, err := accounts.Event(i)
+		require.NoError(t, err)
+		require.Equal(t, accounts.link(i%len(accounts.kinds), accounts.of(i)).Key(), e.Reference)
 	}
 }
 
