@@ -84,6 +84,9 @@ func quickness() map[string]string {
 		"group.consumer.session.timeout.ms":            "6000",    // [45000]
 		"broker.heartbeat.interval.ms":                 "500",     // [2000]
 		"broker.session.timeout.ms":                    "3000",    // [9000] a killed broker's partitions move after this
+		// A transaction that follows another at once waits for the other's markers,
+		// and asks for them again after this time.
+		"add.partitions.to.txn.retry.backoff.ms": "2", // [20]
 		// A transaction whose producer was killed blocks read_committed
 		// consumers until its timeout is noticed. [10000]
 		"transaction.abort.timed.out.transaction.cleanup.interval.ms": "1000",

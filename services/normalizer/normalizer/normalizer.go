@@ -42,7 +42,7 @@ func (c *Config) SourceSet() (source.Set, error) { return c.Sources.SourceSet() 
 
 // Tuning is what may be left as it is.
 type Tuning struct {
-	Batch   stage.Batch `embed:"" envprefix:"THROUGHLINE_NORMALIZER_"`
+	Batch   stage.Batch `embed:"" envprefix:"THROUGHLINE_NORMALIZER_" set:"batch_wait=20ms"`
 	Workers int         `name:"workers" env:"THROUGHLINE_NORMALIZER_WORKERS" default:"2" help:"Members of the consumer group in this process (${default}); more than there are partitions stay idle."`
 }
 
