@@ -290,7 +290,12 @@ func TestTheSweepFindsWhatWasMissed(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, w.link(2, acme))
 	w.awaitReplay(unresolved(2, 18).Value)
-	// What was published and did not arrive is published again.
+	// What was published and did not arrive is published again. The brokers have it before it is marked.
+	require.Eventually(t, func() bool {
+		var marked int
+		err := w.pool.QueryRow(t.Context(), "SELECT count(*) FROM quarantine WHERE published_at IS NOT NULL").Scan(&marked)
+		return err == nil && marked == 2
+	}, patience, 5*time.Millisecond)
 	_, err = w.pool.Exec(t.Context(), "UPDATE quarantine SET published_at = now() - interval '2 hours' WHERE status = 'replaying'")
 	require.NoError(t, err)
 	require.Eventually(t, func() bool { return len(w.replays(unresolved(2, 18).Value)) >= 2 }, patience, 5*time.Millisecond)
