@@ -14,6 +14,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/gofrs/flock"
+
 	"github.com/throughline-dev/throughline/pkg/local/process"
 	"github.com/throughline-dev/throughline/pkg/resolve"
 	"github.com/throughline-dev/throughline/pkg/service"
@@ -65,6 +67,11 @@ func (c *Command) Start(ctx context.Context, out io.Writer, set cli.Connections)
 	if err := os.MkdirAll(c.DataDir, 0o755); err != nil {
 		return fmt.Errorf("making the data directory (--data-dir): %w", err)
 	}
+	lock, err := c.lockData()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, lock.Unlock()) }()
 	if c.ReadyFile != "" {
 		if err := os.Remove(c.ReadyFile); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return fmt.Errorf("removing an old ready file (--ready-file): %w", err)
@@ -84,6 +91,21 @@ func (c *Command) Start(ctx context.Context, out io.Writer, set cli.Connections)
 		return err
 	}
 	return s.run(ctx, started)
+}
+
+// lockData takes the data directory for this process before anything in it is
+// touched: a second start must not empty the log of the first, nor remove its
+// ready file. The kernel releases the lock when its holder dies.
+func (c *Command) lockData() (*flock.Flock, error) {
+	lock := flock.New(filepath.Join(c.DataDir, "lock"), flock.SetPermissions(0o644))
+	taken, err := lock.TryLock()
+	if err != nil {
+		return nil, fmt.Errorf("locking the data directory (--data-dir): %w", err)
+	}
+	if !taken {
+		return nil, fmt.Errorf("another `throughline dev` runs in %s: use that one, stop it, or choose another directory (--data-dir)", c.DataDir)
+	}
+	return lock, nil
 }
 
 // stopTimeout bounds the ordered stop of all services together.

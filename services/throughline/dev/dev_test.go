@@ -121,6 +121,7 @@ func TestDevTellsTheStoryAndKeepsIt(t *testing.T) {
 	secrets, err := os.Stat(ready.SecretsFile)
 	require.NoError(t, err)
 	require.Equal(t, os.FileMode(0o600), secrets.Mode().Perm())
+	refusesASecond(t, c)
 	require.NoError(t, stop())
 	require.NoFileExists(t, c.ReadyFile)
 	require.Contains(t, out.String(), "Stopped.")
@@ -142,6 +143,19 @@ func TestDevTellsTheStoryAndKeepsIt(t *testing.T) {
 	require.Contains(t, out.String(), "with the same THROUGHLINE_NAMED_SOURCES")
 	receivesNamed(t, again, set)
 	require.NoError(t, stop())
+}
+
+// refusesASecond: a second start in the data directory of c, which is running,
+// leaves the log and the ready file of the first as they are.
+func refusesASecond(t *testing.T, c *Command) {
+	t.Helper()
+	second := command(filepath.Dir(c.ReadyFile))
+	err := second.Start(t.Context(), new(buffer), onlyVendors(cli.Connections{}))
+	require.ErrorContains(t, err, "another `throughline dev` runs in "+c.DataDir)
+	require.FileExists(t, c.ReadyFile)
+	log, err := os.ReadFile(filepath.Join(c.DataDir, "dev.log"))
+	require.NoError(t, err)
+	require.Contains(t, string(log), `"msg":"receiving"`)
 }
 
 // receivesNamed: named sources have a topic, a route, and the secrets of the file.
