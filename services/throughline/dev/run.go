@@ -174,7 +174,7 @@ func (s *stack) print(a Addresses, took time.Duration) {
 		"bin/throughline timeline " + account + " --follow",
 		"bin/throughline quarantine list",
 		"bin/throughline accounts add 'Nimbus Lab'",
-		"bin/throughline link " + story.UnknownCustomer + " 'Nimbus Lab'",
+		"bin/throughline link " + story.UnknownCustomer + " 'Nimbus Lab' --wait",
 		"bin/throughline timeline 'Nimbus Lab'",
 		"bin/throughline send stripe invoice.paid --account " + account + " --wait",
 		"psql '" + a.Postgres + "'",
