@@ -70,7 +70,7 @@ func (s *session) showRecord(d quarantine.Detail) error {
 	if _, err := fmt.Fprint(s.Out, b.String()); err != nil {
 		return err
 	}
-	if next := nextFor(d.Record); next != "" {
+	if next := nextFor(d); next != "" {
 		s.say("%s", next)
 	}
 	return nil
@@ -102,14 +102,16 @@ func cleanLines(text string) string {
 }
 
 // nextFor says what a person can do about a record.
-func nextFor(r quarantine.Record) string {
+func nextFor(r quarantine.Detail) string {
 	switch {
 	case r.Status == quarantine.Replaying:
 		return "it is on its way to the timeline; the quarantine service publishes it"
-	case r.Status == quarantine.Discarded:
+	case r.Status == quarantine.Discarded && r.Releasable():
 		return fmt.Sprintf("to bring it back: `throughline quarantine release %d`", r.ID)
 	case r.Status != quarantine.Open:
 		return ""
+	case !r.Releasable():
+		return fmt.Sprintf("it has no raw topic, or no bytes, to publish, so that it cannot be released; to give it up: `throughline quarantine discard %d`", r.ID)
 	case r.HeldUntil != nil:
 		return fmt.Sprintf("a link released it and the normalizer still found no account: give normalizer and quarantine the same THROUGHLINE_RESOLVE_RULES; to try again now: `throughline quarantine release %d`", r.ID)
 	case r.Reason == string(fault.Unresolved) && len(r.References) > 0:
