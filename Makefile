@@ -33,6 +33,7 @@ bench: ## each stage beside the limit of its work, as a ratio (ARGS="--only sink
 
 build: ## all programs, into bin/
 	@mkdir -p $(BIN)
+	@echo "building (the first time takes minutes)" >&2
 	@$(GO) build -ldflags "$(LDFLAGS)" -o $(BIN)/ ./services/receiver ./services/normalizer ./services/sink ./services/quarantine ./services/throughline
 
 lint: $(BIN)/golangci-lint ## golangci-lint with .golangci.yml, and go vet

@@ -85,7 +85,7 @@ func (s *stack) tell(ctx context.Context) error {
 	}
 	store := accounts.NewStore(s.pool, s.set.Sources.Kinds)
 	if _, err := store.FindAccount(ctx, story.Account.String()); err == nil {
-		fmt.Fprintln(s.out, "The demo story is there already, from an earlier start.")
+		fmt.Fprintln(s.out, "The demo story is there already, from an earlier start; `make clean` first tells it anew.")
 		return s.showTimeline(ctx)
 	}
 	if _, err := store.Import(ctx, bytes.NewReader(csv), accounts.ImportOptions{By: "demo", EveryTenant: true}); err != nil {
