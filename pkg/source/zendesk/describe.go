@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/throughline-dev/throughline/pkg/fault"
 	"github.com/throughline-dev/throughline/pkg/rawjson"
@@ -34,7 +33,7 @@ func (zendesk) Describe(r source.Record) (source.Event, error) {
 	if err != nil {
 		return source.Event{}, err
 	}
-	at, err := parseTime(text(r.Object.Get("time")))
+	at, err := source.ParseTime(text(r.Object.Get("time")))
 	if err != nil {
 		return source.Event{}, fmt.Errorf("reading the event's time: %w", err)
 	}
@@ -119,18 +118,6 @@ func (m message) references() []source.Reference {
 		}
 	}
 	return refs.List()
-}
-
-// parseTime also takes a trigger's {{ticket.updated_at_with_timestamp}}, which
-// has no seconds ("2013-12-12T05:35Z").
-// Source: support.zendesk.com, Zendesk placeholders reference.
-func parseTime(s string) (time.Time, error) {
-	if minutes := len("2013-12-12T05:35"); len(s) > minutes && s[minutes] != ':' {
-		if t, err := time.Parse("2006-01-02T15:04Z07:00", s); err == nil {
-			return t.UTC(), nil
-		}
-	}
-	return source.ParseTime(s)
 }
 
 // text gives a string, or a number as it is written; "" for anything else and
