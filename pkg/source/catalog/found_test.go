@@ -159,7 +159,30 @@ func TestFoundIdentities(t *testing.T) {
 	}
 }
 
-// strangers are texts that a customer's customer may write, each with an account's
+// TestRefusedEventsAreKnown: whoever looks at a malformed event sees what it is.
+func TestRefusedEventsAreKnown(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct{ body, id, kind string }{
+		"stripe":   {`{"id":"evt_1","object":"event","type":"invoice.paid","created":"soon"}`, "evt_1", "invoice.paid"},
+		"hubspot":  {`{"portalId":1,"occurredAt":"soon","subscriptionType":"deal.creation","objectId":5}`, "", "deal.created"},
+		"zendesk":  {`{"account_id":1,"id":"e","time":"soon","type":"zen:event-type:ticket.created","detail":{"id":"7"}}`, "1:ticket:7:created", "ticket.created"},
+		"intercom": {`{"app_id":"a","id":"n","created_at":"soon","topic":"contact.deleted","data":{"item":{}}}`, "a:n", "contact.deleted"},
+		"marketo":  {`{"marketoGUID":"1","leadId":5,"activityDate":"soon","activityTypeId":10}`, "1", "email.opened"},
+		"looker":   {`{"history.id":1,"history.created_time":"soon"}`, "history:1", "query.ran"},
+	} {
+		s, ok := Set().Find(name)
+		require.True(t, ok)
+		for _, body := range []string{tt.body, strings.Replace(tt.body, "soon", "2199-01-01", 1)} {
+			_, event, err := source.Keyed(s, source.Record{Value: []byte(body), ReceivedAt: foundAt})
+			require.Equal(t, fault.Malformed, fault.ReasonOf(err), body)
+			require.Equal(t, tt.kind, event.Type, body)
+			require.Contains(t, event.ID, tt.id, body)
+			require.Zero(t, event.OccurredAt)
+		}
+	}
+}
+
+// TestStrangersDecideNothing: texts that a customer's customer may write, each with an account's
 // id or a company's where the vendor has such a field. None may give a reference
 // that decides: account_uuid, company, account, group. What they give is in
 // testdata/strangers.golden.txt.

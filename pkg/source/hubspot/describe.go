@@ -27,7 +27,7 @@ func (hubspot) Describe(r source.Record) (source.Event, error) {
 	}
 	occurred, err := source.ParseTime(n.occurredAt)
 	if err != nil {
-		return source.Event{}, fmt.Errorf("reading occurredAt: %w", err)
+		return source.Event{Type: n.eventType(), Tenant: n.portal}, fmt.Errorf("reading occurredAt: %w", err)
 	}
 	return source.Event{
 		ID: n.identity(occurred), Type: n.eventType(), OccurredAt: occurred, Tenant: n.portal, References: n.references(),

@@ -182,24 +182,29 @@ func (cs columns) own(kind string) []column {
 }
 
 // valid: the value can be a reference of this kind.
-func valid(kind, value string) bool {
-	refs := source.References{Source: name}
-	refs.Add(kind, value)
-	return len(refs.List()) > 0
+func valid(kind, value string) (ok bool) {
+	switch kind {
+	case source.KindAccountUUID:
+		_, ok = source.UUID(strings.TrimSpace(value))
+	case source.KindEmail:
+		_, ok = source.Email(value)
+	case source.KindDomain:
+		_, ok = source.Domain(value)
+	default:
+		ok = value != "" && value != "0"
+	}
+	return ok
 }
 
 // disagree: the columns do not name one customer. Addresses agree when their
 // domain does.
 func disagree(kind string, columns []column) bool {
 	name := func(c column) string {
-		if text := c.value.Literal(); kind == source.KindEmail || kind == source.KindDomain {
-			if domain, ok := source.Domain(text); ok {
-				return domain
-			}
-			return text
-		} else {
-			return strings.ToLower(text)
+		text := strings.ToLower(c.value.Literal())
+		if domain, ok := source.Domain(text); ok && (kind == source.KindEmail || kind == source.KindDomain) {
+			return domain
 		}
+		return text
 	}
 	for _, c := range columns[1:] {
 		if name(c) != name(columns[0]) {

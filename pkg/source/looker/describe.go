@@ -64,11 +64,11 @@ func describeRow(plan, row rawjson.Value, tenant string, received time.Time) (so
 	id := []string{report, number, query.Get("view").Text(), hex.EncodeToString(sum[:16])}
 	at, dated, err := latest(columns, received)
 	if err != nil {
-		return source.Event{}, err
+		return source.Event{Type: typeReported, Tenant: tenant}, err
 	}
 	refs, err := references(tenant, columns)
 	if err != nil {
-		return source.Event{}, err
+		return source.Event{Type: typeReported, Tenant: tenant}, err
 	}
 	if !dated {
 		at = received
@@ -117,7 +117,7 @@ func describeActivity(columns columns, tenant string, received time.Time) (event
 		}
 		refs, err := references(tenant, columns)
 		if err != nil {
-			return source.Event{}, true, err
+			return source.Event{ID: source.ID(tenant, kind, id), Type: typeQuery, Tenant: tenant}, true, err
 		}
 		event := source.Event{
 			ID: source.ID(tenant, kind, id), Type: typeQuery, Tenant: tenant, References: refs,

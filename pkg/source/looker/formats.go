@@ -21,6 +21,10 @@ import (
 // the name of the tile's file.
 const tileColumn = "tile"
 
+// maxRowsBytes bounds the rows of another format as JSON: they are held whole, and
+// a CSV's column names are repeated in each.
+const maxRowsBytes = 2 * maxBody
+
 // textRows makes the array of JSON objects that the rows of an attachment in
 // another format than simple JSON are; nil for one that holds no rows we read.
 func textRows(attachment rawjson.Value) ([]byte, error) {
@@ -46,16 +50,15 @@ func textRows(attachment rawjson.Value) ([]byte, error) {
 	return nil, nil
 }
 
-// rowWriter writes an array of objects, up to what the records of a delivery may
-// have.
+// rowWriter writes an array of objects, up to maxRowsBytes and one row.
 type rowWriter struct {
 	text bytes.Buffer
 	rows int
 }
 
 func (w *rowWriter) begin() error {
-	if w.text.Len() > maxRecordsBytes {
-		return fault.Permanent(fault.Oversized, fmt.Errorf("the rows have more than %d bytes as JSON: schedule fewer rows", maxRecordsBytes))
+	if w.text.Len() > maxRowsBytes {
+		return fault.Permanent(fault.Oversized, fmt.Errorf("the rows have more than %d bytes as JSON: schedule fewer rows, or choose \"JSON — Simple\"", maxRowsBytes))
 	}
 	if w.rows++; w.rows == 1 {
 		w.text.WriteByte('[')
@@ -152,7 +155,7 @@ func zipRows(text []byte) ([]byte, error) {
 	}
 	var out rowWriter
 	tiles := 0
-	left := int64(maxRecordsBytes)
+	left := int64(maxRowsBytes)
 	for _, entry := range archive.File {
 		name, isCSV := strings.CutSuffix(path.Base(entry.Name), ".csv")
 		if !isCSV {
@@ -168,7 +171,7 @@ func zipRows(text []byte) ([]byte, error) {
 		err = out.csv(limited, name)
 		content.Close()
 		if left = limited.N - 1; left < 0 {
-			return nil, fault.Permanent(fault.Oversized, fmt.Errorf("the files of the zip have more than %d bytes", maxRecordsBytes))
+			return nil, fault.Permanent(fault.Oversized, fmt.Errorf("the files of the zip have more than %d bytes", maxRowsBytes))
 		}
 		if err != nil {
 			return nil, err

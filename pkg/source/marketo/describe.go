@@ -41,7 +41,7 @@ func activity(b rawjson.Value, kind, tenant string) (source.Event, error) {
 	}
 	at, err := source.ParseTime(b.Get("activityDate").Literal())
 	if err != nil {
-		return source.Event{}, fmt.Errorf("reading activityDate: %w", err)
+		return source.Event{ID: source.ID(tenant, guid), Type: activityType(kind), Tenant: tenant}, fmt.Errorf("reading activityDate: %w", err)
 	}
 	return source.Event{
 		ID: source.ID(tenant, guid), Type: activityType(kind), OccurredAt: at,
@@ -73,7 +73,7 @@ func call(b rawjson.Value, tenant string, receivedAt time.Time) (source.Event, e
 	}
 	at, err := calledAt(date, b.Get("systemTime").Text(), receivedAt)
 	if err != nil {
-		return source.Event{}, fmt.Errorf("reading systemDate: %w", err)
+		return source.Event{ID: source.ID(tenant, parts...), Type: callType(b.Get("type").Text(), trigger), Tenant: tenant}, fmt.Errorf("reading systemDate: %w", err)
 	}
 	return source.Event{
 		ID: source.ID(tenant, parts...), Type: callType(b.Get("type").Text(), trigger), OccurredAt: at,

@@ -31,11 +31,11 @@ func (zendesk) Describe(r source.Record) (source.Event, error) {
 	}
 	id, err := m.identity()
 	if err != nil {
-		return source.Event{}, err
+		return source.Event{Type: typeName(m.vendor), Tenant: m.account}, err
 	}
 	at, err := source.ParseTime(text(r.Object.Get("time")))
 	if err != nil {
-		return source.Event{}, fmt.Errorf("reading the event's time: %w", err)
+		return source.Event{ID: id, Type: typeName(m.vendor), Tenant: m.account}, fmt.Errorf("reading the event's time: %w", err)
 	}
 	event := source.Event{
 		ID: id, Type: typeName(m.vendor), OccurredAt: at, Tenant: m.account, References: m.references(),
