@@ -2,9 +2,12 @@ package hubspot
 
 import (
 	"encoding/json"
+	"flag"
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -254,6 +257,23 @@ func TestTypesAreWhatDescribeSays(t *testing.T) {
 			`{"portalId":1,"occurredAt":1760000000123,"objectId":5,"subscriptionType":%q,"propertyName":%[2]q,"objectTypeId":%[2]q,"messageType":%[2]q}`, vendor, property))
 		require.Equal(t, row.Type, event.Type, row.Vendor)
 	}
+}
+
+// TestStandardObjects lists what HubSpot's own objects are on the timeline.
+func TestStandardObjects(t *testing.T) {
+	t.Parallel()
+	var out strings.Builder
+	for _, id := range append(slices.Sorted(maps.Keys(objectTypes)), slices.Sorted(maps.Keys(standardObjects))...) {
+		for _, action := range []string{"creation", "deletion", "propertyChange", "associationChange", "merge", "restore"} {
+			event := describe(t, fmt.Sprintf(`{"portalId":1,"occurredAt":1760000000123,"objectId":5,"subscriptionType":"object.%s","objectTypeId":%q}`, action, id))
+			fmt.Fprintf(&out, "object.%-18s %-6s %-36s %s\n", action, id, event.Type, event.References[0].Key())
+		}
+	}
+	const golden = "testdata/objects/standard.golden.txt"
+	if flag.Lookup("update").Value.String() == "true" {
+		require.NoError(t, os.WriteFile(golden, []byte(out.String()), 0o644))
+	}
+	require.Equal(t, string(read(t, golden)), out.String())
 }
 
 func BenchmarkSplit(b *testing.B) {

@@ -44,7 +44,7 @@ func (n *notice) identity(occurred time.Time) string {
 		if n.association != "" && (n.associationCategory == "" || n.associationCategory == "HUBSPOT_DEFINED") {
 			number = ""
 		}
-		parts = append(parts, n.association, number, flag(n.removed, "removed"), flag(n.primarySide, "primary"))
+		parts = append(parts, n.association, number, ifSet(n.removed, "removed"), ifSet(n.primarySide, "primary"))
 	}
 	if n.action == actionMerge || unknown && n.mergePrimary != "" {
 		merged := slices.Clone(n.merged)
@@ -75,7 +75,7 @@ func (n *notice) valueDigest() string {
 // separators keep a part's own text from looking like the next part.
 var separators = strings.NewReplacer("%", "%25", "|", "%7C")
 
-func flag(set bool, word string) string {
+func ifSet(set bool, word string) string {
 	if set {
 		return word
 	}

@@ -1,7 +1,6 @@
 package hubspot
 
 import (
-	"maps"
 	"slices"
 
 	"github.com/throughline-dev/throughline/pkg/source"
@@ -101,7 +100,8 @@ func (n *notice) eventType() string {
 }
 
 // types lists what HubSpot can subscribe to. `object.*` is listed for custom
-// objects; for HubSpot's own it has the classic names.
+// objects; for HubSpot's own it has the classic names, or those of standardObjects
+// (testdata/objects/standard.golden.txt).
 func types() []source.EventType {
 	var out []source.EventType
 	add := func(vendor, eventType string) { out = append(out, source.EventType{Vendor: vendor, Type: eventType}) }
@@ -123,11 +123,6 @@ func types() []source.EventType {
 			if p.thing == thing {
 				add(thing+"."+actionProperty+" ("+p.property+")", thing+"."+p.what)
 			}
-		}
-	}
-	for _, id := range slices.Sorted(maps.Keys(standardObjects)) {
-		for _, action := range []string{"creation", "deletion", actionProperty, actionAssociation, actionMerge, "restore"} {
-			add(thingObject+"."+action+" ("+id+")", standardObjects[id]+"."+happened[action])
 		}
 	}
 	return out

@@ -235,7 +235,7 @@ func TestMetricsExistFromTheStart(t *testing.T) {
 	n := newNormalizer(t)
 	count, err := testutil.GatherAndCount(n.runtime.Registry, "throughline_normalizer_events_total", "throughline_normalizer_dead_letters_total")
 	require.NoError(t, err)
-	require.Equal(t, 6*(4+5), count)
+	require.Equal(t, 6*(4+7), count)
 }
 
 func TestTransformGivesDeadLettersThatAreRead(t *testing.T) {
