@@ -30,6 +30,8 @@ const (
 	Unresolved Reason = "unresolved_account"
 	// Unstorable means: valid JSON that Postgres cannot hold (NUL, lone surrogate, a number beyond its range).
 	Unstorable Reason = "unstorable"
+	// TestData means: the vendor says that it is of its test mode or sandbox, which the timeline does not take.
+	TestData Reason = "test_data"
 	// NotFound means: what the request names does not exist.
 	NotFound Reason = "not_found"
 	// Conflict means: what is there already, or the state it is in, forbids the request.
@@ -42,7 +44,7 @@ const (
 
 // Reasons lists every Reason, so that a metric can exist before its first failure.
 func Reasons() []Reason {
-	return []Reason{Unauthenticated, Malformed, Unsupported, Oversized, Unresolved, Unstorable, NotFound, Conflict, Forbidden, Unavailable}
+	return []Reason{Unauthenticated, Malformed, Unsupported, Oversized, Unresolved, Unstorable, TestData, NotFound, Conflict, Forbidden, Unavailable}
 }
 
 // Permanent marks err as one that no retry will cure. A nil err gives nil.
@@ -100,10 +102,11 @@ func HTTPStatus(err error) int {
 }
 
 // DeadLetterReason is the one map from a permanent failure to the reason in a
-// dead letter: unresolved_account, malformed, unsupported, oversized or unstorable.
+// dead letter: unresolved_account, malformed, unsupported, oversized, unstorable,
+// test_data, or conflict (what an event says of its account contradicts itself).
 func DeadLetterReason(err error) Reason {
 	switch r := ReasonOf(err); r {
-	case Unresolved, Unsupported, Oversized, Unstorable:
+	case Unresolved, Unsupported, Oversized, Unstorable, TestData, Conflict:
 		return r
 	default:
 		return Malformed

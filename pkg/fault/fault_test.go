@@ -26,8 +26,9 @@ func TestMarks(t *testing.T) {
 		"unsupported":            {Permanent(Unsupported, cause), true, Unsupported, http.StatusUnsupportedMediaType, Unsupported},
 		"unstorable is a 400":    {Permanent(Unstorable, cause), true, Unstorable, http.StatusBadRequest, Unstorable},
 		"not found is a 404":     {Permanent(NotFound, cause), true, NotFound, http.StatusNotFound, Malformed},
-		"a conflict is a 409":    {Permanent(Conflict, cause), true, Conflict, http.StatusConflict, Malformed},
+		"a conflict is a 409":    {Permanent(Conflict, cause), true, Conflict, http.StatusConflict, Conflict},
 		"forbidden is a 403":     {Permanent(Forbidden, cause), true, Forbidden, http.StatusForbidden, Malformed},
+		"test data is a letter":  {Permanent(TestData, cause), true, TestData, http.StatusBadRequest, TestData},
 		"unresolved is a letter": {Permanent(Unresolved, cause), true, Unresolved, http.StatusBadRequest, Unresolved},
 	}
 	for name, tt := range tests {

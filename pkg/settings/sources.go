@@ -16,13 +16,15 @@ type SourceSetting struct {
 	Secrets   Secrets // signing secrets, any of which may have signed; none: the source is off
 	PublicURL string  // where the vendor posts to, as the vendor sees it; some sign it. "" when not behind a proxy
 	Tenant    string  // the vendor's account, for events that do not say it; it is a part of their identity
+	TestData  bool    // what the vendor marks as test data joins the timeline
 	Mapping   string  // of a named source: path of the file that says what lies where in its events, or ""
 }
 
 // SourceSettings are flags, variables and YAML keys for a list of sources that
 // is known only at run time. For the source stripe: --stripe-secrets
 // (THROUGHLINE_STRIPE_SECRETS), --stripe-public-url
-// (THROUGHLINE_STRIPE_PUBLIC_URL), --stripe-tenant (THROUGHLINE_STRIPE_TENANT).
+// (THROUGHLINE_STRIPE_PUBLIC_URL), --stripe-tenant (THROUGHLINE_STRIPE_TENANT),
+// --stripe-test-data (THROUGHLINE_STRIPE_TEST_DATA).
 // Every service reads them under these names, so that no two can disagree.
 //
 //	sources := settings.NewSourceSettings([]string{"stripe", "hubspot"})
@@ -105,7 +107,7 @@ func (s *SourceSettings) Get(name string) SourceSetting {
 		return SourceSetting{}
 	}
 	v = v.Elem()
-	set := SourceSetting{Tenant: v.FieldByName("Tenant").String()}
+	set := SourceSetting{Tenant: v.FieldByName("Tenant").String(), TestData: v.FieldByName("TestData").String() == AcceptTestData}
 	if mapping := v.FieldByName("Mapping"); mapping.IsValid() {
 		set.Mapping = mapping.String()
 	}
@@ -126,8 +128,19 @@ func (s *SourceSettings) Tenants() map[string]string {
 	return tenants
 }
 
+// TestData gives the sources whose test data is accepted, after Parse.
+func (s *SourceSettings) TestData() map[string]bool {
+	accepted := map[string]bool{}
+	for name := range s.values {
+		if s.Get(name).TestData {
+			accepted[name] = true
+		}
+	}
+	return accepted
+}
+
 // SourceVariable gives the variable of a source's setting (SECRETS, PUBLIC_URL,
-// TENANT): THROUGHLINE_STRIPE_SECRETS.
+// TENANT, TEST_DATA): THROUGHLINE_STRIPE_SECRETS.
 func SourceVariable(source, setting string) string {
 	return "THROUGHLINE_" + strings.ToUpper(strings.ReplaceAll(source, "-", "_")) + "_" + setting
 }
@@ -140,7 +153,9 @@ func (s *SourceSettings) structOf(source string) reflect.Type {
 	}
 	tenant := field("Tenant", reflect.TypeFor[string](), "TENANT", "ID",
 		"Account at the vendor, where events do not name it. It is a part of their identity: the same for every service, set before the first event.")
-	fields := []reflect.StructField{tenant}
+	test := field("TestData", reflect.TypeFor[testData](), "TEST_DATA", "accept|quarantine",
+		"What becomes of events that the vendor marks as test data (Stripe: livemode false). Without it they wait in quarantine as test_data. The normalizer reads it.")
+	fields := []reflect.StructField{tenant, test}
 	if slices.ContainsFunc(s.named, func(n NamedSource) bool { return n.Name == source }) {
 		fields = append(fields, field("Mapping", reflect.TypeFor[string](), "MAPPING", "FILE",
 			"YAML or JSON file that says what lies where in its events. Identities rest on it: the same for every service, set before the first event."))
@@ -152,6 +167,22 @@ func (s *SourceSettings) structOf(source string) reflect.Type {
 		field("Secrets", reflect.TypeFor[Secrets](), "SECRETS", "SECRET,...", "Signing secrets, newest first, separated by commas while one is rotated."),
 		field("PublicURL", reflect.TypeFor[publicURL](), "PUBLIC_URL", "URL", "Address that the vendor posts to, as the vendor knows it."),
 	}, fields...))
+}
+
+// AcceptTestData is the value of a source's TEST_DATA with which its test data
+// joins the timeline.
+const AcceptTestData = "accept"
+
+// testData is what becomes of a source's test data; "" is quarantine.
+type testData string
+
+// Validate refuses any other word.
+func (t testData) Validate() error {
+	switch t {
+	case "", "quarantine", AcceptTestData:
+		return nil
+	}
+	return fmt.Errorf("should be %s or quarantine", AcceptTestData)
 }
 
 // namedSetting is the setting that NewSourceSettings read ahead.

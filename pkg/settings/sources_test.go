@@ -33,6 +33,15 @@ func TestTenantsOnly(t *testing.T) {
 	require.ErrorContains(t, err, "unknown flag --stripe-secrets")
 }
 
+func TestTestData(t *testing.T) {
+	t.Parallel()
+	sources, _, err := parseSources(t, map[string]string{"THROUGHLINE_STRIPE_TEST_DATA": "accept", "THROUGHLINE_HUBSPOT_TEST_DATA": "quarantine"}, nil, settings.TenantsOnly())
+	require.NoError(t, err)
+	require.Equal(t, map[string]bool{"stripe": true}, sources.TestData())
+	_, _, err = parseSources(t, map[string]string{"THROUGHLINE_STRIPE_TEST_DATA": "yes"}, nil)
+	require.ErrorContains(t, err, "should be accept or quarantine")
+}
+
 func TestNamedSourcesHaveSettings(t *testing.T) {
 	t.Parallel()
 	read := func(env map[string]string, args ...string) (*settings.SourceSettings, string, error) {

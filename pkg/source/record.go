@@ -67,7 +67,8 @@ var docs = sync.Pool{New: func() any { return new(rawjson.Doc) }}
 // somebody set or the delivery told, is taken where the event does not say.
 //
 // It is the only place that makes a record's key. After an error, which is
-// Permanent, it gives r as it was.
+// Permanent, it gives r as it was, and of the event what is known of its id, type
+// and tenant, for whoever looks at the dead letter.
 func Keyed(s Source, r Record) (Record, Event, error) {
 	scanned := r
 	if r.Object.Noted() {
@@ -85,14 +86,25 @@ func Keyed(s Source, r Record) (Record, Event, error) {
 	}
 	event, err := s.Describe(scanned)
 	if err != nil {
-		return r, Event{}, err
+		return r, event.known(), err
 	}
 	event.Subject = rawjson.SubjectLine(event.Subject)
 	if err := CheckEvent(event, r.ReceivedAt); err != nil {
-		return r, Event{}, err
+		return r, event.known(), err
 	}
 	r.Key, r.Tenant = recordKey(event.References, event.ID), event.Tenant
 	return r, event, nil
+}
+
+// known is what a refused event is known by, within the bounds.
+func (e Event) known() Event {
+	within := func(text string, most int) string {
+		if len(text) > most || !IsText(text) {
+			return ""
+		}
+		return text
+	}
+	return Event{ID: within(e.ID, MaxIDBytes), Type: within(e.Type, MaxTypeBytes), Tenant: within(e.Tenant, MaxTenantBytes)}
 }
 
 // recordKey is the Kafka key for an event with these references and this id:

@@ -75,7 +75,7 @@ func TestKeyed(t *testing.T) {
 					require.True(t, fault.IsPermanent(err), how)
 					require.Equal(t, tt.reason, fault.ReasonOf(err), how)
 					require.Equal(t, r, keyed, how)
-					require.Zero(t, event, how)
+					require.Equal(t, event.known(), event, how)
 					continue
 				}
 				require.NoError(t, err, how)

@@ -46,3 +46,11 @@ func (s *Sources) Tenants() map[string]string {
 	}
 	return s.settings.Tenants()
 }
+
+// TestData gives the sources whose test data is accepted, after Parse.
+func (s *Sources) TestData() map[string]bool {
+	if s.settings == nil {
+		return nil
+	}
+	return s.settings.TestData()
+}

@@ -43,6 +43,7 @@ func hubspotVendor() *vendor {
 		switch t.name {
 		case "conversation":
 			add("newMessage", "", object, `, "messageId": "{{hex message}}", "messageType": "MESSAGE"`)
+			add("newMessage", " (COMMENT)", object, `, "messageId": "{{hex message}}", "messageType": "COMMENT"`)
 			add("privacyDeletion", "", object, "")
 			continue
 		case "contact":

@@ -65,14 +65,14 @@ func intercomConversations(add func(topics string, vars map[string]string)) {
 
 func intercomContacts(add func(topics string, vars map[string]string)) {
 	created, user, lead := with(person("user"), "item", "@contact_created"), with(person("user"), "item", "@contact_reference"), with(person("lead"), "item", "@contact_reference")
-	add("contact.user.created", created)
+	add("contact.user.created contact.created", created)
 	add("contact.lead.created", with(created, "role", "lead"))
-	add("contact.user.updated contact.email.updated contact.archived contact.unarchive contact.subscribed contact.unsubscribed granular.subscribe granular.unsubscribe", user)
-	add("contact.lead.updated contact.lead.signed_up contact.lead.added_email", lead)
+	add("contact.user.updated contact.email.updated contact.updated contact.archived contact.archive contact.unarchive contact.subscribed contact.unsubscribed granular.subscribe granular.unsubscribe", user)
+	add("contact.lead.updated contact.lead.signed_up contact.lead.added_email contact.signed_up contact.added_email", lead)
 	add("visitor.signed_up", parts("item",
 		`{"type": "visitor", "id": "{{ref contact}}", "user_id": "{{ref external}}", "email": "{{email}}", "name": "{{person}}", "created_at": {{unix -30}}}`))
 	tag := `{"type": "contact_tag", "created_at": {{unix}}, "tag": {"type": "tag", "id": "2525085", "name": "vip"}, "contact": {{=contact}}}`
-	add("contact.user.tag.created contact.user.tag.deleted", with(user, "item", tag, "contact", "@contact_reference"))
+	add("contact.user.tag.created contact.user.tag.deleted contact.tag.created contact.tag.deleted", with(user, "item", tag, "contact", "@contact_reference"))
 	add("contact.lead.tag.created contact.lead.tag.deleted", with(lead, "item", tag, "contact", "@contact_reference"))
 	add("contact.merged", with(user, "item", `{"type": "contact", "id": "{{ref contact}}", "workspace_id": "{{tenant}}", "external_id": "{{ref external}}",
 		"role": "user", "email": "{{email}}", "name": "{{person}}", "created_at": {{unix -500000}}, "updated_at": {{unix}}, "companies": {{=companies}},
@@ -97,7 +97,7 @@ func intercomContacts(add func(topics string, vars map[string]string)) {
 func intercomTickets(add func(topics string, vars map[string]string)) {
 	ticket := parts("item", "@ticket", "created", "{{unix -600}}", "category", "submitted", "ticket", "@ticket")
 	add("ticket.created", with(ticket, "created", "{{unix}}"))
-	add("ticket.state.updated ticket.admin.assigned ticket.team.assigned ticket.rating.provided", with(ticket, "category", "in_progress"))
+	add("ticket.state.updated ticket.admin.assigned ticket.admin.snoozed ticket.admin.unsnoozed ticket.team.assigned ticket.rating.provided", with(ticket, "category", "in_progress"))
 	add("ticket.resolved", with(ticket, "category", "resolved"))
 	add("ticket.closed", with(ticket, "item", `{"type": "ticket_closed", "ticket": {{=ticket}}}`, "category", "resolved"))
 	add("ticket.attribute.updated", with(ticket, "item", `{"type": "ticket_attribute_updated", "ticket": {{=ticket}}}`))

@@ -37,6 +37,8 @@ type Options struct {
 	Resolve resolve.Config
 	// Tenants are the vendors' accounts of events that do not say theirs, by source.
 	Tenants map[string]string
+	// TestData are the sources whose test data joins the timeline.
+	TestData map[string]bool
 	// Endpoints are the receiver's sources.
 	Endpoints []receiver.Endpoint
 	// Receiver is the receiver's configuration; what is zero gets its default.
@@ -64,7 +66,7 @@ func New(ctx context.Context, d stage.Deps, o Options) (*Whole, error) {
 		}},
 		{Sink, func() (stage.Service, error) { return sink.New(ctx, d, sink.Options{Resolve: o.Resolve}) }},
 		{Normalizer, func() (stage.Service, error) {
-			return normalizer.New(ctx, d, normalizer.Options{Resolve: o.Resolve, Tenants: o.Tenants})
+			return normalizer.New(ctx, d, normalizer.Options{Resolve: o.Resolve, Tenants: o.Tenants, TestData: o.TestData})
 		}},
 		{Receiver, func() (stage.Service, error) { return w.newReceiver(o) }},
 	}

@@ -2,6 +2,7 @@ package hubspot
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/throughline-dev/throughline/pkg/rawjson"
@@ -26,7 +27,7 @@ func (hubspot) Describe(r source.Record) (source.Event, error) {
 	}
 	occurred, err := source.ParseTime(n.occurredAt)
 	if err != nil {
-		return source.Event{}, fmt.Errorf("reading occurredAt: %w", err)
+		return source.Event{Type: n.eventType(), Tenant: n.portal}, fmt.Errorf("reading occurredAt: %w", err)
 	}
 	return source.Event{
 		ID: n.identity(occurred), Type: n.eventType(), OccurredAt: occurred, Tenant: n.portal, References: n.references(),
@@ -37,13 +38,15 @@ func (hubspot) Describe(r source.Record) (source.Event, error) {
 type notice struct {
 	portal, vendor, occurredAt, eventID string
 	objectID, objectType                string
-	property, value                     string
+	property, value, changeSource       string
+	sensitive                           bool
 	fromID, toID, fromType, toType      string
 	association, associationTypeID      string
 	removed, primarySide                bool
 	mergePrimary, mergeNew              string
 	merged                              []string
-	messageID                           string
+	messageID, messageType              string
+	associationCategory, completed      string
 
 	thing, action string // what canonicalise makes of vendor and objectType
 }
@@ -53,9 +56,11 @@ func readNotice(event rawjson.Value) notice {
 		portal: id(event.Get("portalId")), vendor: event.Get("subscriptionType").Text(),
 		occurredAt: event.Get("occurredAt").Literal(), eventID: id(event.Get("eventId")),
 		objectID: id(event.Get("objectId")), objectType: event.Get("objectTypeId").Text(),
-		property: event.Get("propertyName").Text(), value: event.Get("propertyValue").Text(),
-		messageID: id(event.Get("messageId")),
-		fromID:    id(event.Get("fromObjectId")), toID: id(event.Get("toObjectId")),
+		property: event.Get("propertyName").Text(), value: event.Get("propertyValue").Literal(),
+		changeSource: event.Get("changeSource").Text(), sensitive: event.Get("isSensitive").Bool(),
+		messageID: id(event.Get("messageId")), messageType: event.Get("messageType").Text(),
+		associationCategory: event.Get("associationCategory").Text(), completed: event.Get("eventTypeName").Text(),
+		fromID: id(event.Get("fromObjectId")), toID: id(event.Get("toObjectId")),
 		fromType: event.Get("fromObjectTypeId").Text(), toType: event.Get("toObjectTypeId").Text(),
 		association: event.Get("associationType").Text(), associationTypeID: id(event.Get("associationTypeId")),
 		removed: event.Get("associationRemoved").Bool(), primarySide: event.Get("isPrimaryAssociation").Bool(),
@@ -91,7 +96,7 @@ func (n *notice) canonicalise() {
 			n.thing = thing
 		}
 	}
-	if n.thing != thingObject {
+	if n.thing != thingObject && slices.Contains(referenceKinds, n.thing) {
 		n.objectType = "" // said by the thing
 	}
 }

@@ -2,9 +2,12 @@ package hubspot
 
 import (
 	"encoding/json"
+	"flag"
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -137,15 +140,19 @@ func TestIdentity(t *testing.T) {
 		{`{"eventId":1,"subscriptionType":"contact.creation","objectId":901,"portalId":62515,"occurredAt":1760000000124}`},
 		{`{"eventId":1,"subscriptionType":"object.creation","objectTypeId":"2-1","objectId":901,` + at + `}`},
 		{`{"eventId":1,"subscriptionType":"object.creation","objectTypeId":"2-2","objectId":901,` + at + `}`},
-		{`{"eventId":1,"subscriptionType":"contact.propertyChange","objectId":901,"propertyName":"a","propertyValue":"1",` + at + `}`,
+		{`{"eventId":1,"subscriptionType":"contact.propertyChange","objectId":901,"propertyName":"a","propertyValue":"1","isSensitive":true,` + at + `}`,
 			`{"eventId":2,"subscriptionType":"contact.propertyChange","objectId":901,"propertyName":"a","propertyValue":"REDACTED","isSensitive":true,` + at + `}`},
+		{`{"eventId":1,"subscriptionType":"contact.propertyChange","objectId":901,"propertyName":"a","propertyValue":"1",` + at + `}`},
+		{`{"eventId":1,"subscriptionType":"contact.propertyChange","objectId":901,"propertyName":"a","propertyValue":"2",` + at + `}`},
 		{`{"eventId":1,"subscriptionType":"contact.propertyChange","objectId":901,"propertyName":"b",` + at + `}`},
 		{`{"eventId":1,"subscriptionType":"contact.deletion","objectId":901,` + at + `}`},
 		{`{"eventId":1,"subscriptionType":"contact.privacyDeletion","objectId":901,` + at + `}`},
 		{`{"subscriptionType":"contact.associationChange","fromObjectId":1,"toObjectId":2,"associationType":"CONTACT_TO_COMPANY",` + at + `}`},
 		{`{"subscriptionType":"contact.associationChange","fromObjectId":1,"toObjectId":2,"associationType":"CONTACT_TO_COMPANY","isPrimaryAssociation":true,` + at + `}`},
 		{`{"subscriptionType":"contact.associationChange","fromObjectId":1,"toObjectId":2,"associationType":"CONTACT_TO_COMPANY","associationRemoved":true,` + at + `}`},
-		{`{"subscriptionType":"contact.associationChange","fromObjectId":1,"toObjectId":2,"associationType":"CONTACT_TO_DEAL",` + at + `}`},
+		{`{"subscriptionType":"contact.associationChange","fromObjectId":1,"toObjectId":2,"associationType":"CONTACT_TO_DEAL",` + at + `}`,
+			`{"subscriptionType":"object.associationChange","fromObjectTypeId":"0-1","toObjectTypeId":"0-3","fromObjectId":1,"toObjectId":2,"associationType":"CONTACT_TO_DEAL","associationTypeId":4,"associationCategory":"HUBSPOT_DEFINED",` + at + `}`},
+		{`{"subscriptionType":"object.associationChange","fromObjectTypeId":"0-1","toObjectTypeId":"0-3","fromObjectId":1,"toObjectId":2,"associationType":"CONTACT_TO_DEAL","associationTypeId":40,"associationCategory":"USER_DEFINED",` + at + `}`},
 		{`{"subscriptionType":"contact.associationChange","fromObjectId":12,"toObjectId":2,"associationType":"CONTACT_TO_DEAL",` + at + `}`},
 		{`{"subscriptionType":"contact.merge","objectId":1,"primaryObjectId":1,"mergedObjectIds":[2,3],"newObjectId":4,` + at + `}`,
 			`{"subscriptionType":"contact.merge","primaryObjectId":1,"mergedObjectIds":[3,2],"newObjectId":4,` + at + `}`},
@@ -199,19 +206,22 @@ func TestReferences(t *testing.T) {
 	t.Parallel()
 	const head = `{"portalId":1,"occurredAt":1760000000123,"subscriptionType":`
 	for raw, want := range map[string]string{
-		`"contact.associationChange","fromObjectId":9,"toObjectId":7,"associationType":"CONTACT_TO_COMPANY"}`:              "company:7 contact:9",
-		`"company.associationChange","fromObjectId":7,"toObjectId":8,"associationType":"PARENT_COMPANY_TO_CHILD_COMPANY"}`: "company:7 company:8",
-		`"deal.associationChange","fromObjectId":3,"toObjectId":4,"associationType":"DEAL_TO_LINE_ITEM"}`:                  "deal:3 line_item:4",
-		`"object.associationChange","fromObjectId":9,"fromObjectTypeId":"0-1","toObjectId":7,"toObjectTypeId":"0-2"}`:      "company:7 contact:9",
-		`"object.associationChange","fromObjectId":9,"fromObjectTypeId":"2-5","toObjectId":7,"toObjectTypeId":"0-2"}`:      "company:7 object:2-5/9",
-		`"ticket.associationChange","fromObjectId":9,"toObjectId":7,"associationType":"something else"}`:                   "ticket:9",
-		`"company.merge","objectId":2,"primaryObjectId":1,"mergedObjectIds":[2,3],"newObjectId":4}`:                        "company:1 company:2 company:3 company:4",
-		`"object.creation","objectTypeId":"2-5","objectId":6}`:                                                             "object:2-5/6",
-		`"company.propertyChange","objectId":7,"propertyName":"domain","propertyValue":"not a domain"}`:                    "company:7",
+		`"contact.associationChange","fromObjectId":9,"toObjectId":7,"associationType":"CONTACT_TO_COMPANY"}`:                                               "company:7 contact:9",
+		`"company.associationChange","fromObjectId":7,"toObjectId":8,"associationType":"PARENT_COMPANY_TO_CHILD_COMPANY"}`:                                  "company:7 company:8",
+		`"deal.associationChange","fromObjectId":3,"toObjectId":4,"associationType":"DEAL_TO_LINE_ITEM"}`:                                                   "deal:3 line_item:4",
+		`"object.associationChange","fromObjectId":9,"fromObjectTypeId":"0-1","toObjectId":7,"toObjectTypeId":"0-2"}`:                                       "company:7 contact:9",
+		`"object.associationChange","fromObjectId":9,"fromObjectTypeId":"2-5","toObjectId":7,"toObjectTypeId":"0-2"}`:                                       "company:7 object:2-5/9",
+		`"ticket.associationChange","fromObjectId":9,"toObjectId":7,"associationType":"something else"}`:                                                    "ticket:9",
+		`"company.merge","objectId":2,"primaryObjectId":1,"mergedObjectIds":[2,3],"newObjectId":4}`:                                                         "company:1 company:2 company:3 company:4",
+		`"object.creation","objectTypeId":"2-5","objectId":6}`:                                                                                              "object:2-5/6",
+		`"company.propertyChange","objectId":7,"propertyName":"domain","propertyValue":"not a domain"}`:                                                     "company:7",
+		`"event.completed","objectTypeId":"0-1","objectId":901,"eventTypeName":"e_visited_page"}`:                                                           "contact:901",
+		`"contact.propertyChange","objectId":9,"propertyName":"account_uuid","propertyValue":"7f1c1d0e-55b1-4a0e-9d4f-1f3b5a5f0a01","changeSource":"API"}`:  "contact:9 account_uuid:7f1c1d0e-55b1-4a0e-9d4f-1f3b5a5f0a01",
+		`"contact.propertyChange","objectId":9,"propertyName":"account_uuid","propertyValue":"7f1c1d0e-55b1-4a0e-9d4f-1f3b5a5f0a01","changeSource":"FORM"}`: "contact:9",
 	} {
 		var got []string
 		for _, r := range describe(t, head+raw).References {
-			require.Equal(t, "1", r.Tenant)
+			require.Equal(t, r.Kind != source.KindAccountUUID, r.Tenant == "1")
 			got = append(got, r.Kind+":"+r.ID)
 		}
 		require.Equal(t, want, strings.Join(got, " "), raw)
@@ -244,9 +254,26 @@ func TestTypesAreWhatDescribeSays(t *testing.T) {
 	for _, row := range New().Profile().Types {
 		vendor, property, _ := strings.Cut(strings.TrimSuffix(row.Vendor, ")"), " (")
 		event := describe(t, fmt.Sprintf(
-			`{"portalId":1,"occurredAt":1760000000123,"objectId":5,"subscriptionType":%q,"propertyName":%q}`, vendor, property))
+			`{"portalId":1,"occurredAt":1760000000123,"objectId":5,"subscriptionType":%q,"propertyName":%[2]q,"objectTypeId":%[2]q,"messageType":%[2]q}`, vendor, property))
 		require.Equal(t, row.Type, event.Type, row.Vendor)
 	}
+}
+
+// TestStandardObjects lists what HubSpot's own objects are on the timeline.
+func TestStandardObjects(t *testing.T) {
+	t.Parallel()
+	var out strings.Builder
+	for _, id := range append(slices.Sorted(maps.Keys(objectTypes)), slices.Sorted(maps.Keys(standardObjects))...) {
+		for _, action := range []string{"creation", "deletion", "propertyChange", "associationChange", "merge", "restore"} {
+			event := describe(t, fmt.Sprintf(`{"portalId":1,"occurredAt":1760000000123,"objectId":5,"subscriptionType":"object.%s","objectTypeId":%q}`, action, id))
+			fmt.Fprintf(&out, "object.%-18s %-6s %-36s %s\n", action, id, event.Type, event.References[0].Key())
+		}
+	}
+	const golden = "testdata/objects/standard.golden.txt"
+	if flag.Lookup("update").Value.String() == "true" {
+		require.NoError(t, os.WriteFile(golden, []byte(out.String()), 0o644))
+	}
+	require.Equal(t, string(read(t, golden)), out.String())
 }
 
 func BenchmarkSplit(b *testing.B) {

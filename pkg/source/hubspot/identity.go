@@ -1,6 +1,8 @@
 package hubspot
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,25 +18,33 @@ import (
 // apart what can share all that:
 //
 //	propertyChange     property        two properties saved at once
-//	associationChange  association type (and its id), removed, primary: an
-//	                   association that becomes primary is told twice
+//	                   digest of value two values in one millisecond; none where
+//	                                   HubSpot redacts it
+//	associationChange  association type, removed, primary: an association that
+//	                   becomes primary is told twice. Its number only where the
+//	                   name is missing or a customer's: classic subscriptions have
+//	                   none
 //	merge              the ids that went in and came out
 //	newMessage         message         two messages of one thread
-//	unknown types      eventId and all of the above that is there
+//	unknown types      eventId, eventTypeName and all of the above that is there
 //
 // Left out: eventId elsewhere (not unique, and no other path has it),
 // attemptNumber, subscriptionId and appId (two apps tell one fact), changeFlag,
-// changeSource, sourceId, and the property's value (redacted on some paths).
+// changeSource and sourceId.
 func (n *notice) identity(occurred time.Time) string {
 	parts := []string{
 		n.portal, n.thing + "." + n.action, n.objectType, n.subject(), strconv.FormatInt(occurred.UnixMilli(), 10),
 	}
 	unknown := !n.known()
 	if n.action == actionProperty || unknown {
-		parts = append(parts, n.property)
+		parts = append(parts, n.property, n.valueDigest())
 	}
 	if n.action == actionAssociation || unknown && n.fromID != "" {
-		parts = append(parts, n.association, n.associationTypeID, flag(n.removed, "removed"), flag(n.primarySide, "primary"))
+		number := n.associationTypeID
+		if n.association != "" && (n.associationCategory == "" || n.associationCategory == "HUBSPOT_DEFINED") {
+			number = ""
+		}
+		parts = append(parts, n.association, number, ifSet(n.removed, "removed"), ifSet(n.primarySide, "primary"))
 	}
 	if n.action == actionMerge || unknown && n.mergePrimary != "" {
 		merged := slices.Clone(n.merged)
@@ -45,7 +55,7 @@ func (n *notice) identity(occurred time.Time) string {
 		parts = append(parts, n.messageID)
 	}
 	if unknown {
-		parts = append(parts, n.eventID)
+		parts = append(parts, n.completed, n.eventID)
 	}
 	for i, part := range parts {
 		parts[i] = separators.Replace(part)
@@ -53,10 +63,19 @@ func (n *notice) identity(occurred time.Time) string {
 	return strings.TrimRight(strings.Join(parts, "|"), "|")
 }
 
+// valueDigest tells a property's values apart without holding one.
+func (n *notice) valueDigest() string {
+	if n.value == "" || n.sensitive || n.value == "REDACTED" {
+		return ""
+	}
+	sum := sha256.Sum256([]byte(n.value))
+	return hex.EncodeToString(sum[:8])
+}
+
 // separators keep a part's own text from looking like the next part.
 var separators = strings.NewReplacer("%", "%25", "|", "%7C")
 
-func flag(set bool, word string) string {
+func ifSet(set bool, word string) string {
 	if set {
 		return word
 	}

@@ -12,18 +12,22 @@ import (
 func (n *notice) references() []source.Reference {
 	c := source.References{Source: name, Tenant: n.portal}
 	from, to := n.sides()
+	thing := n.thing
+	if !slices.Contains(referenceKinds, thing) {
+		thing = sideOf(n.objectType) // event.completed says whose it is
+	}
 	pairs := []struct{ kind, id, objectType string }{
-		{n.thing, n.mergePrimary, n.objectType},
-		{n.thing, n.objectID, n.objectType},
+		{thing, n.mergePrimary, n.objectType},
+		{thing, n.objectID, n.objectType},
 		{from, n.fromID, n.fromType},
 		{to, n.toID, n.toType},
-		{n.thing, n.mergeNew, n.objectType},
+		{thing, n.mergeNew, n.objectType},
 	}
 	for i, merged := range n.merged {
 		if i == source.MaxReferences {
 			break
 		}
-		pairs = slices.Insert(pairs, len(pairs)-1, struct{ kind, id, objectType string }{n.thing, merged, n.objectType})
+		pairs = slices.Insert(pairs, len(pairs)-1, struct{ kind, id, objectType string }{thing, merged, n.objectType})
 	}
 	for _, kind := range referenceKinds {
 		for _, p := range pairs {
@@ -87,10 +91,24 @@ func (n *notice) addProperty(c *source.References) {
 	}
 	switch n.property {
 	case "account_uuid":
-		c.Add(source.KindAccountUUID, n.value)
+		if n.merchantWrote() {
+			c.Add(source.KindAccountUUID, n.value)
+		}
 	case "email":
 		c.Add(source.KindEmail, n.value)
 	case "domain", "website", "hs_email_domain":
 		c.Add(source.KindDomain, n.value)
 	}
+}
+
+// merchantWrote: the change came from the portal's own people and systems. A
+// form, a chat or a tracked page lets a visitor write any property, so none of
+// those can say whose event it is. A record that says no source is a job's.
+func (n *notice) merchantWrote() bool {
+	switch n.changeSource {
+	case "", "CRM_UI", "CRM_UI_BULK_ACTION", "API", "INTEGRATION", "INTEGRATIONS_PLATFORM", "IMPORT", "AUTOMATION_PLATFORM",
+		"SALESFORCE", "MIGRATION", "DATASET", "DATA_SYNC":
+		return true
+	}
+	return false
 }

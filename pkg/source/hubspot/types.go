@@ -24,6 +24,18 @@ var referenceKinds = []string{
 	thingCompany, thingContact, thingDeal, thingTicket, thingConversation, thingLineItem, thingProduct, thingObject,
 }
 
+// standardObjects are HubSpot's own objects that only the newer subscriptions
+// tell of. Each keeps its object type in identities and references, as a custom
+// object does.
+// Source: developers.hubspot.com, "Understanding the CRM", object type ids.
+var standardObjects = map[string]string{
+	"0-14": "quote", "0-18": "communication", "0-19": "feedback_submission", "0-27": "task", "0-46": "note", "0-47": "meeting",
+	"0-48": "call", "0-49": "email", "0-53": "invoice", "0-54": "marketing_event", "0-69": "subscription", "0-74": "goal",
+	"0-84": "discount", "0-85": "fee", "0-86": "tax", "0-101": "payment", "0-115": "user", "0-116": "postal_mail",
+	"0-123": "order", "0-136": "lead", "0-142": "cart", "0-145": "partner_client", "0-162": "service", "0-171": "partner_service",
+	"0-410": "course", "0-420": "listing", "0-421": "appointment", "0-970": "project",
+}
+
 // What happens to them, in HubSpot's words.
 const (
 	actionProperty    = "propertyChange"
@@ -64,18 +76,32 @@ func (n *notice) eventType() string {
 	if !n.known() {
 		return source.TypeName(n.thing + "." + n.action)
 	}
-	if n.action == actionProperty {
+	thing := n.thing
+	if thing == thingObject {
+		kind := n.objectType
+		if kind == "" {
+			kind = n.fromType
+		}
+		if name, ok := standardObjects[kind]; ok {
+			thing = name
+		}
+	}
+	switch {
+	case n.action == actionMessage && n.messageType == "COMMENT":
+		return thing + ".comment.added" // among teammates
+	case n.action == actionProperty:
 		for _, p := range properties {
 			if p.thing == n.thing && p.property == n.property {
 				return n.thing + "." + p.what
 			}
 		}
 	}
-	return n.thing + "." + happened[n.action]
+	return thing + "." + happened[n.action]
 }
 
 // types lists what HubSpot can subscribe to. `object.*` is listed for custom
-// objects; for HubSpot's own it has the classic names.
+// objects; for HubSpot's own it has the classic names, or those of standardObjects
+// (testdata/objects/standard.golden.txt).
 func types() []source.EventType {
 	var out []source.EventType
 	add := func(vendor, eventType string) { out = append(out, source.EventType{Vendor: vendor, Type: eventType}) }
@@ -89,6 +115,9 @@ func types() []source.EventType {
 		}
 		for _, action := range actions {
 			add(thing+"."+action, thing+"."+happened[action])
+		}
+		if thing == thingConversation {
+			add(thing+"."+actionMessage+" (COMMENT)", thing+".comment.added")
 		}
 		for _, p := range properties {
 			if p.thing == thing {

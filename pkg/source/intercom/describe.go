@@ -34,17 +34,16 @@ func (intercom) Describe(r source.Record) (source.Event, error) {
 	if id := n.Get("id").Literal(); f.id == "" && id != "" {
 		f.id = source.ID(app, id)
 	}
+	event := source.Event{ID: f.id, Type: typeName(topic, item.At("content_stat", "stat_type").Text()), Tenant: app}
 	if f.id == "" {
-		return source.Event{}, source.Malformed("the notification has no id")
+		return event, source.Malformed("the notification has no id")
 	}
 	at, ok := firstTime(f.at, n.Get("created_at"))
 	if !ok {
-		return source.Event{}, source.Malformed("neither the notification nor its item has a created_at that is a time")
+		return event, source.Malformed("neither the notification nor its item has a created_at that is a time")
 	}
-	return source.Event{
-		ID: f.id, Type: typeName(topic, item.At("content_stat", "stat_type").Text()), OccurredAt: at,
-		Tenant: app, References: references(app, item), Subject: subject(topic, item),
-	}, nil
+	event.OccurredAt, event.References, event.Subject = at, references(app, item), subject(topic, item)
+	return event, nil
 }
 
 // createdTopic gives the topic that told of the creation of an object of the API, or "".

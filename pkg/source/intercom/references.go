@@ -42,6 +42,9 @@ func references(app string, item rawjson.Value) []source.Reference {
 	for _, o := range objects {
 		addSelf(&refs, o)
 	}
+	if item.Get("type").Is("call") {
+		refs.Add(kindContact, item.Get("contact_id").Literal())
+	}
 	refs.Add(kindConversation, item.At("conversation", "model", "id").Literal()) // conversation.contact.*
 	return refs.List()
 }

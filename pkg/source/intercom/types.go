@@ -9,7 +9,8 @@ import (
 )
 
 // renamed are the topics with a name of their own here: who did it stays in the
-// payload, and contact.user.* and the 1.x topics say what contact.lead.* say.
+// payload, and contact.user.*, the 1.x topics and those of 2.0 to 2.5 (without
+// user or lead) say what contact.lead.* say.
 var renamed = map[string]string{
 	"conversation.user.created":             "conversation.created",
 	"conversation.admin.single.created":     "conversation.created",
@@ -31,6 +32,12 @@ var renamed = map[string]string{
 	"contact.user.tag.created":              "contact.tagged",
 	"contact.user.tag.deleted":              "contact.untagged",
 	"contact.unarchive":                     "contact.unarchived",
+	"contact.archive":                       "contact.archived",
+	"contact.added_email":                   "contact.email.added",
+	"contact.tag.created":                   "contact.tagged",
+	"contact.tag.deleted":                   "contact.untagged",
+	"ticket.admin.snoozed":                  "ticket.snoozed",
+	"ticket.admin.unsnoozed":                "ticket.unsnoozed",
 	"contact.lead.created":                  "lead.created",
 	"contact.lead.updated":                  "lead.updated",
 	"contact.lead.signed_up":                "lead.signed_up",
@@ -60,7 +67,7 @@ const verbatim = `conversation.rating.added conversation.priority.updated conver
 	contact.email.updated contact.merged contact.archived contact.deleted contact.subscribed contact.unsubscribed
 	company.created company.updated company.deleted company.contact.attached company.contact.detached
 	ticket.created ticket.state.updated ticket.resolved ticket.closed ticket.contact.attached ticket.contact.detached
-	ticket.attribute.updated event.created visitor.signed_up call.started call.ended`
+	ticket.attribute.updated event.created visitor.signed_up contact.created contact.updated contact.signed_up call.started call.ended`
 
 // stats are what a content_stat topic counts, by its kind of content.
 var stats = []struct{ content, types string }{

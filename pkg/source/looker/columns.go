@@ -2,10 +2,13 @@ package looker
 
 import (
 	"cmp"
+	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/throughline-dev/throughline/pkg/fault"
 	"github.com/throughline-dev/throughline/pkg/rawjson"
 	"github.com/throughline-dev/throughline/pkg/source"
 )
@@ -26,7 +29,12 @@ func columnsOf(row rawjson.Value) columns {
 	for name, value := range row.Members() {
 		c := column{name: name, lower: strings.ToLower(name), value: value}
 		dot := strings.LastIndexByte(c.lower, '.')
-		c.view, c.field = c.lower[:max(dot, 0)], c.lower[dot+1:]
+		if words := strings.Fields(c.lower); dot < 0 && len(words) > 1 {
+			// The name that a csv has, which is for people: "Accounts UUID".
+			c.view, c.field = words[0], strings.Join(words[1:], "_")
+		} else {
+			c.view, c.field = c.lower[:max(dot, 0)], c.lower[dot+1:]
+		}
 		out = append(out, c)
 	}
 	slices.SortFunc(out, func(a, b column) int { return cmp.Compare(a.name, b.name) })
@@ -43,19 +51,32 @@ func (cs columns) get(name string) rawjson.Value {
 	return rawjson.Value{}
 }
 
-// latest is when a row happened, by the rule of the package comment.
-func latest(columns columns, received time.Time) (at time.Time, ok bool) {
+// latest is when a row happened, by the rule of the package comment. An error is
+// Malformed: a column that says by its name that it is a time holds something else.
+func latest(columns columns, received time.Time) (at time.Time, ok bool, err error) {
 	// Only the day of the receipt stands in a record that is published again.
 	tomorrow := received.UTC().Truncate(24 * time.Hour).Add(24 * time.Hour)
 	for _, c := range columns {
-		t, isTime := when(c.value)
-		if !isTime {
+		if c.field == "occurred_at" {
+			at, err := source.ParseTime(c.value.Literal())
+			if err != nil {
+				return at, false, fmt.Errorf("reading %.40q: %w", c.name, err)
+			}
+			return at, true, nil
+		}
+	}
+	for _, c := range columns {
+		if customerView(c.view) || c.ofATerm() {
 			continue
 		}
-		if c.field == "occurred_at" {
-			return t, true
+		t, isTime := when(c.value)
+		if !isTime {
+			if c.saysTime() && len(c.value.TextBytes()) > 0 {
+				return at, false, source.Malformed("%.40q is not a time that can be read", c.name)
+			}
+			continue
 		}
-		if customerView(c.view) || t.Before(source.OldestOccurredAt) || !t.Before(tomorrow) {
+		if t.Before(source.OldestOccurredAt) || !t.Before(tomorrow) {
 			continue
 		}
 		if t.After(at) {
@@ -65,7 +86,7 @@ func latest(columns columns, received time.Time) (at time.Time, ok bool) {
 	if at.After(received) {
 		at = received
 	}
-	return at, ok
+	return at, ok, nil
 }
 
 // when reads a value that is a date or a time as Looker writes them.
@@ -74,16 +95,35 @@ func when(v rawjson.Value) (time.Time, bool) {
 	if text := v.TextBytes(); len(text) < shortest || text[4] != '-' || text[7] != '-' {
 		return time.Time{}, false
 	}
-	text := v.Text()
-	if t, err := source.ParseTime(text); err == nil {
-		return t, true
-	}
-	for _, layout := range [...]string{"2006-01-02 15:04", "2006-01-02 15"} { // the timeframes minute and hour
-		if t, err := time.Parse(layout, text); err == nil {
-			return t, true
+	t, err := source.ParseTime(v.Text())
+	return t, err == nil
+}
+
+// dateForm is how a text begins that is a date or a time.
+var dateForm = regexp.MustCompile(`^\d{4}-\d\d-\d\d`)
+
+// saysTime: the column's name or its text is that of a time. A duration may be
+// named _time too.
+func (c column) saysTime() bool {
+	return strings.HasSuffix(c.field, "_date") || hasWord(c.field, "raw", "time", "at", "hour", "minute", "second") && dateForm.Match(c.value.TextBytes())
+}
+
+// ofATerm: the column is a date of a contract, a subscription or a period, which
+// says from when to when something holds and not when something happened.
+func (c column) ofATerm() bool {
+	return hasWord(c.view, "subscription", "subscriptions", "contract", "contracts", "renewal", "renewals", "license", "licenses") ||
+		hasWord(c.field, "period", "contract", "term", "start", "starts", "end", "ends", "expires", "expiry", "expiration", "renewal", "renews",
+			"due", "next", "until", "valid", "trial")
+}
+
+// hasWord: one of the words stands in the name, between its underscores.
+func hasWord(name string, words ...string) bool {
+	for word := range strings.SplitSeq(name, "_") {
+		if slices.Contains(words, word) {
+			return true
 		}
 	}
-	return time.Time{}, false
+	return false
 }
 
 // customerView: the view describes a customer, so that its dates are the
@@ -100,18 +140,88 @@ func accountView(view string) bool {
 	return false
 }
 
-// references are the columns that point at a customer, the most telling kind
-// first (the table is in the package comment).
-func references(tenant string, columns columns) []source.Reference {
+// references are the columns that point at the customer whose row it is, the most
+// telling kind first (the table is in the package comment). Two columns of equal
+// standing that name different accounts are Permanent(Conflict): neither is taken
+// by its name's place in the alphabet.
+func references(tenant string, columns columns) ([]source.Reference, error) {
 	refs := source.References{Source: name, Tenant: tenant}
+	known := false
 	for _, kind := range [...]string{source.KindAccountUUID, kindAccount, kindGroup, kindUser, source.KindEmail, source.KindDomain} {
-		for _, c := range columns {
-			if c.pointsAt(kind) {
-				refs.Add(kind, c.value.Literal()) // which also holds an address, a domain and a UUID to its form
-			}
+		own := columns.own(kind)
+		if len(own) > 1 && kind != kindUser && (!known || kind != source.KindEmail && kind != source.KindDomain) && disagree(kind, own) {
+			return nil, fault.Permanent(fault.Conflict, fmt.Errorf("the columns %.60q and %.60q name different customers: leave one out of the report",
+				own[0].name, own[1].name))
+		}
+		for _, c := range own {
+			refs.Add(kind, c.value.Literal()) // which also holds an address, a domain and a UUID to its form
+		}
+		known = known || len(own) > 0 && kind != kindUser
+	}
+	return refs.List(), nil
+}
+
+// own gives the columns of this kind that are the row's own account's: those of
+// an account's view, else of any.
+func (cs columns) own(kind string) []column {
+	var accounts, others []column
+	for _, c := range cs {
+		switch {
+		case !c.pointsAt(kind) || c.ofAnother():
+		case !valid(kind, c.value.Literal()):
+		case accountView(c.view) || kind == source.KindAccountUUID && strings.Contains(c.field, "account"):
+			accounts = append(accounts, c)
+		default:
+			others = append(others, c)
 		}
 	}
-	return refs.List()
+	if len(accounts) > 0 {
+		return accounts
+	}
+	return others
+}
+
+// valid: the value can be a reference of this kind.
+func valid(kind, value string) (ok bool) {
+	switch kind {
+	case source.KindAccountUUID:
+		_, ok = source.UUID(strings.TrimSpace(value))
+	case source.KindEmail:
+		_, ok = source.Email(value)
+	case source.KindDomain:
+		_, ok = source.Domain(value)
+	default:
+		ok = value != "" && value != "0"
+	}
+	return ok
+}
+
+// disagree: the columns do not name one customer. Addresses agree when their
+// domain does.
+func disagree(kind string, columns []column) bool {
+	name := func(c column) string {
+		text := strings.ToLower(c.value.Literal())
+		if domain, ok := source.Domain(text); ok && (kind == source.KindEmail || kind == source.KindDomain) {
+			return domain
+		}
+		return text
+	}
+	for _, c := range columns[1:] {
+		if name(c) != name(columns[0]) {
+			return true
+		}
+	}
+	return false
+}
+
+// ofAnother: the column is of somebody beside the customer: the account above
+// it, or who of our own people looks after it.
+func (c column) ofAnother() bool {
+	others := []string{
+		"parent", "ultimate", "root", "csm", "csms", "owner", "owners", "manager", "managers", "rep", "reps", "agent", "agents", "assignee", "ae", "am", "sales",
+		"salesperson", "seller", "support", "partner", "reseller", "referrer", "employee", "internal", "creator", "author", "previous", "old", "former",
+	}
+	return hasWord(c.view, others...) || hasWord(c.field, others...)
 }
 
 // pointsAt is the table of columns that point at a customer.

@@ -15,7 +15,7 @@ import (
 
 // errNoRows holds what the owner of a schedule can do about a delivery without
 // rows.
-var errNoRows = errors.New(`no rows that can be read: schedule a Look or an Explore (not a dashboard) and choose "JSON — Simple" as its format`)
+var errNoRows = errors.New(`no rows that can be read: choose "JSON — Simple" as the schedule's format (CSV, "JSON — Detailed" and a dashboard's CSV zip are read too)`)
 
 // Describe reads a row's record or a bare row of System Activity; see the package
 // comment.
@@ -62,14 +62,21 @@ func describeRow(plan, row rawjson.Value, tenant string, received time.Time) (so
 	}
 	sum := sha256.Sum256(rawjson.Canonical(row))
 	id := []string{report, number, query.Get("view").Text(), hex.EncodeToString(sum[:16])}
-	at, dated := latest(columns, received)
+	at, dated, err := latest(columns, received)
+	if err != nil {
+		return source.Event{Type: typeReported, Tenant: tenant}, err
+	}
+	refs, err := references(tenant, columns)
+	if err != nil {
+		return source.Event{Type: typeReported, Tenant: tenant}, err
+	}
 	if !dated {
 		at = received
 		id = append(id, received.UTC().Format(time.DateOnly))
 	}
 	return source.Event{
 		ID: source.ID(tenant, id...), Type: typeReported, OccurredAt: at, Tenant: tenant,
-		References: references(tenant, columns), Subject: plan.Get("title").Text(),
+		References: refs, Subject: plan.Get("title").Text(),
 	}, nil
 }
 
@@ -108,8 +115,12 @@ func describeActivity(columns columns, tenant string, received time.Time) (event
 		if id == "" {
 			continue
 		}
+		refs, err := references(tenant, columns)
+		if err != nil {
+			return source.Event{ID: source.ID(tenant, kind, id), Type: typeQuery, Tenant: tenant}, true, err
+		}
 		event := source.Event{
-			ID: source.ID(tenant, kind, id), Type: typeQuery, Tenant: tenant, References: references(tenant, columns),
+			ID: source.ID(tenant, kind, id), Type: typeQuery, Tenant: tenant, References: refs,
 			Subject: cmp.Or(columns.get("dashboard.title").Text(), columns.get("look.title").Text()),
 		}
 		if kind == "event" {
@@ -133,8 +144,9 @@ func activityTime(columns columns, kind string, received time.Time) (time.Time, 
 			return at, nil
 		}
 	}
-	if at, ok := latest(columns, received); ok {
-		return at, nil
+	at, ok, err := latest(columns, received)
+	if err != nil || ok {
+		return at, err
 	}
 	return received, nil
 }

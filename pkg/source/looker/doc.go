@@ -27,8 +27,12 @@
 // plan and all records of a delivery together are bounded (maxFrameBytes,
 // maxRecordsBytes); beyond it the delivery is refused as oversized.
 //
-// A delivery that has no rows we can read (a dashboard's zip, csv, xlsx, "JSON —
-// Detailed", anything in base64) is not lost: it is one record, which Describe
+// The rows of the other formats become objects first: of a CSV (its header names
+// the columns, an empty cell is null), of a dashboard's zip (one CSV a tile, whose
+// name is the column tile), of "JSON — Detailed" (each cell's value). The same row
+// in two formats may differ, as CSV has formatted values.
+//
+// A delivery that has no rows we can read (xlsx, pdf, an image) is not lost: it is one record, which Describe
 // refuses as unsupported with a text that says what to choose in the schedule,
 // and waits in quarantine. One larger than source.MaxRecordBytes cannot wait there
 // and is refused as oversized.
@@ -59,9 +63,11 @@
 // A row happened at the latest of its date and time columns, whatever their names:
 // texts such as 2025-10-09, 2025-10-09 08, 2025-10-09 08:53 or RFC 3339; zoneless
 // means UTC. Not counted are columns of a customer (accounts.created_date: when it
-// signed up, not when it was active) and days after the receipt's in UTC (a
-// renewal); a time later on that day counts as the receipt. A column named
-// occurred_at decides alone. Without any: the receipt.
+// signed up, not when it was active), those of a contract, a subscription or a
+// period (period_end_date) and days after the receipt's in UTC; a time later on
+// that day counts as the receipt. A column named occurred_at decides alone. Without
+// any: the receipt. A column that is a time by its name but holds none that can be
+// read makes the row malformed.
 //
 // # References
 //
@@ -72,8 +78,13 @@
 //	email         email, email_address, …_email
 //	domain        domain, …_domain, website
 //
+// A name that a CSV has for people is read alike ("Accounts UUID", "Users Email").
+// Columns of somebody beside the customer (parent, csm, owner, sales_rep, partner)
+// do not count, and those of an account's view come before all others. Where two
+// that are left name different customers, the row is refused as a conflict.
+//
 // Not handled: number formats ("1,204" stays text), month and week columns
-// (2025-10), CSV, files of dashboards, cell actions.
+// (2025-10), pivots, cell actions.
 //
 // Facts: looker-open-source/actions (docs/action_api.md, action_request.ts) and
 // Google's Looker API reference ("Run Scheduled Plan Once": formats json,

@@ -122,18 +122,21 @@ func TestRecordKeepsItsDay(t *testing.T) {
 func TestRowTime(t *testing.T) {
 	t.Parallel()
 	for row, want := range map[string]string{
-		`{"events.day_date":"2025-10-08"}`:                                    "2025-10-08T00:00:00Z",
-		`{"events.created_time":"2025-10-08 11:12:13"}`:                       "2025-10-08T11:12:13Z",
-		`{"events.created_minute":"2025-10-08 11:12"}`:                        "2025-10-08T11:12:00Z",
-		`{"events.created_hour":"2025-10-08 11"}`:                             "2025-10-08T11:00:00Z",
-		`{"when":"2025-10-08T11:12:13+02:00"}`:                                "2025-10-08T09:12:13Z",
-		`{"a.first_date":"2025-10-01","a.last_date":"2025-10-07"}`:            "2025-10-07T00:00:00Z",
-		`{"a.last_date":"2025-10-07","a.renewal_date":"2026-10-01"}`:          "2025-10-07T00:00:00Z",
-		`{"a.last_date":"2025-10-07","a.period_end_date":"2025-10-10"}`:       "2025-10-07T00:00:00Z",
-		`{"a.day_date":"2025-10-09","a.meeting_time":"2025-10-09 18:00:00"}`:  "2025-10-09T08:54:20Z",
-		`{"accounts.created_date":"2025-10-07","n":1}`:                        "2025-10-09T08:54:20Z",
-		`{"events.occurred_at":"2025-10-01","events.seen_date":"2025-10-07"}`: "2025-10-01T00:00:00Z",
-		`{"events.month":"2025-10","n":1760000000,"s":"1760000000"}`:          "2025-10-09T08:54:20Z",
+		`{"events.day_date":"2025-10-08"}`:                                   "2025-10-08T00:00:00Z",
+		`{"events.created_time":"2025-10-08 11:12:13"}`:                      "2025-10-08T11:12:13Z",
+		`{"events.created_minute":"2025-10-08 11:12"}`:                       "2025-10-08T11:12:00Z",
+		`{"events.created_hour":"2025-10-08 11"}`:                            "2025-10-08T11:00:00Z",
+		`{"when":"2025-10-08T11:12:13+02:00"}`:                               "2025-10-08T09:12:13Z",
+		`{"a.first_date":"2025-10-01","a.last_date":"2025-10-07"}`:           "2025-10-07T00:00:00Z",
+		`{"a.last_date":"2025-10-07","a.renewal_date":"2026-10-01"}`:         "2025-10-07T00:00:00Z",
+		`{"a.last_date":"2025-10-07","a.period_end_date":"2025-10-10"}`:      "2025-10-07T00:00:00Z",
+		`{"a.day_date":"2025-10-09","a.meeting_time":"2025-10-09 18:00:00"}`: "2025-10-09T08:54:20Z",
+		`{"accounts.created_date":"2025-10-07","n":1}`:                       "2025-10-09T08:54:20Z",
+		`{"events.created_date":"2025-10-05","subscription.x_date":"2025-10-08","accounts.contract_date":"2025-10-08","e.period_end_date":"2025-10-08"}`: "2025-10-05T00:00:00Z",
+		`{"events.occurred_at":1760000000.5,"events.seen_date":"2025-10-07"}`:                                                                            "2025-10-09T08:53:20Z",
+		`{"events.created_raw":"2025-10-08 08:53:20 +0000"}`:                                                                                             "2025-10-08T08:53:20Z",
+		`{"events.occurred_at":"2025-10-01","events.seen_date":"2025-10-07"}`:                                                                            "2025-10-01T00:00:00Z",
+		`{"events.month":"2025-10","n":1760000000,"s":"1760000000"}`:                                                                                     "2025-10-09T08:54:20Z",
 	} {
 		require.Equal(t, want, one(t, row, received).OccurredAt.Format(time.RFC3339), row)
 	}
@@ -150,9 +153,9 @@ func TestReferences(t *testing.T) {
 	}
 	require.Equal(t, []string{
 		"looker:account_uuid:7f1c1d0e-55b1-4a0e-9d4f-1f3b5a5f0a01",
-		"looker/acme.looker.com:account:4711", "looker/acme.looker.com:account:c-1",
+		"looker/acme.looker.com:account:4711",
 		"looker/acme.looker.com:group:g-9", "looker/acme.looker.com:user:77",
-		"looker:email:kim@acme.example", "looker:domain:acme.example", "looker:domain:beta.example",
+		"looker:email:kim@acme.example", "looker:domain:acme.example",
 	}, keys)
 }
 
@@ -221,14 +224,17 @@ func TestSplitForms(t *testing.T) {
 		records int
 		tenant  string
 	}{
-		"data beside no attachment":   {`{"type":"query","data":[{"n":1},{"n":2}],"attachment":null}`, 2, ""},
-		"text without words of its":   {`{"attachment":{"data":"[{\"n\":1}]"}}`, 1, ""},
-		"no rows":                     {`{"scheduled_plan":` + plan + `,"attachment":{"data":[]}}`, 0, ""},
-		"the plan's host wins":        {`{"scheduled_plan":` + plan + `,"attachment":{"data":[{"n":1}]}}`, 1, "acme.looker.com"},
-		"detailed JSON is one record": {`{"scheduled_plan":` + plan + `,"attachment":{"extension":"json","data":"{\"fields\":{},\"data\":[]}"}}`, 1, "acme.looker.com"},
-		"base64 is one record":        {`{"attachment":{"mimetype":"application/json;base64","extension":"json","data":"W10="}}`, 1, ""},
-		"csv is not read as rows":     {`{"attachment":{"extension":"csv","data":"[1,2]"}}`, 1, ""},
-		"a cell is one record":        {`{"type":"cell","scheduled_plan":null,"data":{"value":"x"}}`, 1, ""},
+		"data beside no attachment":  {`{"type":"query","data":[{"n":1},{"n":2}],"attachment":null}`, 2, ""},
+		"text without words of its":  {`{"attachment":{"data":"[{\"n\":1}]"}}`, 1, ""},
+		"no rows":                    {`{"scheduled_plan":` + plan + `,"attachment":{"data":[]}}`, 0, ""},
+		"the plan's host wins":       {`{"scheduled_plan":` + plan + `,"attachment":{"data":[{"n":1}]}}`, 1, "acme.looker.com"},
+		"detailed JSON without rows": {`{"scheduled_plan":` + plan + `,"attachment":{"extension":"json","data":"{\"fields\":{},\"data\":[]}"}}`, 0, "acme.looker.com"},
+		"base64 is one record":       {`{"attachment":{"mimetype":"application/json;base64","extension":"json","data":"W10="}}`, 1, ""},
+		"detailed JSON as text":      {`{"attachment":{"extension":"json","data":"{\"fields\":{},\"data\":[{\"n\":{\"value\":1}}]}"}}`, 1, ""},
+		"csv":                        {`{"attachment":{"extension":"csv","data":"A,B\n1,\"x, \"\"y\"\"\nz\"\n2,\n"}}`, 2, ""},
+		"csv with a header alone":    {`{"attachment":{"extension":"csv","data":"[1,2]"}}`, 0, ""},
+		"xlsx is one record":         {`{"attachment":{"extension":"xlsx","data":"UEsDBA=="}}`, 1, ""},
+		"a cell is one record":       {`{"type":"cell","scheduled_plan":null,"data":{"value":"x"}}`, 1, ""},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -253,7 +259,11 @@ func TestSplitRefuses(t *testing.T) {
 	}{
 		"rows cut off":       {`{"attachment":{"extension":"json","data":"[{\"n\":1},{\"n\""}}`, fault.Malformed, "attachment.data"},
 		"rows too deep":      {`{"attachment":{"data":"[` + strings.Repeat("[", 200) + strings.Repeat("]", 200) + `]"}}`, fault.Malformed, "deep"},
-		"a large csv":        {`{"attachment":{"extension":"csv","data":"` + large + `"}}`, fault.Oversized, "JSON — Simple"},
+		"a large xlsx":       {`{"attachment":{"extension":"xlsx","data":"` + large + `"}}`, fault.Oversized, "JSON — Simple"},
+		"a csv cut off":      {`{"attachment":{"extension":"csv","data":"A,B\n1,\"x"}}`, fault.Malformed, "csv"},
+		"a ragged csv":       {`{"attachment":{"extension":"csv","data":"A,B\n1\n"}}`, fault.Malformed, "1 cells"},
+		"a csv's amplifier":  {`{"attachment":{"extension":"csv","data":"` + strings.Repeat("x", 60<<10) + strings.Repeat(`\n1`, 2_000) + `"}}`, fault.Oversized, "fewer rows"},
+		"no zip":             {`{"attachment":{"extension":"zip","data":"UEsDBA=="}}`, fault.Malformed, "zip"},
 		"an amplifier":       {`{"scheduled_plan":"` + large[:60<<10] + `","attachment":{"data":"[` + strings.Repeat("{},", 1_999) + `{}]"}}`, fault.Oversized, "fewer rows"},
 		"a large type":       {`{"type":"` + large + `","attachment":{"data":[{}]}}`, fault.Oversized, "65536"},
 		"a large plan":       {`{"scheduled_plan":"` + large + `","attachment":{"data":[{}]}}`, fault.Oversized, "scheduled_plan"},
@@ -279,11 +289,17 @@ func TestDescribeRefuses(t *testing.T) {
 		reason fault.Reason
 		says   string
 	}{
-		"a row that is a number":   {`{"scheduled_plan":{},"row":5}`, fault.Malformed, "not a JSON object but a number"},
-		"a row without columns":    {`{"scheduled_plan":{},"row":{}}`, fault.Malformed, "no columns"},
-		"a row without its plan":   {`{"accounts.id":1}`, fault.Malformed, "neither"},
-		"a dashboard":              {`{"type":"dashboard","attachment":{"extension":"zip"}}`, fault.Unsupported, "JSON — Simple"},
-		"a whole delivery":         {`{"type":"query","attachment":{"data":[{"n":1}]}}`, fault.Malformed, "post it to the receiver"},
+		"a row that is a number":  {`{"scheduled_plan":{},"row":5}`, fault.Malformed, "not a JSON object but a number"},
+		"a row without columns":   {`{"scheduled_plan":{},"row":{}}`, fault.Malformed, "no columns"},
+		"a row without its plan":  {`{"accounts.id":1}`, fault.Malformed, "neither"},
+		"a dashboard":             {`{"type":"dashboard","attachment":{"extension":"zip"}}`, fault.Unsupported, "JSON — Simple"},
+		"a whole delivery":        {`{"type":"query","attachment":{"data":[{"n":1}]}}`, fault.Malformed, "post it to the receiver"},
+		"a row's bad date":        {`{"scheduled_plan":{},"row":{"events.created_date":"10/09/2025"}}`, fault.Malformed, "events.created_date"},
+		"a row's bad zone":        {`{"scheduled_plan":{},"row":{"events.created_raw":"2025-10-09 08:53:20 PST"}}`, fault.Malformed, "events.created_raw"},
+		"a row's bad occurred_at": {`{"scheduled_plan":{},"row":{"events.occurred_at":"yesterday","a.day_date":"2025-10-08"}}`, fault.Malformed, "occurred_at"},
+		"two accounts": {`{"scheduled_plan":{},"row":{"a.account_uuid":"7f1c1d0e-55b1-4a0e-9d4f-1f3b5a5f0a01","b.account_uuid":"7f1c1d0e-55b1-4a0e-9d4f-1f3b5a5f0a02"}}`,
+			fault.Conflict, "different customers"},
+		"two companies' addresses": {`{"scheduled_plan":{},"row":{"a.email":"kim@acme.example","b.email":"lee@beta.example"}}`, fault.Conflict, "different customers"},
 		"a history row's bad time": {`{"history.id":1,"history.created_time":"soon"}`, fault.Malformed, "history.created_time"},
 	}
 	for name, tt := range tests {

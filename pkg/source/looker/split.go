@@ -95,7 +95,11 @@ func rows(top rawjson.Value) (rawjson.Value, error) {
 	}
 	text := bytes.TrimSpace(data.TextBytes())
 	if !bytes.HasPrefix(text, []byte("[")) || !saysJSON(attachment.Get("mimetype").Text(), attachment.Get("extension").Text()) {
-		return rawjson.Value{}, nil
+		made, err := textRows(attachment)
+		if err != nil || made == nil {
+			return rawjson.Value{}, err
+		}
+		text = made
 	}
 	// The delivery's scan has held the body against the grammar, not this text.
 	const rowsOnly = 1

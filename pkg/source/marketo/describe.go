@@ -41,7 +41,7 @@ func activity(b rawjson.Value, kind, tenant string) (source.Event, error) {
 	}
 	at, err := source.ParseTime(b.Get("activityDate").Literal())
 	if err != nil {
-		return source.Event{}, fmt.Errorf("reading activityDate: %w", err)
+		return source.Event{ID: source.ID(tenant, guid), Type: activityType(kind), Tenant: tenant}, fmt.Errorf("reading activityDate: %w", err)
 	}
 	return source.Event{
 		ID: source.ID(tenant, guid), Type: activityType(kind), OccurredAt: at,
@@ -71,27 +71,29 @@ func call(b rawjson.Value, tenant string, receivedAt time.Time) (source.Event, e
 		sum := sha256.Sum256([]byte(asset + "\x00" + link))
 		parts = append(parts, hex.EncodeToString(sum[:8]))
 	}
+	at, err := calledAt(date, b.Get("systemTime").Text(), receivedAt)
+	if err != nil {
+		return source.Event{ID: source.ID(tenant, parts...), Type: callType(b.Get("type").Text(), trigger), Tenant: tenant}, fmt.Errorf("reading systemDate: %w", err)
+	}
 	return source.Event{
-		ID: source.ID(tenant, parts...), Type: callType(b.Get("type").Text(), trigger),
-		OccurredAt: calledAt(date, b.Get("systemTime").Text(), receivedAt),
-		Tenant:     tenant, References: references(b, tenant),
+		ID: source.ID(tenant, parts...), Type: callType(b.Get("type").Text(), trigger), OccurredAt: at,
+		Tenant: tenant, References: references(b, tenant),
 	}, nil
 }
 
 // calledAt is the time of a call: the system date in its own zone or in that of
 // the system time; without a zone, the receipt.
-func calledAt(date, clock string, receivedAt time.Time) time.Time {
-	for _, layout := range []string{time.RFC3339, "2006-01-02T15:04:05-0700", "2006-01-02 15:04:05-0700", "2006-01-02 15:04:05 -0700"} {
-		if at, err := time.Parse(layout, date); err == nil {
-			return at.UTC()
-		}
+func calledAt(date, clock string, receivedAt time.Time) (time.Time, error) {
+	at, zoned, err := source.ParseZonedTime(date)
+	if err != nil || zoned {
+		return at, err
 	}
 	// {{system.time}} renders as 04:34 PM (GMT -0700), {{system.dateTime}} as
 	// 2013-08-08 16:36:13: "System Tokens Glossary".
-	if zoned, err := time.Parse("03:04 PM (GMT -0700)", clock); err == nil {
-		if at, err := time.ParseInLocation(time.DateTime, date, zoned.Location()); err == nil {
-			return at.UTC()
-		}
+	there, err := time.Parse("03:04 PM (GMT -0700)", clock)
+	if err != nil {
+		return receivedAt, nil
 	}
-	return receivedAt
+	_, east := there.Zone()
+	return at.Add(-time.Duration(east) * time.Second), nil
 }

@@ -52,12 +52,14 @@ func TestCallTime(t *testing.T) {
 		`"systemDate":"2025-10-09 03:53:19","systemTime":"03:53 in the afternoon"`: received,
 		`"systemDate":"2025-10-09T03:53:19-05:00"`:                                 called,
 		`"systemDate":"2025-10-09T08:53:19+0000"`:                                  called,
-		`"systemDate":"yesterday","systemTime":"03:53 AM (GMT -0500)"`:             received,
+		`"systemDate":"2025-10-09 08:53:19 UTC"`:                                   called,
 	} {
 		event, err := describe(t, `{"leadId":1,"campaignId":2,`+fields+`}`, "")
 		require.NoError(t, err, fields)
 		require.Equal(t, want, event.OccurredAt, fields)
 	}
+	_, err := describe(t, `{"leadId":1,"campaignId":2,"systemDate":"yesterday","systemTime":"03:53 AM (GMT -0500)"}`, "")
+	require.Equal(t, fault.Malformed, fault.ReasonOf(err), "a date that cannot be read is not the receipt")
 }
 
 func TestCallIdentityAndType(t *testing.T) {
@@ -77,7 +79,7 @@ func TestCallIdentityAndType(t *testing.T) {
 			id + ":clicks.link.in.email:df4411187775f0e9", "email.clicked",
 		},
 		"a link alone": {`{` + call + `,"triggerLink":"https://acme.example/a"}`, "", id + "::d429157174b6e90d", "webhook.called"},
-		"its colons":   {`{"leadId":"7:1","campaignId":2,"systemDate":"3"}`, "", "call:7%3A1:2:3", "webhook.called"},
+		"its colons":   {`{"leadId":"7:1","campaignId":2,"systemDate":"2025-10-09"}`, "", "call:7%3A1:2:2025-10-09", "webhook.called"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

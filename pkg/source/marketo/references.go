@@ -1,6 +1,8 @@
 package marketo
 
 import (
+	"strings"
+
 	"github.com/throughline-dev/throughline/pkg/rawjson"
 	"github.com/throughline-dev/throughline/pkg/source"
 )
@@ -25,6 +27,7 @@ func references(b rawjson.Value, tenant string) []source.Reference {
 	}
 	b.Each(point)
 	attributes := attributesOf(b)
+	byStranger := writtenByStranger(b, attributes)
 	attributes.Each(point)
 	for _, a := range attributes.Elements() {
 		point(a.Get("name").TextBytes(), a.Get("value"))
@@ -35,12 +38,31 @@ func references(b rawjson.Value, tenant string) []source.Reference {
 	}
 	for _, kind := range [...]string{kindCompany, source.KindAccountUUID, source.KindEmail, source.KindDomain} {
 		for _, p := range pointers {
-			if p.kind == kind {
+			if p.kind == kind && (!byStranger || kind != kindCompany && kind != source.KindAccountUUID) {
 				refs.Add(kind, p.value.Literal())
 			}
 		}
 	}
 	return refs.List()
+}
+
+// writtenByStranger: the activity is what a visitor did (filled out a form, visited
+// a page, clicked) or a change that came of it, so that no text in it can say whose
+// event it is: a form's hidden field is anybody's.
+// Source: Marketo's developer guide, activity 13's attribute "Source".
+func writtenByStranger(b, attributes rawjson.Value) bool {
+	switch b.Get("activityTypeId").Literal() {
+	case "1", "2", "3", "11":
+		return true
+	}
+	from := attributes.Get("Source").Text()
+	for _, a := range attributes.Elements() {
+		if a.Get("name").Is("Source") {
+			from = a.Get("value").Text()
+		}
+	}
+	from = strings.ToLower(from)
+	return strings.HasPrefix(from, "web form") || strings.HasPrefix(from, "web page") || strings.HasPrefix(from, "landing page")
 }
 
 // attributesOf gives an activity's attributes: an array of name and value (REST)

@@ -23,13 +23,13 @@ func (n *named) Describe(r source.Record) (source.Event, error) {
 	if err != nil {
 		return source.Event{}, err
 	}
-	occurred, err := m.occurredAt(r)
-	if err != nil {
-		return source.Event{}, err
-	}
 	tenant := m.text(r.Object, m.Tenant)
 	if tenant == "" {
 		tenant = r.Tenant
+	}
+	occurred, err := m.occurredAt(r)
+	if err != nil {
+		return source.Event{ID: id, Type: m.typeName(vendor), Tenant: tenant}, err
 	}
 	refs := source.References{Source: n.name, Tenant: tenant}
 	for _, ref := range m.References {

@@ -32,21 +32,20 @@ func (stripe) Describe(r source.Record) (source.Event, error) {
 	if id == "" || vendor == "" {
 		return source.Event{}, malformed(errors.New("the event has no id or no type"))
 	}
-	occurred, err := source.ParseTime(e.Get("created").Literal())
-	if err != nil {
-		return source.Event{}, fmt.Errorf("reading created: %w", err)
-	}
 	account := accountOf(e)
 	tenant := account
 	if tenant == "" {
 		tenant = r.Tenant
 	}
+	event := source.Event{ID: id, Type: typeName(vendor), Tenant: tenant}
+	var err error
+	if event.OccurredAt, err = source.ParseTime(e.Get("created").Literal()); err != nil {
+		return event, fmt.Errorf("reading created: %w", err)
+	}
 	livemode := e.Get("livemode")
-	return source.Event{
-		ID: id, Type: typeName(vendor), OccurredAt: occurred, Tenant: tenant,
-		References: references(e, account, tenant),
-		Test:       livemode.Kind() == rawjson.Bool && !livemode.Bool(),
-	}, nil
+	event.References = references(e, account, tenant)
+	event.Test = livemode.Kind() == rawjson.Bool && !livemode.Bool()
+	return event, nil
 }
 
 // typeName keeps Stripe's own type, which reads as thing.happened, but for two

@@ -19,8 +19,10 @@
 //
 // Not handled: two different events of one change (Stripe says to compare type
 // and data.object.id) stay two rows; what only a lookup tells (the customer of
-// a dispute's charge) is a reference to the charge and waits for its link;
-// livemode is not looked at, the endpoint's secret is what tells the modes apart.
+// a dispute's charge) is a reference to the charge and waits for its link.
+//
+// Test data: livemode false. The normalizer dead-letters it unless the setting
+// THROUGHLINE_STRIPE_TEST_DATA says accept.
 //
 // Facts: docs.stripe.com/webhooks, /webhooks/signatures and
 // /webhooks/migrate-snapshot-to-thin-events; stripe-go v85.0.0 webhook/client.go;

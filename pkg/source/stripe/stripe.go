@@ -28,17 +28,9 @@ func (stripe) Name() string { return name }
 // Profile implements source.Source.
 func (stripe) Profile() source.Profile {
 	return source.Profile{
-		Title:  "Stripe",
-		Limits: source.Limits{BodyBytes: source.MaxRecordBytes, Events: 1},
-		Kinds: []source.Kind{
-			{Name: kindCustomer, Prefix: "cus_"},
-			{Name: kindCharge, Prefix: "ch_"},
-			{Name: kindPaymentIntent, Prefix: "pi_"},
-			{Name: kindInvoice, Prefix: "in_"},
-			{Name: kindSubscription, Prefix: "sub_"},
-			{Name: kindPaymentMethod, Prefix: "pm_"},
-			{Name: kindAccount, Prefix: "acct_"},
-		},
+		Title:           "Stripe",
+		Limits:          source.Limits{BodyBytes: source.MaxRecordBytes, Events: 1},
+		Kinds:           kinds(),
 		Types:           types(),
 		Volatile:        []string{"/pending_webhooks", "/api_version"},
 		SignatureWindow: window,

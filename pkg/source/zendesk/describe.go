@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/throughline-dev/throughline/pkg/fault"
 	"github.com/throughline-dev/throughline/pkg/rawjson"
@@ -32,11 +31,11 @@ func (zendesk) Describe(r source.Record) (source.Event, error) {
 	}
 	id, err := m.identity()
 	if err != nil {
-		return source.Event{}, err
+		return source.Event{Type: typeName(m.vendor), Tenant: m.account}, err
 	}
-	at, err := parseTime(text(r.Object.Get("time")))
+	at, err := source.ParseTime(text(r.Object.Get("time")))
 	if err != nil {
-		return source.Event{}, fmt.Errorf("reading the event's time: %w", err)
+		return source.Event{ID: id, Type: typeName(m.vendor), Tenant: m.account}, fmt.Errorf("reading the event's time: %w", err)
 	}
 	event := source.Event{
 		ID: id, Type: typeName(m.vendor), OccurredAt: at, Tenant: m.account, References: m.references(),
@@ -66,7 +65,8 @@ func read(r source.Record) (message, error) {
 	m.vendor = trimPrefix(m.vendor)
 	m.domain, _, _ = strings.Cut(m.vendor, ".")
 	if m.object = text(m.detail.Get("id")); m.object == "" {
-		if object, ok := strings.CutPrefix(text(top.Get("subject")), "zen:"+m.domain+":"); ok {
+		// zen:ticket:141, also where the type is messaging_ticket.message_added.
+		if object, ok := strings.CutPrefix(text(top.Get("subject")), "zen:"+m.thing()+":"); ok {
 			m.object = object
 		}
 	}
@@ -85,10 +85,23 @@ func (m message) identity() (string, error) {
 			return source.ID(m.account, "comment", comment), nil
 		}
 	}
+	// The sequence numbers the events of an object, so it is the same in a retry,
+	// whose UUID may not be.
+	if sequence, position := text(m.event.At("meta", "sequence", "id")), text(m.event.At("meta", "sequence", "position")); sequence != "" && position != "" {
+		return source.ID(m.account, m.domain, m.object, "sequence", sequence, position), nil
+	}
 	if m.id == "" {
 		return "", source.Malformed("the event has no id")
 	}
 	return source.ID(m.account, m.id), nil
+}
+
+// thing is what the event is of: a messaging ticket is a ticket.
+func (m message) thing() string {
+	if m.domain == "messaging_ticket" {
+		return "ticket"
+	}
+	return m.domain
 }
 
 func (m message) references() []source.Reference {
@@ -97,12 +110,16 @@ func (m message) references() []source.Reference {
 		refs.Add(source.KindAccountUUID, id)
 		refs.Add(kindOrganizationExternal, id)
 	}
-	switch d := m.detail; m.domain {
+	switch d := m.detail; m.thing() {
 	case "organization":
 		refs.Add(kindOrganization, m.object)
 		external(text(d.Get("external_id")))
 	case "user":
 		refs.Add(kindOrganization, text(d.Get("organization_id")))
+		if strings.HasPrefix(m.vendor, "user.organization_membership_") {
+			refs.Add(kindOrganization, text(m.event.At("organization", "id")))
+			refs.Add(kindOrganization, text(m.event.At("organization_membership", "organization_id")))
+		}
 		refs.Add(kindUser, m.object)
 		refs.Add(source.KindAccountUUID, text(d.Get("external_id")))
 		// An agent's address says who we are, not who the customer is.
@@ -111,26 +128,21 @@ func (m message) references() []source.Reference {
 		}
 	default:
 		refs.Add(kindOrganization, text(d.Get("organization_id")))
+		if m.vendor == ticketOrganizationChanged { // to none: it is still the story of the one that it left
+			refs.Add(kindOrganization, text(m.event.Get("current")))
+			refs.Add(kindOrganization, text(m.event.Get("previous")))
+		}
 		external(text(d.Get("organization_external_id")))
 		refs.Add(kindUser, text(d.Get("requester_id")))
 		refs.Add(source.KindEmail, text(d.Get("requester_email")))
-		if m.domain == "ticket" {
+		if actor := m.event.Get("actor"); m.domain == "messaging_ticket" && actor.Get("type").Is("end_user") {
+			refs.Add(kindUser, text(actor.Get("id")))
+		}
+		if m.thing() == "ticket" {
 			refs.Add(kindTicket, m.object)
 		}
 	}
 	return refs.List()
-}
-
-// parseTime also takes a trigger's {{ticket.updated_at_with_timestamp}}, which
-// has no seconds ("2013-12-12T05:35Z").
-// Source: support.zendesk.com, Zendesk placeholders reference.
-func parseTime(s string) (time.Time, error) {
-	if minutes := len("2013-12-12T05:35"); len(s) > minutes && s[minutes] != ':' {
-		if t, err := time.Parse("2006-01-02T15:04Z07:00", s); err == nil {
-			return t.UTC(), nil
-		}
-	}
-	return source.ParseTime(s)
 }
 
 // text gives a string, or a number as it is written; "" for anything else and

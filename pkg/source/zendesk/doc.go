@@ -21,7 +21,8 @@
 //	ticket.comment_added   <account>:comment:<comment id>
 //	user.created           <account>:user:<user id>:created
 //	organization.created   <account>:organization:<organization id>:created
-//	any other              <account>:<event id>, which no backfill can meet
+//	any other              <account>:<thing>:<its id>:sequence:<id>:<position>, which no
+//	                       backfill can meet, else <account>:<event id>
 //
 // Not handled: XML and form bodies of triggers (refused as not JSON), a trigger's
 // own JSON (dead-lettered as unsupported), and what an id alone does not tell: a

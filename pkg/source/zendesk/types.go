@@ -13,6 +13,8 @@ const (
 	organizationCreated = "organization.created"
 	commentAdded        = "ticket.comment_added"
 
+	ticketOrganizationChanged = "ticket.organization_changed"
+
 	vendorPrefix = "zen:event-type:"
 )
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/throughline-dev/throughline/pkg/fault"
 	"github.com/throughline-dev/throughline/pkg/rawjson"
+	"github.com/throughline-dev/throughline/pkg/settings"
 	"github.com/throughline-dev/throughline/pkg/source"
 	"github.com/throughline-dev/throughline/pkg/stream"
 )
@@ -93,11 +94,11 @@ func (n *Normalizer) describeOne(d *described, doc *rawjson.Doc, record item) {
 			element := record
 			element.value, element.index = e.Bytes(), int32(i)
 			d.items = append(d.items, element)
-			d.items[len(d.items)-1].describe(src, e)
+			n.describeItem(&d.items[len(d.items)-1], src, e)
 		}
 	default:
 		d.items = append(d.items, record)
-		d.items[len(d.items)-1].describe(src, top)
+		n.describeItem(&d.items[len(d.items)-1], src, top)
 	}
 }
 
@@ -110,12 +111,16 @@ func checkPage(rec *kgo.Record, elements rawjson.Value) error {
 	return nil
 }
 
-// describe reads the event of an object that has been scanned.
-func (it *item) describe(src source.Source, object rawjson.Value) {
+// describeItem reads the event of an object that has been scanned.
+func (n *Normalizer) describeItem(it *item, src source.Source, object rawjson.Value) {
 	record := it.raw.Record
 	record.Value, record.Object = it.value, object
 	record, it.event, it.err = source.Keyed(src, record)
 	it.key = record.Key
+	if it.err == nil && it.event.Test && !n.options.TestData[src.Name()] {
+		it.err = fault.Permanent(fault.TestData, fmt.Errorf("this is test data: to have it on the timeline, set %s to %s for the normalizer, then release it",
+			settings.SourceVariable(src.Name(), "TEST_DATA"), settings.AcceptTestData))
+	}
 }
 
 func (d *described) countPage(sourceName string, elements int) {

@@ -42,7 +42,7 @@ func newMetrics(reg prometheus.Registerer, sources []source.Source) *metrics {
 		for _, rule := range resolve.RuleNames() {
 			m.events.WithLabelValues(s.Name(), rule)
 		}
-		for _, reason := range []fault.Reason{fault.Unresolved, fault.Malformed, fault.Unsupported, fault.Oversized, fault.Unstorable} {
+		for _, reason := range []fault.Reason{fault.Unresolved, fault.Malformed, fault.Unsupported, fault.Oversized, fault.Unstorable, fault.TestData, fault.Conflict} {
 			m.letters.WithLabelValues(s.Name(), string(reason))
 		}
 	}

@@ -56,7 +56,7 @@ func (t Tuning) Validate() error {
 
 // Build makes the service from its configuration (stage.Main).
 func (c *Config) Build(ctx context.Context, d stage.Deps) (stage.Service, error) {
-	return New(ctx, d, Options{Resolve: c.Resolve, Tenants: c.Sources.Tenants(), Tuning: c.Tuning})
+	return New(ctx, d, Options{Resolve: c.Resolve, Tenants: c.Sources.Tenants(), TestData: c.Sources.TestData(), Tuning: c.Tuning})
 }
 
 // Options are what a normalizer is told.
@@ -65,7 +65,10 @@ type Options struct {
 	// Tenants are the vendors' accounts of events that do not say theirs, by
 	// source. They are a part of such events' identity.
 	Tenants map[string]string
-	Tuning  Tuning // zero: the defaults
+	// TestData are the sources whose test data joins the timeline. That of others is
+	// dead-lettered as fault.TestData.
+	TestData map[string]bool
+	Tuning   Tuning // zero: the defaults
 }
 
 // Normalizer is the service.

@@ -1,8 +1,10 @@
 package normalizer_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/throughline-dev/throughline/pkg/event"
+	"github.com/throughline-dev/throughline/pkg/fault"
 	"github.com/throughline-dev/throughline/pkg/rawjson"
 	"github.com/throughline-dev/throughline/pkg/source"
 	"github.com/throughline-dev/throughline/pkg/stream"
@@ -33,7 +36,7 @@ var examples = []struct {
 	want               described
 }{
 	{"stripe", "invoice_paid.json", "links", described{acme, "invoice.paid", "evt_1SAa0001", "", "2025-10-09T08:53:20Z", "", "", true}},
-	{"stripe", "checkout_guest.json", "account_uuid", described{acme, "checkout.session.completed", "evt_1SAa0007", "", "2025-10-09T08:53:20Z", "", "", true}},
+	{"stripe", "checkout_guest.json", "links", described{acme, "checkout.session.completed", "evt_1SAa0007", "", "2025-10-09T08:53:20Z", "", "", true}},
 	{"hubspot", "records/contact_created.json", "links", described{globex, "contact.created", "62515|contact.creation||901|1760000000123", "62515", "2025-10-09T08:53:20.123Z", "", "", true}},
 	{"zendesk", "ticket_created_charged_twice.json", "links", described{globex, "ticket.created", "12514403:ticket:5159:created", "12514403", "2025-10-09T08:53:20.672717Z", "charged twice", "zen:ticket:5159", false}},
 	{"zendesk", "ticket_comment_added.json", "links", described{globex, "ticket.replied", "12514403:comment:9876543210", "12514403", "2025-10-09T08:53:20.672717Z", "", "zen:ticket:5158", false}},
@@ -49,6 +52,7 @@ func TestTransformResolves(t *testing.T) {
 	n.link(t, "hubspot", "contact", "901", globex)
 	n.link(t, "zendesk", "organization", "8447346622462", globex)
 	n.link(t, "marketo", "lead", "5414087", globex)
+	n.link(t, "stripe", "payment_intent", "pi_3SAa2", acme)
 
 	var batch []*kgo.Record
 	rules := map[string]int{}
@@ -231,7 +235,7 @@ func TestMetricsExistFromTheStart(t *testing.T) {
 	n := newNormalizer(t)
 	count, err := testutil.GatherAndCount(n.runtime.Registry, "throughline_normalizer_events_total", "throughline_normalizer_dead_letters_total")
 	require.NoError(t, err)
-	require.Equal(t, 6*(4+5), count)
+	require.Equal(t, 6*(4+7), count)
 }
 
 func TestTransformGivesDeadLettersThatAreRead(t *testing.T) {
@@ -354,4 +358,45 @@ func TestDeadLetterHoldsAllThatIsKnown(t *testing.T) {
 		require.Equal(t, int32(2147483647), got.letter.Attempts)
 		require.Empty(t, got.letter.Tenant, "Postgres would not take it")
 	})
+}
+
+// A vendor's test data waits in quarantine under a reason of its own, whoever it
+// is of, unless the source's setting takes it.
+func TestTransformTestData(t *testing.T) {
+	t.Parallel()
+	test := []byte(`{"id":"evt_t","object":"event","created":1760000000,"livemode":false,"type":"invoice.paid","data":{"object":{"object":"invoice","id":"in_1","customer":"cus_1"}}}`)
+	live := bytes.Replace(test, []byte("false"), []byte("true"), 1)
+	unsaid := bytes.Replace(test, []byte(`"livemode":false,`), nil, 1)
+	page := slices.Concat([]byte(`{"object":"list","data":[`), test, []byte(","), bytes.Replace(live, []byte("evt_t"), []byte("evt_l"), 1), []byte("]}"))
+	tests := map[string]struct {
+		accept map[string]bool
+		body   []byte
+		want   []fault.Reason // "" is on the timeline
+	}{
+		"test":                    {nil, test, []fault.Reason{fault.TestData}},
+		"live":                    {nil, live, []fault.Reason{""}},
+		"not said":                {nil, unsaid, []fault.Reason{""}},
+		"accepted":                {map[string]bool{"stripe": true}, test, []fault.Reason{""}},
+		"accepted of another":     {map[string]bool{"hubspot": true}, test, []fault.Reason{fault.TestData}},
+		"one of a page of Stripe": {nil, page, []fault.Reason{fault.TestData, ""}},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			n := newNormalizer(t, func(o *options) { o.TestData = tt.accept })
+			n.link(t, "stripe", "customer", "cus_1", acme)
+			results := n.transform(t, newRecord("stripe", tt.body))
+			require.Len(t, results, len(tt.want))
+			for i, want := range tt.want {
+				if want == "" {
+					require.False(t, results[i].dead(), results[i].letter.Error)
+					require.Equal(t, !bytes.Equal(results[i].event.Payload, test), results[i].event.Livemode)
+					continue
+				}
+				require.Equal(t, string(want), results[i].letter.Reason)
+				require.Equal(t, "evt_t", results[i].letter.SourceEventID)
+				require.Contains(t, results[i].letter.Error, "THROUGHLINE_STRIPE_TEST_DATA")
+			}
+		})
+	}
 }

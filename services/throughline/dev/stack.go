@@ -172,7 +172,7 @@ func (s *stack) openServices(ctx context.Context) error {
 		return err
 	}
 	s.services, err = whole.New(ctx, stage.Deps{Kafka: s.kafka, Pool: s.pool, Direct: s.direct, Registry: registry, Sources: s.set.Sources, Runtime: s.rt}, whole.Options{
-		Resolve: s.command.Resolve, Tenants: s.tenants(), Endpoints: endpoints,
+		Resolve: s.command.Resolve, Tenants: s.tenants(), TestData: s.testData(), Endpoints: endpoints,
 		Receiver: receiver.Config{Listen: s.command.Listen, SpoolDir: filepath.Join(s.command.DataDir, "spool")},
 	})
 	if err != nil {
@@ -214,6 +214,15 @@ func (s *stack) endpoints() ([]receiver.Endpoint, error) {
 		}
 		return set
 	})
+}
+
+// testData gives the sources whose test data is accepted.
+func (s *stack) testData() map[string]bool {
+	accepted := map[string]bool{}
+	for _, name := range s.set.Sources.Names() {
+		accepted[name] = s.set.Settings(name).TestData
+	}
+	return accepted
 }
 
 // tenants gives the tenants that are set, by source.
