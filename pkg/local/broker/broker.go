@@ -96,6 +96,8 @@ func Settings() []kfake.Opt {
 		kfake.ClusterID("throughline-embedded"),
 		kfake.GroupMinSessionTimeout(time.Second),
 		kfake.BrokerConfigs(map[string]string{
+			// Whoever leaves a transaction open holds up its partitions' readers for as long.
+			"transaction.max.timeout.ms":           "60000",
 			"group.consumer.heartbeat.interval.ms": "200",
 			"group.consumer.session.timeout.ms":    "2000",
 			"log.cleaner.backoff.ms":               "60000",
