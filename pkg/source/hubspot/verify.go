@@ -64,7 +64,7 @@ func readHeaders(d *source.Delivery, now time.Time) (signature []byte, at string
 		return nil, "", source.Unauthenticated(fmt.Sprintf("there is no %s header", signatureHeader))
 	}
 	signature, err = base64.StdEncoding.Strict().DecodeString(header)
-	if err != nil || len(signature) != sha256.Size {
+	if err != nil || len(signature) != sha256.Size || len(header) != base64.StdEncoding.EncodedLen(sha256.Size) { // it skips line breaks
 		return nil, "", source.Unauthenticated(fmt.Sprintf("the %s header is not the base64 of a SHA-256", signatureHeader))
 	}
 	millis, err := strconv.ParseInt(at, 10, 64)

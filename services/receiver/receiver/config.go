@@ -71,8 +71,11 @@ func (c *Config) Validate() error {
 }
 
 // check holds the bounds against what the sources need.
-func (c *Config) check(endpoints []Endpoint) error {
+func (c *Config) check(endpoints []Endpoint, stop time.Duration) error {
 	var problems []error
+	if c.DrainDelay >= stop {
+		problems = append(problems, fmt.Errorf("--drain-delay is %v: it must be below --shutdown-timeout, which is %v", c.DrainDelay, stop))
+	}
 	for _, e := range endpoints {
 		profile := e.Source.Profile()
 		for _, bound := range []struct {
@@ -140,6 +143,10 @@ func newEndpoint(src source.Webhook, set settings.SourceSetting) (Endpoint, erro
 	var problems []error
 	if _, err := src.Open(set.Secrets); err != nil {
 		problems = append(problems, secretsProblem(name, err))
+	} else if err := set.Secrets.CheckStrength(); err != nil {
+		for _, problem := range err.(interface{ Unwrap() []error }).Unwrap() { //nolint:errorlint,forcetypeassert // errors.Join's
+			problems = append(problems, secretsProblem(name, problem))
+		}
 	}
 	if set.PublicURL == "" && src.Profile().NeedsPublicURL {
 		problems = append(problems, fmt.Errorf("--%s-public-url is not set: %s signs the address that it posts to, like https://hooks.example.com%s", name, src.Profile().Title, path(name)))

@@ -101,6 +101,16 @@ func stranger(ctx context.Context, target string, from netip.Addr, do attack) {
 	}
 }
 
+// dialFrom connects from an address of this machine; the test's end closes it.
+func dialFrom(t *testing.T, from netip.Addr, target string) net.Conn {
+	t.Helper()
+	dialer := net.Dialer{LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(from, 0))}
+	conn, err := dialer.DialContext(t.Context(), "tcp", target)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = conn.Close() })
+	return conn
+}
+
 // flood begins the strangers' attacks; they end with ctx.
 func flood(ctx context.Context, target string, from func(i int) netip.Addr) *sync.WaitGroup {
 	kinds := attacks()

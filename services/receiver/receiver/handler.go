@@ -173,12 +173,20 @@ type opened struct {
 
 // setSecrets opens other secrets; the next request is verified with them.
 func (h *handler) setSecrets(secrets []string) error {
-	verifier, err := h.src.Open(secrets)
+	next, err := h.open(secrets)
 	if err != nil {
 		return err
 	}
-	h.opened.Store(&opened{verifier, h.metrics.keys(len(secrets))})
+	h.opened.Store(next)
 	return nil
+}
+
+func (h *handler) open(secrets []string) (*opened, error) {
+	verifier, err := h.src.Open(secrets)
+	if err != nil {
+		return nil, err
+	}
+	return &opened{verifier, h.metrics.keys(len(secrets))}, nil
 }
 
 // split takes the delivery apart, to its end before anything is published: an

@@ -167,6 +167,9 @@ func TestAFullSpoolIsATransientReply(t *testing.T) {
 	require.Equal(t, 200, r.post("marketo", body).status)
 	require.Equal(t, 503, r.post("marketo", body).status)
 	require.EqualValues(t, 1, r.metric("rejected_total", "source", "marketo", "reason", "unavailable"))
+	report := fmt.Sprint(r.options.Runtime.Health.Report(t.Context()))
+	require.Contains(t, report, "is full (2000 bytes)", "readiness knows that deliveries are lost")
+	require.Contains(t, report, "THROUGHLINE_SPOOL_BYTES")
 }
 
 // holdProduce makes the broker answer no Produce until let.
@@ -363,4 +366,56 @@ func TestReadinessGoesBeforeTheServer(t *testing.T) {
 	require.Equal(t, 200, (<-answered).status, "what is in flight is answered")
 	<-stopped
 	require.EqualValues(t, 1, r.written())
+}
+
+// A stop goes on receiving for the drain delay: load balancers see that
+// readiness has gone before a connection is refused.
+func TestAStopDrainsFirst(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, func(o *Options) { o.Config.DrainDelay = 2 * time.Second })
+	health := r.options.Runtime.Health
+	require.Eventually(t, func() bool { return health.Report(t.Context()).Ready }, patience, time.Millisecond)
+	require.Equal(t, 200, r.post("stripe", example(t, "stripe")).status)
+	began := time.Now()
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		r.stop()
+	}()
+	require.Eventually(t, func() bool { return !health.Report(t.Context()).Ready }, patience, time.Millisecond)
+	require.Eventually(t, r.receiver.load.draining.Load, patience, time.Millisecond)
+	for range 2 { // on the connection that is kept, and, since that is closed then, on a new one
+		resp, err := r.client.Do(r.signed("marketo", example(t, "marketo")))
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+		require.Equal(t, 200, resp.StatusCode)
+		require.True(t, resp.Close, "the load balancer is told to leave the connection")
+	}
+	<-stopped
+	require.GreaterOrEqual(t, time.Since(began), r.options.Config.DrainDelay)
+	_, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", r.receiver.Addr())
+	require.Error(t, err, "then it does not listen any more")
+	require.EqualValues(t, 3, r.written())
+}
+
+// A delivery of several parts is acknowledged only when the last one is.
+func TestALargeDeliveryIsAcknowledgedWhole(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, func(o *Options) {
+		impatient(o)
+		o.Config.SpoolBytes = 1 // so that what the brokers do not take is refused
+	})
+	var parts atomic.Int64
+	r.cluster.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
+		r.cluster.KeepControl()
+		return nil, io.ErrClosedPipe, parts.Add(1) > 1
+	})
+	rows := make([]string, batchRecords+1)
+	for i := range rows {
+		rows[i] = fmt.Sprintf(`{"account.id":"%d","events.count":%d,"events.date":"2025-10-09"}`, i, i)
+	}
+	got := r.post("looker", []byte("["+strings.Join(rows, ",")+"]"))
+	require.Equal(t, 503, got.status, got.body)
+	require.GreaterOrEqual(t, parts.Load(), int64(2))
+	require.Zero(t, r.metric("deliveries_total", "source", "looker"))
 }

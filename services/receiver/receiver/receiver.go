@@ -66,7 +66,7 @@ func New(o Options) (*Receiver, error) {
 	if len(o.Endpoints) == 0 {
 		return nil, errors.New("there is no source to receive")
 	}
-	if err := errors.Join(o.Config.Validate(), o.Config.check(o.Endpoints)); err != nil {
+	if err := errors.Join(o.Config.Validate(), o.Config.check(o.Endpoints, o.Runtime.StopTimeout)); err != nil {
 		return nil, err
 	}
 	client, err := stream.NewClient(o.Kafka, stream.Deps{Name: o.Runtime.Name, Log: o.Runtime.Log, Registry: o.Runtime.Registry},
@@ -176,6 +176,32 @@ func (r *Receiver) SetSecrets(name string, secrets []string) error {
 	return nil
 }
 
+// ReplaceSecrets is SetSecrets for all sources at once. An error leaves all as
+// they are: a source that is received has no secrets any more, or bad ones. What
+// else differs is not looked at.
+func (r *Receiver) ReplaceSecrets(endpoints []Endpoint) error {
+	secrets := map[string][]string{}
+	for _, e := range endpoints {
+		secrets[e.Source.Name()] = e.Secrets
+	}
+	var problems []error
+	fresh := map[*handler]*opened{}
+	for name, h := range r.handlers {
+		next, err := h.open(secrets[name])
+		if err != nil {
+			problems = append(problems, secretsProblem(name, err))
+		}
+		fresh[h] = next
+	}
+	if err := errors.Join(problems...); err != nil {
+		return err
+	}
+	for h, next := range fresh {
+		h.opened.Store(next)
+	}
+	return nil
+}
+
 func (r *Receiver) newServer() *http.Server {
 	return &http.Server{
 		Handler:           r.handler,
@@ -198,6 +224,7 @@ func (r *Receiver) openSpool(name string, kafka *stream.Publisher, m *metrics) (
 		return nil, fmt.Errorf("--spool-dir (THROUGHLINE_SPOOL_DIR): %w", err)
 	}
 	r.spools[name] = s
+	r.o.Runtime.Health.Check("receiver-spool-"+name, 0, func(context.Context) error { return s.Ready() })
 	labels := prometheus.Labels{"source": name}
 	m.gauge("spool_deliveries", "Parts of deliveries that wait on disk for the brokers.", labels, s.Deliveries)
 	m.gauge("spool_bytes", "Bytes that wait on disk for the brokers.", labels, s.Bytes)
