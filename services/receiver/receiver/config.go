@@ -144,8 +144,8 @@ func newEndpoint(src source.Webhook, set settings.SourceSetting) (Endpoint, erro
 	if _, err := src.Open(set.Secrets); err != nil {
 		problems = append(problems, secretsProblem(name, err))
 	} else if err := set.Secrets.CheckStrength(); err != nil {
-		for _, problem := range err.(interface{ Unwrap() []error }).Unwrap() { //nolint:errorlint,forcetypeassert // errors.Join's
-			problems = append(problems, secretsProblem(name, problem))
+		for line := range strings.SplitSeq(err.Error(), "\n") {
+			problems = append(problems, secretsProblem(name, errors.New(line)))
 		}
 	}
 	if set.PublicURL == "" && src.Profile().NeedsPublicURL {
