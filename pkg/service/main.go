@@ -23,7 +23,7 @@ const lastGrace = 3 * time.Second
 // exit code. The first SIGINT or SIGTERM ends run's context; run should then
 // stop in order (see Group) and return. A second one kills the process, because
 // whoever repeats it does not want to wait. Main itself gives up a little after
-// the shutdown timeout.
+// the shutdown timeout. SIGHUP ends nothing: it calls what Runtime.OnReload was given.
 //
 //	func main() { os.Exit(service.Main("sink", "Writes events to Postgres.", &cfg, os.Args[1:], run)) }
 func Main(name, summary string, cfg settings.Config, args []string, run func(context.Context, *Runtime) error, opts ...settings.Option) int {
@@ -31,11 +31,14 @@ func Main(name, summary string, cfg settings.Config, args []string, run func(con
 	defer restore()
 	// From the first signal on, the next has its default effect.
 	defer context.AfterFunc(ctx, restore)()
-	return mainWith(ctx, name, summary, cfg, args, run, opts...)
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
+	return mainWith(ctx, hangup, name, summary, cfg, args, run, opts...)
 }
 
 // mainWith is Main without signals.
-func mainWith(ctx context.Context, name, summary string, cfg settings.Config, args []string, run func(context.Context, *Runtime) error, opts ...settings.Option) int {
+func mainWith(ctx context.Context, hangup <-chan os.Signal, name, summary string, cfg settings.Config, args []string, run func(context.Context, *Runtime) error, opts ...settings.Option) int {
 	errs := settings.ErrorOutput(opts...)
 	if _, err := settings.Parse(args, cfg, append([]settings.Option{settings.WithName(name, summary)}, opts...)...); err != nil {
 		if !errors.Is(err, settings.ErrDone) {
@@ -50,7 +53,9 @@ func mainWith(ctx context.Context, name, summary string, cfg settings.Config, ar
 		return settings.ExitFailure
 	}
 	rt.Log.Info("starting", zap.Stringer("memory_limit", settings.Bytes(LimitMemory(common.MemoryLimit))))
+	stopReloads := rt.reloadOn(hangup)
 	err = serve(ctx, rt, common, run)
+	stopReloads()
 	if err != nil {
 		rt.Log.Error("stopped by a failure", zap.Error(err))
 	} else {

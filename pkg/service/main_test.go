@@ -29,11 +29,20 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// child stops when told, or, as "stubborn", does not.
+// child stops when told, reloads when told, counts the times in an error, or, as "stubborn", does not.
 func child(mode string) int {
 	var cfg struct{ settings.Common }
 	args := []string{"--admin-addr=127.0.0.1:0"}
 	return service.Main("child", "A service.", &cfg, args, func(ctx context.Context, rt *service.Runtime) error {
+		if mode == "reloading" {
+			times := 0
+			rt.OnReload(func() error {
+				if times++; times%2 == 0 {
+					return errors.New("the new file is empty")
+				}
+				return nil
+			})
+		}
 		rt.Log.Info("running")
 		<-ctx.Done()
 		if mode == "stubborn" {
@@ -74,6 +83,26 @@ func TestASignalStopsInOrder(t *testing.T) {
 			t.Parallel()
 			cmd, lines := start(t, "obedient")
 			require.NoError(t, cmd.Process.Signal(sig))
+			waitFor(t, lines, `"stopped"`)
+			require.NoError(t, cmd.Wait())
+		})
+	}
+}
+
+func TestSIGHUPReloadsAndEndsNothing(t *testing.T) {
+	t.Parallel()
+	for mode, says := range map[string][]string{
+		"obedient":  {"reads nothing again", "reads nothing again"},
+		"reloading": {`"reloaded"`, "the new file is empty", `"reloaded"`},
+	} {
+		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
+			cmd, lines := start(t, mode)
+			for _, text := range says {
+				require.NoError(t, cmd.Process.Signal(syscall.SIGHUP))
+				waitFor(t, lines, text)
+			}
+			require.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
 			waitFor(t, lines, `"stopped"`)
 			require.NoError(t, cmd.Wait())
 		})

@@ -36,7 +36,8 @@ type Runtime struct {
 	Propagator     propagation.TextMapPropagator
 	StopTimeout    time.Duration // of the whole ordered stop
 
-	flush func(context.Context) error
+	flush   func(context.Context) error
+	reloads reloads
 }
 
 // Options are the parts of a Runtime that the caller has; the rest is made.

@@ -21,7 +21,7 @@ const minMemoryLimit Bytes = 32 << 20
 type Common struct {
 	LogLevel        string        `name:"log-level" env:"THROUGHLINE_LOG_LEVEL" enum:"debug,info,warn,error" default:"info" help:"Log level: ${enum}."`
 	LogFormat       string        `name:"log-format" env:"THROUGHLINE_LOG_FORMAT" enum:"json,console,auto" default:"json" help:"Log format: ${enum}; auto is console on a terminal, else json."`
-	AdminAddr       string        `name:"admin-addr" env:"THROUGHLINE_ADMIN_ADDR" default:":9090" placeholder:"HOST:PORT" help:"Address of /livez, /readyz and /metrics (${default}); empty: none, port 0: a free one. Keep it off the internet."`
+	AdminAddr       string        `name:"admin-addr" env:"THROUGHLINE_ADMIN_ADDR" default:"127.0.0.1:9090" placeholder:"HOST:PORT" help:"Address of /livez, /readyz and /metrics (${default}); empty: none, port 0: a free one. In a container, where probes come from outside: :9090. Keep it off the internet."`
 	Pprof           bool          `name:"pprof" env:"THROUGHLINE_PPROF" help:"Serve Go profiles at /debug/pprof/ of the admin address."`
 	OTLPEndpoint    URL           `name:"otlp-endpoint" env:"THROUGHLINE_OTLP_ENDPOINT,OTEL_EXPORTER_OTLP_ENDPOINT" file:"" placeholder:"URL" help:"OpenTelemetry collector (OTLP over HTTP) that traces go to, like http://collector:4318; empty: none are made."`
 	TraceRatio      float64       `name:"trace-ratio" env:"THROUGHLINE_TRACE_RATIO" default:"0.1" help:"Share of the traces that begin here to sample, 0 to 1 (${default}); a trace that began elsewhere keeps its decision."`

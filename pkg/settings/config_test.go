@@ -144,7 +144,7 @@ admin-addr: null
 	require.Equal(t, map[string]string{"team": "data", "tier": "1"}, p.cfg.Labels)
 	require.InDelta(t, 0.5, p.cfg.TraceRatio, 0)
 	require.Equal(t, 20*time.Second, p.cfg.ShutdownTimeout)
-	require.Equal(t, ":9090", p.cfg.AdminAddr)
+	require.Equal(t, "127.0.0.1:9090", p.cfg.AdminAddr)
 	stripe, hubspot := p.settings.Get("stripe"), p.settings.Get("hubspot")
 	require.Equal(t, []string{"whsec_new", "whsec_old"}, []string(stripe.Secrets))
 	require.Equal(t, "https://hooks.example.com/webhooks/stripe", stripe.PublicURL)

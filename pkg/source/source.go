@@ -73,6 +73,15 @@ type Verifier interface {
 	Verify(d *Delivery, now time.Time) (key int, err error)
 }
 
+// HeaderVerifier is implemented by verifiers that can refuse a delivery before
+// its body is read.
+type HeaderVerifier interface {
+	// VerifyHeader checks what d's headers alone show; d.Body is not read yet. An
+	// error is what Verify would give. complete says that the body is not signed:
+	// then Verify may be called before it is read, and need not be called again.
+	VerifyHeader(d *Delivery, now time.Time) (complete bool, err error)
+}
+
 // Signer is implemented by sources that can play their vendor, for `throughline
 // send`, the demo and the tests.
 type Signer interface {

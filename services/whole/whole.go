@@ -89,7 +89,9 @@ func New(ctx context.Context, d stage.Deps, o Options) (*Whole, error) {
 }
 
 func (w *Whole) newReceiver(o Options) (stage.Service, error) {
+	drain := o.Receiver.DrainDelay // 0 is meant: no load balancer is in front of one process
 	settings.Defaults(&o.Receiver)
+	o.Receiver.DrainDelay = drain
 	r, err := receiver.New(receiver.Options{Runtime: w.deps.Runtime, Config: o.Receiver, Kafka: w.deps.Kafka, Endpoints: o.Endpoints})
 	if err != nil {
 		return nil, err

@@ -34,21 +34,9 @@ type verifier struct{ keys source.Keyring }
 
 // Verify implements source.Verifier.
 func (v verifier) Verify(d *source.Delivery, now time.Time) (int, error) {
-	header, at := d.Header.Get(signatureHeader), d.Header.Get(timeHeader)
-	if header == "" {
-		return 0, source.Unauthenticated(fmt.Sprintf("there is no %s header", signatureHeader))
-	}
-	got, err := base64.StdEncoding.Strict().DecodeString(header)
-	if err != nil || len(got) != sha256.Size {
-		return 0, source.Unauthenticated(fmt.Sprintf("the %s header is not the base64 of a SHA-256", signatureHeader))
-	}
-	millis, err := strconv.ParseInt(at, 10, 64)
-	// Only the plain decimal form: the signature covers the text.
-	if err != nil || strconv.FormatInt(millis, 10) != at {
-		return 0, source.Unauthenticated(fmt.Sprintf("the %s header is not a time in milliseconds", timeHeader))
-	}
-	if !source.InWindow(time.UnixMilli(millis), now, window) {
-		return 0, source.Unauthenticated(fmt.Sprintf("the request's time is more than %s from now", window))
+	got, at, err := readHeaders(d, now)
+	if err != nil {
+		return 0, err
 	}
 	equal := func(_ string, want []byte) bool { return hmac.Equal(want, got) }
 	decoded := decodeURL(d.URL)
@@ -60,6 +48,34 @@ func (v verifier) Verify(d *source.Delivery, now time.Time) (int, error) {
 		return 0, source.Unauthenticated("the v3 signature does not match; it covers the public URL, so that setting must be the address HubSpot calls")
 	}
 	return key, nil
+}
+
+// VerifyHeader implements source.HeaderVerifier: the signature's form and time.
+func (verifier) VerifyHeader(d *source.Delivery, now time.Time) (complete bool, err error) {
+	_, _, err = readHeaders(d, now)
+	return false, err
+}
+
+// readHeaders gives the signature, decoded, and the time that it covers, of a
+// delivery that was signed within the window.
+func readHeaders(d *source.Delivery, now time.Time) (signature []byte, at string, err error) {
+	header, at := d.Header.Get(signatureHeader), d.Header.Get(timeHeader)
+	if header == "" {
+		return nil, "", source.Unauthenticated(fmt.Sprintf("there is no %s header", signatureHeader))
+	}
+	signature, err = base64.StdEncoding.Strict().DecodeString(header)
+	if err != nil || len(signature) != sha256.Size || len(header) != base64.StdEncoding.EncodedLen(sha256.Size) { // it skips line breaks
+		return nil, "", source.Unauthenticated(fmt.Sprintf("the %s header is not the base64 of a SHA-256", signatureHeader))
+	}
+	millis, err := strconv.ParseInt(at, 10, 64)
+	// Only the plain decimal form: the signature covers the text.
+	if err != nil || strconv.FormatInt(millis, 10) != at {
+		return nil, "", source.Unauthenticated(fmt.Sprintf("the %s header is not a time in milliseconds", timeHeader))
+	}
+	if !source.InWindow(time.UnixMilli(millis), now, window) {
+		return nil, "", source.Unauthenticated(fmt.Sprintf("the request's time is more than %s from now", window))
+	}
+	return signature, at, nil
 }
 
 // Sign implements source.Signer. Like HubSpot, it sends v1 beside v3.

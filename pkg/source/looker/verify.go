@@ -32,6 +32,12 @@ func (v verifier) Verify(d *source.Delivery, _ time.Time) (int, error) {
 		`the token (X-Looker-Webhook-Token, or Authorization: Token token="…")`)
 }
 
+// VerifyHeader implements source.HeaderVerifier: the token is all there is.
+func (v verifier) VerifyHeader(d *source.Delivery, now time.Time) (complete bool, err error) {
+	_, err = v.Verify(d, now)
+	return true, err
+}
+
 // Sign sets the token header of a scheduled delivery.
 func (looker) Sign(d *source.Delivery, secret string, _ time.Time) error {
 	d.SetUsual("Content-Type", "application/json")

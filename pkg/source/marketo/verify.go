@@ -27,6 +27,12 @@ func (v verifier) Verify(d *source.Delivery, _ time.Time) (int, error) {
 	return v.keys.MatchToken(d.Header.Get(tokenHeader), "the "+tokenHeader+" header")
 }
 
+// VerifyHeader implements source.HeaderVerifier: the token is all there is.
+func (v verifier) VerifyHeader(d *source.Delivery, now time.Time) (complete bool, err error) {
+	_, err = v.Verify(d, now)
+	return true, err
+}
+
 // Sign sets the token header.
 func (marketo) Sign(d *source.Delivery, secret string, _ time.Time) error {
 	d.SetUsual("Content-Type", "application/json")

@@ -104,17 +104,9 @@ type message struct {
 
 // Verify implements source.Verifier.
 func (v *verifier) Verify(d *source.Delivery, now time.Time) (int, error) {
-	m, err := readMessage(d.Header)
+	m, err := readHeaders(d, now)
 	if err != nil {
 		return 0, err
-	}
-	seconds, err := strconv.ParseInt(m.time, 10, 64)
-	// Only the plain decimal form: the signature covers the text.
-	if err != nil || strconv.FormatInt(seconds, 10) != m.time {
-		return 0, refuse("the timestamp header is not a time in seconds")
-	}
-	if !source.InWindow(time.Unix(seconds, 0), now, window) {
-		return 0, refuse(fmt.Sprintf("the delivery's time is more than %s from now", window))
 	}
 	given := parseSignatures(m.signatures)
 	if place, ok := v.matchShared(&given, m, d.Body); ok {
@@ -124,6 +116,29 @@ func (v *verifier) Verify(d *source.Delivery, now time.Time) (int, error) {
 		return place, nil
 	}
 	return 0, refuse("no signature matches")
+}
+
+// VerifyHeader implements source.HeaderVerifier: the headers' form and time.
+func (*verifier) VerifyHeader(d *source.Delivery, now time.Time) (complete bool, err error) {
+	_, err = readHeaders(d, now)
+	return false, err
+}
+
+// readHeaders gives what the headers say of a delivery sent within the window.
+func readHeaders(d *source.Delivery, now time.Time) (message, error) {
+	m, err := readMessage(d.Header)
+	if err != nil {
+		return m, err
+	}
+	seconds, err := strconv.ParseInt(m.time, 10, 64)
+	// Only the plain decimal form: the signature covers the text.
+	if err != nil || strconv.FormatInt(seconds, 10) != m.time {
+		return m, refuse("the timestamp header is not a time in seconds")
+	}
+	if !source.InWindow(time.Unix(seconds, 0), now, window) {
+		return m, refuse(fmt.Sprintf("the delivery's time is more than %s from now", window))
+	}
+	return m, nil
 }
 
 // readMessage reads the headers of either name; all three are of one.

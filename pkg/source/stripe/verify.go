@@ -29,12 +29,9 @@ type verifier struct{ keys source.Keyring }
 
 // Verify implements source.Verifier.
 func (v verifier) Verify(d *source.Delivery, now time.Time) (int, error) {
-	given, err := parseHeader(d.Header.Get(signatureHeader))
+	given, err := readHeader(d, now)
 	if err != nil {
-		return 0, fault.Permanent(fault.Unauthenticated, err)
-	}
-	if signed := time.Unix(given.at, 0); !source.InWindow(signed, now, window) {
-		return 0, fault.Permanent(fault.Unauthenticated, fmt.Errorf("the signature's time is more than %s from now", window))
+		return 0, err
 	}
 	message := source.Signed{Before: given.time + ".", Body: d.Body}
 	key, ok := v.keys.MatchHMAC(source.SHA256, message, func(_ string, want []byte) bool {
@@ -49,6 +46,24 @@ func (v verifier) Verify(d *source.Delivery, now time.Time) (int, error) {
 		return 0, fault.Permanent(fault.Unauthenticated, errors.New("no v1 signature matches"))
 	}
 	return key, nil
+}
+
+// VerifyHeader implements source.HeaderVerifier: the signature's form and time.
+func (verifier) VerifyHeader(d *source.Delivery, now time.Time) (complete bool, err error) {
+	_, err = readHeader(d, now)
+	return false, err
+}
+
+// readHeader gives the signatures of a delivery that is signed within the window.
+func readHeader(d *source.Delivery, now time.Time) (signatures, error) {
+	given, err := parseHeader(d.Header.Get(signatureHeader))
+	if err != nil {
+		return given, fault.Permanent(fault.Unauthenticated, err)
+	}
+	if signed := time.Unix(given.at, 0); !source.InWindow(signed, now, window) {
+		return given, fault.Permanent(fault.Unauthenticated, fmt.Errorf("the signature's time is more than %s from now", window))
+	}
+	return given, nil
 }
 
 // Sign implements source.Signer. The usual headers are those of Stripe's own requests.

@@ -39,13 +39,9 @@ type verifier struct{ keys source.Keyring }
 // Verify takes a signature of any secret of the ring whose timestamp is within
 // an hour of now.
 func (v verifier) Verify(d *source.Delivery, now time.Time) (int, error) {
-	given, timestamp := d.Header.Get(signatureHeader), d.Header.Get(timestampHeader)
-	if given == "" || timestamp == "" {
-		return 0, source.Unauthenticated("the header " + signatureHeader + " or " + timestampHeader + " is missing")
-	}
-	signed, err := time.Parse(time.RFC3339, timestamp)
+	given, timestamp, signed, err := readHeaders(d)
 	if err != nil {
-		return 0, source.Unauthenticated("the header " + timestampHeader + " is not an RFC 3339 time")
+		return 0, err
 	}
 	message := source.Signed{Before: timestamp, Body: d.Body}
 	key, ok := v.keys.MatchHMAC(source.SHA256, message, func(_ string, mac []byte) bool {
@@ -55,12 +51,36 @@ func (v verifier) Verify(d *source.Delivery, now time.Time) (int, error) {
 	case ok && source.InWindow(signed, now, signatureWindow):
 		return key, nil
 	case ok:
-		return 0, source.Unauthenticated("the signature is more than an hour old, or that far ahead of this clock")
+		return 0, errWindow
 	case hmac.Equal([]byte(given), encoded(source.HMAC(source.SHA256, publicTestSecret, message))):
 		return 0, source.Unauthenticated("it is signed with the test secret that Zendesk publishes: save the webhook, then test it with its own secret")
 	default:
 		return 0, source.Unauthenticated("the signature matches no secret")
 	}
+}
+
+// VerifyHeader implements source.HeaderVerifier: the signature's form and time.
+func (verifier) VerifyHeader(d *source.Delivery, now time.Time) (complete bool, err error) {
+	_, _, signed, err := readHeaders(d)
+	if err == nil && !source.InWindow(signed, now, signatureWindow) {
+		err = errWindow
+	}
+	return false, err
+}
+
+var errWindow = source.Unauthenticated("the signature is more than an hour old, or that far ahead of this clock")
+
+// readHeaders gives the signature, as it came, and the time that it covers.
+func readHeaders(d *source.Delivery) (signature, timestamp string, signed time.Time, err error) {
+	signature, timestamp = d.Header.Get(signatureHeader), d.Header.Get(timestampHeader)
+	if signature == "" || timestamp == "" {
+		return "", "", signed, source.Unauthenticated("the header " + signatureHeader + " or " + timestampHeader + " is missing")
+	}
+	signed, err = time.Parse(time.RFC3339, timestamp)
+	if err != nil {
+		return "", "", signed, source.Unauthenticated("the header " + timestampHeader + " is not an RFC 3339 time")
+	}
+	return signature, timestamp, signed, nil
 }
 
 // Sign sets both signature headers.

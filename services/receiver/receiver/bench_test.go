@@ -19,6 +19,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/throughline-dev/throughline/pkg/service"
+	"github.com/throughline-dev/throughline/pkg/settings"
 	"github.com/throughline-dev/throughline/pkg/source"
 	"github.com/throughline-dev/throughline/pkg/source/stripe"
 	"github.com/throughline-dev/throughline/pkg/stream"
@@ -38,9 +39,11 @@ func BenchmarkPost(b *testing.B) {
 	})
 	require.NoError(b, err)
 	body := bytes.Replace(numbered(600), []byte("evt_600"), []byte("evt_1PxYzABCDEFGHIJKLMNOPQR"), 1)
+	config := Config{Listen: "127.0.0.1:0", SpoolBytes: 1}
+	settings.Defaults(&config)
 	receiver, err := New(Options{
 		Runtime: service.NewRuntime(service.Options{Name: "receiver"}), Kafka: stream.Config{Brokers: brokers},
-		Config:    Config{Listen: "127.0.0.1:0", PublishTimeout: 4 * time.Second, ReadTimeout: 20 * time.Second, MaxInFlight: 1024, MaxInFlightBytes: 12 << 20, SpoolBytes: 1},
+		Config:    config,
 		Endpoints: []Endpoint{{Source: stripe.New(), Secrets: []string{secretOf("stripe")}}},
 	})
 	require.NoError(b, err)

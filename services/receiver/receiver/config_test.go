@@ -3,6 +3,7 @@ package receiver
 import (
 	"bytes"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -46,8 +47,8 @@ func TestSourcesAreThoseWithSecrets(t *testing.T) {
 	_, err := parse(env)
 	require.ErrorContains(t, err, "nothing to receive")
 
-	env["THROUGHLINE_STRIPE_SECRETS"] = "whsec_new, whsec_old"
-	env["THROUGHLINE_LOOKER_SECRETS"] = "token-of-looker"
+	env["THROUGHLINE_STRIPE_SECRETS"] = "whsec_the-new-one, whsec_the-old-one"
+	env["THROUGHLINE_LOOKER_SECRETS"] = "the-token-of-looker"
 	s, err := parse(env)
 	require.NoError(t, err)
 	endpoints, err := s.endpoints()
@@ -66,4 +67,31 @@ func TestSourcesAreThoseWithSecrets(t *testing.T) {
 	require.ErrorContains(t, err, "Looker may send at once")
 	_, err = parse(env, "--spool-dir", "")
 	require.ErrorContains(t, err, "needs a spool")
+	_, err = parse(env, "--drain-delay=20s")
+	require.ErrorContains(t, err, "must be below --shutdown-timeout")
+	_, err = parse(env, "--trusted-proxies=10.0.0.0/8,load-balancer")
+	require.ErrorContains(t, err, `THROUGHLINE_TRUSTED_PROXIES) holds "load-balancer"`)
+}
+
+// --validate refuses what anybody can sign with.
+func TestWeakSecretsAreRefused(t *testing.T) {
+	t.Parallel()
+	for secret, says := range map[string]string{
+		"x": "shorter than 16 characters", "dGhpc19zZWNyZXRfaXNfZm9yX3Rlc3Rpbmdfb25seQ==": "anybody can sign with it",
+	} {
+		_, err := parse(map[string]string{"THROUGHLINE_KAFKA_BROKERS": "localhost:9092", "THROUGHLINE_STRIPE_SECRETS": "the-good-and-long-one," + secret}, "--validate")
+		require.ErrorContains(t, err, "THROUGHLINE_STRIPE_SECRETS): secret 2 of 2 ")
+		require.ErrorContains(t, err, says)
+	}
+}
+
+// Load balancers keep connections for up to ten minutes; they must be the ones
+// that close.
+func TestIdleConnectionsOutliveALoadBalancers(t *testing.T) {
+	t.Parallel()
+	var c Config
+	settings.Defaults(&c)
+	require.Greater(t, c.IdleTimeout, 10*time.Minute)
+	r := newRig(t, func(o *Options) { o.Config.IdleTimeout = c.IdleTimeout })
+	require.Equal(t, c.IdleTimeout, r.receiver.server.IdleTimeout)
 }

@@ -3,7 +3,7 @@
 // delivery (acks=all).
 //
 // A POST to /webhooks/<source> passes, in this order: content encoding, content
-// type, size, signature, the source's Split, the brokers. The first to fail
+// type, the signature's header, size, signature, the source's Split, the brokers. The first to fail
 // decides the answer, which is always the source's own Reply: the status that
 // makes this vendor try again, or stop. Nothing ends in a 500. handler.go is that
 // way, from top to bottom.
@@ -12,7 +12,9 @@
 // which Split, the check of each event and its key are made.
 //
 // What is kept back is bounded: requests and bytes in flight, the time to read,
-// the time to publish. Beyond a bound the vendor is told to come again.
+// the time to publish. What is not verified yet has bounds of its own (admission,
+// connections), beyond which the oldest stranger's request is cut; beyond those
+// of what is verified the vendor is told to come again.
 //
 // A vendor that never comes again (Profile().NeverRetries) is answered 2xx also
 // when the brokers do not acknowledge in time, but only once the delivery is

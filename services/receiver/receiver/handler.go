@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -29,12 +30,15 @@ type handler struct {
 	tenant    string // of deliveries that name none
 	metrics   handlerMetrics
 	bodies    *bodies
-	inFlight  *budget
+	load      *load
+	line      *line
 	raw       stream.RawMaker
 	publisher *publisher
 	log       *zap.Logger
-	tracer    trace.Tracer // nil when no spans are made
-	requests  sync.Pool    // of *request
+	// readTimeout is for a whole request.
+	readTimeout time.Duration
+	tracer      trace.Tracer // nil when no spans are made
+	requests    sync.Pool    // of *request
 }
 
 // request is one request. It is used again for the next, because what a request
@@ -42,7 +46,11 @@ type handler struct {
 type request struct {
 	delivery    source.Delivery
 	traceparent string
-	admitted    bool // counted in flight
+	client      netip.Addr // whose limits count; see proxies.client
+	waiting     unverified
+	admitted    bool // counted among the verified
+	room        spoolRoom
+	overloaded  bool // beyond the bounds of the verified: it is for the spool
 	body        *body
 	parts       []source.Part // all of the delivery; none when it is large
 	large       bool          // more than one batch
@@ -62,10 +70,13 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer h.finish(w, q)
 	d := &q.delivery
 	d.Method, d.URL, d.Header, d.ReceivedAt = r.Method, h.calledURL(r), r.Header, arrived
+	if h.load.draining.Load() {
+		w.Header().Set("Connection", "close")
+	}
 	if r.Method != http.MethodPost {
 		h.handshake(w, r, d)
 	} else if no := h.receive(w, r, q); no != nil {
-		h.refuse(w, r, d, no)
+		h.refuse(w, r, q, no)
 	} else {
 		h.metrics.acked.Observe(time.Since(arrived).Seconds())
 		h.metrics.deliveries.Inc()
@@ -78,11 +89,12 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // one, but not after a panic: then nobody knows who still uses what.
 func (h *handler) finish(w http.ResponseWriter, q *request) {
 	cause := recover()
-	if q.admitted {
-		h.inFlight.give(1)
-	}
 	if q.body != nil {
 		h.bodies.release(q.body, q.done && !q.batch.held)
+	}
+	q.waiting.leave()
+	if q.admitted {
+		h.load.requests.give(1)
 	}
 	const room = 16 // more parts are not usual enough to be kept
 	switch {
@@ -100,7 +112,8 @@ func (q *request) reset() {
 	clear(q.parts)
 	q.parts = q.parts[:0]
 	q.traceparent, q.body, q.events, q.size = "", nil, 0, 0
-	q.admitted, q.large, q.done = false, false, false
+	q.room = spoolRoom{}
+	q.client, q.admitted, q.overloaded, q.large, q.done = netip.Addr{}, false, false, false, false
 }
 
 // receive is everything between a POST's arrival and the answer; nil only when
@@ -109,16 +122,8 @@ func (h *handler) receive(w http.ResponseWriter, r *http.Request, q *request) *r
 	if err := h.checkHeaders(r.Header); err != nil {
 		return refusePermanent(err)
 	}
-	if q.admitted = h.inFlight.take(1); !q.admitted {
-		return refuseUnread(errOverloaded)
-	}
-	var err error
-	if q.body, err = h.bodies.read(w, r, h.profile.Limits.BodyBytes); err != nil {
-		return refuseUnread(err)
-	}
-	q.delivery.Body = q.body.buf
-	if err := h.verify(&q.delivery); err != nil {
-		return refusePermanent(err)
+	if no := h.authenticate(w, r, q); no != nil {
+		return no
 	}
 	if err := h.split(q); err != nil {
 		return refusePermanent(err)
@@ -168,22 +173,20 @@ type opened struct {
 
 // setSecrets opens other secrets; the next request is verified with them.
 func (h *handler) setSecrets(secrets []string) error {
-	verifier, err := h.src.Open(secrets)
+	next, err := h.open(secrets)
 	if err != nil {
 		return err
 	}
-	h.opened.Store(&opened{verifier, h.metrics.keys(len(secrets))})
+	h.opened.Store(next)
 	return nil
 }
 
-// verify counts which secret has matched.
-func (h *handler) verify(d *source.Delivery) error {
-	secrets := h.opened.Load()
-	key, err := secrets.Verify(d, d.ReceivedAt)
-	if err == nil && key >= 0 && key < len(secrets.matched) {
-		secrets.matched[key].Inc()
+func (h *handler) open(secrets []string) (*opened, error) {
+	verifier, err := h.src.Open(secrets)
+	if err != nil {
+		return nil, err
 	}
-	return err
+	return &opened{verifier, h.metrics.keys(len(secrets))}, nil
 }
 
 // split takes the delivery apart, to its end before anything is published: an
@@ -212,7 +215,7 @@ func (h *handler) split(q *request) error {
 // publish makes a delivery's events safe, all of them, or says why not. Then
 // some may be written all the same; the timeline knows duplicates.
 func (h *handler) publish(q *request) error {
-	q.batch.begin(h.publisher)
+	q.batch.begin(h.publisher, q.overloaded)
 	for _, part := range q.parts {
 		if err := q.batch.add(h.record(part, q)); err != nil {
 			return err

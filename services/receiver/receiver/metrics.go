@@ -17,13 +17,14 @@ const (
 	unsupported     reason = "unsupported"     // method, content type or encoding
 	oversized       reason = "oversized"       // bytes or events
 	unavailable     reason = "unavailable"     // the brokers, and the spool where there is one
-	overloaded      reason = "overloaded"      // our bounds of what may be in flight
+	overloaded      reason = "overloaded"      // our bounds of what is verified and in flight
+	limited         reason = "limited"         // our bounds of what is not verified
 	incomplete      reason = "incomplete"      // the client was too slow or went away
 	internal        reason = "internal"        // a bug of ours
 )
 
 func reasons() []reason {
-	return []reason{unauthenticated, malformed, unsupported, oversized, unavailable, overloaded, incomplete, internal}
+	return []reason{unauthenticated, malformed, unsupported, oversized, unavailable, overloaded, limited, incomplete, internal}
 }
 
 // metrics are the receiver's. Every label value is there from the start, so
@@ -33,6 +34,8 @@ type metrics struct {
 	events     *prometheus.CounterVec
 	rejected   *prometheus.CounterVec
 	spooled    *prometheus.CounterVec
+	limited    *prometheus.CounterVec
+	closed     *prometheus.CounterVec
 	keys       *prometheus.CounterVec
 	acked      *prometheus.HistogramVec
 	registry   prometheus.Registerer
@@ -48,6 +51,8 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 		events:     counter("events_received_total", "Events in accepted deliveries.", "source"),
 		rejected:   counter("rejected_total", "Requests that were not accepted, by reason.", "source", "reason"),
 		spooled:    counter("spooled_total", "Parts of deliveries that were put on disk instead of published.", "source"),
+		limited:    counter("limited_total", "Requests that a limit on what is not verified has cut or refused, by limit.", "source", "cause"),
+		closed:     counter("connections_closed_total", "Connections closed to keep within a limit, by limit.", "cause"),
 		keys:       counter("key_matched_total", "Verified deliveries by the position of the secret that matched; 0 is the newest.", "source", "key"),
 		acked: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "throughline_receiver_acked_seconds",
@@ -55,7 +60,7 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5},
 		}, []string{"source"}),
 	}
-	registry.MustRegister(m.deliveries, m.events, m.rejected, m.spooled, m.keys, m.acked)
+	registry.MustRegister(m.deliveries, m.events, m.rejected, m.spooled, m.limited, m.closed, m.keys, m.acked)
 	return m
 }
 
@@ -71,6 +76,15 @@ func (m *metrics) counter(name, help string, labels prometheus.Labels, value fun
 	m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
 		Name: "throughline_receiver_" + name, Help: help, ConstLabels: labels,
 	}, func() float64 { return float64(value()) }))
+}
+
+// limits gives the counters of what limits have cut.
+func limits(of *prometheus.CounterVec, labels ...string) map[cause]counter {
+	all := map[cause]counter{}
+	for _, why := range causes() {
+		all[why] = of.WithLabelValues(append(labels, string(why))...)
+	}
+	return all
 }
 
 type counter = prometheus.Counter

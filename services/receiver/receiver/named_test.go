@@ -20,8 +20,8 @@ import (
 
 // Two senders of one format, each with its own name, secret, mapping and library.
 const (
-	billingSecret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-	productSecret = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
+	billingSecret = "whsec_Yh3kz9r8GKYqrTwjUPD8ILPZIo2LaLaA"
+	productSecret = "whsec_Zh3FVsBQIhrscChlQIMV+b5sSYspob7A"
 )
 
 func TestTwoNamedSourcesOfOneFormat(t *testing.T) {

@@ -167,33 +167,54 @@ func TestAFullSpoolIsATransientReply(t *testing.T) {
 	require.Equal(t, 200, r.post("marketo", body).status)
 	require.Equal(t, 503, r.post("marketo", body).status)
 	require.EqualValues(t, 1, r.metric("rejected_total", "source", "marketo", "reason", "unavailable"))
+	report := fmt.Sprint(r.options.Runtime.Health.Report(t.Context()))
+	require.Contains(t, report, "is full (2000 bytes)", "readiness knows that deliveries are lost")
+	require.Contains(t, report, "THROUGHLINE_SPOOL_BYTES")
 }
 
-func TestLoadBeyondTheBoundsIsTurnedAway(t *testing.T) {
+// holdProduce makes the broker answer no Produce until let.
+func (r *rig) holdProduce() (let func()) {
+	held := make(chan struct{})
+	r.cluster.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
+		r.cluster.KeepControl()
+		r.cluster.SleepControl(func() { <-held })
+		return nil, nil, false
+	})
+	return sync.OnceFunc(func() { close(held) })
+}
+
+// What is verified has bounds of its own: beyond them vendors are told to come
+// again, those that never do are spooled, and readiness says so.
+func TestVerifiedLoadBeyondTheBounds(t *testing.T) {
 	t.Parallel()
 	for what, change := range map[string]func(*Config){
 		"requests": func(c *Config) { c.MaxInFlight = 1 },
-		"bytes":    func(c *Config) { c.MaxInFlightBytes = 1<<20 + smallBody },
+		"bytes":    func(c *Config) { c.MaxInFlightBytes = 8<<20 + smallBody },
 	} {
 		t.Run(what, func(t *testing.T) {
 			t.Parallel()
-			r := newRig(t, func(o *Options) {
-				o.Endpoints = o.Endpoints[:1]
-				change(&o.Config)
-			})
-			held, began := io.Pipe()
-			req := r.signed("stripe", nil)
-			req.Body, req.ContentLength = held, -1
-			answered := make(chan reply, 1)
-			go func() { answered <- r.do(req) }()
-			_, err := began.Write(bytes.Repeat([]byte{' '}, 600<<10))
-			require.NoError(t, err)
-			require.Eventually(t, func() bool { return r.metric("in_flight_bytes") > 512<<10 }, patience, time.Millisecond)
-			got := r.post("stripe", append(bytes.Repeat([]byte{' '}, 200<<10), example(t, "stripe")...))
-			require.Equal(t, 503, got.status)
-			require.EqualValues(t, 1, r.metric("rejected_total", "source", "stripe", "reason", "overloaded"))
-			require.NoError(t, began.Close())
-			require.Equal(t, 401, (<-answered).status)
+			r := newRig(t, func(o *Options) { change(&o.Config) })
+			health := r.options.Runtime.Health
+			require.Eventually(t, func() bool { return health.Report(t.Context()).Ready }, patience, time.Millisecond)
+			let := r.holdProduce()
+			defer let()
+			large := fmt.Appendf(nil, `{"id":"evt_1","object":"event","type":"invoice.paid","created":1760000000,"data":{"object":{"note":"%s"}}}`, strings.Repeat("x", 1_000_000))
+			answered := make(chan reply, 12)
+			for range cap(answered) {
+				req := r.signed("stripe", large)
+				go func() { answered <- r.do(req) }()
+			}
+			require.Eventually(t, func() bool { return r.metric("rejected_total", "source", "stripe", "reason", "overloaded") > 0 }, patience, time.Millisecond)
+			require.False(t, health.Report(t.Context()).Ready, "readiness knows overload")
+			require.Equal(t, 200, r.post("marketo", fmt.Appendf(nil, `{"leadId":"7","note":"%s"}`, strings.Repeat("x", 600_000))).status, "it never comes again, so it is spooled")
+			require.EqualValues(t, 1, r.metric("spooled_total", "source", "marketo"))
+			let()
+			var statuses []int
+			for range cap(answered) {
+				statuses = append(statuses, (<-answered).status)
+			}
+			require.Contains(t, statuses, 200)
+			require.Contains(t, statuses, 503)
 			require.Equal(t, 200, r.post("stripe", example(t, "stripe")).status)
 			require.Zero(t, r.metric("in_flight_bytes"))
 		})
@@ -205,7 +226,7 @@ func TestASlowClientIsCut(t *testing.T) {
 	r := newRig(t, func(o *Options) { o.Config.ReadTimeout = 200 * time.Millisecond })
 	for what, sent := range map[string]string{
 		"header": "POST /webhooks/stripe HTTP/1.1\r\nHost: x\r\n",
-		"body":   "POST /webhooks/intercom HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{",
+		"body":   "POST /webhooks/intercom HTTP/1.1\r\nHost: x\r\nX-Hub-Signature: sha1=0123456789012345678901234567890123456789\r\nContent-Length: 100\r\n\r\n{",
 	} {
 		conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", r.receiver.Addr())
 		require.NoError(t, err)
@@ -228,12 +249,12 @@ func TestAClientThatGoesAwayHarmsNobody(t *testing.T) {
 	for range 20 {
 		conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", r.receiver.Addr())
 		require.NoError(t, err)
-		_, err = io.WriteString(conn, "POST /webhooks/stripe HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+		_, err = io.WriteString(conn, "POST /webhooks/intercom HTTP/1.1\r\nHost: x\r\nX-Hub-Signature: sha1=0123456789012345678901234567890123456789\r\nContent-Length: 100\r\n\r\n{")
 		require.NoError(t, err)
 		require.NoError(t, conn.Close())
 	}
 	require.Eventually(t, func() bool {
-		return r.metric("rejected_total", "source", "stripe", "reason", "incomplete") == 20
+		return r.metric("rejected_total", "source", "intercom", "reason", "incomplete") == 20
 	}, patience, time.Millisecond)
 	require.Equal(t, 200, r.post("stripe", example(t, "stripe")).status)
 	require.Zero(t, r.metric("in_flight_bytes"))
@@ -345,4 +366,39 @@ func TestReadinessGoesBeforeTheServer(t *testing.T) {
 	require.Equal(t, 200, (<-answered).status, "what is in flight is answered")
 	<-stopped
 	require.EqualValues(t, 1, r.written())
+}
+
+// A delivery of several parts is acknowledged only when the last one is.
+func TestALargeDeliveryIsAcknowledgedWhole(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, func(o *Options) {
+		o.Config.PublishTimeout = 3 * time.Second // enough for the first part
+		o.Config.SpoolBytes = 1                   // so that what the brokers do not take is refused
+	})
+	var taken, refused atomic.Int64
+	r.cluster.ControlKey(int16(kmsg.Produce), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		r.cluster.KeepControl()
+		if taken.Load() == batchRecords { // the first part is there
+			refused.Add(1)
+			return nil, io.ErrClosedPipe, true
+		}
+		for _, topic := range req.(*kmsg.ProduceRequest).Topics {
+			for _, partition := range topic.Partitions {
+				var b kmsg.RecordBatch
+				if b.ReadFrom(partition.Records) == nil {
+					taken.Add(int64(b.NumRecords))
+				}
+			}
+		}
+		return nil, nil, false
+	})
+	rows := make([]string, batchRecords+1)
+	for i := range rows {
+		rows[i] = fmt.Sprintf(`{"account.id":"%d","events.count":%d,"events.date":"2025-10-09"}`, i, i)
+	}
+	got := r.post("looker", []byte("["+strings.Join(rows, ",")+"]"))
+	require.Equal(t, 503, got.status, got.body)
+	require.Positive(t, refused.Load())
+	require.EqualValues(t, batchRecords, r.written())
+	require.Zero(t, r.metric("deliveries_total", "source", "looker"))
 }

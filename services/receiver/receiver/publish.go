@@ -28,10 +28,13 @@ type batch struct {
 	deadline  context.Context //nolint:containedctx // it lives as long as the request
 	records   []*kgo.Record
 	size      int
-	held      bool // the client may still hold records, which alias the body
+	// overloaded: it is for the spool, because nothing more may wait for the brokers.
+	overloaded bool
+	held       bool // the client may still hold records, which alias the body
 }
 
-func (b *batch) begin(p *publisher) {
+func (b *batch) begin(p *publisher, overloaded bool) {
+	b.overloaded = overloaded
 	b.publisher, b.deadline = p, p.deadlines.context(time.Now())
 }
 
@@ -55,7 +58,7 @@ func (b *batch) add(r *kgo.Record) error {
 
 // flush returns nil once the records are safe. A batch of none is.
 func (b *batch) flush() error {
-	held, err := b.publisher.put(b.deadline, b.records)
+	held, err := b.publisher.put(b.deadline, b.records, b.overloaded)
 	b.held = b.held || held
 	clear(b.records) // the client may hold them, but not the slice
 	b.records, b.size = b.records[:0], 0
@@ -73,12 +76,12 @@ type publisher struct {
 }
 
 // put returns nil once the records are acknowledged or, for a vendor that never
-// retries, on disk.
-func (p *publisher) put(ctx context.Context, records []*kgo.Record) (held bool, err error) {
+// retries, on disk. overloaded: on disk at once.
+func (p *publisher) put(ctx context.Context, records []*kgo.Record, overloaded bool) (held bool, err error) {
 	if len(records) == 0 {
 		return false, nil // a ping: nothing to keep
 	}
-	if p.spool != nil && p.spool.Engaged() {
+	if p.spool != nil && (overloaded || p.spool.Engaged()) {
 		// Behind what waits already: the order in which they came stays.
 		return false, p.append(records)
 	}

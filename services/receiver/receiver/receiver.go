@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -24,7 +25,6 @@ import (
 // Bounds of the server that nobody needs to change.
 const (
 	readHeaderTimeout = 5 * time.Second
-	idleTimeout       = 75 * time.Second // longer than the usual load balancer's 60 s, so that it closes first
 	writeSlack        = 5 * time.Second
 	maxHeaderBytes    = 32 << 10
 	flushTimeout      = 2 * time.Second
@@ -48,6 +48,8 @@ type Receiver struct {
 	o         Options
 	client    *kgo.Client
 	spools    map[string]*spool.Spool
+	load      *load
+	conns     *connections
 	deadlines *deadlines
 	handlers  map[string]*handler // by source
 	handler   http.Handler
@@ -64,7 +66,7 @@ func New(o Options) (*Receiver, error) {
 	if len(o.Endpoints) == 0 {
 		return nil, errors.New("there is no source to receive")
 	}
-	if err := errors.Join(o.Config.Validate(), o.Config.check(o.Endpoints)); err != nil {
+	if err := errors.Join(o.Config.Validate(), o.Config.check(o.Endpoints, o.Runtime.StopTimeout)); err != nil {
 		return nil, err
 	}
 	client, err := stream.NewClient(o.Kafka, stream.Deps{Name: o.Runtime.Name, Log: o.Runtime.Log, Registry: o.Runtime.Registry},
@@ -85,10 +87,10 @@ func New(o Options) (*Receiver, error) {
 // build makes the handlers and the server.
 func (r *Receiver) build() error {
 	m := newMetrics(r.o.Runtime.Registry)
-	inFlight := &budget{most: r.o.Config.MaxInFlight}
-	bodies := newBodies(int64(r.o.Config.MaxInFlightBytes))
-	m.gauge("in_flight_requests", "Requests being received.", nil, inFlight.held.Load)
-	m.gauge("in_flight_bytes", "Bytes reserved for bodies being received.", nil, bodies.bytes.held.Load)
+	if err := r.buildLimits(m); err != nil {
+		return err
+	}
+	bodies := newBodies()
 	shared := publisher{kafka: stream.NewPublisher(r.client), deadlines: r.deadlines, outage: new(atomic.Bool), log: r.o.Runtime.Log}
 	mux := http.NewServeMux()
 	mux.HandleFunc("/", notFound)
@@ -110,7 +112,7 @@ func (r *Receiver) build() error {
 		}
 		h := &handler{
 			src: e.Source, name: name, profile: e.Source.Profile(), address: address, tenant: e.Tenant, metrics: m.handler(name),
-			bodies: bodies, inFlight: inFlight, publisher: &p, log: r.o.Runtime.Log, raw: stream.NewRawMaker(name),
+			bodies: bodies, load: r.load, line: r.load.admission.newLine(limits(m.limited, name)), readTimeout: r.o.Config.ReadTimeout, publisher: &p, log: r.o.Runtime.Log, raw: stream.NewRawMaker(name),
 		}
 		if _, silent := r.o.Runtime.TracerProvider.(noop.TracerProvider); !silent {
 			h.tracer = r.o.Runtime.Tracer
@@ -123,6 +125,40 @@ func (r *Receiver) build() error {
 	}
 	r.handler = mux
 	r.server = r.newServer()
+	return nil
+}
+
+// buildLimits makes what all sources share, and shows it.
+func (r *Receiver) buildLimits(m *metrics) error {
+	c := r.o.Config
+	trusted, err := parseProxies(c.TrustedProxies)
+	if err != nil {
+		return err
+	}
+	seen := &known{}
+	r.load = &load{
+		proxies: trusted, known: seen,
+		requests: budget{most: c.MaxInFlight}, bytes: budget{most: int64(c.MaxInFlightBytes)}, reserve: budget{most: int64(c.MaxInFlightBytes)},
+		admission: &admission{
+			most: int(c.MaxUnverified), mostBytes: int64(c.MaxUnverifiedBytes), perAddress: int(c.MaxUnverifiedPerAddress),
+			known: seen, failures: &failures{most: int(c.MaxFailures)}, addresses: map[netip.Addr]*queue[unverified]{},
+		},
+	}
+	r.conns = &connections{
+		most: int(c.MaxConnections), perAddress: int(c.MaxConnectionsPerAddress), known: seen, proxies: trusted,
+		closed: limits(m.closed), all: map[net.Conn]*connection{}, addresses: map[netip.Addr]*addressConnections{},
+	}
+	l := r.load
+	m.gauge("unverified_requests", "Requests whose signature is not checked yet.", nil, l.admission.heldRequests)
+	m.gauge("unverified_bytes", "Bytes reserved for bodies whose signature is not checked yet.", nil, l.admission.heldBytes)
+	m.gauge("connections", "Open connections.", nil, r.conns.count)
+	m.gauge("in_flight_requests", "Requests being received, verified or not.", nil, func() int64 {
+		return l.admission.heldRequests() + l.requests.held.Load()
+	})
+	m.gauge("in_flight_bytes", "Bytes reserved for bodies being received, verified or not.", nil, func() int64 {
+		return l.admission.heldBytes() + l.bytes.held.Load() + l.reserve.held.Load()
+	})
+	r.o.Runtime.Health.Check("receiver-load", 0, l.ready)
 	return nil
 }
 
@@ -140,13 +176,40 @@ func (r *Receiver) SetSecrets(name string, secrets []string) error {
 	return nil
 }
 
+// ReplaceSecrets is SetSecrets for all sources at once. An error leaves all as
+// they are: a source that is received has no secrets any more, or bad ones. What
+// else differs is not looked at.
+func (r *Receiver) ReplaceSecrets(endpoints []Endpoint) error {
+	secrets := map[string][]string{}
+	for _, e := range endpoints {
+		secrets[e.Source.Name()] = e.Secrets
+	}
+	var problems []error
+	fresh := map[*handler]*opened{}
+	for name, h := range r.handlers {
+		next, err := h.open(secrets[name])
+		if err != nil {
+			problems = append(problems, secretsProblem(name, err))
+		}
+		fresh[h] = next
+	}
+	if err := errors.Join(problems...); err != nil {
+		return err
+	}
+	for h, next := range fresh {
+		h.opened.Store(next)
+	}
+	return nil
+}
+
 func (r *Receiver) newServer() *http.Server {
 	return &http.Server{
 		Handler:           r.handler,
 		ReadHeaderTimeout: min(readHeaderTimeout, r.o.Config.ReadTimeout),
 		ReadTimeout:       r.o.Config.ReadTimeout,
 		WriteTimeout:      r.o.Config.ReadTimeout + r.o.Config.PublishTimeout + writeSlack,
-		IdleTimeout:       idleTimeout,
+		IdleTimeout:       r.o.Config.IdleTimeout,
+		ConnState:         r.conns.track,
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          silentLog(r.o.Runtime.Log),
 	}
@@ -161,6 +224,7 @@ func (r *Receiver) openSpool(name string, kafka *stream.Publisher, m *metrics) (
 		return nil, fmt.Errorf("--spool-dir (THROUGHLINE_SPOOL_DIR): %w", err)
 	}
 	r.spools[name] = s
+	r.o.Runtime.Health.Check("receiver-spool-"+name, 0, func(context.Context) error { return s.Ready() })
 	labels := prometheus.Labels{"source": name}
 	m.gauge("spool_deliveries", "Parts of deliveries that wait on disk for the brokers.", labels, s.Deliveries)
 	m.gauge("spool_bytes", "Bytes that wait on disk for the brokers.", labels, s.Bytes)
@@ -200,7 +264,7 @@ func (r *Receiver) Components() []service.Component {
 	for name, s := range r.spools {
 		parts = append(parts, service.Component{Name: "receiver-spool-" + name, Run: s.Run})
 	}
-	return append(parts, service.Component{Name: "receiver", Start: r.listen, Run: r.serve, Stop: r.stopServer})
+	return append(parts, service.Component{Name: "receiver", Start: r.listen, Run: r.serve, Stop: r.stopServer, StopTimeout: r.stopTimeout()})
 }
 
 // Close frees what New took. Run and the Components do so themselves; a second
@@ -241,9 +305,26 @@ func (r *Receiver) serve(context.Context) error {
 	return nil
 }
 
-// stopServer waits for the requests in flight, then cuts those that are left:
-// they were not acknowledged.
+// stopTimeout is the drain delay and half of what is left of the whole stop.
+func (r *Receiver) stopTimeout() time.Duration {
+	delay := r.o.Config.DrainDelay
+	return delay + max(0, r.o.Runtime.StopTimeout-delay)/2
+}
+
+// stopServer receives on for the drain delay, while load balancers see that
+// readiness has gone; then it closes the listener, waits for the requests in
+// flight, and cuts those that are left: they were not acknowledged.
 func (r *Receiver) stopServer(ctx context.Context) error {
+	r.load.draining.Store(true)
+	if delay := r.o.Config.DrainDelay; delay > 0 {
+		r.o.Runtime.Log.Info("receiving until the drain delay is over", zap.Duration("delay", delay))
+		drained := time.NewTimer(delay)
+		defer drained.Stop()
+		select {
+		case <-drained.C:
+		case <-ctx.Done():
+		}
+	}
 	if err := r.server.Shutdown(ctx); err != nil {
 		return errors.Join(fmt.Errorf("waiting for requests in flight: %w", err), r.server.Close())
 	}

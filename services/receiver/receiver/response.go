@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net/http"
 	"runtime/debug"
+	"strconv"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -16,19 +18,24 @@ import (
 type refusal struct {
 	reason reason
 	err    error
+	wait   time.Duration // of a limited one: when to come again
 }
+
+// cutWait is the wait of a request that was cut to make room: others will be
+// gone by then.
+const cutWait = 5 * time.Second
 
 // refusePermanent labels what is wrong with the delivery by the fault's reason.
 func refusePermanent(err error) *refusal {
 	switch fault.ReasonOf(err) {
 	case fault.Unauthenticated:
-		return &refusal{unauthenticated, err}
+		return &refusal{reason: unauthenticated, err: err}
 	case fault.Oversized:
-		return &refusal{oversized, err}
+		return &refusal{reason: oversized, err: err}
 	case fault.Unsupported:
-		return &refusal{unsupported, err}
+		return &refusal{reason: unsupported, err: err}
 	default:
-		return &refusal{malformed, err}
+		return &refusal{reason: malformed, err: err}
 	}
 }
 
@@ -37,11 +44,11 @@ func refuseUnread(err error) *refusal {
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
-		return &refusal{oversized, fault.Permanent(fault.Oversized, fmt.Errorf("the body has more than %d bytes", tooLarge.Limit))}
+		return &refusal{reason: oversized, err: fault.Permanent(fault.Oversized, fmt.Errorf("the body has more than %d bytes", tooLarge.Limit))}
 	case errors.Is(err, errOverloaded):
-		return &refusal{overloaded, fault.Transient(fault.Unavailable, err)}
+		return &refusal{reason: overloaded, err: fault.Transient(fault.Unavailable, err)}
 	default:
-		return &refusal{incomplete, fault.Transient(fault.Unavailable, fmt.Errorf("reading the body: %w", err))}
+		return &refusal{reason: incomplete, err: fault.Transient(fault.Unavailable, fmt.Errorf("reading the body: %w", err))}
 	}
 }
 
@@ -53,18 +60,35 @@ func refuseUnpublished(err error) *refusal {
 	case fault.IsPermanent(err):
 		return refusePermanent(err)
 	default:
-		return &refusal{unavailable, err}
+		return &refusal{reason: unavailable, err: err}
 	}
 }
 
 // refuse answers with what makes the vendor try again, or stop.
-func (h *handler) refuse(w http.ResponseWriter, r *http.Request, d *source.Delivery, no *refusal) {
+func (h *handler) refuse(w http.ResponseWriter, r *http.Request, q *request, no *refusal) {
 	h.metrics.rejected[no.reason].Inc()
 	// One line a refusal would let anybody fill the log, so only for who asks.
 	if entry := h.log.Check(zap.DebugLevel, "refused a delivery"); entry != nil {
 		entry.Write(zap.String("source", h.name), zap.String("reason", string(no.reason)), zap.String("remote", r.RemoteAddr), zap.Error(no.err))
 	}
-	respond(w, h.src.Reply(d, no.err))
+	if q.body == nil || no.reason == limited || no.reason == incomplete {
+		// The server would wait for the rest of the body before it answers.
+		w.Header().Set("Connection", "close")
+	}
+	if no.reason == limited {
+		respond(w, tooMany(no.wait))
+		return
+	}
+	respond(w, h.src.Reply(&q.delivery, no.err))
+}
+
+// tooMany answers who is over a limit on what is not verified.
+func tooMany(wait time.Duration) source.Response {
+	seconds := strconv.Itoa(int((wait + time.Second - 1) / time.Second))
+	return source.Response{
+		Status: http.StatusTooManyRequests, Header: http.Header{"Retry-After": {seconds}},
+		Body: []byte(`{"error":"limited","detail":"too many requests that are not verified: come again later"}`),
+	}
 }
 
 // handshake answers what is not a POST.
@@ -122,7 +146,10 @@ func respond(w http.ResponseWriter, resp source.Response) {
 }
 
 // notFound answers every path but the sources' own.
-func notFound(w http.ResponseWriter, _ *http.Request) {
+func notFound(w http.ResponseWriter, r *http.Request) {
+	if r.ContentLength != 0 {
+		w.Header().Set("Connection", "close") // its body is not waited for
+	}
 	respond(w, source.Response{
 		Status: http.StatusNotFound,
 		Body:   []byte(`{"error":"not_found","detail":"there is nothing here: deliveries are posted to /webhooks/<source> of a source that is switched on"}`),

@@ -21,6 +21,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/throughline-dev/throughline/pkg/service"
+	"github.com/throughline-dev/throughline/pkg/settings"
 	"github.com/throughline-dev/throughline/pkg/source"
 	"github.com/throughline-dev/throughline/pkg/source/catalog"
 	"github.com/throughline-dev/throughline/pkg/stream"
@@ -65,10 +66,13 @@ func newRig(t *testing.T, change func(*Options)) *rig {
 }
 
 func testConfig(t *testing.T) Config {
-	return Config{
-		Listen: "127.0.0.1:0", PublishTimeout: 10 * time.Second, ReadTimeout: 20 * time.Second,
-		MaxInFlight: 1024, MaxInFlightBytes: 64 << 20, SpoolDir: filepath.Join(t.TempDir(), "spool"), SpoolBytes: 64 << 20,
+	c := Config{
+		Listen: "127.0.0.1:0", PublishTimeout: 10 * time.Second, MaxInFlightBytes: 64 << 20,
+		SpoolDir: filepath.Join(t.TempDir(), "spool"), SpoolBytes: 64 << 20, MaxFailures: 1 << 20,
 	}
+	settings.Defaults(&c)
+	c.DrainDelay = 0
+	return c
 }
 
 func allEndpoints(t *testing.T) (all []Endpoint) {

@@ -2,6 +2,8 @@ package receiver
 
 import (
 	"context"
+	"fmt"
+	"io"
 	"log"
 
 	"github.com/alecthomas/kong"
@@ -23,13 +25,15 @@ type Settings struct {
 	Vendors kong.Plugins  `embed:""`
 
 	vendors *settings.SourceSettings
+	args    []string
+	lookup  func(string) (string, bool)
 }
 
 // NewSettings makes settings with flags for every source, and for those that
 // these arguments and this environment name.
 func NewSettings(args []string, lookup func(string) (string, bool)) *Settings {
 	vendors := catalog.NewSettings(args, lookup)
-	return &Settings{Vendors: vendors.Plugins(), vendors: vendors}
+	return &Settings{Vendors: vendors.Plugins(), vendors: vendors, args: args, lookup: lookup}
 }
 
 // Validate finds what is wrong with the sources' settings; the embedded parts
@@ -39,7 +43,7 @@ func (s *Settings) Validate() error {
 	if err != nil {
 		return err
 	}
-	return s.Config.check(endpoints)
+	return s.Config.check(endpoints, s.ShutdownTimeout)
 }
 
 // endpoints gives what the settings say is received.
@@ -61,7 +65,22 @@ func (s *Settings) Run(ctx context.Context, rt *service.Runtime) error {
 	if err != nil {
 		return err
 	}
+	rt.OnReload(func() error { return s.reload(r) })
 	return r.Run(ctx)
+}
+
+// reload reads the settings again and gives r their secrets; on an error r keeps
+// all that it has.
+func (s *Settings) reload(r *Receiver) error {
+	fresh := NewSettings(s.args, s.lookup)
+	if _, err := settings.Parse(s.args, fresh, settings.WithEnv(s.lookup), settings.WithOutput(io.Discard, io.Discard)); err != nil {
+		return fmt.Errorf("reading the settings again: %w", err)
+	}
+	endpoints, err := fresh.endpoints()
+	if err != nil {
+		return err
+	}
+	return r.ReplaceSecrets(endpoints)
 }
 
 // silentLog takes net/http's lines (broken handshakes, clients that go away) as

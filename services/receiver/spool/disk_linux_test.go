@@ -122,12 +122,16 @@ func TestAFullDisk(t *testing.T) {
 	require.Contains(t, lines.All()[0].ContextMap()["error"], "the disk is full")
 	require.Equal(t, "make room on the disk of "+dir, lines.All()[0].ContextMap()["advice"])
 
+	require.ErrorContains(t, s.Ready(), "the disk is full")
+	require.Equal(t, "make room on the disk of "+dir, fault.Advice(s.Ready()))
+
 	// The disk stays as full as it is: what is drained makes room.
 	b.set(func(b *brokers) { b.down = false })
 	stop := run(t, s)
 	require.Eventually(t, func() bool { return !s.Engaged() }, patience, time.Millisecond)
 	require.NoError(t, s.Append(delivery(value())))
 	require.Equal(t, "the spool accepts deliveries again", lines.All()[1].Message)
+	require.NoError(t, s.Ready())
 	require.Eventually(t, func() bool { return !s.Engaged() }, patience, time.Millisecond)
 	stop()
 	require.Len(t, b.values(), accepted+1, "what was accepted, once each")

@@ -54,6 +54,8 @@ type Spool struct {
 		sync.Mutex
 		told bool
 		at   time.Time // of the last line that told so
+		last time.Time // of the last refusal
+		err  error     // its cause
 	}
 }
 
@@ -121,7 +123,7 @@ func (s *Spool) Append(records []*kgo.Record) error {
 	defer s.pending.Add(-size)
 	var err error
 	if s.store.size()+s.asideBytes.Load()+waiting > s.o.MaxBytes {
-		err = fmt.Errorf("the spool %s is full (%d bytes)", s.o.Dir, s.o.MaxBytes)
+		err = fault.Advise(fmt.Errorf("the spool %s is full (%d bytes)", s.o.Dir, s.o.MaxBytes), "bring the brokers back, or raise THROUGHLINE_SPOOL_BYTES")
 	} else {
 		err = s.store.append(value)
 	}
@@ -153,6 +155,10 @@ func (s *Spool) note(err error) {
 	r := &s.refusing
 	r.Lock()
 	defer r.Unlock()
+	r.err = err
+	if err != nil {
+		r.last = time.Now()
+	}
 	switch {
 	case err == nil && r.told:
 		r.told = false
@@ -162,6 +168,19 @@ func (s *Spool) note(err error) {
 		s.o.Log.Error("the spool rejects deliveries, which their vendor does not retry", zap.Error(err),
 			zap.String("advice", fault.Advice(err)), zap.Int64("deliveries", s.Deliveries()), zap.Int64("bytes", s.Bytes()))
 	}
+}
+
+// Ready is an error while deliveries are refused, which their vendor does not
+// send again: the spool or its disk is full, or the disk failed. It says which.
+// Without new deliveries it is over after a minute.
+func (s *Spool) Ready() error {
+	r := &s.refusing
+	r.Lock()
+	defer r.Unlock()
+	if r.err == nil || time.Since(r.last) >= quiet {
+		return nil
+	}
+	return r.err
 }
 
 // A drained batch: bounded so that removing it is cheap beside publishing it,
