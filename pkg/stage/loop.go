@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -108,14 +107,15 @@ func (d Deps) Consume(l Loop, run func(ctx context.Context, member int, o stream
 }
 
 // checkTopics lets /readyz ask for a loop's topics, under the name <name>-topics:
-// a member that waits for one that is gone looks like one without traffic.
+// a member that waits for one that is gone, or for somebody's open transaction,
+// looks like one without traffic.
 func (d Deps) checkTopics(l Loop) (stop func(), err error) {
 	client, err := stream.NewClient(d.Kafka, stream.Deps{Name: l.Name + "-topics"}, kgo.MetadataMinAge(time.Second))
 	if err != nil {
 		return nil, fmt.Errorf("checking the topics: %w", err)
 	}
-	name, topics := l.Name+"-topics", slices.Concat(l.Topics, l.Outputs)
-	d.Runtime.Health.Check(name, checkTimeout, func(ctx context.Context) error { return stream.CheckTopics(ctx, client, topics...) })
+	name := l.Name + "-topics"
+	d.Runtime.Health.Check(name, checkTimeout, stream.NewTopicCheck(client, l.Topics, l.Outputs).Check)
 	return func() { d.Runtime.Health.Remove(name); client.Close() }, nil
 }
 
