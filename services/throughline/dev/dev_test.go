@@ -143,6 +143,26 @@ func TestDevTellsTheStoryAndKeepsIt(t *testing.T) {
 	require.Contains(t, out.String(), "with the same THROUGHLINE_NAMED_SOURCES")
 	receivesNamed(t, again, set)
 	require.NoError(t, stop())
+	heardToTheEnd(t, again)
+}
+
+// heardToTheEnd: a story that was interrupted is told again, and no event of it is
+// there twice.
+func heardToTheEnd(t *testing.T, c *Command) {
+	t.Helper()
+	path := filepath.Join(c.DataDir, toldFile)
+	content, err := os.ReadFile(path)
+	require.NoError(t, err)
+	begun, ok := strings.CutSuffix(string(content), "told\n")
+	require.True(t, ok, string(content))
+	require.NoError(t, os.WriteFile(path, []byte(begun), 0o600))
+	out, stop := start(t, c, onlyVendors(cli.Connections{}))
+	require.Contains(t, out.String(), "is told again")
+	require.Equal(t, 1, strings.Count(out.String(), "subscription.deleted"))
+	require.NoError(t, stop())
+	content, err = os.ReadFile(path)
+	require.NoError(t, err)
+	require.Equal(t, begun+"told\n", string(content))
 }
 
 // refusesASecond: a second start in the data directory of c, which is running,

@@ -76,22 +76,32 @@ func (s *stack) listening(ctx context.Context) error {
 	return await(ctx, demoPatience, "the receiver to listen", func() (bool, error) { return s.services.Addr() != "", nil })
 }
 
-// tell sends the story, unless this data directory has heard it, and waits
+// tell sends the story, unless this data directory has heard all of it, and waits
 // until it is on the timeline and in quarantine.
 func (s *stack) tell(ctx context.Context) error {
 	csv, err := story.Accounts()
 	if err != nil {
 		return err
 	}
+	progress, err := readTold(s.command.DataDir)
+	if err != nil {
+		return err
+	}
 	store := accounts.NewStore(s.pool, s.set.Sources.Kinds)
-	if _, err := store.FindAccount(ctx, story.Account.String()); err == nil {
+	_, err = store.FindAccount(ctx, story.Account.String())
+	if known := err == nil; known && (progress.all || progress.at.IsZero()) {
 		fmt.Fprintln(s.out, "The demo story is there already, from an earlier start; `make clean` first tells it anew.")
 		return s.showTimeline(ctx)
+	} else if known {
+		fmt.Fprintln(s.out, "The demo story was interrupted in an earlier start and is told again.")
+	}
+	if err := progress.begin(time.Now()); err != nil {
+		return err
 	}
 	if _, err := store.Import(ctx, bytes.NewReader(csv), accounts.ImportOptions{By: "demo", EveryTenant: true}); err != nil {
 		return err
 	}
-	told, err := story.Tell(time.Now())
+	events, err := story.Tell(progress.at)
 	if err != nil {
 		return err
 	}
@@ -102,23 +112,26 @@ func (s *stack) tell(ctx context.Context) error {
 	for name, secrets := range s.secrets {
 		sender.Secrets[name] = secrets[0]
 	}
-	for _, m := range slices.Concat(told.Messages, told.Late, told.Unknown) {
+	for _, m := range slices.Concat(events.Messages, events.Late, events.Unknown) {
 		if err := sender.Send(ctx, m); err != nil {
 			return err
 		}
 	}
-	want := len(story.Timeline()) + len(told.Late)
+	want := len(story.Timeline()) + len(events.Late)
 	err = await(ctx, demoPatience, "the story to appear", func() (bool, error) {
-		events, err := postgres.Timeline(ctx, s.pool, postgres.TimelineQuery{AccountID: story.Account, Limit: 100})
-		if err != nil || len(events) < want {
+		rows, err := postgres.Timeline(ctx, s.pool, postgres.TimelineQuery{AccountID: story.Account, Limit: 100})
+		if err != nil || len(rows) < want {
 			return false, err
 		}
 		var waiting int
 		err = s.pool.QueryRow(ctx, `SELECT count(*) FROM quarantine WHERE status = 'open'`).Scan(&waiting)
-		return waiting >= len(told.Unknown), err
+		return waiting >= len(events.Unknown), err
 	})
 	if err != nil {
 		return fmt.Errorf("%w (the log is %s)", err, filepath.Join(s.command.DataDir, "dev.log"))
+	}
+	if err := progress.end(); err != nil {
+		return err
 	}
 	return s.showTimeline(ctx)
 }
