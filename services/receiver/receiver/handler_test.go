@@ -221,7 +221,7 @@ func TestHandshakes(t *testing.T) {
 func TestOtherPaths(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, func(o *Options) { o.Endpoints = o.Endpoints[:1] })
-	for _, other := range []string{"/", "/webhooks/", "/webhooks/hubspot", "/webhooks/stripe/more", "/metrics"} {
+	for _, other := range []string{"/", "/webhooks/", "/webhooks/hubspot", "/webhooks/stripe/more", "/webhooks//stripe", "/webhooks/../webhooks/stripe", "/metrics"} {
 		req := r.signed("stripe", example(t, "stripe"))
 		req.URL.Path = other
 		got := r.do(req)

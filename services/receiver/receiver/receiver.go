@@ -92,8 +92,7 @@ func (r *Receiver) build() error {
 	}
 	bodies := newBodies()
 	shared := publisher{kafka: stream.NewPublisher(r.client), deadlines: r.deadlines, outage: new(atomic.Bool), log: r.o.Runtime.Log}
-	mux := http.NewServeMux()
-	mux.HandleFunc("/", notFound)
+	routes := routes{}
 	for _, e := range r.o.Endpoints {
 		name := e.Source.Name()
 		if r.handlers[name] != nil {
@@ -121,9 +120,9 @@ func (r *Receiver) build() error {
 		if err := r.SetSecrets(name, e.Secrets); err != nil {
 			return err
 		}
-		mux.Handle(path(name), h)
+		routes[path(name)] = h
 	}
-	r.handler = mux
+	r.handler = routes
 	r.server = r.newServer()
 	return nil
 }
@@ -212,6 +211,8 @@ func (r *Receiver) newServer() *http.Server {
 		ConnState:         r.conns.track,
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          silentLog(r.o.Runtime.Log),
+		// "OPTIONS *" is answered like every path that is not there.
+		DisableGeneralOptionsHandler: true,
 	}
 }
 

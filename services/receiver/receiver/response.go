@@ -145,6 +145,19 @@ func respond(w http.ResponseWriter, resp source.Response) {
 	_, _ = w.Write(resp.Body) // a client that went away asks again
 }
 
+// routes are the sources' paths. A path is not cleaned and redirected to, as
+// net/http's own multiplexer would do: a signature may cover it.
+type routes map[string]http.Handler
+
+// ServeHTTP gives a request to the source whose path it has, exactly.
+func (s routes) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if h, ok := s[r.URL.Path]; ok {
+		h.ServeHTTP(w, r)
+		return
+	}
+	notFound(w, r)
+}
+
 // notFound answers every path but the sources' own.
 func notFound(w http.ResponseWriter, r *http.Request) {
 	if r.ContentLength != 0 {
