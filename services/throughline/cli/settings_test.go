@@ -20,8 +20,8 @@ var validEnvironment = map[string]string{
 	"THROUGHLINE_KAFKA_BROKERS":       "kafka:9092",
 	"THROUGHLINE_POSTGRES_URL":        "postgres://u:p@db/t",
 	"THROUGHLINE_SCHEMA_REGISTRY_URL": "http://registry:8081",
-	"THROUGHLINE_STRIPE_SECRETS":      "whsec_new,whsec_old",
-	"THROUGHLINE_LOOKER_SECRETS":      "token-of-looker",
+	"THROUGHLINE_STRIPE_SECRETS":      "whsec_of_the_newest,whsec_of_the_oldest",
+	"THROUGHLINE_LOOKER_SECRETS":      "a-long-token-of-looker",
 }
 
 func TestServicesConfigurations(t *testing.T) {
