@@ -36,10 +36,13 @@ func (r *Resolver) Ahead(ctx context.Context) *Ahead {
 // change meanwhile, everything is asked for again in one query, as one snapshot answers it.
 func (a *Ahead) Resolve(ctx context.Context, batch [][]source.Reference) ([]Resolution, error) {
 	<-a.done
+	verdicts := make([]*verdict, count(batch))
+	if len(verdicts) == 0 { // needs nothing of the database, which may be away
+		return decide(batch, verdicts), nil
+	}
 	if a.err != nil {
 		return nil, postgres.Classify(fmt.Errorf("resolving a batch of %d events: reading the epoch of the links: %w", len(batch), a.err))
 	}
-	verdicts := make([]*verdict, count(batch))
 	if a.epoch != (uuid.UUID{}) {
 		a.resolver.cache.look(a.epoch, batch, verdicts)
 		same, err := a.inSteps(ctx, batch, verdicts)

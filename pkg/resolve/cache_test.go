@@ -237,3 +237,17 @@ func TestQueriesOfACache(t *testing.T) {
 		require.EqualValues(t, 2, asked(linked, unlinked), "without an epoch nothing is known")
 	}
 }
+
+// A batch without references needs no database, not even one that is away.
+func TestNoReferencesNeedNoDatabase(t *testing.T) {
+	t.Parallel()
+	r, _ := cached(t, newDatabase(t, links))
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	got, err := r.Ahead(ended).Resolve(ended, make([][]source.Reference, 2))
+	require.NoError(t, err)
+	require.Len(t, got, 2)
+	require.False(t, got[0].Found)
+	_, err = r.Ahead(ended).Resolve(ended, [][]source.Reference{refs("stripe:customer:cus_1")})
+	require.Error(t, err)
+}

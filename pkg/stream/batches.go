@@ -15,9 +15,10 @@ import (
 // write, in order within a partition. Offsets are committed only after write
 // returned nil; a failing write is tried again with backoff for as long as it
 // takes, so write must be idempotent and must itself dead-letter what can never
-// succeed. An error that is a *HeldError concerns some partitions only. It returns nil when ctx ends, after the batch under way is written
-// or given up, and an error only if the client cannot be made. A client that the
-// brokers fence, or whose fetches they refuse, is replaced by a new one.
+// succeed. An error that is a *HeldError concerns some partitions only. It returns
+// nil when ctx ends, after the batch under way is written or given up, and an
+// error only if the client cannot be made. A client that the brokers fence, or
+// whose fetches they refuse, is replaced by a new one.
 //
 // write gets a context that outlives ctx by grace, so that a stop lets a batch
 // finish.

@@ -19,10 +19,12 @@ type HeldError struct {
 	Err        error              // why
 }
 
+// Error names the partitions and why they are held.
 func (h *HeldError) Error() string {
 	return fmt.Sprintf("holding partitions %v: %v", h.Partitions, h.Err)
 }
 
+// Unwrap gives why.
 func (h *HeldError) Unwrap() error { return h.Err }
 
 const holding = "writing the records of a held partition"

@@ -92,7 +92,7 @@ func (r *Receiver) build() error {
 	}
 	bodies := newBodies()
 	shared := publisher{kafka: stream.NewPublisher(r.client), deadlines: r.deadlines, outage: new(atomic.Bool), log: r.o.Runtime.Log}
-	routes := routes{}
+	paths := routes{}
 	for _, e := range r.o.Endpoints {
 		name := e.Source.Name()
 		if r.handlers[name] != nil {
@@ -120,9 +120,9 @@ func (r *Receiver) build() error {
 		if err := r.SetSecrets(name, e.Secrets); err != nil {
 			return err
 		}
-		routes[path(name)] = h
+		paths[path(name)] = h
 	}
-	r.handler = routes
+	r.handler = paths
 	r.server = r.newServer()
 	return nil
 }
