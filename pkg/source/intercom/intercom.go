@@ -2,8 +2,11 @@ package intercom
 
 import (
 	"net/http"
+	"slices"
+	"strings"
 
 	"github.com/throughline-dev/throughline/pkg/fault"
+	"github.com/throughline-dev/throughline/pkg/rawjson"
 	"github.com/throughline-dev/throughline/pkg/source"
 )
 
@@ -45,6 +48,25 @@ func (intercom) Profile() source.Profile {
 		},
 		Types:    types(),
 		Volatile: []string{"/delivery_status", "/delivery_attempts", "/delivered_at", "/first_sent_at"},
+	}
+}
+
+// Form implements source.Former: apps of one workspace are each notified of a
+// fact, by notifications of their own, with the object as their API version
+// renders it.
+func (intercom) Form(n rawjson.Value) source.Form {
+	item := n.At("data", "item")
+	if !item.Exists() {
+		item = n // an object of the API
+	}
+	names := make([]string, 0, item.Len())
+	for member := range item.Members() {
+		names = append(names, member)
+	}
+	slices.Sort(names)
+	return source.Form{
+		Name:    n.Get("topic").Text() + " " + strings.Join(names, " "),
+		Ignored: []string{"/id", "/created_at", "/links", "/self", "/data/item/updated_at", "/updated_at"},
 	}
 }
 
