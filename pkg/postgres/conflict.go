@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
 )
@@ -16,16 +17,22 @@ type Comparison struct {
 	// Ignore gives the top-level members of a source's payloads that may differ, without NULs. It should hold what mostly
 	// differs: only payloads that differ beside these leave the server.
 	Ignore func(source string) []string
-	// Contradicts looks at a row and the stored payload, in JSONB's text form, which it must not keep.
-	Contradicts func(row *Row, stored []byte) bool
+	// Contradicts looks at a row and what is stored.
+	Contradicts func(row *Row, stored Stored) bool
+}
+
+// Stored is what the timeline has of an identity. Payload is JSONB's text form and is good until Contradicts returns.
+type Stored struct {
+	AccountID uuid.UUID
+	Payload   []byte
 }
 
 // storedOtherwise compares in the server, so that no payload is sent back that says the same. The lateral look-up with
 // its limit is by the unique index whatever the statistics say.
 const storedOtherwise = `
-SELECT r.index, e.payload::text
+SELECT r.index, e.account_id, e.payload::text
 FROM unnest($1, $2, $3, $4, $5) AS r (source, source_event_id, payload, ignored, index)
-CROSS JOIN LATERAL (SELECT payload FROM account_events e WHERE e.source = r.source AND e.source_event_id = r.source_event_id LIMIT 1) AS e
+CROSS JOIN LATERAL (SELECT account_id, payload FROM account_events e WHERE e.source = r.source AND e.source_event_id = r.source_event_id LIMIT 1) AS e
 WHERE e.payload <> r.payload AND CASE WHEN jsonb_typeof(e.payload) = 'object' AND jsonb_typeof(r.payload) = 'object'
   THEN e.payload - string_to_array(r.ignored, E'\x1f') <> r.payload - string_to_array(r.ignored, E'\x1f') ELSE true END`
 
@@ -85,12 +92,13 @@ func compare(ctx context.Context, tx pgx.Tx, rows []Row, present []int32, c Comp
 	binaryFormat := []int16{pgx.BinaryFormatCode}
 	reader := tx.Conn().PgConn().ExecParams(ctx, storedOtherwise, values, types, binaryFormat, binaryFormat)
 	for reader.NextRow() {
-		index := reader.Values()[0]
-		if len(index) != 4 || int(binary.BigEndian.Uint32(index)) >= len(rows) {
+		index, account := reader.Values()[0], reader.Values()[1]
+		if len(index) != 4 || int(binary.BigEndian.Uint32(index)) >= len(rows) || len(account) != len(uuid.UUID{}) {
 			_, _ = reader.Close()
-			return fmt.Errorf("the server answered with an index of %x", index)
+			return fmt.Errorf("the server answered with an index of %x and an account of %x", index, account)
 		}
-		if i := int(binary.BigEndian.Uint32(index)); c.Contradicts(&rows[i], reader.Values()[1]) {
+		i := int(binary.BigEndian.Uint32(index))
+		if c.Contradicts(&rows[i], Stored{uuid.UUID(account), reader.Values()[2]}) {
 			conflict(i)
 		}
 	}

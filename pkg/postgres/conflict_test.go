@@ -16,7 +16,7 @@ import (
 func comparison(pulled *int) postgres.Comparison {
 	return postgres.Comparison{
 		Ignore:      func(source string) []string { return map[string][]string{"stripe": {"pending", "try"}}[source] },
-		Contradicts: func(*postgres.Row, []byte) bool { *pulled++; return true },
+		Contradicts: func(*postgres.Row, postgres.Stored) bool { *pulled++; return true },
 	}
 }
 
@@ -100,8 +100,9 @@ func TestConflicts(t *testing.T) {
 		t.Parallel()
 		w, _ := newWriter(t)
 		var seen string
-		c := postgres.Comparison{Ignore: func(string) []string { return nil }, Contradicts: func(row *postgres.Row, stored []byte) bool {
-			seen = row.SourceEventID + string(stored)
+		c := postgres.Comparison{Ignore: func(string) []string { return nil }, Contradicts: func(row *postgres.Row, stored postgres.Stored) bool {
+			require.Equal(t, account(1), stored.AccountID)
+			seen = row.SourceEventID + string(stored.Payload)
 			return false
 		}}
 		rows := eventRows(0, 2)

@@ -21,6 +21,8 @@ type Form struct {
 	// Ignored are JSON pointers of what may differ beside Profile.Volatile: what
 	// is in some events' identity, and where it is not tells nothing.
 	Ignored []string
+	// Partial: it says that something happened, and not what all others say.
+	Partial bool
 }
 
 // form gives the form of a source's event, with all that may differ.
@@ -47,21 +49,44 @@ func (s Set) Volatile(name string) []string {
 	return nil
 }
 
-// Difference says where two events of one source and one identity contradict each
-// other, as a JSON pointer without any value. different is false when they tell
-// the same: neither white space, nor the order of members, nor what is volatile
-// counts, and events of two forms cannot be compared. without are more
-// pointers to leave out.
-func (s Set) Difference(name string, a, b rawjson.Value, without ...string) (pointer string, different bool) {
-	form := s.form(name, a)
-	if form.Name != s.form(name, b).Name {
-		return "", false
+// Relation is what two events of one source and one identity are to each other.
+type Relation int
+
+// The relations.
+const (
+	// Same: they say the same. Neither white space, nor the order of members, nor
+	// what is volatile counts.
+	Same Relation = iota
+	// Contradiction: they are of one form and say different things.
+	Contradiction
+	// OtherForm: they are of two forms, which cannot be compared.
+	OtherForm
+	// PartOf: they are of two forms, and the first says nothing that the second has
+	// not (Form.Partial).
+	PartOf
+)
+
+// Compare says what an event is to another one of the same source and identity,
+// and of a Contradiction where the first is, as a JSON pointer without any value
+// ("": they differ as a whole). without are more pointers to leave out.
+func (s Set) Compare(name string, event, other rawjson.Value, without ...string) (r Relation, pointer string) {
+	form, otherForm := s.form(name, event), s.form(name, other)
+	switch {
+	case form.Name == otherForm.Name:
+		pointer, different := rawjson.Difference(event, other, append(without, form.Ignored...)...)
+		if different {
+			return Contradiction, pointer
+		}
+		return Same, ""
+	case form.Partial && !otherForm.Partial:
+		return PartOf, ""
+	default:
+		return OtherForm, ""
 	}
-	return rawjson.Difference(a, b, append(without, form.Ignored...)...)
 }
 
 // Digest is equal for two events of one source and one identity exactly when they
-// are of one form and have no Difference.
+// are the Same by Compare.
 func (s Set) Digest(name string, event rawjson.Value) [sha256.Size]byte {
 	hash := sha256.New()
 	form := s.form(name, event)

@@ -2,8 +2,6 @@ package intercom
 
 import (
 	"net/http"
-	"slices"
-	"strings"
 
 	"github.com/throughline-dev/throughline/pkg/fault"
 	"github.com/throughline-dev/throughline/pkg/rawjson"
@@ -53,19 +51,10 @@ func (intercom) Profile() source.Profile {
 
 // Form implements source.Former: apps of one workspace are each notified of a
 // fact, by notifications of their own, with the object as their API version
-// renders it.
+// writes it: times as numbers or as texts. An object of the API has no topic.
 func (intercom) Form(n rawjson.Value) source.Form {
-	item := n.At("data", "item")
-	if !item.Exists() {
-		item = n // an object of the API
-	}
-	names := make([]string, 0, item.Len())
-	for member := range item.Members() {
-		names = append(names, member)
-	}
-	slices.Sort(names)
 	return source.Form{
-		Name:    n.Get("topic").Text() + " " + strings.Join(names, " "),
+		Name:    n.Get("topic").Text() + " " + n.At("data", "item", "created_at").Kind().String(),
 		Ignored: []string{"/id", "/created_at", "/links", "/self", "/data/item/updated_at", "/updated_at"},
 	}
 }

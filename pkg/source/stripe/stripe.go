@@ -45,7 +45,7 @@ func (stripe) Form(e rawjson.Value) source.Form {
 		if e.Get("data").Exists() || e.Get("changes").Exists() {
 			return source.Form{Name: "thin, fetched"}
 		}
-		return source.Form{Name: "thin", Ignored: []string{"/id"}} // snapshot_event is the identity
+		return source.Form{Name: "thin", Partial: true, Ignored: []string{"/id"}} // snapshot_event is the identity
 	}
 	return source.Form{Name: "snapshot " + e.Get("api_version").Text()}
 }

@@ -62,6 +62,7 @@ func (s *Sink) decode(ctx context.Context, batch []*kgo.Record) ([]entry, []fail
 // outcome is what became of a batch that went through.
 type outcome struct {
 	refused []failed        // by Postgres
+	twice   []failed        // conflicts with what is stored
 	counts  tally           // by partition
 	open    map[int32]error // the partitions whose breaker is open
 }
@@ -78,10 +79,13 @@ func (s *Sink) store(ctx context.Context, entries []entry) (outcome, error) {
 		if o.open[partition] != nil { // there is one only if all of part is of it
 			return nil
 		}
-		result, err := s.upsert(ctx, part)
+		result, conflicts, err := s.upsert(ctx, part)
 		switch {
 		case err == nil:
-			s.metrics.wrote(result)
+			for _, c := range conflicts {
+				o.twice = append(o.twice, failed{part[c.row], c.err})
+			}
+			s.metrics.wrote(result, len(conflicts))
 			return nil
 		case len(part) == 1 && fault.IsPermanent(err):
 			o.refused = append(o.refused, failed{part[0], err})
@@ -126,9 +130,10 @@ func split(part []entry) [][]entry {
 }
 
 // upsert writes the entries in one transaction, and with them corrects those
-// whose link was undone while they were on their way, and resolves the
-// quarantine's records that they were released from.
-func (s *Sink) upsert(ctx context.Context, part []entry) (postgres.Result, error) {
+// whose link was undone while they were on their way, finds those that contradict
+// what is stored, and resolves the quarantine's records that the others were
+// released from.
+func (s *Sink) upsert(ctx context.Context, part []entry) (postgres.Result, []conflict, error) {
 	rows := make([]postgres.Row, len(part))
 	var arrivals []quarantine.Arrival
 	for i := range part {
@@ -140,11 +145,9 @@ func (s *Sink) upsert(ctx context.Context, part []entry) (postgres.Result, error
 			})
 		}
 	}
-	after := []postgres.After{s.mover.AfterUpsert(rows)}
-	if len(arrivals) > 0 {
-		after = append(after, quarantine.ResolveArrivals(arrivals))
-	}
-	return s.writer.Upsert(ctx, rows, after...)
+	var conflicts []conflict
+	result, err := s.writer.Upsert(ctx, rows, s.mover.AfterUpsert(rows), s.resolve(rows, arrivals, &conflicts))
+	return result, conflicts, err
 }
 
 // trace ends the traces of the sampled events: from the poll to the commit.

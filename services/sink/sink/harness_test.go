@@ -24,6 +24,7 @@ import (
 	"github.com/throughline-dev/throughline/pkg/service/servicetest"
 	"github.com/throughline-dev/throughline/pkg/settings"
 	"github.com/throughline-dev/throughline/pkg/source"
+	"github.com/throughline-dev/throughline/pkg/source/catalog"
 	"github.com/throughline-dev/throughline/pkg/stage"
 	"github.com/throughline-dev/throughline/pkg/stream"
 	"github.com/throughline-dev/throughline/pkg/stream/streamtest"
@@ -248,7 +249,7 @@ type options struct {
 func (w *world) start(t testing.TB, change ...func(*options)) *runningSink {
 	t.Helper()
 	o := options{
-		deps: stage.Deps{Kafka: w.kafka, Pool: w.pool, Registry: w.registry, Runtime: service.NewRuntime(service.Options{Name: "sink"})},
+		deps: stage.Deps{Kafka: w.kafka, Pool: w.pool, Registry: w.registry, Sources: catalog.Set(), Runtime: service.NewRuntime(service.Options{Name: "sink"})},
 		// A batch is all that was published together.
 		tuning: sink.Tuning{Batch: stage.Batch{Records: 500, Wait: 100 * time.Millisecond}, Writers: 1, BreakerRows: 10},
 	}

@@ -3,7 +3,7 @@
 // Offsets are committed after the database commit and never past a failure; the
 // table's unique constraint makes a redelivery a no-op. A row that Postgres
 // rejects is found by halving its batch and alone goes to the dead letter
-// topic. When many consecutive rows of a partition are refused, something larger
+// topic, and so does an event that contradicts the stored one of its identity. When many consecutive rows of a partition are refused, something larger
 // is wrong, and the breaker holds the partition instead of draining it.
 package sink
 
@@ -24,6 +24,7 @@ import (
 	"github.com/throughline-dev/throughline/pkg/resolve"
 	"github.com/throughline-dev/throughline/pkg/service"
 	"github.com/throughline-dev/throughline/pkg/settings"
+	"github.com/throughline-dev/throughline/pkg/source"
 	"github.com/throughline-dev/throughline/pkg/stage"
 	"github.com/throughline-dev/throughline/pkg/stream"
 )
@@ -31,13 +32,24 @@ import (
 // Group is the sink's consumer group.
 const Group = "throughline-sink"
 
-// Config is what an operator sets.
+// Config is what an operator sets. Make it with NewConfig.
 type Config struct {
 	stage.Config `embed:""`
 	Resolve      resolve.Config `embed:""`
 	Tuning       Tuning         `embed:""`
+	Sources      stage.Sources  `embed:""`
 	MigrateFirst bool           `name:"migrate" env:"THROUGHLINE_SINK_MIGRATE" help:"Bring the database schema up to date before starting; several at once are safe."`
 }
+
+// NewConfig makes a configuration for these arguments and environment, which may
+// name sources.
+func NewConfig(args []string, lookup func(string) (string, bool)) *Config {
+	return &Config{Sources: stage.NewSources(args, lookup)}
+}
+
+// SourceSet gives the sources, after Parse (stage.Main): what of an event may
+// differ when it comes again is theirs to say.
+func (c *Config) SourceSet() (source.Set, error) { return c.Sources.SourceSet() }
 
 // Tuning is what may be left as it is.
 type Tuning struct {
@@ -121,7 +133,7 @@ func New(ctx context.Context, d stage.Deps, o Options) (*Sink, error) {
 		deps: d, tuning: t, decoder: decoder, encoder: encoder, breaker: newBreaker(t.BreakerRows),
 		writer: postgres.NewWriter(d.Pool), mover: accounts.NewMover(d.Pool, resolver, quarantine.Return), keeper: postgres.NewKeeper(d.Sessions(), d.Runtime.Log.Named("keeper")),
 	}
-	s.metrics = newMetrics(d.Runtime.Registry, s.keeper.Stats)
+	s.metrics = newMetrics(d.Runtime.Registry, d.Sources, s.keeper.Stats)
 	return s, nil
 }
 
@@ -186,12 +198,12 @@ func (s *Sink) Write(ctx context.Context, batch []*kgo.Record) error {
 	if err != nil {
 		return err
 	}
-	dead = slices.DeleteFunc(append(dead, o.refused...), func(f failed) bool { return o.open[f.rec.Partition] != nil })
+	dead = slices.DeleteFunc(slices.Concat(dead, o.refused, o.twice), func(f failed) bool { return o.open[f.rec.Partition] != nil })
 	if err := s.bury(ctx, dead); err != nil {
 		return err
 	}
 	s.breaker.note(o)
-	s.metrics.letters.Add(float64(len(dead)))
+	s.metrics.lettersOf(dead)
 	visible := o.visible(entries)
 	s.metrics.became(visible)
 	s.trace(ctx, visible)
@@ -201,11 +213,11 @@ func (s *Sink) Write(ctx context.Context, batch []*kgo.Record) error {
 // visible gives the entries that are on the timeline now and do not come again.
 // It reuses entries.
 func (o *outcome) visible(entries []entry) []entry {
-	if len(o.refused) == 0 {
+	if len(o.refused)+len(o.twice) == 0 {
 		return entries
 	}
-	refused := make(map[*kgo.Record]bool, len(o.refused))
-	for _, f := range o.refused {
+	refused := make(map[*kgo.Record]bool, len(o.refused)+len(o.twice))
+	for _, f := range slices.Concat(o.refused, o.twice) {
 		refused[f.rec] = true
 	}
 	return slices.DeleteFunc(entries, func(e entry) bool { return refused[e.rec] || o.open[e.rec.Partition] != nil })
