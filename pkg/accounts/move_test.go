@@ -16,6 +16,7 @@ import (
 	"github.com/throughline-dev/throughline/pkg/event"
 	"github.com/throughline-dev/throughline/pkg/postgres"
 	"github.com/throughline-dev/throughline/pkg/quarantine"
+	"github.com/throughline-dev/throughline/pkg/source/catalog"
 )
 
 // What a dry run says is what happens, and nothing happens on it.
@@ -196,7 +197,7 @@ func TestMoveSurvivesItsMover(t *testing.T) {
 	died := errors.New("died")
 	tries := 0
 	dying := accounts.NewMover(w.pool, w.resolver, func(ctx context.Context, tx pgx.Tx, letters []event.DeadLetter, by, note string) error {
-		if err := quarantine.Return(ctx, tx, letters, by, note); err != nil {
+		if err := quarantine.Return(ctx, tx, catalog.Set(), letters, by, note); err != nil {
 			return err
 		}
 		if tries++; tries == 2 {

@@ -12,6 +12,7 @@ import (
 	"github.com/throughline-dev/throughline/pkg/event"
 	"github.com/throughline-dev/throughline/pkg/fault"
 	"github.com/throughline-dev/throughline/pkg/quarantine"
+	"github.com/throughline-dev/throughline/pkg/source/catalog"
 )
 
 func TestListAndShow(t *testing.T) {
@@ -201,7 +202,7 @@ func TestNoRecordIsLockedWhileItIsPublished(t *testing.T) {
 			if _, err := tx.Exec(ctx, "DELETE FROM account_events WHERE source_event_id = 'evt_2'"); err != nil {
 				return err
 			}
-			return quarantine.Return(ctx, tx, []event.DeadLetter{letter(2, 2).DeadLetter, letter(3, 3).DeadLetter}, "bob", "undone")
+			return quarantine.Return(ctx, tx, catalog.Set(), []event.DeadLetter{letter(2, 2).DeadLetter, letter(3, 3).DeadLetter}, "bob", "undone")
 		}))
 		return []error{nil, nil, fault.Permanent(fault.Oversized, errors.New("too large"))}
 	})

@@ -2,8 +2,11 @@ package source
 
 import (
 	"crypto/sha256"
+	"errors"
+	"fmt"
 	"slices"
 
+	"github.com/throughline-dev/throughline/pkg/fault"
 	"github.com/throughline-dev/throughline/pkg/rawjson"
 )
 
@@ -93,4 +96,14 @@ func (s Set) Digest(name string, event rawjson.Value) [sha256.Size]byte {
 	hash.Write([]byte(form.Name + "\x00"))
 	hash.Write(rawjson.Canonical(event, form.Ignored...))
 	return [sha256.Size]byte(hash.Sum(nil))
+}
+
+// ConflictError is for an event whose identity is on the timeline with another
+// event, which Compare says differs at this place; "" is not known. It is
+// Permanent(Conflict).
+func ConflictError(pointer string) error {
+	if pointer == "" {
+		return fault.Permanent(fault.Conflict, errors.New("the timeline has another event of this identity"))
+	}
+	return fault.Permanent(fault.Conflict, fmt.Errorf("the timeline has another event of this identity, which differs at %q", pointer))
 }

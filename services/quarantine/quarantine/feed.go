@@ -3,6 +3,7 @@ package quarantine
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -38,7 +39,11 @@ func (q *Quarantine) Feed(ctx context.Context, batch []*kgo.Record) error {
 			fmt.Errorf("%d records that a link released came back without an account and are held off", put.HeldOff),
 			"give normalizer and quarantine the same THROUGHLINE_RESOLVE_RULES and THROUGHLINE_FREEMAIL_FILE"), 0)
 	}
-	if err := q.release(ctx, put.Waiting); err != nil {
+	settled, err := q.store.SettleStored(ctx, put.Open)
+	if err != nil {
+		return err
+	}
+	if err := q.release(ctx, slices.DeleteFunc(put.Waiting, func(w quarantine.Waiting) bool { return settled.Has(w.ID) })); err != nil {
 		return err
 	}
 	q.metrics.fed(letters, put)

@@ -101,10 +101,20 @@ func (q *Quarantine) releaseLinked(ctx context.Context) error {
 	}
 }
 
-// sweep looks at everything: what waits for an account, and what was published and did not arrive.
+// sweep looks at everything: what waits for an account or has come to the timeline otherwise, and what was published and
+// did not arrive.
 func (q *Quarantine) sweep(ctx context.Context) error {
 	err := q.releasePages(ctx, func(after int64) ([]quarantine.Waiting, error) {
-		return q.store.WaitingPage(ctx, after, pageSize)
+		page, err := q.store.WaitingPage(ctx, after, pageSize)
+		if err != nil {
+			return nil, err
+		}
+		ids := make([]int64, len(page))
+		for i := range page {
+			ids[i] = page[i].ID
+		}
+		_, err = q.store.SettleStored(ctx, ids)
+		return page, err
 	})
 	if err != nil {
 		return err

@@ -121,7 +121,7 @@ func New(ctx context.Context, d stage.Deps, o Options) (*Quarantine, error) {
 		return nil, err
 	}
 	return &Quarantine{
-		deps: d, tuning: o.Tuning, store: quarantine.NewStore(d.Pool).WithHoldOff(o.HoldOff), resolver: resolver, decoder: decoder, changes: changes,
+		deps: d, tuning: o.Tuning, store: quarantine.NewStore(d.Pool).WithSources(d.Sources).WithHoldOff(o.HoldOff), resolver: resolver, decoder: decoder, changes: changes,
 		metrics: newMetrics(d.Runtime.Registry), held: &retry.Told{Log: d.Runtime.Log}, changed: newChanges(), released: make(chan struct{}, 1),
 	}, nil
 }
@@ -161,7 +161,7 @@ func (q *Quarantine) Components() []service.Component {
 // followLedger carries events after decisions about links, and tells account-changes.
 func (q *Quarantine) followLedger(ctx context.Context) error {
 	worker := accounts.Worker{
-		Mover:  accounts.NewMover(q.deps.Pool, q.resolver, quarantine.Return),
+		Mover:  accounts.NewMover(q.deps.Pool, q.resolver, quarantine.Returning(q.deps.Sources)),
 		Outbox: accounts.NewOutbox(q.deps.Pool, q.changes, q.raw),
 		Moving: q.deps.Told("quarantine-moving"), Publishing: q.deps.Told("quarantine-changes"),
 	}

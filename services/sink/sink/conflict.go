@@ -2,14 +2,11 @@ package sink
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/throughline-dev/throughline/pkg/fault"
 	"github.com/throughline-dev/throughline/pkg/postgres"
 	"github.com/throughline-dev/throughline/pkg/quarantine"
 	"github.com/throughline-dev/throughline/pkg/rawjson"
@@ -35,7 +32,7 @@ func (s *Sink) resolve(rows []postgres.Row, arrivals []quarantine.Arrival, into 
 		}
 		*into = nil
 		for _, i := range found {
-			*into = append(*into, conflict{i, conflictError(c.differs[&rows[i]])})
+			*into = append(*into, conflict{i, source.ConflictError(c.differs[&rows[i]])})
 		}
 		arrived := slices.DeleteFunc(slices.Clone(arrivals), func(a quarantine.Arrival) bool { return slices.Contains(found, a.Row) })
 		if len(arrived) == 0 {
@@ -86,12 +83,4 @@ func (c *comparer) contradicts(row *postgres.Row, stored postgres.Stored) bool {
 	default:
 		return stored.AccountID != row.AccountID
 	}
-}
-
-// conflictError says where a conflict differs from what is stored; "" is not known.
-func conflictError(pointer string) error {
-	if pointer == "" {
-		return fault.Permanent(fault.Conflict, errors.New("the timeline has another event of this identity"))
-	}
-	return fault.Permanent(fault.Conflict, fmt.Errorf("the timeline has another event of this identity, which differs at %q", pointer))
 }
