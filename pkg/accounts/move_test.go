@@ -127,13 +127,16 @@ func TestReturnedEvents(t *testing.T) {
 	require.Equal(t, `{"subject_ref":[1.50]}`, raw)
 	_, err = w.pool.Exec(t.Context(), "DELETE FROM quarantine")
 	require.NoError(t, err)
-	_, err = w.pool.Exec(t.Context(), `INSERT INTO quarantine (dedup_key, reason, source, source_event_id, topic, partition, "offset", raw, status, status_by)
-		VALUES ('event:stripe:evt_1', 'malformed', 'stripe', 'evt_1', 'raw.stripe', 0, 0, 'x', 'discarded', 'ada')`)
+	store := quarantine.NewStore(w.pool).WithSources(catalog.Set())
+	before, err := store.Put(t.Context(), []quarantine.Letter{{DeadLetter: event.DeadLetter{
+		Value: []byte(`{"subject": "theirs", "id": "evt_1"}`), Topic: "raw.stripe", RawIndex: -1, Reason: "malformed", Source: "stripe", SourceEventID: "evt_1",
+	}, At: time.Now()}})
+	require.NoError(t, err)
+	_, err = store.Discard(t.Context(), before.Open, "ada", "")
 	require.NoError(t, err)
 	done := w.decide(accounts.Decision{Verb: unlink, Reference: ref("hubspot/62515:contact:901"), Author: "bob"})
 	w.run()
 
-	store := quarantine.NewStore(w.pool)
 	list, err := store.List(t.Context(), quarantine.Filter{})
 	require.NoError(t, err)
 	require.Len(t, list, 1)
