@@ -24,6 +24,7 @@ import (
 	"github.com/throughline-dev/throughline/pkg/service/servicetest"
 	"github.com/throughline-dev/throughline/pkg/settings"
 	"github.com/throughline-dev/throughline/pkg/source"
+	"github.com/throughline-dev/throughline/pkg/source/catalog"
 	"github.com/throughline-dev/throughline/pkg/stage"
 	"github.com/throughline-dev/throughline/pkg/stream"
 	"github.com/throughline-dev/throughline/pkg/stream/streamtest"
@@ -53,6 +54,7 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{pool: postgrestest.New(t), cluster: streamtest.Fake(t)}
+	w.exec(t, "INSERT INTO accounts (id, name) VALUES ($1, 'Acme')", acme)
 	w.kafka = stream.Config{Brokers: w.cluster.ListenAddrs()}
 	var err error
 	w.client, err = stream.NewClient(w.kafka, stream.Deps{Name: "test"})
@@ -248,7 +250,7 @@ type options struct {
 func (w *world) start(t testing.TB, change ...func(*options)) *runningSink {
 	t.Helper()
 	o := options{
-		deps: stage.Deps{Kafka: w.kafka, Pool: w.pool, Registry: w.registry, Runtime: service.NewRuntime(service.Options{Name: "sink"})},
+		deps: stage.Deps{Kafka: w.kafka, Pool: w.pool, Registry: w.registry, Sources: catalog.Set(), Runtime: service.NewRuntime(service.Options{Name: "sink"})},
 		// A batch is all that was published together.
 		tuning: sink.Tuning{Batch: stage.Batch{Records: 500, Wait: 100 * time.Millisecond}, Writers: 1, BreakerRows: 10},
 	}

@@ -1,6 +1,7 @@
 package sink
 
 import (
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -14,10 +15,12 @@ type metrics struct {
 	letters prometheus.Counter
 	age     *prometheus.HistogramVec
 	pending prometheus.Gauge
+	sources *labels
 }
 
-func newMetrics(reg prometheus.Registerer, keeper func() postgres.KeeperStats) *metrics {
+func newMetrics(reg prometheus.Registerer, sources source.Set, keeper func() postgres.KeeperStats) *metrics {
 	m := &metrics{
+		sources: newLabels(sources),
 		rows:    prometheus.NewCounterVec(prometheus.CounterOpts{Name: "throughline_sink_rows_total", Help: "Rows by result: inserted, or already_present on the timeline."}, []string{"result"}),
 		letters: prometheus.NewCounter(prometheus.CounterOpts{Name: "throughline_sink_dead_letters_total", Help: "Records that were dead-lettered: rejected by Postgres, or malformed."}),
 		age: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "throughline_sink_visible_age_seconds",
@@ -48,7 +51,41 @@ func (m *metrics) became(visible []entry) {
 	now := time.Now()
 	for i := range visible {
 		if e := &visible[i].event; e.Delivery == source.ModeWebhook {
-			m.age.WithLabelValues(e.Source).Observe(now.Sub(e.IngestedAt).Seconds())
+			m.age.WithLabelValues(m.sources.of(e.Source)).Observe(now.Sub(e.IngestedAt).Seconds())
 		}
 	}
+}
+
+// maxOtherSources bounds the sources that have series without being of the catalog:
+// those that a receiver's configuration names.
+const maxOtherSources = 20
+
+// labels bounds the values of a label, because whoever may write to account-events may
+// name any source.
+type labels struct {
+	mu    sync.Mutex
+	known map[string]bool
+	left  int
+}
+
+func newLabels(sources source.Set) *labels {
+	l := &labels{known: map[string]bool{}, left: maxOtherSources}
+	for _, name := range sources.Names() {
+		l.known[name] = true
+	}
+	return l
+}
+
+func (l *labels) of(name string) string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case l.known[name]:
+		return name
+	case l.left == 0:
+		return "other"
+	}
+	l.left--
+	l.known[name] = true
+	return name
 }

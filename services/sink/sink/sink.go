@@ -15,6 +15,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/throughline-dev/throughline/pkg/accounts"
@@ -97,6 +98,7 @@ type Sink struct {
 	letters *stream.Publisher // set when its component starts
 	breaker *breaker
 	metrics *metrics
+	known   *knownAccounts
 }
 
 // New makes a sink. It asks the registry for the dead letters' schema.
@@ -118,10 +120,10 @@ func New(ctx context.Context, d stage.Deps, o Options) (*Sink, error) {
 		return nil, err
 	}
 	s := &Sink{
-		deps: d, tuning: t, decoder: decoder, encoder: encoder, breaker: newBreaker(t.BreakerRows),
+		deps: d, tuning: t, decoder: decoder, encoder: encoder, breaker: newBreaker(t.BreakerRows), known: &knownAccounts{pool: d.Pool, known: map[uuid.UUID]bool{}},
 		writer: postgres.NewWriter(d.Pool), mover: accounts.NewMover(d.Pool, resolver, quarantine.Return), keeper: postgres.NewKeeper(d.Sessions(), d.Runtime.Log.Named("keeper")),
 	}
-	s.metrics = newMetrics(d.Runtime.Registry, s.keeper.Stats)
+	s.metrics = newMetrics(d.Runtime.Registry, d.Sources, s.keeper.Stats)
 	return s, nil
 }
 
@@ -182,10 +184,15 @@ func (s *Sink) Write(ctx context.Context, batch []*kgo.Record) error {
 	if err != nil {
 		return err
 	}
+	entries, strange, err := s.known.check(ctx, entries)
+	if err != nil {
+		return err
+	}
 	o, err := s.store(ctx, entries)
 	if err != nil {
 		return err
 	}
+	dead = append(dead, strange...)
 	dead = slices.DeleteFunc(append(dead, o.refused...), func(f failed) bool { return o.open[f.rec.Partition] != nil })
 	if err := s.bury(ctx, dead); err != nil {
 		return err
