@@ -47,6 +47,12 @@ func (l *Letter) dedupKey() string {
 	return "bytes:" + clean(l.Topic) + ":" + hex.EncodeToString(sum[:])
 }
 
+// otherBytesKey is dedupKey for a letter whose event has a record of other bytes.
+func (l *Letter) otherBytesKey() string {
+	sum := sha256.Sum256(l.Value)
+	return l.dedupKey() + " " + hex.EncodeToString(sum[:])
+}
+
 // position names the attempt: where the record that failed stands, and its place within a page.
 func (l *Letter) position() string {
 	at := fmt.Sprintf("%s/%d/%d", clean(l.Topic), l.Partition, l.Offset)

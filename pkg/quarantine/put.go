@@ -43,9 +43,9 @@ var errRaced = errors.New("another process is filling the same records")
 const racedTries = 10
 
 // Put takes a batch of letters in, in one transaction and a few statements. A letter belongs to the record that
-// its QuarantineID names, else to the one of the same event, else of the same bytes. The first letter of a record
-// makes it; later ones count as attempts, bring the newest error, and open it unless it is discarded. The same
-// letter again changes nothing.
+// its QuarantineID names, else to the one of the same event, if the bytes are the same too; other bytes of the event
+// are a record of their own. The first letter of a record makes it; later ones count as attempts, bring the newest
+// error, and open it unless it is discarded. The same letter again changes nothing.
 //
 // What Postgres refuses is stored without what it may have refused (payload, references, headers), so a batch
 // fails only Transient, and may be repeated at will.
@@ -121,11 +121,16 @@ func put(ctx context.Context, tx pgx.Tx, hold HoldOff, letters []Letter) (PutRes
 	for i := range letters {
 		l := &letters[i]
 		e := byID[l.QuarantineID]
-		if e == nil || e.raw != sha256.Sum256(l.Value) {
+		if sum := sha256.Sum256(l.Value); e == nil || e.raw != sum {
 			// Named by no release of ours (headers travel with copied records), or of other bytes.
 			key := l.dedupKey()
-			if e = byKey[key]; e == nil {
-				e = &entry{key: key}
+			if e = byKey[key]; e != nil && e.raw != sum && len(l.Value) > 0 {
+				// Somebody else's word about the same event must not move what waits.
+				key = l.otherBytesKey()
+				e = byKey[key]
+			}
+			if e == nil {
+				e = &entry{key: key, raw: sum}
 				byKey[key] = e
 			}
 		}
@@ -161,9 +166,9 @@ func put(ctx context.Context, tx pgx.Tx, hold HoldOff, letters []Letter) (PutRes
 // load locks and reads the records that the letters belong to.
 func load(ctx context.Context, tx pgx.Tx, letters []Letter) (byKey map[string]*entry, byID map[int64]*entry, err error) {
 	var ids []int64
-	keys := make([]string, len(letters))
+	keys := make([]string, 0, 2*len(letters))
 	for i := range letters {
-		keys[i] = letters[i].dedupKey()
+		keys = append(keys, letters[i].dedupKey(), letters[i].otherBytesKey())
 		if id := letters[i].QuarantineID; id != 0 {
 			ids = append(ids, id)
 		}
