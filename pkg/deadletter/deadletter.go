@@ -89,7 +89,10 @@ func newLetter(rec *kgo.Record, d Described, cause error) event.DeadLetter {
 // answer is Transient, and the only error.
 func Read(ctx context.Context, dec *event.Decoder, rec *kgo.Record) (event.DeadLetter, error) {
 	var letter event.DeadLetter
-	err := dec.DeadLetter(ctx, rec.Value, &letter)
+	err := stream.Unreadable(rec)
+	if err == nil {
+		err = dec.DeadLetter(ctx, rec.Value, &letter)
+	}
 	if err == nil {
 		return letter, nil
 	}

@@ -56,8 +56,9 @@ type loop struct {
 	lag        *lag
 	told       [kinds]*retry.Told
 	polled     pollState
-	maxRecords int       // as the options have it
-	lossAt     time.Time // of the newest line about lost records
+	maxRecords int           // as the options have it
+	lossAt     time.Time     // of the newest line about lost records
+	skipped    []*kgo.Record // for what the newest poll could not read
 
 	mu   sync.Mutex   // a rebalance may end a hold at any time
 	errs [kinds]error // as told last
@@ -148,7 +149,11 @@ func (l *loop) clientOpts(extra ...kgo.Opt) ([]kgo.Opt, error) {
 	if err != nil {
 		return nil, fault.Permanent(fault.Unsupported, err)
 	}
-	opts = append(append(append(opts, l.consumerOpts()...), extra...), l.Opts...)
+	bounds, err := decompression()
+	if err != nil {
+		return nil, fault.Permanent(fault.Unsupported, fmt.Errorf("bounding what fetches decompress to: %w", err))
+	}
+	opts = append(append(append(append(opts, bounds...), l.consumerOpts()...), extra...), l.Opts...)
 	if err := kgo.ValidateOpts(opts...); err != nil {
 		return nil, fault.Permanent(fault.Unsupported, fmt.Errorf("making the Kafka client: %w", err))
 	}
@@ -163,7 +168,7 @@ func (l *loop) sessions(ctx context.Context, session func(ctx context.Context) e
 	_ = retry.Sessions(ctx, retry.Policy{First: 200 * time.Millisecond, Most: 20 * time.Second}, "consuming "+l.Group, l.told[inSession],
 		func(ctx context.Context, up func()) error {
 			defer l.lag.forgetAll()
-			l.polled = newPollState(up)
+			l.polled, l.skipped = newPollState(up), nil
 			return session(ctx)
 		})
 }

@@ -113,8 +113,21 @@ func (l *loop) transformBatch(ctx context.Context, session *kgo.GroupTransactSes
 		return err
 	}
 	l.MaxRecords = l.maxRecords
-	if committed {
-		l.done(batch, start)
+	lost := unreadable(batch)
+	if !committed {
+		if len(lost) > 0 { // only another client comes to them again
+			return errSkipped
+		}
+		return nil
 	}
-	return nil
+	l.done(batch, start)
+	if len(lost) == 0 {
+		return nil
+	}
+	// The transaction's offsets are of what the client has read. Should this commit
+	// fail, the same dead letter is written again.
+	if err := session.Client().CommitRecords(ctx, lost...); err != nil {
+		return Classify(fmt.Errorf("committing offsets: %w", err))
+	}
+	return skip(session.Client(), lost)
 }

@@ -56,6 +56,11 @@ func (n *Normalizer) describe(records []*kgo.Record, room int) described {
 	d := described{items: make([]item, 0, room)}
 	raws := make([]stream.Raw, len(records))
 	for i, rec := range records {
+		if err := stream.Unreadable(rec); err != nil {
+			raws[i] = stream.ReadRaw(rec)
+			d.items = append(d.items, item{rec: rec, raw: &raws[i], index: -1, err: err})
+			continue
+		}
 		if rec.Value == nil { // a tombstone says nothing, so there is nothing to keep
 			d.tombstones++
 			continue

@@ -21,7 +21,7 @@ import (
 func (q *Quarantine) Feed(ctx context.Context, batch []*kgo.Record) error {
 	letters := make([]quarantine.Letter, 0, len(batch))
 	for _, rec := range batch {
-		if rec.Value == nil {
+		if rec.Value == nil && stream.Unreadable(rec) == nil {
 			continue // a tombstone says nothing
 		}
 		l, err := q.letter(ctx, rec)

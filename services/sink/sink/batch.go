@@ -38,10 +38,14 @@ func (s *Sink) decode(ctx context.Context, batch []*kgo.Record) ([]entry, []fail
 	var dead []failed
 	var doc rawjson.Doc
 	for _, rec := range batch {
+		e := entry{rec: rec}
+		if err := stream.Unreadable(rec); err != nil {
+			dead = append(dead, failed{e, err})
+			continue
+		}
 		if rec.Value == nil {
 			continue // a tombstone says nothing
 		}
-		e := entry{rec: rec}
 		err := s.decoder.AccountEvent(ctx, rec.Value, &e.event)
 		if err == nil {
 			e.row, err = rowOf(&doc, &e.event)

@@ -51,6 +51,7 @@ func TestConflicts(t *testing.T) {
 	}
 	conflicts[3].AccountID = uuid.New() // another form may not lead to another account
 	w := newWorld(t)
+	w.exec(t, "INSERT INTO accounts (id, name) VALUES ($1, 'Beta')", conflicts[3].AccountID)
 	s := w.start(t)
 	w.publish(t, stored)
 	w.requireRows(t, len(stored))

@@ -54,6 +54,7 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{pool: postgrestest.New(t), cluster: streamtest.Fake(t)}
+	w.exec(t, "INSERT INTO accounts (id, name) VALUES ($1, 'Acme')", acme)
 	w.kafka = stream.Config{Brokers: w.cluster.ListenAddrs()}
 	var err error
 	w.client, err = stream.NewClient(w.kafka, stream.Deps{Name: "test"})

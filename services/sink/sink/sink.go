@@ -15,6 +15,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/throughline-dev/throughline/pkg/accounts"
@@ -109,6 +110,7 @@ type Sink struct {
 	letters *stream.Publisher // set when its component starts
 	breaker *breaker
 	metrics *metrics
+	known   *knownAccounts
 }
 
 // New makes a sink. It asks the registry for the dead letters' schema.
@@ -130,7 +132,7 @@ func New(ctx context.Context, d stage.Deps, o Options) (*Sink, error) {
 		return nil, err
 	}
 	s := &Sink{
-		deps: d, tuning: t, decoder: decoder, encoder: encoder, breaker: newBreaker(t.BreakerRows),
+		deps: d, tuning: t, decoder: decoder, encoder: encoder, breaker: newBreaker(t.BreakerRows), known: &knownAccounts{pool: d.Pool, known: map[uuid.UUID]bool{}},
 		writer: postgres.NewWriter(d.Pool), mover: accounts.NewMover(d.Pool, resolver, quarantine.Returning(d.Sources)), keeper: postgres.NewKeeper(d.Sessions(), d.Runtime.Log.Named("keeper")),
 	}
 	s.metrics = newMetrics(d.Runtime.Registry, d.Sources, s.keeper.Stats)
@@ -194,11 +196,15 @@ func (s *Sink) Write(ctx context.Context, batch []*kgo.Record) error {
 	if err != nil {
 		return err
 	}
+	entries, strange, err := s.known.check(ctx, entries)
+	if err != nil {
+		return err
+	}
 	o, err := s.store(ctx, entries)
 	if err != nil {
 		return err
 	}
-	dead = slices.DeleteFunc(slices.Concat(dead, o.refused, o.twice), func(f failed) bool { return o.open[f.rec.Partition] != nil })
+	dead = slices.DeleteFunc(slices.Concat(dead, strange, o.refused, o.twice), func(f failed) bool { return o.open[f.rec.Partition] != nil })
 	if err := s.bury(ctx, dead); err != nil {
 		return err
 	}
