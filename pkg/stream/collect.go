@@ -124,9 +124,9 @@ func (l *loop) firstError(polling context.Context, fetches kgo.Fetches) error {
 		case errors.As(err, &loss):
 			l.lost(loss)
 		case first == nil && topic == "": // of the group
-			first = Classify(err)
+			first = l.classify(err)
 		case first == nil:
-			first = Classify(fmt.Errorf("fetching %s/%d: %w", topic, partition, err))
+			first = denied(l.classify(fmt.Errorf("fetching %s/%d: %w", topic, partition, err)), kerr.TopicAuthorizationFailed, l.Config.User, "READ", "topic", topic)
 		}
 	})
 	return first
