@@ -37,7 +37,7 @@ func startEmbeddedAs(t *testing.T, p *place, kafka stream.Config, log *zap.Logge
 	t.Helper()
 	rt := service.NewRuntime(service.Options{Name: "e2e", Log: log, StopTimeout: patience})
 	p.runtime = rt
-	registry, err := event.NewRegistry(event.RegistryConfig{URL: settings.URL(p.registry)})
+	registry, err := event.NewRegistry(event.RegistryConfig{URL: settings.URL(p.registry), Refresh: p.refresh})
 	require.NoError(t, err)
 	endpoints, err := receiver.Endpoints(catalog.Set(), catalog.Set().Names(), func(name string) settings.SourceSetting {
 		return settings.SourceSetting{Secrets: settings.Secrets{secretOf(name)}, PublicURL: fmt.Sprintf("%s/webhooks/%s", publicURL, name)}

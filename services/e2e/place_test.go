@@ -44,7 +44,8 @@ type place struct {
 	t        *testing.T
 	brokers  []string
 	registry string
-	postgres string // URL
+	refresh  time.Duration // of the schemas; 0: as it is by default
+	postgres string        // URL
 	pool     *pgxpool.Pool
 	kafka    *kgo.Client
 	tap      *tap

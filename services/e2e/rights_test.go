@@ -258,4 +258,3 @@ func TestTopicSettingsAndRights(t *testing.T) {
 		})
 	}
 }
-
