@@ -129,9 +129,9 @@ func (l *loop) firstError(polling context.Context, fetches kgo.Fetches) error {
 			l.skipped = append(l.skipped, skipped(bomb))
 		case errors.Is(err, errFetchFull): // it comes again
 		case first == nil && topic == "": // of the group
-			first = Classify(err)
+			first = l.classify(err)
 		case first == nil:
-			first = Classify(fmt.Errorf("fetching %s/%d: %w", topic, partition, err))
+			first = denied(l.classify(fmt.Errorf("fetching %s/%d: %w", topic, partition, err)), kerr.TopicAuthorizationFailed, l.Config.User, "READ", "topic", topic)
 		}
 	})
 	return first

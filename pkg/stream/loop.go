@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/zap"
 
@@ -53,12 +54,13 @@ const (
 // for report.
 type loop struct {
 	LoopOptions
-	lag        *lag
-	told       [kinds]*retry.Told
-	polled     pollState
-	maxRecords int           // as the options have it
-	lossAt     time.Time     // of the newest line about lost records
-	skipped    []*kgo.Record // for what the newest poll could not read
+	lag             *lag
+	told            [kinds]*retry.Told
+	polled          pollState
+	maxRecords      int           // as the options have it
+	transactionalID string        // "" for a loop without transactions
+	lossAt          time.Time     // of the newest line about lost records
+	skipped         []*kgo.Record // for what the newest poll could not read
 
 	mu   sync.Mutex   // a rebalance may end a hold at any time
 	errs [kinds]error // as told last
@@ -158,6 +160,12 @@ func (l *loop) clientOpts(extra ...kgo.Opt) ([]kgo.Opt, error) {
 		return nil, fault.Permanent(fault.Unsupported, fmt.Errorf("making the Kafka client: %w", err))
 	}
 	return opts, nil
+}
+
+// classify is Classify, with the rights that the loop needs beside those to topics.
+func (l *loop) classify(err error) error {
+	err = denied(Classify(err), kerr.GroupAuthorizationFailed, l.Config.User, "READ", "group", l.Group)
+	return denied(err, kerr.TransactionalIDAuthorizationFailed, l.Config.User, "WRITE", "transactional-id", l.transactionalID)
 }
 
 // sessions runs session, which is one client's life, until ctx ends. A client

@@ -80,7 +80,8 @@ func TestApplyTopics(t *testing.T) {
 	changes, err := ApplyTopics(t.Context(), client, []string{"stripe", "looker"}, options)
 	require.NoError(t, err)
 	require.Equal(t, []TopicChange{
-		{"raw.stripe", "unchanged"}, {"raw.looker", "created"}, {AccountEvents, "configured"}, {DeadLetters, "configured"}, {AccountChanges, "configured"},
+		{Topic: "raw.stripe", Change: "unchanged"}, {Topic: "raw.looker", Change: "created"}, {Topic: AccountEvents, Change: "configured"},
+		{Topic: DeadLetters, Change: "configured"}, {Topic: AccountChanges, Change: "configured"},
 	}, changes)
 	configs, err := kadm.NewClient(client).DescribeTopicConfigs(t.Context(), "raw.looker")
 	require.NoError(t, err)

@@ -53,6 +53,7 @@ func RunTransform(ctx context.Context, o TransformOptions, transform func(ctx co
 		o.TransactionTimeout = 10 * time.Second
 	}
 	l := newLoop(o.LoopOptions)
+	l.transactionalID = o.TransactionalID
 	opts, err := l.clientOpts(kgo.TransactionalID(o.TransactionalID), kgo.TransactionTimeout(o.TransactionTimeout), kgo.ProducerLinger(o.TransactionTimeout))
 	if err != nil {
 		return err
@@ -64,7 +65,7 @@ func RunTransform(ctx context.Context, o TransformOptions, transform func(ctx co
 		}
 		defer tx.Close()
 		if err := takeOver(ctx, tx.Client(), o.TransactionTimeout); err != nil {
-			return err
+			return l.classify(err)
 		}
 		for {
 			batch, err := l.collect(ctx, tx.PollRecords, nil)
@@ -86,7 +87,7 @@ func takeOver(ctx context.Context, client *kgo.Client, timeout time.Duration) er
 	ctx, cancel := context.WithTimeout(ctx, 2*timeout)
 	defer cancel()
 	if _, _, err := client.ProducerID(ctx); err != nil {
-		return Classify(fmt.Errorf("taking the transactional id over: %w", err))
+		return fmt.Errorf("taking the transactional id over: %w", err)
 	}
 	return nil
 }
@@ -104,13 +105,13 @@ func (l *loop) transformBatch(ctx context.Context, session *kgo.GroupTransactSes
 	if err != nil {
 		return err // ctx has ended
 	}
-	tx := transaction{session: session, timeout: o.TransactionTimeout, batch: batch, replace: o.Replace}
+	tx := transaction{session: session, user: o.Config.User, timeout: o.TransactionTimeout, batch: batch, replace: o.Replace}
 	committed, err := tx.run(out)
 	if err != nil {
 		if len(tx.refused) > 0 { // they may have been too many for one transaction
 			l.MaxRecords = max(1, len(batch)/2)
 		}
-		return err
+		return l.classify(err)
 	}
 	l.MaxRecords = l.maxRecords
 	lost := unreadable(batch)

@@ -44,7 +44,8 @@ type place struct {
 	t        *testing.T
 	brokers  []string
 	registry string
-	postgres string // URL
+	refresh  time.Duration // of the schemas; 0: as it is by default
+	postgres string        // URL
 	pool     *pgxpool.Pool
 	kafka    *kgo.Client
 	tap      *tap
@@ -60,6 +61,18 @@ func newPlace(t *testing.T, brokers []string) *place {
 // newPlaceOn is newPlace on a database that is there already.
 func newPlaceOn(t *testing.T, brokers []string, postgres string) *place {
 	t.Helper()
+	p := newBarePlace(t, brokers, postgres)
+	_, err := stream.ApplyTopics(t.Context(), p.kafka, catalog.Set().Names(), stream.TopicOptions{
+		Partitions: 3, ReplicationFactor: -1, RawRetention: time.Hour, EventRetention: time.Hour,
+	})
+	require.NoError(t, err)
+	p.tap = newTap(t, p)
+	return p
+}
+
+// newBarePlace has neither topics nor a tap.
+func newBarePlace(t *testing.T, brokers []string, postgres string) *place {
+	t.Helper()
 	p := &place{t: t, brokers: brokers, registry: streamtest.Registry(t), postgres: postgres}
 	config, err := pgxpool.ParseConfig(postgres)
 	require.NoError(t, err)
@@ -69,11 +82,6 @@ func newPlaceOn(t *testing.T, brokers []string, postgres string) *place {
 	p.kafka, err = stream.NewClient(stream.Config{Brokers: brokers}, stream.Deps{Name: "e2e"})
 	require.NoError(t, err)
 	t.Cleanup(p.kafka.Close)
-	_, err = stream.ApplyTopics(t.Context(), p.kafka, catalog.Set().Names(), stream.TopicOptions{
-		Partitions: 3, ReplicationFactor: -1, RawRetention: time.Hour, EventRetention: time.Hour,
-	})
-	require.NoError(t, err)
-	p.tap = newTap(t, p)
 	return p
 }
 

@@ -85,6 +85,32 @@ func (q *Quarantine) unwrap(ctx context.Context, l *quarantine.Letter) error {
 	return nil
 }
 
+// rereadAtOnce bounds the records that one sweep tries to read once more, and their memory.
+const rereadAtOnce = 20
+
+// rereadAll tries account events once more that could not be read: their schema may be known now. Each sweep looks at
+// the next few.
+func (q *Quarantine) rereadAll(ctx context.Context) error {
+	unread, err := q.store.Unread(ctx, stream.AccountEvents, q.unread, rereadAtOnce)
+	if err != nil {
+		return err
+	}
+	for _, u := range unread {
+		l := quarantine.Letter{DeadLetter: u.Letter, At: u.Letter.FirstSeen}
+		if err := q.unwrap(ctx, &l); err != nil || l.Source == "" {
+			continue // not yet
+		}
+		if err := q.store.Reread(ctx, u.ID, l); err != nil {
+			return err
+		}
+		wake(q.released)
+	}
+	if q.unread = 0; len(unread) == rereadAtOnce {
+		q.unread = unread[len(unread)-1].ID
+	}
+	return nil
+}
+
 // rawKey gives the key that the event had in its raw topic, as its source makes it.
 func (q *Quarantine) rawKey(l *quarantine.Letter, ev event.AccountEvent) []byte {
 	src, ok := q.deps.Sources.Find(l.Source)

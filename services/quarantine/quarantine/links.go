@@ -122,6 +122,9 @@ func (q *Quarantine) sweep(ctx context.Context) error {
 	if _, err := q.store.ResolveStored(ctx); err != nil {
 		return err
 	}
+	if err := q.rereadAll(ctx); err != nil {
+		return err
+	}
 	again, err := q.store.RepublishStuck(ctx, q.tuning.StuckAfter)
 	if err != nil {
 		return err

@@ -88,16 +88,18 @@ type Quarantine struct {
 	resolver *resolve.Resolver
 	decoder  *event.Decoder
 	changes  *event.ChangeEncoder
+	schemas  service.Component
 	metrics  *metrics
 
 	held     *retry.Told       // of records that come back
 	raw      *stream.Publisher // set when its component starts
 	changed  *changes          // what was heard of links
 	released chan struct{}     // something is in the outbox
+	unread   int64             // where the next sweep goes on to read what could not be read
 }
 
 // New makes the service. It registers the schemas, so that a registry which has lost them does not turn letters into
-// garbage. An error is what a person must fix, or Transient when the registry does not answer.
+// garbage. It waits for the registry (stage.Deps.NewEncoder). An error is what a person must fix.
 func New(ctx context.Context, d stage.Deps, o Options) (*Quarantine, error) {
 	if o.Tuning == (Tuning{}) {
 		settings.Defaults(&o.Tuning)
@@ -109,10 +111,11 @@ func New(ctx context.Context, d stage.Deps, o Options) (*Quarantine, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := event.NewEncoder(ctx, d.Registry, stream.AccountEvents, stream.DeadLetters); err != nil {
+	letters, err := d.NewEncoder(ctx)
+	if err != nil {
 		return nil, err
 	}
-	changes, err := event.NewChangeEncoder(ctx, d.Registry, stream.AccountChanges)
+	changes, err := d.NewChangeEncoder(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -121,7 +124,7 @@ func New(ctx context.Context, d stage.Deps, o Options) (*Quarantine, error) {
 		return nil, err
 	}
 	return &Quarantine{
-		deps: d, tuning: o.Tuning, store: quarantine.NewStore(d.Pool).WithSources(d.Sources).WithHoldOff(o.HoldOff), resolver: resolver, decoder: decoder, changes: changes,
+		deps: d, tuning: o.Tuning, store: quarantine.NewStore(d.Pool).WithSources(d.Sources).WithHoldOff(o.HoldOff), resolver: resolver, decoder: decoder, changes: changes, schemas: d.KeepSchemas("quarantine", letters.Refresh, changes.Refresh),
 		metrics: newMetrics(d.Runtime.Registry), held: &retry.Told{Log: d.Runtime.Log}, changed: newChanges(), released: make(chan struct{}, 1),
 	}, nil
 }
@@ -144,6 +147,7 @@ func (q *Quarantine) Components() []service.Component {
 			},
 			Stop: func(context.Context) error { client.Close(); return nil },
 		},
+		q.schemas,
 		{Name: "quarantine-gauge", Run: q.gauge},
 		{Name: "quarantine-ledger", Run: q.followLedger},
 		{Name: "quarantine-outbox", Run: q.drainOutbox},

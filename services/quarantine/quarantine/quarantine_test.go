@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -223,6 +224,39 @@ func TestALetterOfTheSinkGoesBackToTheRawTopic(t *testing.T) {
 	raw := stream.ReadRaw(got)
 	require.Equal(t, []any{"acct_1", source.ModeReplay, received, list[0].ID}, []any{raw.Tenant, raw.Mode, raw.ReceivedAt, raw.QuarantineID})
 	require.Equal(t, "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", raw.Traceparent)
+}
+
+// A letter of the sink that could not be read when it came, because its schema was not
+// known, is read later, and goes back to the raw topic.
+func TestALetterOfTheSinkIsReadLater(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ev := event.AccountEvent{
+		AccountID: uuid.New(), Type: "invoice.paid", Source: "stripe", SourceEventID: "evt_9", Payload: []byte(`{"id":"evt_9"}`),
+		OccurredAt: seen, IngestedAt: seen, Delivery: source.ModeWebhook,
+	}
+	value, err := w.encoder.AccountEvent(&ev)
+	require.NoError(t, err)
+	garbage := append([]byte{0, 0, 0, 0, 1}, "garbage"...)
+	letter := func(value []byte, offset int64) quarantine.Letter {
+		return quarantine.Letter{At: seen, DeadLetter: event.DeadLetter{
+			Value: value, Topic: stream.AccountEvents, Offset: offset, Reason: "malformed", Error: "decoding", FirstSeen: seen, Attempts: 1, RawIndex: -1,
+		}}
+	}
+	_, err = w.store.Put(t.Context(), []quarantine.Letter{letter(value, 7), letter(garbage, 8), letter([]byte("text"), 9)})
+	require.NoError(t, err)
+	w.readRaw()
+	tuning := patient()
+	tuning.SweepEvery = 10 * time.Millisecond
+	w.start(tuning)
+	require.JSONEq(t, `{"id":"evt_9"}`, string(w.awaitReplay(ev.Payload).Value))
+	w.awaitCount(quarantine.Resolved, 1)
+	w.awaitCount(quarantine.Open, 2)
+	list, err := w.store.List(t.Context(), quarantine.Filter{Source: "stripe"})
+	require.NoError(t, err)
+	require.Len(t, list, 1)
+	require.Equal(t, "evt_9", list[0].SourceEventID)
+	require.Equal(t, quarantine.Replaying, list[0].Status)
 }
 
 func TestTheOutboxOutlivesTheBrokers(t *testing.T) {

@@ -28,6 +28,8 @@ const (
 	writeSlack        = 5 * time.Second
 	maxHeaderBytes    = 32 << 10
 	flushTimeout      = 2 * time.Second
+	// topicsTimeout bounds the look at the topics before the receiver listens.
+	topicsTimeout = 2 * time.Second
 	// What the client may hold beside what is in flight: records of deliveries
 	// that were given up, which an idempotent client cannot forget at once.
 	maxBufferedBytes   = 32 << 20
@@ -47,6 +49,7 @@ type Options struct {
 type Receiver struct {
 	o         Options
 	client    *kgo.Client
+	topics    *stream.TopicWatch
 	spools    map[string]*spool.Spool
 	load      *load
 	conns     *connections
@@ -74,8 +77,17 @@ func New(o Options) (*Receiver, error) {
 	if err != nil {
 		return nil, err
 	}
+	var topics []string
+	for _, e := range o.Endpoints {
+		topics = append(topics, stream.RawTopic(e.Source.Name()))
+	}
+	watch, err := stream.NewTopicWatch(o.Kafka, "receiver", o.Runtime.Log, nil, topics)
+	if err != nil {
+		client.Close()
+		return nil, err
+	}
 	r := &Receiver{
-		o: o, client: client, spools: map[string]*spool.Spool{}, handlers: map[string]*handler{},
+		o: o, client: client, topics: watch, spools: map[string]*spool.Spool{}, handlers: map[string]*handler{},
 		deadlines: &deadlines{timeout: o.Config.PublishTimeout},
 	}
 	if err := r.build(); err != nil {
@@ -103,9 +115,10 @@ func (r *Receiver) build() error {
 			return err
 		}
 		p := shared
+		p.refuse = func() error { return r.topics.Refuse(stream.RawTopic(name)) }
 		if e.Source.Profile().NeverRetries {
 			p.spooled = m.spooled.WithLabelValues(name)
-			if p.spool, err = r.openSpool(name, shared.kafka, m); err != nil {
+			if p.spool, err = r.openSpool(name, &p, m); err != nil {
 				return err
 			}
 		}
@@ -216,9 +229,9 @@ func (r *Receiver) newServer() *http.Server {
 	}
 }
 
-func (r *Receiver) openSpool(name string, kafka *stream.Publisher, m *metrics) (*spool.Spool, error) {
+func (r *Receiver) openSpool(name string, p *publisher, m *metrics) (*spool.Spool, error) {
 	s, err := spool.Open(spool.Options{
-		Dir: r.o.Config.spoolDir(name), MaxBytes: int64(r.o.Config.SpoolBytes), Publish: kafka.Publish,
+		Dir: r.o.Config.spoolDir(name), MaxBytes: int64(r.o.Config.SpoolBytes), Publish: p.publish,
 		PublishTimeout: r.o.Config.PublishTimeout, Log: r.o.Runtime.Log.With(zap.String("source", name)),
 	})
 	if err != nil {
@@ -261,7 +274,7 @@ func (r *Receiver) Components() []service.Component {
 		Name:  "receiver-client",
 		Start: func(context.Context) error { return nil },
 		Stop:  r.stopClient,
-	}}
+	}, {Name: "receiver-topic-watch", Start: r.startTopics, Run: r.topics.Run}}
 	for name, s := range r.spools {
 		parts = append(parts, service.Component{Name: "receiver-spool-" + name, Run: s.Run})
 	}
@@ -276,9 +289,20 @@ func (r *Receiver) Close() error {
 			r.closed = errors.Join(r.closed, s.Close())
 		}
 		r.client.Close()
+		r.topics.Close()
 		r.deadlines.close()
 	})
 	return r.closed
+}
+
+// startTopics looks at the topics before the first delivery comes, if the brokers
+// answer soon, and lets /readyz ask for them.
+func (r *Receiver) startTopics(ctx context.Context) error {
+	r.o.Runtime.Health.Check("receiver-topics", 0, r.topics.Check)
+	ctx, cancel := context.WithTimeout(ctx, topicsTimeout)
+	defer cancel()
+	_ = r.topics.AwaitSafe(ctx) // Run goes on
+	return nil
 }
 
 func (r *Receiver) listen(ctx context.Context) error {

@@ -113,7 +113,8 @@ type Sink struct {
 	known   *knownAccounts
 }
 
-// New makes a sink. It asks the registry for the dead letters' schema.
+// New makes a sink. It waits for the registry to have the dead letters' schema
+// (stage.Deps.NewEncoder).
 func New(ctx context.Context, d stage.Deps, o Options) (*Sink, error) {
 	t := o.Tuning
 	if t == (Tuning{}) {
@@ -127,7 +128,7 @@ func New(ctx context.Context, d stage.Deps, o Options) (*Sink, error) {
 	if err != nil {
 		return nil, err
 	}
-	encoder, err := event.NewEncoder(ctx, d.Registry, stream.AccountEvents, stream.DeadLetters)
+	encoder, err := d.NewEncoder(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -154,6 +155,7 @@ func (s *Sink) Components() []service.Component {
 			},
 			Stop: func(context.Context) error { client.Close(); return nil },
 		},
+		s.deps.KeepSchemas("sink", s.encoder.Refresh),
 		{Name: "sink-keeper", Run: s.keeper.Run},
 		{Name: "sink-pending", Run: s.watchPendingList},
 		s.deps.Consume(stage.Loop{
