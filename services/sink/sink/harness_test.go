@@ -250,7 +250,7 @@ func (w *world) start(t testing.TB, change ...func(*options)) *runningSink {
 	o := options{
 		deps: stage.Deps{Kafka: w.kafka, Pool: w.pool, Registry: w.registry, Runtime: service.NewRuntime(service.Options{Name: "sink"})},
 		// A batch is all that was published together.
-		tuning: sink.Tuning{Batch: stage.Batch{Records: 500, Wait: 100 * time.Millisecond}, Writers: 1, BreakerRows: 10},
+		tuning: sink.Tuning{Batch: stage.Batch{Records: 500, Wait: 100 * time.Millisecond}, Writers: 1, BreakerRows: 10, BatchTimeout: 30 * time.Second},
 	}
 	for _, c := range change {
 		c(&o)
