@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -82,10 +83,10 @@ func (w *Writer) WithTimeout(d time.Duration) *Writer { return &Writer{pool: w.p
 // host names the server in errors, or all that it may be.
 func (w *Writer) host() string {
 	config := w.pool.Config().ConnConfig
-	hosts := []string{config.Host}
+	hosts := []string{net.JoinHostPort(config.Host, fmt.Sprint(config.Port))}
 	for _, fallback := range config.Fallbacks {
-		if !slices.Contains(hosts, fallback.Host) {
-			hosts = append(hosts, fallback.Host)
+		if host := net.JoinHostPort(fallback.Host, fmt.Sprint(fallback.Port)); !slices.Contains(hosts, host) {
+			hosts = append(hosts, host)
 		}
 	}
 	return "Postgres " + strings.Join(hosts, " or ")

@@ -52,7 +52,13 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{pool: postgrestest.New(t), cluster: streamtest.Fake(t)}
+	return newWorldOn(t, postgrestest.New(t))
+}
+
+// newWorldOn is newWorld on a database that is there already.
+func newWorldOn(t *testing.T, pool *pgxpool.Pool) *world {
+	t.Helper()
+	w := &world{pool: pool, cluster: streamtest.Fake(t)}
 	w.kafka = stream.Config{Brokers: w.cluster.ListenAddrs()}
 	var err error
 	w.client, err = stream.NewClient(w.kafka, stream.Deps{Name: "test"})
@@ -151,6 +157,17 @@ func (w *world) publish(t testing.TB, list []event.AccountEvent, headers ...kgo.
 func (w *world) publishRecords(t testing.TB, records ...*kgo.Record) {
 	t.Helper()
 	require.NoError(t, stream.NewPublisher(w.client).Publish(t.Context(), records...))
+}
+
+// to makes the records of events for a partition, for publishTo.
+func (w *world) to(t testing.TB, partition int32, list ...event.AccountEvent) (records []*kgo.Record) {
+	t.Helper()
+	for i := range list {
+		value, err := w.encoder.AccountEvent(&list[i])
+		require.NoError(t, err)
+		records = append(records, &kgo.Record{Topic: stream.AccountEvents, Partition: partition, Value: value})
+	}
+	return records
 }
 
 // publishTo is publishRecords to the partitions that the records name.

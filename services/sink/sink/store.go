@@ -128,7 +128,11 @@ func sameWhole(part []entry) bool {
 type batchSize struct {
 	full int
 	most atomic.Int64 // 0: full
+	good atomic.Int64 // batches of this size in a row that did not take too long
 }
+
+// growAfter is how many batches prove that larger ones may be tried.
+const growAfter = 8
 
 func (b *batchSize) now() int {
 	if most := int(b.most.Load()); most > 0 {
@@ -138,15 +142,19 @@ func (b *batchSize) now() int {
 }
 
 // tooLong makes the next batches half as large as one that took too long.
-func (b *batchSize) tooLong(rows int) { b.most.Store(int64(max(1, rows/2))) }
+func (b *batchSize) tooLong(rows int) {
+	b.most.Store(int64(max(1, rows/2)))
+	b.good.Store(0)
+}
 
-// took lets the next batches be twice as large as one that was as large as it
-// might be.
+// took lets the next batches be twice as large, after some that were as large as
+// they might be.
 func (b *batchSize) took(rows int) {
 	now := b.now()
-	if now == b.full || rows < now {
+	if now == b.full || rows < now || b.good.Add(1) < growAfter {
 		return
 	}
+	b.good.Store(0)
 	if twice := int64(2 * now); twice < int64(b.full) {
 		b.most.Store(twice)
 	} else {
