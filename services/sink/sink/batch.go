@@ -63,57 +63,6 @@ func (s *Sink) decode(ctx context.Context, batch []*kgo.Record) ([]entry, []fail
 	return entries, dead, nil
 }
 
-// outcome is what became of a batch that went through.
-type outcome struct {
-	refused []failed        // by Postgres
-	twice   []failed        // conflicts with what is stored
-	counts  tally           // by partition
-	open    map[int32]error // the partitions whose breaker is open
-}
-
-// store writes entries. A batch that Postgres refuses, or that takes too long, is
-// written a partition at a time, and those are halved until each guilty row
-// stands alone. A partition is given up as soon as its breaker opens, because
-// halving many bad rows takes long. What is written before an error stays.
-func (s *Sink) store(ctx context.Context, entries []entry) (outcome, error) {
-	o := outcome{counts: tallyOf(entries), open: map[int32]error{}}
-	var write func(part []entry) error
-	write = func(part []entry) error {
-		partition := part[0].rec.Partition
-		if o.open[partition] != nil { // there is one only if all of part is of it
-			return nil
-		}
-		result, conflicts, err := s.upsert(ctx, part)
-		switch {
-		case err == nil:
-			for _, c := range conflicts {
-				o.twice = append(o.twice, failed{part[c.row], c.err})
-			}
-			s.metrics.wrote(result, len(conflicts))
-			return nil
-		case len(part) == 1 && fault.IsPermanent(err):
-			o.refused = append(o.refused, failed{part[0], err})
-			o.counts.refuse(partition)
-			if err := s.breaker.check(partition, o.counts[partition], err); err != nil {
-				o.open[partition] = err
-			}
-			return nil
-		case len(part) == 1 || !fault.IsPermanent(err) && !postgres.TimedOut(err):
-			return err
-		}
-		for _, smaller := range split(part) {
-			if err := write(smaller); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-	if len(entries) == 0 {
-		return o, nil
-	}
-	return o, write(entries)
-}
-
 // split gives the parts of several partitions by partition, and else the halves.
 func split(part []entry) [][]entry {
 	var parts [][]entry

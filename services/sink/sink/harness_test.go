@@ -53,8 +53,14 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{pool: postgrestest.New(t), cluster: streamtest.Fake(t)}
-	w.exec(t, "INSERT INTO accounts (id, name) VALUES ($1, 'Acme')", acme)
+	return newWorldOn(t, postgrestest.New(t))
+}
+
+// newWorldOn is newWorld on a database that is there already.
+func newWorldOn(t *testing.T, pool *pgxpool.Pool) *world {
+	t.Helper()
+	w := &world{pool: pool, cluster: streamtest.Fake(t)}
+	w.exec(t, "INSERT INTO accounts (id, name) VALUES ($1, 'Acme') ON CONFLICT DO NOTHING", acme)
 	w.kafka = stream.Config{Brokers: w.cluster.ListenAddrs()}
 	var err error
 	w.client, err = stream.NewClient(w.kafka, stream.Deps{Name: "test"})
@@ -155,6 +161,17 @@ func (w *world) publishRecords(t testing.TB, records ...*kgo.Record) {
 	require.NoError(t, stream.NewPublisher(w.client).Publish(t.Context(), records...))
 }
 
+// to makes the records of events for a partition, for publishTo.
+func (w *world) to(t testing.TB, partition int32, list ...event.AccountEvent) (records []*kgo.Record) {
+	t.Helper()
+	for i := range list {
+		value, err := w.encoder.AccountEvent(&list[i])
+		require.NoError(t, err)
+		records = append(records, &kgo.Record{Topic: stream.AccountEvents, Partition: partition, Value: value})
+	}
+	return records
+}
+
 // publishTo is publishRecords to the partitions that the records name.
 func (w *world) publishTo(t testing.TB, records ...*kgo.Record) {
 	t.Helper()
@@ -252,7 +269,7 @@ func (w *world) start(t testing.TB, change ...func(*options)) *runningSink {
 	o := options{
 		deps: stage.Deps{Kafka: w.kafka, Pool: w.pool, Registry: w.registry, Sources: catalog.Set(), Runtime: service.NewRuntime(service.Options{Name: "sink"})},
 		// A batch is all that was published together.
-		tuning: sink.Tuning{Batch: stage.Batch{Records: 500, Wait: 100 * time.Millisecond}, Writers: 1, BreakerRows: 10},
+		tuning: sink.Tuning{Batch: stage.Batch{Records: 500, Wait: 100 * time.Millisecond}, Writers: 1, BreakerRows: 10, BatchTimeout: 30 * time.Second},
 	}
 	for _, c := range change {
 		c(&o)

@@ -54,16 +54,27 @@ func (c *Config) SourceSet() (source.Set, error) { return c.Sources.SourceSet() 
 
 // Tuning is what may be left as it is.
 type Tuning struct {
-	Batch       stage.Batch `embed:"" envprefix:"THROUGHLINE_SINK_" set:"batch_wait=10ms"`
-	Writers     int         `name:"writers" env:"THROUGHLINE_SINK_WRITERS" default:"1" help:"Members of the consumer group in this process, each with its own partitions and connection (${default}); more than there are partitions stay idle."`
-	BreakerRows int         `name:"breaker-rows" env:"THROUGHLINE_SINK_BREAKER_ROWS" default:"10" help:"Consecutive refused rows of one partition after which the sink holds that partition instead of dead-lettering (${default}); 0 dead-letters them all."`
+	Batch        stage.Batch   `embed:"" envprefix:"THROUGHLINE_SINK_" set:"batch_wait=10ms"`
+	Writers      int           `name:"writers" env:"THROUGHLINE_SINK_WRITERS" default:"1" help:"Members of the consumer group in this process, each with its own partitions and connection (${default}); more than there are partitions stay idle."`
+	BatchTimeout time.Duration `name:"batch-timeout" env:"THROUGHLINE_SINK_BATCH_TIMEOUT" default:"30s" help:"How long Postgres may take for one transaction; one that takes longer is tried again in halves (${default})."`
+	BreakerRows  int           `name:"breaker-rows" env:"THROUGHLINE_SINK_BREAKER_ROWS" default:"10" help:"Consecutive refused rows of one partition after which the sink holds that partition instead of dead-lettering (${default}); 0 dead-letters them all."`
 }
+
+const (
+	// minBatchTimeout is what a database under load may take.
+	minBatchTimeout = 100 * time.Millisecond
+	// maxBatchTimeout is less than a person should wait for the first sign.
+	maxBatchTimeout = 10 * time.Minute
+)
 
 // Validate reports every problem.
 func (t Tuning) Validate() error {
 	var problems []error
 	if t.Writers < 1 || t.Writers > stage.MaxMembers {
 		problems = append(problems, fmt.Errorf("--writers is %d: it should be 1 to %d", t.Writers, stage.MaxMembers))
+	}
+	if t.BatchTimeout < minBatchTimeout || t.BatchTimeout > maxBatchTimeout {
+		problems = append(problems, fmt.Errorf("--batch-timeout is %v: it should be %v to %v", t.BatchTimeout, minBatchTimeout, maxBatchTimeout))
 	}
 	if t.BreakerRows < 0 {
 		problems = append(problems, fmt.Errorf("--breaker-rows is %d: it should be 0 or more", t.BreakerRows))
@@ -109,6 +120,7 @@ type Sink struct {
 	keeper  *postgres.Keeper
 	letters *stream.Publisher // set when its component starts
 	breaker *breaker
+	size    *batchSize
 	metrics *metrics
 	known   *knownAccounts
 }
@@ -133,8 +145,9 @@ func New(ctx context.Context, d stage.Deps, o Options) (*Sink, error) {
 		return nil, err
 	}
 	s := &Sink{
-		deps: d, tuning: t, decoder: decoder, encoder: encoder, breaker: newBreaker(t.BreakerRows), known: &knownAccounts{pool: d.Pool, known: map[uuid.UUID]bool{}},
-		writer: postgres.NewWriter(d.Pool), mover: accounts.NewMover(d.Pool, resolver, quarantine.Returning(d.Sources)), keeper: postgres.NewKeeper(d.Sessions(), d.Runtime.Log.Named("keeper")),
+		deps: d, tuning: t, decoder: decoder, encoder: encoder, breaker: newBreaker(t.BreakerRows), size: &batchSize{full: max(t.Batch.Records, 1)},
+		known: &knownAccounts{pool: d.Pool, known: map[uuid.UUID]bool{}}, writer: postgres.NewWriter(d.Pool).WithTimeout(t.BatchTimeout),
+		mover: accounts.NewMover(d.Pool, resolver, quarantine.Returning(d.Sources)), keeper: postgres.NewKeeper(d.Sessions(), d.Runtime.Log.Named("keeper")),
 	}
 	s.metrics = newMetrics(d.Runtime.Registry, d.Sources, s.keeper.Stats)
 	return s, nil
@@ -159,7 +172,7 @@ func (s *Sink) Components() []service.Component {
 		{Name: "sink-keeper", Run: s.keeper.Run},
 		{Name: "sink-pending", Run: s.watchPendingList},
 		s.deps.Consume(stage.Loop{
-			Name: "sink", Group: Group, Topics: []string{stream.AccountEvents}, Outputs: []string{stream.DeadLetters}, Batch: s.tuning.Batch, Members: s.tuning.Writers,
+			Name: "sink", Group: Group, Topics: []string{stream.AccountEvents}, Outputs: []string{stream.DeadLetters}, Batch: s.tuning.Batch, Members: s.tuning.Writers, SlowAfter: s.tuning.BatchTimeout,
 			// A whole batch fetched ahead: smaller fetches make smaller batches and a fifth fewer rows.
 			Opts: []kgo.Opt{kgo.FetchMaxBytes(4 << 20), kgo.FetchMaxPartitionBytes(1 << 20)},
 		}, func(ctx context.Context, _ int, o stream.LoopOptions) error {
