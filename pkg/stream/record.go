@@ -114,8 +114,16 @@ func ReadRaw(rec *kgo.Record) Raw {
 			raw.read(h, rec.Timestamp)
 		}
 	}
+	if raw.Mode != source.ModeReplay && raw.ReceivedAt.Before(rec.Timestamp.Add(-maxUnderWay)) {
+		raw.ReceivedAt = rec.Timestamp.UTC()
+	}
 	return raw
 }
+
+// maxUnderWay bounds how long before the broker had it an event was received: a
+// spool keeps deliveries while brokers are away, for days at most. A release's
+// event may have waited for years.
+const maxUnderWay = 90 * 24 * time.Hour
 
 func traceparent(value []byte) string {
 	if len(value) <= maxTraceparent {

@@ -263,6 +263,12 @@ func TestReadRaw(t *testing.T) {
 	require.Equal(t, bare, odd, "odd headers are as good as none")
 	future := ReadRaw(record(HeaderReceivedAt, "2036-01-01T00:00:00Z"))
 	require.Equal(t, stored, future.ReceivedAt)
+	old := "2020-01-01T00:00:00Z"
+	require.Equal(t, stored, ReadRaw(record(HeaderReceivedAt, old)).ReceivedAt)
+	require.Equal(t, stored, ReadRaw(record(HeaderReceivedAt, old, HeaderDelivery, "webhook")).ReceivedAt)
+	require.Equal(t, 2020, ReadRaw(record(HeaderReceivedAt, old, HeaderDelivery, "replay")).ReceivedAt.Year(), "it waited in quarantine")
+	spooled := stored.Add(-7 * 24 * time.Hour)
+	require.Equal(t, spooled, ReadRaw(record(HeaderReceivedAt, spooled.Format(time.RFC3339))).ReceivedAt)
 
 	made := RawRecord("stripe", source.Record{Value: []byte("v"), Key: []byte("k"), Tenant: "acct_1", Mode: source.ModeWebhook, ReceivedAt: received}, "00-trace")
 	made.Timestamp = stored

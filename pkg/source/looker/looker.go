@@ -19,8 +19,8 @@ const (
 	kindUser    = "user"    // user.id of System Activity
 )
 
-// looker has no state: all that it knows is in its methods.
-type looker struct{}
+// looker has no state but what a person set.
+type looker struct{ columns Columns }
 
 var _ source.Signer = looker{}
 

@@ -60,7 +60,7 @@ func (s *sources) check(c *connections) error {
 // isReceiverFlag reports whether a flag is one of these settings that says how a
 // source is received, and not what it is.
 func isReceiverFlag(flag *kong.Flag) bool {
-	return isSourceFlag(flag) && !strings.HasSuffix(flag.Name, "-mapping") && flag.Name != "named-sources"
+	return isSourceFlag(flag) && !strings.HasSuffix(flag.Name, "-mapping") && !strings.HasSuffix(flag.Name, "-column") && flag.Name != "named-sources"
 }
 
 // isSourceFlag reports whether a flag is one of these settings.
