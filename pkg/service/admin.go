@@ -25,7 +25,8 @@ const (
 
 // Admin is the server of /livez, /readyz, /metrics (Prometheus text and
 // OpenMetrics) and, when asked for, /debug/pprof/. It is a server of its own, so
-// that neither load on the service nor the internet reaches it.
+// that neither load on the service nor the internet reaches it. On loopback it is
+// LocalOnly.
 type Admin struct {
 	addr     string
 	server   *http.Server
@@ -54,6 +55,9 @@ func (a *Admin) Start(ctx context.Context) error {
 		return fmt.Errorf("listening on --admin-addr (THROUGHLINE_ADMIN_ADDR): %w", err)
 	}
 	a.listener, a.served = listener, make(chan struct{})
+	if tcp, ok := listener.Addr().(*net.TCPAddr); ok && tcp.IP.IsLoopback() {
+		a.server.Handler = LocalOnly(a.server.Handler)
+	}
 	go func() {
 		defer close(a.served)
 		if err := a.server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {

@@ -20,7 +20,7 @@ import (
 // What `make run` starts. DESIGN fixes these addresses; the command line takes
 // them where nothing is set.
 const (
-	localPostgres = "postgres://throughline@127.0.0.1:15432/throughline"
+	localPostgres = "postgres://throughline@127.0.0.1:15432/throughline?passfile=.throughline/postgres.pass"
 	localBroker   = "127.0.0.1:19092"
 	localReceiver = "http://127.0.0.1:8080"
 )

@@ -12,6 +12,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -34,6 +35,8 @@ type Command struct {
 	KafkaAddr    string `name:"kafka-addr" default:"127.0.0.1:19092" placeholder:"HOST:PORT" help:"Address of the embedded broker, on loopback (${default})."`
 	RegistryAddr string `name:"registry-addr" default:"127.0.0.1:18081" placeholder:"HOST:PORT" help:"Address of the embedded schema registry (${default})."`
 	PostgresPort int    `name:"postgres-port" default:"15432" placeholder:"PORT" help:"Port of the local Postgres on 127.0.0.1 (${default})."`
+
+	Pprof bool `name:"pprof" env:"THROUGHLINE_PPROF" help:"Serve profiles on the admin address, under /debug/pprof/."`
 
 	RegistryURL settings.URL `name:"schema-registry-url" env:"THROUGHLINE_SCHEMA_REGISTRY_URL" placeholder:"URL" help:"Use this schema registry instead of the embedded one."`
 
@@ -64,7 +67,7 @@ func (c *Command) Run(ctx context.Context, out io.Writer, set cli.Connections) e
 // Every error is a line that says what to do.
 func (c *Command) Start(ctx context.Context, out io.Writer, set cli.Connections) (err error) {
 	started := time.Now()
-	if err := os.MkdirAll(c.DataDir, 0o755); err != nil {
+	if err := c.makeDataDir(); err != nil {
 		return fmt.Errorf("making the data directory (--data-dir): %w", err)
 	}
 	lock, err := c.lockData()
@@ -77,7 +80,7 @@ func (c *Command) Start(ctx context.Context, out io.Writer, set cli.Connections)
 			return fmt.Errorf("removing an old ready file (--ready-file): %w", err)
 		}
 	}
-	logFile, err := os.OpenFile(filepath.Join(c.DataDir, "dev.log"), os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o644)
+	logFile, err := os.OpenFile(filepath.Join(c.DataDir, logName), os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
 	if err != nil {
 		return fmt.Errorf("opening the log (--data-dir): %w", err)
 	}
@@ -93,11 +96,29 @@ func (c *Command) Start(ctx context.Context, out io.Writer, set cli.Connections)
 	return s.run(ctx, started)
 }
 
+// makeDataDir makes the data directory, which is for this user alone. One that an
+// earlier version made for all to read is closed; a directory of somebody else's files
+// is not ours to close, and what is put into it is.
+func (c *Command) makeDataDir() error {
+	if err := os.MkdirAll(c.DataDir, 0o700); err != nil {
+		return err
+	}
+	entries, err := os.ReadDir(c.DataDir)
+	if err != nil {
+		return err
+	}
+	ours := len(entries) == 0 || slices.ContainsFunc(entries, func(e os.DirEntry) bool { return e.Name() == logName })
+	if !ours {
+		return nil
+	}
+	return os.Chmod(c.DataDir, 0o700)
+}
+
 // lockData takes the data directory for this process before anything in it is
 // touched: a second start must not empty the log of the first, nor remove its
 // ready file. The kernel releases the lock when its holder dies.
 func (c *Command) lockData() (*flock.Flock, error) {
-	lock := flock.New(filepath.Join(c.DataDir, "lock"), flock.SetPermissions(0o644))
+	lock := flock.New(filepath.Join(c.DataDir, "lock"), flock.SetPermissions(0o600))
 	taken, err := lock.TryLock()
 	if err != nil {
 		return nil, fmt.Errorf("locking the data directory (--data-dir): %w", err)
@@ -107,6 +128,9 @@ func (c *Command) lockData() (*flock.Flock, error) {
 	}
 	return lock, nil
 }
+
+// logName is the services' log, below the data directory.
+const logName = "dev.log"
 
 // stopTimeout bounds the ordered stop of all services together.
 const stopTimeout = 15 * time.Second
@@ -130,5 +154,5 @@ func (c *Command) writeReady(a Addresses) error {
 	if err != nil {
 		return fmt.Errorf("writing the ready file: %w", err)
 	}
-	return process.ReplaceFile(c.ReadyFile, append(text, '\n'), 0o644)
+	return process.ReplaceFile(c.ReadyFile, append(text, '\n'), 0o600)
 }

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"go.uber.org/goleak"
@@ -122,6 +123,7 @@ func TestDevTellsTheStoryAndKeepsIt(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, os.FileMode(0o600), secrets.Mode().Perm())
 	refusesASecond(t, c)
+	isForOneUser(t, c, ready)
 	require.NoError(t, stop())
 	require.NoFileExists(t, c.ReadyFile)
 	require.Contains(t, out.String(), "Stopped.")
@@ -176,6 +178,56 @@ func refusesASecond(t *testing.T, c *Command) {
 	log, err := os.ReadFile(filepath.Join(c.DataDir, "dev.log"))
 	require.NoError(t, err)
 	require.Contains(t, string(log), `"msg":"receiving"`)
+}
+
+// isForOneUser: another user of the machine, or a page in this one's browser, gets
+// nothing from a running dev.
+func isForOneUser(t *testing.T, c *Command, ready Addresses) {
+	t.Helper()
+	info, err := os.Stat(c.DataDir)
+	require.NoError(t, err)
+	require.Equal(t, os.FileMode(0o700), info.Mode().Perm())
+	entries, err := os.ReadDir(c.DataDir)
+	require.NoError(t, err)
+	for _, e := range entries {
+		info, err := e.Info()
+		require.NoError(t, err)
+		require.Zero(t, info.Mode().Perm()&0o007, e.Name())
+	}
+	conn, err := pgx.Connect(t.Context(), ready.Postgres)
+	require.NoError(t, err, "what is printed works when it is typed back")
+	defer conn.Close(context.Background())
+	_, err = conn.Exec(t.Context(), "COPY (SELECT 1) TO PROGRAM 'cat'")
+	require.ErrorContains(t, err, "42501")
+	_, err = conn.Exec(t.Context(), "SELECT pg_read_file('postgresql.conf')")
+	require.ErrorContains(t, err, "42501")
+	for _, user := range []string{"throughline", "postgres"} {
+		config, err := pgx.ParseConfig(strings.Split(ready.Postgres, "?")[0] + "?sslmode=disable&passfile=none")
+		require.NoError(t, err)
+		config.User = user
+		_, err = pgx.ConnectConfig(t.Context(), config)
+		require.ErrorContains(t, err, "28P01")
+	}
+	client := &http.Client{}
+	defer client.CloseIdleConnections()
+	status := func(method, url, host, origin string) int {
+		request, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader("{}"))
+		require.NoError(t, err)
+		request.Host = host
+		if origin != "" {
+			request.Header.Set("Origin", origin)
+		}
+		answer, err := client.Do(request)
+		require.NoError(t, err)
+		require.NoError(t, answer.Body.Close())
+		return answer.StatusCode
+	}
+	require.Equal(t, http.StatusOK, status(http.MethodGet, ready.Admin+"/metrics", "", ""))
+	require.Equal(t, http.StatusForbidden, status(http.MethodGet, ready.Admin+"/metrics", "evil.example", ""))
+	require.Equal(t, http.StatusNotFound, status(http.MethodGet, ready.Admin+"/debug/pprof/", "", ""))
+	require.Equal(t, http.StatusOK, status(http.MethodGet, ready.SchemaRegistry+"/subjects", "", ""))
+	require.Equal(t, http.StatusForbidden, status(http.MethodGet, ready.SchemaRegistry+"/subjects", "evil.example", ""))
+	require.Equal(t, http.StatusForbidden, status(http.MethodPost, ready.SchemaRegistry+"/subjects/x/versions", "", "https://evil.example"))
 }
 
 // receivesNamed: named sources have a topic, a route, and the secrets of the file.

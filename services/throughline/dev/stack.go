@@ -80,12 +80,20 @@ func (s *stack) open(ctx context.Context) error {
 	return nil
 }
 
+// databaseSetup gives the services' role what only a superuser can: a measure of the
+// payload index. A server without contrib goes without.
+const databaseSetup = `DO $$ BEGIN
+	CREATE EXTENSION IF NOT EXISTS pgstattuple;
+	GRANT pg_stat_scan_tables TO throughline;
+EXCEPTION WHEN undefined_file OR feature_not_supported THEN NULL; END $$`
+
 func (s *stack) openPostgres(ctx context.Context) error {
 	c := s.command
 	config := s.set.Postgres
 	if config.URL == "" {
 		server, err := pgserver.Start(ctx, pgserver.Options{
 			DataDir: filepath.Join(c.DataDir, "postgres"), Port: c.PostgresPort, PortSetting: "--postgres-port", Log: s.rt.Log.Named("postgres"),
+			PassFile: filepath.Join(c.DataDir, PassFile), Setup: databaseSetup,
 		})
 		if err != nil {
 			return err
@@ -179,7 +187,7 @@ func (s *stack) openServices(ctx context.Context) error {
 		return err
 	}
 	s.onClose("the services", func(context.Context) error { return s.services.Close() })
-	s.admin = service.NewAdmin(s.rt, s.command.AdminAddr, true)
+	s.admin = service.NewAdmin(s.rt, s.command.AdminAddr, s.command.Pprof)
 	parts := []service.Component{{Name: "admin", Start: s.admin.Start, Stop: s.admin.Stop}}
 	if s.database != nil {
 		parts = append(parts, service.Component{Name: "Postgres", Run: s.watchDatabase})
