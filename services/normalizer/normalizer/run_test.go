@@ -39,7 +39,7 @@ func newKafka(t *testing.T) kafka {
 	client, err := stream.NewClient(config, stream.Deps{Name: "test"})
 	require.NoError(t, err)
 	t.Cleanup(client.Close)
-	_, err = stream.ApplyTopics(t.Context(), client, []string{"stripe", "hubspot", "zendesk", "intercom", "marketo", "looker"},
+	_, err = stream.ApplyTopics(t.Context(), client, stream.Names{}, []string{"stripe", "hubspot", "zendesk", "intercom", "marketo", "looker"},
 		stream.TopicOptions{Partitions: 4, ReplicationFactor: 1, RawRetention: time.Hour, EventRetention: time.Hour})
 	require.NoError(t, err)
 	return kafka{config, cluster, client}
