@@ -34,8 +34,16 @@ func (d Deps) NewChangeEncoder(ctx context.Context) (encoder *event.ChangeEncode
 }
 
 func (d Deps) awaitRegistry(ctx context.Context, work func(context.Context) error) error {
+	told := d.Told(schemaRegistry)
+	told.State = func(err error) {
+		if err == nil { // a process is not ready before it has parts
+			d.Runtime.Health.Remove(schemaRegistry)
+			return
+		}
+		d.Runtime.Health.Set(schemaRegistry, err)
+	}
 	var final error
-	err := retry.Forever(ctx, retry.Policy{First: 200 * time.Millisecond, Most: 5 * time.Second}, "finding the schemas", d.Told(schemaRegistry), func(ctx context.Context) error {
+	err := retry.Forever(ctx, retry.Policy{First: 200 * time.Millisecond, Most: 5 * time.Second}, "finding the schemas", told, func(ctx context.Context) error {
 		err := work(ctx)
 		if fault.IsPermanent(err) {
 			final, err = err, nil

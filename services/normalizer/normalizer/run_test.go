@@ -286,7 +286,7 @@ func TestRunWaitsForARightOnATopic(t *testing.T) {
 	require.Eventually(t, func() bool {
 		state, _ := servicetest.Component(n.runtime, "normalizer-0")
 		other, _ := servicetest.Component(n.runtime, "normalizer-1")
-		return strings.Contains(state.Advice+other.Advice, "grant this Kafka user")
+		return strings.Contains(state.Advice+other.Advice, "--operation WRITE --topic account-events")
 	}, patience, 5*time.Millisecond)
 	require.Zero(t, out.distinct())
 	granted.Store(true)
