@@ -44,6 +44,9 @@ func NewChangeEncoder(ctx context.Context, r *Registry, topic string) (*ChangeEn
 	return e, nil
 }
 
+// Topic is the topic of the changes.
+func (e *ChangeEncoder) Topic() string { return e.topic }
+
 // Refresh is Encoder.Refresh.
 func (e *ChangeEncoder) Refresh(ctx context.Context) (changed bool, err error) {
 	id, err := e.registry.register(ctx, e.topic, schemas.AccountChange)

@@ -65,6 +65,12 @@ func (e *Encoder) Refresh(ctx context.Context) (changed bool, err error) {
 	return before != nil && *before != fresh, nil
 }
 
+// EventTopic is the topic of the account events.
+func (e *Encoder) EventTopic() string { return e.topics.event }
+
+// LetterTopic is the topic of the dead letters.
+func (e *Encoder) LetterTopic() string { return e.topics.letter }
+
 // AccountEvent gives ev as a record value. One that no decoder would take is
 // Permanent(Oversized).
 func (e *Encoder) AccountEvent(ev *AccountEvent) ([]byte, error) {

@@ -118,7 +118,7 @@ func (s *Store) leasePage(ctx context.Context, lease uuid.UUID, after int64) ([]
 		}
 		rows, err := tx.Query(ctx, `SELECT id, topic, record_key, raw, headers, attempts, first_seen, status_by, described, status_at FROM (
 				SELECT *, sum(octet_length(raw)) OVER (ORDER BY id) - octet_length(raw) AS before FROM (
-					SELECT id, CASE WHEN topic LIKE 'raw.%' THEN topic ELSE 'raw.' || source END AS topic, record_key, raw, headers::text, attempts, first_seen, status_by,
+					SELECT id, CASE WHEN topic LIKE '%raw.%' THEN topic ELSE 'raw.' || source END AS topic, record_key, raw, headers::text, attempts, first_seen, status_by,
 						source_event_id IS NOT NULL AS described, status_at
 					FROM quarantine WHERE status = 'replaying' AND published_at IS NULL AND id > $1 ORDER BY id LIMIT $2) AS first) AS sums
 			WHERE before < $3 ORDER BY id`, after, pageRecords, pageBytes)

@@ -12,11 +12,11 @@ import (
 
 // releasable: there is a raw topic to publish to, and something to publish. What could not even be read as a dead
 // letter, or as an account event, has no source.
-const releasable = `(topic LIKE 'raw.%' OR source <> '') AND raw <> ''`
+const releasable = `(topic LIKE '%raw.%' OR source <> '') AND raw <> ''`
 
 // Releasable reports what releasable asks of the record's row.
 func (d Detail) Releasable() bool {
-	return (strings.HasPrefix(d.Topic, "raw.") || d.Source != "") && len(d.Raw) > 0
+	return (strings.Contains(d.Topic, "raw.") || d.Source != "") && len(d.Raw) > 0
 }
 
 // Ruling says why a record is released: the note of its decision.

@@ -8,7 +8,6 @@ import (
 	"github.com/throughline-dev/throughline/pkg/fault"
 	"github.com/throughline-dev/throughline/pkg/retry"
 	"github.com/throughline-dev/throughline/pkg/service"
-	"github.com/throughline-dev/throughline/pkg/stream"
 )
 
 // schemaRegistry is the registry's name in /readyz.
@@ -19,7 +18,7 @@ const schemaRegistry = "schema-registry"
 // log. An error is Permanent, or ctx's end.
 func (d Deps) NewEncoder(ctx context.Context) (encoder *event.Encoder, err error) {
 	err = d.awaitRegistry(ctx, func(ctx context.Context) (err error) {
-		encoder, err = event.NewEncoder(ctx, d.Registry, stream.AccountEvents, stream.DeadLetters)
+		encoder, err = event.NewEncoder(ctx, d.Registry, d.Kafka.Names().AccountEvents(), d.Kafka.Names().DeadLetters())
 		return err
 	})
 	return encoder, err
@@ -28,15 +27,23 @@ func (d Deps) NewEncoder(ctx context.Context) (encoder *event.Encoder, err error
 // NewChangeEncoder is event.NewChangeEncoder as NewEncoder is event.NewEncoder.
 func (d Deps) NewChangeEncoder(ctx context.Context) (encoder *event.ChangeEncoder, err error) {
 	err = d.awaitRegistry(ctx, func(ctx context.Context) (err error) {
-		encoder, err = event.NewChangeEncoder(ctx, d.Registry, stream.AccountChanges)
+		encoder, err = event.NewChangeEncoder(ctx, d.Registry, d.Kafka.Names().AccountChanges())
 		return err
 	})
 	return encoder, err
 }
 
 func (d Deps) awaitRegistry(ctx context.Context, work func(context.Context) error) error {
+	told := d.Told(schemaRegistry)
+	told.State = func(err error) {
+		if err == nil { // a process is not ready before it has parts
+			d.Runtime.Health.Remove(schemaRegistry)
+			return
+		}
+		d.Runtime.Health.Set(schemaRegistry, err)
+	}
 	var final error
-	err := retry.Forever(ctx, retry.Policy{First: 200 * time.Millisecond, Most: 5 * time.Second}, "finding the schemas", d.Told(schemaRegistry), func(ctx context.Context) error {
+	err := retry.Forever(ctx, retry.Policy{First: 200 * time.Millisecond, Most: 5 * time.Second}, "finding the schemas", told, func(ctx context.Context) error {
 		err := work(ctx)
 		if fault.IsPermanent(err) {
 			final, err = err, nil

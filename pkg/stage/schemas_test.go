@@ -66,7 +66,7 @@ func TestTheRegistryIsAwaited(t *testing.T) {
 			require.Contains(t, state.Advice, fault.advice)
 			require.Equal(t, fault.advice == "", state.Advice == "")
 			u.Recover()
-			servicetest.RequireReady(t, d.Runtime, true)
+			require.Eventually(t, func() bool { _, there := servicetest.Component(d.Runtime, "schema-registry"); return !there }, servicetest.Patience, 5*time.Millisecond)
 			require.Equal(t, 1, lines.FilterMessage("finding the schemas fails and is tried again until it succeeds").Len())
 			require.Equal(t, 1, lines.FilterMessage("finding the schemas works again").Len())
 		})

@@ -121,7 +121,7 @@ func (d Deps) close() {
 func (d Deps) RawTopics() []string {
 	var topics []string
 	for _, name := range d.Sources.Names() {
-		topics = append(topics, stream.RawTopic(name))
+		topics = append(topics, d.Kafka.Names().Raw(name))
 	}
 	return topics
 }

@@ -36,7 +36,7 @@ func ready(t *testing.T, opts ...kfake.Opt) (Config, *kgo.Client, *kfake.Cluster
 	client, err := NewClient(c, Deps{Name: "test"})
 	require.NoError(t, err)
 	t.Cleanup(client.Close)
-	_, err = ApplyTopics(t.Context(), client, []string{"stripe"}, TopicOptions{Partitions: 3, ReplicationFactor: 1, RawRetention: time.Hour, EventRetention: time.Hour})
+	_, err = ApplyTopics(t.Context(), client, Names{}, []string{"stripe"}, TopicOptions{Partitions: 3, ReplicationFactor: 1, RawRetention: time.Hour, EventRetention: time.Hour})
 	require.NoError(t, err)
 	return c, client, cluster
 }
@@ -77,7 +77,7 @@ func TestApplyTopics(t *testing.T) {
 	t.Parallel()
 	_, client, _ := ready(t)
 	options := TopicOptions{Partitions: 3, ReplicationFactor: 1, RawRetention: time.Hour, EventRetention: 2 * time.Hour}
-	changes, err := ApplyTopics(t.Context(), client, []string{"stripe", "looker"}, options)
+	changes, err := ApplyTopics(t.Context(), client, Names{}, []string{"stripe", "looker"}, options)
 	require.NoError(t, err)
 	require.Equal(t, []TopicChange{
 		{Topic: "raw.stripe", Change: "unchanged"}, {Topic: "raw.looker", Change: "created"}, {Topic: AccountEvents, Change: "configured"},

@@ -69,7 +69,7 @@ func TestACompactedTopicIsUnsafe(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []string{"topic account-events has message.timestamp.type=CreateTime, wanted is message.timestamp.type=LogAppendTime: run `throughline topics apply`"}, doubts)
 
-	changes, err := ApplyTopics(t.Context(), client, []string{"stripe"}, TopicOptions{Partitions: 3, ReplicationFactor: 3, RawRetention: time.Hour, EventRetention: time.Hour})
+	changes, err := ApplyTopics(t.Context(), client, Names{}, []string{"stripe"}, TopicOptions{Partitions: 3, ReplicationFactor: 3, RawRetention: time.Hour, EventRetention: time.Hour})
 	require.NoError(t, err)
 	require.Equal(t, "configured", changes[0].Change)
 	require.Contains(t, changes[0].Warning, "its replication factor is 1, not 3")
@@ -83,4 +83,24 @@ func TestAMissingTopicIsNamed(t *testing.T) {
 	require.ErrorContains(t, err, "topic raw.none: UNKNOWN_TOPIC_OR_PARTITION")
 	require.NotContains(t, err.Error(), "stripe")
 	require.Contains(t, fault.Advice(err), "throughline topics apply")
+}
+
+func TestNames(t *testing.T) {
+	t.Parallel()
+	c := Config{Prefix: "eu.", InstanceID: "pod-1"}
+	require.Equal(t, "eu.raw.stripe", c.Names().Raw("stripe"))
+	require.Equal(t, "eu.account-events.dlq", c.Names().DeadLetters())
+	require.Equal(t, "eu.throughline-sink", c.Names().Group(Sink))
+	require.Equal(t, "eu.throughline-normalizer-pod-1-1", TransactionalID(c, Normalizer, 1))
+	require.Equal(t, "throughline-sink", Names{}.Group(Sink))
+	for topic, want := range map[string]string{"raw.stripe": "stripe", "eu.raw.stripe": "stripe", "a_b-raw.billing": "billing", "straw.stripe": "", "eu.account-events": "", "account-events.dlq": ""} {
+		got, ok := SourceOfTopic(topic)
+		require.Equal(t, want, got, topic)
+		require.Equal(t, want != "", ok, topic)
+	}
+	for prefix, valid := range map[string]bool{"": true, "eu.": true, "a-": true, "b_": true, "eu": false, "raw.": false, "eu.raw.": false, "ü.": false, "e u.": false, "a\n.": false} {
+		err := Config{Brokers: []string{"k:9092"}, Prefix: prefix}.Validate()
+		require.Equal(t, valid, err == nil, "%q: %v", prefix, err)
+	}
+	require.ErrorContains(t, Config{Brokers: []string{"k:9092"}, Prefix: "eu"}.Validate(), "THROUGHLINE_KAFKA_PREFIX (--kafka-prefix): \"eu\" should end with")
 }

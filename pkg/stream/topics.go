@@ -2,20 +2,10 @@ package stream
 
 import (
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/throughline-dev/throughline/pkg/rawjson"
 )
-
-// The topics that carry events onward. Raw topics are RawTopic(name).
-const (
-	AccountEvents  = "account-events"
-	DeadLetters    = "account-events.dlq"
-	AccountChanges = "account-changes"
-)
-
-const rawPrefix = "raw."
 
 // What the topics take in one record batch. The broker counts the batch and not
 // the record, so clients must not build larger ones (see batchBytes). A raw
@@ -25,12 +15,6 @@ const (
 	rawMaxMessageBytes        = rawjson.MaxPageBytes + 64<<10
 	normalizedMaxMessageBytes = 4 << 20
 )
-
-// RawTopic is the raw topic of a source.
-func RawTopic(sourceName string) string { return rawPrefix + sourceName }
-
-// SourceOfTopic gives the source whose raw topic this is.
-func SourceOfTopic(topic string) (string, bool) { return strings.CutPrefix(topic, rawPrefix) }
 
 // TopicOptions is what an operator decides about the topics.
 type TopicOptions struct {
@@ -76,12 +60,12 @@ const (
 // replica can have no more.
 func minInSync(replicas int) int { return min(2, replicas) }
 
-func topicSpecs(sources []string, o TopicOptions) []topicSpec {
+func topicSpecs(names Names, sources []string, o TopicOptions) []topicSpec {
 	var specs []topicSpec
 	for _, s := range sources {
-		specs = append(specs, topicSpec{RawTopic(s), contract(rawMaxMessageBytes, o.RawRetention)})
+		specs = append(specs, topicSpec{names.Raw(s), contract(rawMaxMessageBytes, o.RawRetention)})
 	}
-	for _, name := range []string{AccountEvents, DeadLetters, AccountChanges} {
+	for _, name := range []string{names.AccountEvents(), names.DeadLetters(), names.AccountChanges()} {
 		specs = append(specs, topicSpec{name, contract(normalizedMaxMessageBytes, o.EventRetention)})
 	}
 	return specs

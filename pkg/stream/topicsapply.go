@@ -23,10 +23,10 @@ type TopicChange struct {
 // the settings of all to what the contracts need. It never deletes a topic, never
 // changes a partition count, which would break the order of keys, and never moves
 // replicas. Errors are Transient unless the brokers refuse for good.
-func ApplyTopics(ctx context.Context, cl *kgo.Client, sources []string, o TopicOptions) ([]TopicChange, error) {
+func ApplyTopics(ctx context.Context, cl *kgo.Client, names Names, sources []string, o TopicOptions) ([]TopicChange, error) {
 	adm := kadm.NewClient(cl)
 	var changes []TopicChange
-	for _, spec := range topicSpecs(sources, o) {
+	for _, spec := range topicSpecs(names, sources, o) {
 		change, err := applyTopic(ctx, adm, spec, o)
 		if err != nil {
 			return changes, err

@@ -3,10 +3,8 @@ package stream
 import (
 	"context"
 	"fmt"
-	"os"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -28,20 +26,6 @@ type TransformOptions struct {
 	Replace func(ctx context.Context, batch []*kgo.Record, refused map[int][]Refusal) ([]*kgo.Record, error)
 }
 
-// TransactionalID gives the id for the n-th loop of a stage in this process:
-// stable when the operator named the instance, else fresh per start, which the
-// embedded broker requires (docs/adr/0004).
-func TransactionalID(c Config, stage string, n int) string {
-	if c.InstanceID != "" {
-		return fmt.Sprintf("throughline-%s-%s-%d", stage, c.InstanceID, n)
-	}
-	host, err := os.Hostname()
-	if err != nil {
-		host = "host"
-	}
-	return fmt.Sprintf("throughline-%s-%s-%s-%d", stage, host, uuid.NewString()[:8], n)
-}
-
 // RunTransform consumes batches, hands each to transform, and produces what it
 // returns together with the batch's offsets in one transaction: a record's
 // output is visible exactly once or not yet. A failing transform is tried again
@@ -53,7 +37,6 @@ func RunTransform(ctx context.Context, o TransformOptions, transform func(ctx co
 		o.TransactionTimeout = 10 * time.Second
 	}
 	l := newLoop(o.LoopOptions)
-	l.transactionalID = o.TransactionalID
 	opts, err := l.clientOpts(kgo.TransactionalID(o.TransactionalID), kgo.TransactionTimeout(o.TransactionTimeout), kgo.ProducerLinger(o.TransactionTimeout))
 	if err != nil {
 		return err

@@ -62,7 +62,7 @@ func newPlace(t *testing.T, brokers []string) *place {
 func newPlaceOn(t *testing.T, brokers []string, postgres string) *place {
 	t.Helper()
 	p := newBarePlace(t, brokers, postgres)
-	_, err := stream.ApplyTopics(t.Context(), p.kafka, catalog.Set().Names(), stream.TopicOptions{
+	_, err := stream.ApplyTopics(t.Context(), p.kafka, stream.Names{}, catalog.Set().Names(), stream.TopicOptions{
 		Partitions: 3, ReplicationFactor: -1, RawRetention: time.Hour, EventRetention: time.Hour,
 	})
 	require.NoError(t, err)

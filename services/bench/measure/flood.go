@@ -28,7 +28,7 @@ func (b *bench) flood() []step {
 			return err
 		}
 		return b.ground.kafka(func(client *kgo.Client) error {
-			_, err := stream.ApplyTopics(ctx, client, catalog.Set().Names(), stream.TopicOptions{
+			_, err := stream.ApplyTopics(ctx, client, stream.Names{}, catalog.Set().Names(), stream.TopicOptions{
 				Partitions: partitions, ReplicationFactor: -1, RawRetention: 24 * time.Hour, EventRetention: 24 * time.Hour,
 			})
 			return err

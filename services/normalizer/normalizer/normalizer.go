@@ -20,9 +20,6 @@ import (
 	"github.com/throughline-dev/throughline/pkg/stream"
 )
 
-// Group is the normalizer's consumer group.
-const Group = "throughline-normalizer"
-
 // Config is what an operator sets. Make it with NewConfig.
 type Config struct {
 	stage.Config `embed:""`
@@ -101,13 +98,14 @@ func New(ctx context.Context, d stage.Deps, o Options) (*Normalizer, error) {
 
 // Components gives the normalizer's parts.
 func (n *Normalizer) Components() []service.Component {
+	names := n.deps.Kafka.Names()
 	loop := stage.Loop{
-		Name: "normalizer", Group: Group, Topics: n.deps.RawTopics(), Outputs: []string{stream.AccountEvents, stream.DeadLetters},
+		Name: "normalizer", Group: names.Group(stream.Normalizer), Topics: n.deps.RawTopics(), Outputs: []string{names.AccountEvents(), names.DeadLetters()},
 		Batch: n.options.Tuning.Batch, Members: n.options.Tuning.Workers,
 	}
 	return []service.Component{n.deps.KeepSchemas("normalizer", n.encoder.Refresh), n.deps.Consume(loop, func(ctx context.Context, member int, o stream.LoopOptions) error {
 		return stream.RunTransform(ctx, stream.TransformOptions{
-			LoopOptions: o, TransactionalID: stream.TransactionalID(o.Config, "normalizer", member), Replace: n.transform,
+			LoopOptions: o, TransactionalID: stream.TransactionalID(o.Config, stream.Normalizer, member), Replace: n.transform,
 		}, n.Transform)
 	})}
 }

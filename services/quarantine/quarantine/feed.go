@@ -58,7 +58,7 @@ func (q *Quarantine) letter(ctx context.Context, rec *kgo.Record) (quarantine.Le
 		return quarantine.Letter{}, err
 	}
 	l := quarantine.Letter{DeadLetter: letter, QuarantineID: deadletter.Replay(&letter).QuarantineID, At: rec.Timestamp}
-	if l.Topic == stream.AccountEvents {
+	if l.Topic == q.deps.Kafka.Names().AccountEvents() {
 		return l, q.unwrap(ctx, &l)
 	}
 	return l, nil
@@ -91,7 +91,7 @@ const rereadAtOnce = 20
 // rereadAll tries account events once more that could not be read: their schema may be known now. Each sweep looks at
 // the next few.
 func (q *Quarantine) rereadAll(ctx context.Context) error {
-	unread, err := q.store.Unread(ctx, stream.AccountEvents, q.unread, rereadAtOnce)
+	unread, err := q.store.Unread(ctx, q.deps.Kafka.Names().AccountEvents(), q.unread, rereadAtOnce)
 	if err != nil {
 		return err
 	}
@@ -127,14 +127,14 @@ func (q *Quarantine) rawKey(l *quarantine.Letter, ev event.AccountEvent) []byte 
 
 // replayRecord makes the raw record of a released one: its key and bytes, its headers written anew, and those that
 // say that and what it is a replay of.
-func replayRecord(r *quarantine.Replay) *kgo.Record {
+func replayRecord(names stream.Names, r *quarantine.Replay) *kgo.Record {
 	was := &kgo.Record{Topic: r.Topic, Key: r.Key, Value: r.Value, Timestamp: r.FirstSeen}
 	for _, h := range r.Headers {
 		was.Headers = append(was.Headers, kgo.RecordHeader{Key: h.Key, Value: h.Value})
 	}
 	raw := stream.ReadRaw(was)
 	raw.Mode = source.ModeReplay
-	rec := stream.RawRecord(raw.Source, raw.Record, raw.Traceparent)
+	rec := names.RawMaker(raw.Source).Record(raw.Record, raw.Traceparent)
 	rec.Headers = append(rec.Headers, stream.Replay{QuarantineID: r.ID, Attempts: r.Attempts, FirstSeen: r.FirstSeen}.Headers()...)
 	return rec
 }

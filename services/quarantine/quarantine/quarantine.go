@@ -29,9 +29,6 @@ import (
 	"github.com/throughline-dev/throughline/pkg/stream"
 )
 
-// Group is the feed's consumer group.
-const Group = "throughline-quarantine"
-
 // Config is what an operator sets. Make it with NewConfig.
 type Config struct {
 	stage.Config `embed:""`
@@ -132,6 +129,7 @@ func New(ctx context.Context, d stage.Deps, o Options) (*Quarantine, error) {
 // Components gives the service's parts, downstream first: what is released leaves through the client, by the outbox;
 // links and the feed release.
 func (q *Quarantine) Components() []service.Component {
+	names := q.deps.Kafka.Names()
 	var client *kgo.Client
 	return []service.Component{
 		{
@@ -155,7 +153,7 @@ func (q *Quarantine) Components() []service.Component {
 		{Name: "quarantine-listener", Run: func(ctx context.Context) error {
 			return resolve.Watch(ctx, q.deps.Sessions(), q.deps.Told("quarantine-listening"), q.changed.add)
 		}},
-		q.deps.Consume(stage.Loop{Name: "quarantine", Group: Group, Topics: []string{stream.DeadLetters}, Outputs: append(q.deps.RawTopics(), stream.AccountChanges), Batch: q.tuning.Batch},
+		q.deps.Consume(stage.Loop{Name: "quarantine", Group: names.Group(stream.Quarantine), Topics: []string{names.DeadLetters()}, Outputs: append(q.deps.RawTopics(), names.AccountChanges()), Batch: q.tuning.Batch},
 			func(ctx context.Context, _ int, o stream.LoopOptions) error {
 				return stream.RunBatches(ctx, o, q.deps.Grace(), q.Feed)
 			}),

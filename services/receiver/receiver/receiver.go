@@ -79,7 +79,7 @@ func New(o Options) (*Receiver, error) {
 	}
 	var topics []string
 	for _, e := range o.Endpoints {
-		topics = append(topics, stream.RawTopic(e.Source.Name()))
+		topics = append(topics, o.Kafka.Names().Raw(e.Source.Name()))
 	}
 	watch, err := stream.NewTopicWatch(o.Kafka, "receiver", o.Runtime.Log, nil, topics)
 	if err != nil {
@@ -115,7 +115,7 @@ func (r *Receiver) build() error {
 			return err
 		}
 		p := shared
-		p.refuse = func() error { return r.topics.Refuse(stream.RawTopic(name)) }
+		p.refuse = func() error { return r.topics.Refuse(r.o.Kafka.Names().Raw(name)) }
 		if e.Source.Profile().NeverRetries {
 			p.spooled = m.spooled.WithLabelValues(name)
 			if p.spool, err = r.openSpool(name, &p, m); err != nil {
@@ -124,7 +124,7 @@ func (r *Receiver) build() error {
 		}
 		h := &handler{
 			src: e.Source, name: name, profile: e.Source.Profile(), address: address, tenant: e.Tenant, metrics: m.handler(name),
-			bodies: bodies, load: r.load, line: r.load.admission.newLine(limits(m.limited, name)), readTimeout: r.o.Config.ReadTimeout, publisher: &p, log: r.o.Runtime.Log, raw: stream.NewRawMaker(name),
+			bodies: bodies, load: r.load, line: r.load.admission.newLine(limits(m.limited, name)), readTimeout: r.o.Config.ReadTimeout, publisher: &p, log: r.o.Runtime.Log, raw: r.o.Kafka.Names().RawMaker(name),
 		}
 		if _, silent := r.o.Runtime.TracerProvider.(noop.TracerProvider); !silent {
 			h.tracer = r.o.Runtime.Tracer

@@ -66,7 +66,7 @@ func newWorldOn(t *testing.T, pool *pgxpool.Pool) *world {
 	w.client, err = stream.NewClient(w.kafka, stream.Deps{Name: "test"})
 	require.NoError(t, err)
 	t.Cleanup(w.client.Close)
-	_, err = stream.ApplyTopics(t.Context(), w.client, nil, stream.TopicOptions{Partitions: 4, ReplicationFactor: 1, RawRetention: time.Hour, EventRetention: time.Hour})
+	_, err = stream.ApplyTopics(t.Context(), w.client, stream.Names{}, nil, stream.TopicOptions{Partitions: 4, ReplicationFactor: 1, RawRetention: time.Hour, EventRetention: time.Hour})
 	require.NoError(t, err)
 	w.registry, err = event.NewRegistry(event.RegistryConfig{URL: settings.URL(streamtest.Registry(t))})
 	require.NoError(t, err)
@@ -213,7 +213,7 @@ func (w *world) accept(t testing.TB) {
 // committed adds up the group's committed offsets.
 func (w *world) committed(t testing.TB) (sum int64) {
 	t.Helper()
-	offsets, err := kadm.NewClient(w.client).FetchOffsets(t.Context(), sink.Group)
+	offsets, err := kadm.NewClient(w.client).FetchOffsets(t.Context(), stream.Names{}.Group(stream.Sink))
 	if errors.Is(err, kerr.GroupIDNotFound) {
 		return 0 // nobody has joined yet
 	}
@@ -238,11 +238,11 @@ func (w *world) requireMembers(t testing.TB, n int) {
 	t.Helper()
 	admin := kadm.NewClient(w.client)
 	require.Eventually(t, func() bool {
-		groups, err := admin.DescribeGroups(t.Context(), sink.Group)
-		if err != nil || groups[sink.Group].State != "Stable" || len(groups[sink.Group].Members) != n {
+		groups, err := admin.DescribeGroups(t.Context(), stream.Names{}.Group(stream.Sink))
+		if err != nil || groups[stream.Names{}.Group(stream.Sink)].State != "Stable" || len(groups[stream.Names{}.Group(stream.Sink)].Members) != n {
 			return false
 		}
-		for _, member := range groups[sink.Group].Members {
+		for _, member := range groups[stream.Names{}.Group(stream.Sink)].Members {
 			assigned, ok := member.Assigned.AsConsumer()
 			if !ok || len(assigned.Topics) == 0 {
 				return false

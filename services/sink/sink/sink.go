@@ -30,9 +30,6 @@ import (
 	"github.com/throughline-dev/throughline/pkg/stream"
 )
 
-// Group is the sink's consumer group.
-const Group = "throughline-sink"
-
 // Config is what an operator sets. Make it with NewConfig.
 type Config struct {
 	stage.Config `embed:""`
@@ -155,6 +152,7 @@ func New(ctx context.Context, d stage.Deps, o Options) (*Sink, error) {
 
 // Components gives the sink's parts, downstream first.
 func (s *Sink) Components() []service.Component {
+	names := s.deps.Kafka.Names()
 	var client *kgo.Client
 	return []service.Component{
 		{
@@ -172,7 +170,7 @@ func (s *Sink) Components() []service.Component {
 		{Name: "sink-keeper", Run: s.keeper.Run},
 		{Name: "sink-pending", Run: s.watchPendingList},
 		s.deps.Consume(stage.Loop{
-			Name: "sink", Group: Group, Topics: []string{stream.AccountEvents}, Outputs: []string{stream.DeadLetters}, Batch: s.tuning.Batch, Members: s.tuning.Writers, SlowAfter: s.tuning.BatchTimeout,
+			Name: "sink", Group: names.Group(stream.Sink), Topics: []string{names.AccountEvents()}, Outputs: []string{names.DeadLetters()}, Batch: s.tuning.Batch, Members: s.tuning.Writers, SlowAfter: s.tuning.BatchTimeout,
 			// A whole batch fetched ahead: smaller fetches make smaller batches and a fifth fewer rows.
 			Opts: []kgo.Opt{kgo.FetchMaxBytes(4 << 20), kgo.FetchMaxPartitionBytes(1 << 20)},
 		}, func(ctx context.Context, _ int, o stream.LoopOptions) error {
@@ -228,7 +226,7 @@ func (s *Sink) Write(ctx context.Context, batch []*kgo.Record) error {
 	visible := o.visible(entries)
 	s.metrics.became(visible)
 	s.trace(ctx, visible)
-	return o.held()
+	return o.held(s.deps.Kafka.Names().AccountEvents())
 }
 
 // visible gives the entries that are on the timeline now and do not come again.
@@ -245,10 +243,10 @@ func (o *outcome) visible(entries []entry) []entry {
 }
 
 // held gives the error that holds the partitions whose breaker is open, or nil.
-func (o *outcome) held() error {
+func (o *outcome) held(topic string) error {
 	if len(o.open) == 0 {
 		return nil
 	}
 	partitions := slices.Sorted(maps.Keys(o.open))
-	return &stream.HeldError{Partitions: map[string][]int32{stream.AccountEvents: partitions}, Err: o.open[partitions[0]]}
+	return &stream.HeldError{Partitions: map[string][]int32{topic: partitions}, Err: o.open[partitions[0]]}
 }

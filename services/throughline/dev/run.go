@@ -105,7 +105,7 @@ func (s *stack) tell(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	sender := story.Sender{Kafka: s.client, Sender: vendors.Sender{
+	sender := story.Sender{Kafka: s.client, Names: s.kafka.Names(), Sender: vendors.Sender{
 		Sources: s.set.Sources,
 		URL:     "http://" + s.services.Addr(), PublicURL: "http://" + s.command.Listen, Secrets: map[string]string{},
 	}}

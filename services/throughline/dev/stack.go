@@ -148,7 +148,7 @@ func (s *stack) openKafka(ctx context.Context) error {
 	bounded, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	options := stream.TopicOptions{Partitions: 4, ReplicationFactor: -1, RawRetention: 14 * 24 * time.Hour, EventRetention: 30 * 24 * time.Hour}
-	if _, err := stream.ApplyTopics(bounded, client, s.set.Sources.Names(), options); err != nil {
+	if _, err := stream.ApplyTopics(bounded, client, s.kafka.Names(), s.set.Sources.Names(), options); err != nil {
 		return fmt.Errorf("%w (is a broker at %v? THROUGHLINE_KAFKA_BROKERS says where; unset it for the embedded one)", err, s.kafka.Brokers)
 	}
 	return nil
