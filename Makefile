@@ -9,7 +9,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 LDFLAGS := -X github.com/throughline-dev/throughline/pkg/settings.version=$(VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-unit test-system quick bench build lint fmt vulnerabilities generate verify fuzz tidy prerequisites clean
+.PHONY: help run test test-unit test-system quick bench build lint fmt vulnerabilities generate verify mutants fuzz tidy prerequisites clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,6 +60,10 @@ verify: build ## what is generated is what is committed, files are formatted, li
 	@test -z "$$(gofmt -l $(MODULES))" || { gofmt -l $(MODULES); echo "run make fmt"; exit 1; }
 	@.ci/links
 	@echo "verified: generated pages, formatting, links"
+
+mutants: ## break promises of the code one at a time (tools/mutants/list.go): a test must notice each (ARGS="-only spool")
+	cd tools && GOWORK=off $(GO) build -o $(BIN)/mutants ./mutants
+	@$(BIN)/mutants $(ARGS)
 
 fuzz: ## each fuzz target for FUZZTIME (10s)
 	@for m in $(MODULES); do (cd $$m && for p in $$(grep -rl 'func Fuzz' --include=*_test.go . | xargs -r -n1 dirname | sort -u); do \
