@@ -100,7 +100,7 @@ func (s *session) parse(args []string, out io.Writer, more []Command) (*kong.Con
 	options := []kong.Option{
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true, WrapUpperBound: 110}),
 		kong.Help(s.root.printHelp),
-		kong.Vars{"receiver": localReceiver, "sources": strings.Join(s.root.Sources.settings.Names(), ", "),
+		kong.Vars{"receiver": LocalReceiver, "secrets_file": LocalSecrets, "sources": strings.Join(s.root.Sources.settings.Names(), ", "),
 			"reasons": strings.Join(quarantineReasons(), ", ")},
 		kong.PostBuild(localDefaults),
 		kong.PostBuild(func(k *kong.Kong) error {

@@ -72,13 +72,25 @@ func (s *stack) close() error {
 
 // open brings up what the services need: Postgres, broker, registry, topics.
 func (s *stack) open(ctx context.Context) error {
-	for _, step := range []func(context.Context) error{s.openPostgres, s.openKafka, s.openRegistry, s.openServices} {
-		if err := step(ctx); err != nil {
+	for _, part := range []struct {
+		doing string
+		open  func(context.Context) error
+	}{
+		{"starting Postgres", s.openPostgres},
+		{"starting the Kafka broker", s.openKafka},
+		{"starting the schema registry", s.openRegistry},
+		{"starting the services", s.openServices},
+	} {
+		s.step(part.doing)
+		if err := part.open(ctx); err != nil {
 			return err
 		}
 	}
 	return nil
 }
+
+// step says what is being done, because a first start takes a while.
+func (s *stack) step(doing string) { fmt.Fprintln(s.out, "… "+doing) }
 
 func (s *stack) openPostgres(ctx context.Context) error {
 	c := s.command
@@ -153,7 +165,7 @@ func (s *stack) openRegistry(context.Context) error {
 		options := []broker.RegistryOption{broker.KeepIn(filepath.Join(c.DataDir, "kafka"))}
 		r, err := broker.StartRegistry(c.RegistryAddr, options...)
 		if err != nil {
-			return fmt.Errorf("%w (--registry-addr chooses another)", err)
+			return err
 		}
 		s.onClose("the schema registry", func(context.Context) error { return r.Close() })
 		s.registry.URL = settings.URL(r.URL())
