@@ -97,7 +97,7 @@ func (s *stack) openPostgres(ctx context.Context) error {
 	config := s.set.Postgres
 	if config.URL == "" {
 		server, err := pgserver.Start(ctx, pgserver.Options{
-			DataDir: filepath.Join(c.DataDir, "postgres"), Port: c.PostgresPort, PortSetting: "--postgres-port", Log: s.rt.Log.Named("postgres"),
+			DataDir: filepath.Join(c.DataDir, "postgres"), Port: c.PostgresPort, PortSetting: "--postgres-port", Tell: s.step, Log: s.rt.Log.Named("postgres"),
 		})
 		if err != nil {
 			return err
