@@ -9,32 +9,35 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 LDFLAGS := -X github.com/throughline-dev/throughline/pkg/settings.version=$(VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-unit test-system quick bench build lint fmt vulnerabilities generate verify fuzz tidy prerequisites clean
+.PHONY: help run test test-unit test-system quick bench build lint fmt vulnerabilities generate verify mutants fuzz tidy toolchain newcomer prerequisites clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-run: build ## start all of it on this machine with a demo story (ARGS="--no-demo …")
+run: toolchain build ## start all of it on this machine with a demo story (ARGS="--no-demo …")
 	@exec $(BIN)/throughline dev $(ARGS)
 
-test: prerequisites test-unit test-system ## every test, with the race detector; installs what it needs
+test: toolchain prerequisites test-unit test-system ## every test, with the race detector; installs what it needs
 
 test-unit: ## unit, contract, golden and single-service tests
-	@for m in $(MODULES); do (cd $$m && $(GO) test -race -timeout 10m $$($(GO) list ./... | grep -v /services/e2e)) || exit 1; done
+	@for m in $(MODULES); do (cd $$m && GO=$(GO) $(CURDIR)/.ci/compile -race ./... && \
+	  echo "testing $$($(GO) list ./... | wc -l) packages of $$m; each says when it is done, the slowest after minutes" && $(GO) test -race -timeout 10m $$($(GO) list ./... | grep -v /services/e2e)) || exit 1; done
 
 test-system: ## whole-system and fault tests: in-process broker, Apache Kafka, killed processes
+	@echo "testing whole systems and faults: up to 15 minutes, and a line at the end"
 	$(GO) test -race -timeout 15m ./services/e2e/...
 
 quick: $(BIN)/golangci-lint ## tests and lint of the packages changed since BASE (HEAD), and what imports them: under 90 s
 	@.ci/quick $(BASE)
 
 bench: ## each stage beside the limit of its work, as a ratio (ARGS="--only sink …")
-	$(GO) run ./services/bench $(ARGS)
+	@mkdir -p $(BIN)
+	@GO=$(GO) .ci/compile -o $(BIN)/bench ./services/bench
+	@exec $(BIN)/bench $(ARGS)
 
 build: ## all programs, into bin/
 	@mkdir -p $(BIN)
-	@echo "building (the first time takes minutes)" >&2
-	@$(GO) build -ldflags "$(LDFLAGS)" -o $(BIN)/ ./services/receiver ./services/normalizer ./services/sink ./services/quarantine ./services/throughline
+	@GO=$(GO) .ci/compile -ldflags "$(LDFLAGS)" -o $(BIN)/ ./services/receiver ./services/normalizer ./services/sink ./services/quarantine ./services/throughline
 
 lint: $(BIN)/golangci-lint ## golangci-lint with .golangci.yml, and go vet
 	@for m in $(MODULES); do echo "lint $$m"; (cd $$m && $(GO) vet ./... && $(BIN)/golangci-lint run ./...) || exit 1; done
@@ -54,12 +57,16 @@ generate: build ## docs/event-types.md from the sources, docs/operations/setting
 	$(BIN)/throughline event-types --markdown > docs/event-types.md
 	$(BIN)/throughline settings --markdown > docs/operations/settings.md
 
-verify: build ## what is generated is what is committed, files are formatted, links lead somewhere
+verify: toolchain build ## what is generated is what is committed, files are formatted, links lead somewhere
 	@$(BIN)/throughline event-types --markdown | diff -u docs/event-types.md - || { echo "run make generate"; exit 1; }
 	@$(BIN)/throughline settings --markdown | diff -u docs/operations/settings.md - || { echo "run make generate"; exit 1; }
 	@test -z "$$(gofmt -l $(MODULES))" || { gofmt -l $(MODULES); echo "run make fmt"; exit 1; }
 	@.ci/links
 	@echo "verified: generated pages, formatting, links"
+
+mutants: ## break promises of the code one at a time (tools/mutants/list.go): a test must notice each (ARGS="-only spool")
+	cd tools && GOWORK=off $(GO) build -o $(BIN)/mutants ./mutants
+	@$(BIN)/mutants $(ARGS)
 
 fuzz: ## each fuzz target for FUZZTIME (10s)
 	@for m in $(MODULES); do (cd $$m && for p in $$(grep -rl 'func Fuzz' --include=*_test.go . | xargs -r -n1 dirname | sort -u); do \
@@ -69,6 +76,12 @@ fuzz: ## each fuzz target for FUZZTIME (10s)
 tidy: ## go mod tidy in every module
 	@for m in $(MODULES); do (cd $$m && $(GO) mod tidy) || exit 1; done
 	@cd tools && GOWORK=off $(GO) mod tidy
+
+toolchain:
+	@GO=$(GO) .ci/toolchain
+
+newcomer: ## the README's order in an empty home: run, the commands, test, run again (ARGS=--quick: one package's tests)
+	@.ci/newcomer $(ARGS)
 
 prerequisites: ## what the tests need beside Go: a C compiler, Postgres, psql, Java 17, Maven
 	@.ci/prerequisites

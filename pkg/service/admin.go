@@ -49,7 +49,7 @@ func (a *Admin) Start(ctx context.Context) error {
 	var config net.ListenConfig
 	listener, err := config.Listen(ctx, "tcp", a.addr)
 	if errors.Is(err, syscall.EADDRINUSE) {
-		return fmt.Errorf("the admin address %s is taken by another process: set --admin-addr (THROUGHLINE_ADMIN_ADDR) to a free one", a.addr)
+		return fmt.Errorf("the admin address %s is taken by another process: set --admin-addr (THROUGHLINE_ADMIN_ADDR) to a free one: %w", a.addr, syscall.EADDRINUSE)
 	}
 	if err != nil {
 		return fmt.Errorf("listening on --admin-addr (THROUGHLINE_ADMIN_ADDR): %w", err)

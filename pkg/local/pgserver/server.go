@@ -46,6 +46,8 @@ type Options struct {
 	// Unsafe gives up durability (fsync, synchronous commit, full page writes) for speed: for tests, whose data
 	// nobody needs after a crash.
 	Unsafe bool
+	// Tell, if set, hears in words for people what takes long: the fetch of the programs.
+	Tell func(line string)
 	// Log may be nil. The server's own log goes to server.log in DataDir, begun anew at each start.
 	Log *zap.Logger
 }
@@ -141,6 +143,9 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.Log == nil {
 		o.Log = zap.NewNop()
+	}
+	if o.Tell == nil {
+		o.Tell = func(string) {}
 	}
 	if o.CacheDir == "" {
 		o.CacheDir = filepath.Join(cacheBase(), "throughline", "postgres")

@@ -309,7 +309,7 @@ func (r *Receiver) listen(ctx context.Context) error {
 	var config net.ListenConfig
 	l, err := config.Listen(ctx, "tcp", r.o.Config.Listen)
 	if errors.Is(err, syscall.EADDRINUSE) {
-		return fmt.Errorf("the address %s is taken by another process: set --listen (THROUGHLINE_RECEIVER_LISTEN) to a free one", r.o.Config.Listen)
+		return fmt.Errorf("the address %s is taken by another process: set --listen (THROUGHLINE_RECEIVER_LISTEN) to a free one: %w", r.o.Config.Listen, syscall.EADDRINUSE)
 	}
 	if err != nil {
 		return fmt.Errorf("listening on --listen (THROUGHLINE_RECEIVER_LISTEN): %w", err)

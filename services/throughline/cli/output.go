@@ -25,6 +25,9 @@ type column[T any] struct {
 	title string
 	text  func(T) string
 	wide  bool // clipped on a terminal
+	// leave says in which order columns are left out where a terminal is too
+	// narrow for all, 1 first; 0: never.
+	leave int
 }
 
 // list prints items as a table, or as JSON lines.
@@ -35,18 +38,35 @@ func list[T any](s *session, asJSON bool, items []T, columns []column[T]) error 
 	if len(items) == 0 {
 		return nil
 	}
-	header := make(table.Row, len(columns))
-	for i, c := range columns {
-		header[i] = c.title
+	cells := make([][]string, len(items))
+	for i, item := range items {
+		cells[i] = make([]string, len(columns))
+		for j, c := range columns {
+			cells[i][j] = clean(c.text(item))
+		}
 	}
-	w := s.newTable()
+	most, left := fit(s.OutWidth, columns, cells)
+	header, w := table.Row{}, s.newTable()
+	for j, c := range columns {
+		if most[j] >= 0 {
+			header = append(header, c.title)
+		}
+	}
 	w.AppendHeader(header)
-	for _, item := range items {
-		row := make(table.Row, len(columns))
-		for i, c := range columns {
-			row[i] = s.cell(c.text(item), c.wide)
+	for _, texts := range cells {
+		row := table.Row{}
+		for j, value := range texts {
+			if columns[j].wide && s.OutTerminal {
+				value = text.Snip(value, most[j], "…")
+			}
+			if most[j] >= 0 {
+				row = append(row, value)
+			}
 		}
 		w.AppendRow(row)
+	}
+	if len(left) > 0 {
+		s.say("left out, because the terminal has %d columns: %s (--json shows all)", s.OutWidth, strings.Join(left, ", "))
 	}
 	_, err := fmt.Fprintln(s.Out, w.Render())
 	return err

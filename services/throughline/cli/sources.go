@@ -93,7 +93,7 @@ func (r reference) parse(set source.Set) (source.Reference, error) {
 	head, _, ok := strings.Cut(string(r), ":")
 	name, _, _ := strings.Cut(head, "/")
 	name = strings.ToLower(strings.TrimSpace(name))
-	if ok && !slices.Contains([]string{source.KindEmail, source.KindDomain}, name) {
+	if ok && !slices.Contains([]string{source.KindEmail, source.KindDomain, source.KindAccountUUID}, name) {
 		if err := checkSource(set, name); err != nil {
 			return source.Reference{}, err
 		}

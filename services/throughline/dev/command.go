@@ -13,6 +13,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
+	"syscall"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -46,7 +48,7 @@ type Command struct {
 // Validate gives every problem at once.
 func (c *Command) Validate() error {
 	var problems []error
-	for flag, addr := range map[string]string{"--listen": c.Listen, "--admin-addr": c.AdminAddr, "--kafka-addr": c.KafkaAddr, "--registry-addr": c.RegistryAddr} {
+	for flag, addr := range c.addresses() {
 		if _, _, err := net.SplitHostPort(addr); err != nil {
 			problems = append(problems, fmt.Errorf("%s is %q: it should be like 127.0.0.1:8080", flag, addr))
 		}
@@ -91,9 +93,27 @@ func (c *Command) Start(ctx context.Context, out io.Writer, set cli.Connections)
 	})}
 	defer func() { err = errors.Join(err, s.close()) }()
 	if err := s.open(ctx); err != nil {
+		return c.orAnotherPort(err)
+	}
+	return c.orAnotherPort(s.run(ctx, started))
+}
+
+// addresses gives the addresses to listen at, by flag.
+func (c *Command) addresses() map[string]string {
+	return map[string]string{"--listen": c.Listen, "--admin-addr": c.AdminAddr, "--kafka-addr": c.KafkaAddr, "--registry-addr": c.RegistryAddr}
+}
+
+// orAnotherPort says how another address is chosen, where one is taken.
+func (c *Command) orAnotherPort(err error) error {
+	if !errors.Is(err, syscall.EADDRINUSE) {
 		return err
 	}
-	return s.run(ctx, started)
+	for flag, addr := range c.addresses() {
+		if strings.Contains(err.Error(), addr) {
+			return fmt.Errorf("%w: %s chooses another (make run ARGS=\"%s 127.0.0.1:PORT\")", err, flag, flag)
+		}
+	}
+	return err
 }
 
 // makeDataDir makes the data directory, which is for this user alone. One that an
@@ -124,7 +144,7 @@ func (c *Command) lockData() (*flock.Flock, error) {
 		return nil, fmt.Errorf("locking the data directory (--data-dir): %w", err)
 	}
 	if !taken {
-		return nil, fmt.Errorf("another `throughline dev` runs in %s: use that one, stop it, or choose another directory (--data-dir)", c.DataDir)
+		return nil, fmt.Errorf("already running%s, with the data in %s: use that one, stop it with Ctrl-C, or choose another directory (--data-dir)", c.runningAt(), c.DataDir)
 	}
 	return lock, nil
 }
@@ -155,4 +175,33 @@ func (c *Command) writeReady(a Addresses) error {
 		return fmt.Errorf("writing the ready file: %w", err)
 	}
 	return process.ReplaceFile(c.ReadyFile, append(text, '\n'), 0o600)
+}
+
+// addressesFile, in the data directory, holds the addresses of what runs there.
+const addressesFile = "addresses.json"
+
+// writeAddresses leaves the addresses for a second start, which says them.
+func (c *Command) writeAddresses(a Addresses) error {
+	text, err := json.MarshalIndent(a, "", "  ")
+	if err != nil {
+		return fmt.Errorf("writing the addresses: %w", err)
+	}
+	return process.ReplaceFile(filepath.Join(c.DataDir, addressesFile), append(text, '\n'), 0o600)
+}
+
+func (c *Command) removeAddresses() error {
+	if err := os.Remove(filepath.Join(c.DataDir, addressesFile)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("removing the addresses: %w", err)
+	}
+	return nil
+}
+
+// runningAt says where what runs in the data directory receives; "" while it starts.
+func (c *Command) runningAt() string {
+	text, err := os.ReadFile(filepath.Join(c.DataDir, addressesFile))
+	var a Addresses
+	if err != nil || json.Unmarshal(text, &a) != nil {
+		return ""
+	}
+	return " at " + a.Receivers
 }

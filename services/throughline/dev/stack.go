@@ -72,8 +72,17 @@ func (s *stack) close() error {
 
 // open brings up what the services need: Postgres, broker, registry, topics.
 func (s *stack) open(ctx context.Context) error {
-	for _, step := range []func(context.Context) error{s.openPostgres, s.openKafka, s.openRegistry, s.openServices} {
-		if err := step(ctx); err != nil {
+	for _, part := range []struct {
+		doing string
+		open  func(context.Context) error
+	}{
+		{"starting Postgres", s.openPostgres},
+		{"starting the Kafka broker", s.openKafka},
+		{"starting the schema registry", s.openRegistry},
+		{"starting the services", s.openServices},
+	} {
+		s.step(part.doing)
+		if err := part.open(ctx); err != nil {
 			return err
 		}
 	}
@@ -87,12 +96,15 @@ const databaseSetup = `DO $$ BEGIN
 	GRANT pg_stat_scan_tables TO throughline;
 EXCEPTION WHEN undefined_file OR feature_not_supported THEN NULL; END $$`
 
+// step says what is being done, because a first start takes a while.
+func (s *stack) step(doing string) { fmt.Fprintln(s.out, "… "+doing) }
+
 func (s *stack) openPostgres(ctx context.Context) error {
 	c := s.command
 	config := s.set.Postgres
 	if config.URL == "" {
 		server, err := pgserver.Start(ctx, pgserver.Options{
-			DataDir: filepath.Join(c.DataDir, "postgres"), Port: c.PostgresPort, PortSetting: "--postgres-port", Log: s.rt.Log.Named("postgres"),
+			DataDir: filepath.Join(c.DataDir, "postgres"), Port: c.PostgresPort, PortSetting: "--postgres-port", Tell: s.step, Log: s.rt.Log.Named("postgres"),
 			PassFile: filepath.Join(c.DataDir, PassFile), Setup: databaseSetup,
 		})
 		if err != nil {
@@ -161,7 +173,7 @@ func (s *stack) openRegistry(context.Context) error {
 		options := []broker.RegistryOption{broker.KeepIn(filepath.Join(c.DataDir, "kafka"))}
 		r, err := broker.StartRegistry(c.RegistryAddr, options...)
 		if err != nil {
-			return fmt.Errorf("%w (--registry-addr chooses another)", err)
+			return err
 		}
 		s.onClose("the schema registry", func(context.Context) error { return r.Close() })
 		s.registry.URL = settings.URL(r.URL())
