@@ -46,7 +46,7 @@ func references(event rawjson.Value, account, tenant string) []source.Reference 
 	c.Add(kindCustomer, idOf(data.Get("previous_attributes").Get(kindCustomer)))
 	c.Add(kindCustomer, idOf(o.Get("related_customer")))              // identity.verification_session
 	c.Add(kindCustomer, o.At("payload", "stripe_customer_id").Text()) // billing.meter_event
-	c.Add(kindCustomer, data.Get(kindCustomer).Text()) // a thin event that was fetched
+	c.Add(kindCustomer, data.Get(kindCustomer).Text())                // a thin event that was fetched
 	for _, n := range nested {
 		c.Add(kindCustomer, idOf(n.Get(kindCustomer)))
 	}
