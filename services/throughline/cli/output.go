@@ -2,11 +2,14 @@ package cli
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf16"
+	"unicode/utf8"
 
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
@@ -72,17 +75,43 @@ func list[T any](s *session, asJSON bool, items []T, columns []column[T]) error 
 	return err
 }
 
-// writeJSON prints one JSON object a line.
+// writeJSON prints one JSON object a line. What could steer a terminal is an escape
+// there, which to a program is the same text.
 func writeJSON[T any](s *session, items ...T) error {
 	w := bufio.NewWriter(s.Out)
-	enc := json.NewEncoder(w)
+	var line bytes.Buffer
+	enc := json.NewEncoder(&line)
 	enc.SetEscapeHTML(false)
 	for _, item := range items {
+		line.Reset()
 		if err := enc.Encode(item); err != nil {
+			return fmt.Errorf("writing JSON: %w", err)
+		}
+		if _, err := w.Write(escaped(line.Bytes())); err != nil {
 			return fmt.Errorf("writing JSON: %w", err)
 		}
 	}
 	return w.Flush()
+}
+
+// escaped gives encoded JSON with its steering characters, which stand in texts only,
+// as escapes.
+func escaped(line []byte) []byte {
+	if !bytes.ContainsFunc(line, func(r rune) bool { return r != '\n' && steers(r) }) {
+		return line
+	}
+	out := make([]byte, 0, len(line)+64)
+	for _, r := range string(line) { // the encoder has made it UTF-8
+		switch high, low := utf16.EncodeRune(r); {
+		case r == '\n' || !steers(r):
+			out = utf8.AppendRune(out, r)
+		case high != unicode.ReplacementChar:
+			out = fmt.Appendf(out, `\u%04x\u%04x`, high, low)
+		default:
+			out = fmt.Appendf(out, `\u%04x`, r)
+		}
+	}
+	return out
 }
 
 // newTable has neither lines nor borders: a row can be cut and pasted.
