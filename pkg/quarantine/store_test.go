@@ -145,7 +145,7 @@ func TestPublish(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, again.Published, 1)
 
-	stuck, err := s.RepublishStuck(t.Context(), time.Hour)
+	stuck, err := s.Republish(t.Context(), time.Now().Add(-time.Hour))
 	require.NoError(t, err)
 	require.Zero(t, stuck)
 	_, err = pool.Exec(t.Context(), "UPDATE quarantine SET published_at = now() - interval '2 hours' WHERE id = $1", ids[0])
@@ -153,7 +153,7 @@ func TestPublish(t *testing.T) {
 	stats, err := s.Stats(t.Context(), time.Hour)
 	require.NoError(t, err)
 	require.Equal(t, []int{2, 1}, []int{stats.Replaying, stats.Stuck})
-	stuck, err = s.RepublishStuck(t.Context(), time.Hour)
+	stuck, err = s.Republish(t.Context(), time.Now().Add(-time.Hour))
 	require.NoError(t, err)
 	require.Equal(t, 1, stuck)
 	require.Nil(t, show(t, s, ids[0]).PublishedAt)
