@@ -153,7 +153,7 @@ func TestPublish(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, again.Published, 1)
 
-	stuck, err := s.RepublishStuck(t.Context(), time.Hour)
+	stuck, err := s.Republish(t.Context(), time.Now().Add(-time.Hour))
 	require.NoError(t, err)
 	require.Zero(t, stuck)
 	_, err = pool.Exec(t.Context(), "UPDATE quarantine SET published_at = now() - interval '2 hours'") // the refused one's and another's too
@@ -163,7 +163,7 @@ func TestPublish(t *testing.T) {
 	stats, err := s.Stats(t.Context(), time.Hour)
 	require.NoError(t, err)
 	require.Equal(t, []int{1, 1}, []int{stats.Replaying, stats.Stuck})
-	stuck, err = s.RepublishStuck(t.Context(), time.Hour)
+	stuck, err = s.Republish(t.Context(), time.Now().Add(-time.Hour))
 	require.NoError(t, err)
 	require.Equal(t, 1, stuck, "what arrived or is open again stays as it is")
 	require.Nil(t, show(t, s, ids[0]).PublishedAt)

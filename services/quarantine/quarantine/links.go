@@ -6,8 +6,6 @@ import (
 	"sync"
 	"time"
 
-	"go.uber.org/zap"
-
 	"github.com/throughline-dev/throughline/pkg/quarantine"
 	"github.com/throughline-dev/throughline/pkg/resolve"
 	"github.com/throughline-dev/throughline/pkg/retry"
@@ -101,8 +99,8 @@ func (q *Quarantine) releaseLinked(ctx context.Context) error {
 	}
 }
 
-// sweep looks at everything: what waits for an account or has come to the timeline otherwise, and what was published and
-// did not arrive.
+// sweep looks at everything: what waits for an account or has come to the timeline otherwise, and what could not be
+// read.
 func (q *Quarantine) sweep(ctx context.Context) error {
 	err := q.releasePages(ctx, func(after int64) ([]quarantine.Waiting, error) {
 		page, err := q.store.WaitingPage(ctx, after, pageSize)
@@ -124,15 +122,6 @@ func (q *Quarantine) sweep(ctx context.Context) error {
 	}
 	if err := q.rereadAll(ctx); err != nil {
 		return err
-	}
-	again, err := q.store.RepublishStuck(ctx, q.tuning.StuckAfter)
-	if err != nil {
-		return err
-	}
-	if again > 0 {
-		q.deps.Runtime.Log.Warn("published records did not arrive and are published again", zap.Int("records", again), zap.Duration("after", q.tuning.StuckAfter))
-		q.metrics.republished.Add(float64(again))
-		wake(q.released)
 	}
 	return nil
 }

@@ -50,7 +50,7 @@ func (c *Config) SourceSet() (source.Set, error) { return c.Sources.SourceSet() 
 type Tuning struct {
 	Batch      stage.Batch   `embed:"" envprefix:"THROUGHLINE_QUARANTINE_" set:"batch_records=500"`
 	SweepEvery time.Duration `name:"sweep-every" env:"THROUGHLINE_QUARANTINE_SWEEP_EVERY" default:"30s" help:"How often all that waits for an account is resolved again, in case a notification of a new link was missed (${default})."`
-	StuckAfter time.Duration `name:"stuck-after" env:"THROUGHLINE_QUARANTINE_STUCK_AFTER" default:"10m" help:"How long a published release may take to the timeline before it is published again (${default})."`
+	StuckAfter time.Duration `name:"stuck-after" env:"THROUGHLINE_QUARANTINE_STUCK_AFTER" default:"10m" help:"How long a published release may take to the timeline before it is looked for (${default}); it is published again only when it was lost."`
 }
 
 // Validate reports every problem.
@@ -92,6 +92,7 @@ type Quarantine struct {
 	raw      *stream.Publisher // set when its component starts
 	changed  *changes          // what was heard of links
 	released chan struct{}     // something is in the outbox
+	lost     lost              // what is looked for
 	unread   int64             // where the next sweep goes on to read what could not be read
 }
 
@@ -150,6 +151,7 @@ func (q *Quarantine) Components() []service.Component {
 		{Name: "quarantine-ledger", Run: q.followLedger},
 		{Name: "quarantine-outbox", Run: q.drainOutbox},
 		{Name: "quarantine-links", Run: q.releaseLinked},
+		{Name: "quarantine-lost", Run: func(ctx context.Context) error { return q.watchLost(ctx, client) }},
 		{Name: "quarantine-listener", Run: func(ctx context.Context) error {
 			return resolve.Watch(ctx, q.deps.Sessions(), q.deps.Told("quarantine-listening"), q.changed.add)
 		}},
