@@ -38,6 +38,9 @@ func startEmbedded(t *testing.T, p *place) (url string) {
 	})
 	require.NoError(t, err)
 	deps := stage.Deps{Kafka: stream.Config{Brokers: p.brokers}, Pool: p.pool, Registry: registry, Sources: catalog.Set(), Runtime: rt}
+	if p.direct != "" {
+		deps.Direct = openPool(t, p.direct)
+	}
 	services, err := whole.New(t.Context(), deps, whole.Options{Endpoints: endpoints, Receiver: receiver.Config{
 		Listen: "127.0.0.1:0", SpoolDir: filepath.Join(t.TempDir(), "spool"), PublishTimeout: 10 * time.Second,
 	}})
