@@ -2,10 +2,10 @@ package postgres
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -46,11 +46,9 @@ func (c *namedConn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// named says that an error is of Postgres where its text does not: those of the server have an SQLSTATE, and those of
-// the network an address.
+// named says that an error is of Postgres where its text does not: those of the server have an SQLSTATE.
 func named(err error) error {
-	var network net.Error
-	if err == nil || code(err) != "" || errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, &network) {
+	if code(err) != "" || strings.Contains(err.Error(), "Postgres at ") {
 		return err
 	}
 	return fmt.Errorf("Postgres: %w", err)

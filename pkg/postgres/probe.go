@@ -23,7 +23,7 @@ func (w *Writer) Probe(ctx context.Context) error {
 func (w *Writer) probe(ctx context.Context) error {
 	conn, begin, err := w.acquire(ctx)
 	if err != nil {
-		return Classify(err)
+		return w.classify(err)
 	}
 	defer conn.Release()
 	errUndo := errors.New("the probe worked")
@@ -46,7 +46,7 @@ func (w *Writer) probe(ctx context.Context) error {
 	if errors.Is(err, errUndo) {
 		return nil
 	}
-	return Classify(fmt.Errorf("trying a row at %s: %w", w.host(), err))
+	return w.classify(fmt.Errorf("trying a row: %w", err))
 }
 
 // requireKept gives a Permanent error when a row is neither new nor on the timeline: a trigger, a rule or a policy

@@ -80,8 +80,11 @@ func NewWriter(pool *pgxpool.Pool) *Writer { return &Writer{pool: pool, timeout:
 // WithTimeout gives a Writer on the same pool whose batches may take this long.
 func (w *Writer) WithTimeout(d time.Duration) *Writer { return &Writer{pool: w.pool, timeout: d} }
 
-// host names the server in errors, or all that it may be.
-func (w *Writer) host() string {
+// classify is Classify for an error that names the server, or all that it may be.
+func (w *Writer) classify(err error) error {
+	if err == nil {
+		return nil
+	}
 	config := w.pool.Config().ConnConfig
 	hosts := []string{net.JoinHostPort(config.Host, fmt.Sprint(config.Port))}
 	for _, fallback := range config.Fallbacks {
@@ -89,14 +92,14 @@ func (w *Writer) host() string {
 			hosts = append(hosts, host)
 		}
 	}
-	return "Postgres " + strings.Join(hosts, " or ")
+	return Classify(fmt.Errorf("Postgres at %s: %w", strings.Join(hosts, " or "), err))
 }
 
 // acquire takes a connection, and says how its transaction begins.
 func (w *Writer) acquire(ctx context.Context) (*pgxpool.Conn, string, error) {
 	conn, err := w.pool.Acquire(ctx)
 	if err != nil {
-		return nil, "", fmt.Errorf("taking a connection to %s: %w", w.host(), err)
+		return nil, "", fmt.Errorf("taking a connection: %w", err)
 	}
 	begin, err := w.keeper.begin(ctx, conn.Conn())
 	if err != nil {
@@ -144,14 +147,14 @@ func bounded[T any](ctx context.Context, limit time.Duration, work func(ctx cont
 func (w *Writer) upsert(ctx context.Context, rows []Row, after []After) (Inserted, error) {
 	conn, begin, err := w.acquire(ctx)
 	if err != nil {
-		return nil, Classify(err)
+		return nil, w.classify(err)
 	}
 	defer conn.Release()
 	inserted := make(Inserted, len(rows))
 	var late error // of the work after the rows
 	err = pgx.BeginTxFunc(ctx, conn, pgx.TxOptions{BeginQuery: begin}, func(tx pgx.Tx) error {
 		if err := insertAll(ctx, tx, rows, inserted); err != nil {
-			return fmt.Errorf("inserting %d rows at %s: %w", len(rows), w.host(), err)
+			return fmt.Errorf("inserting %d rows: %w", len(rows), err)
 		}
 		if err := requireKept(ctx, tx, rows, inserted); err != nil {
 			return err
@@ -169,7 +172,7 @@ func (w *Writer) upsert(ctx context.Context, rows []Row, after []After) (Inserte
 	if fault.IsPermanent(err) {
 		return nil, err
 	}
-	return inserted, Classify(err)
+	return inserted, w.classify(err)
 }
 
 func byIdentity(a, b *Row) int {

@@ -44,6 +44,9 @@ func startEmbeddedAs(t *testing.T, p *place, kafka stream.Config, log *zap.Logge
 	})
 	require.NoError(t, err)
 	deps := stage.Deps{Kafka: kafka, Pool: p.pool, Registry: registry, Sources: catalog.Set(), Runtime: rt}
+	if p.direct != "" {
+		deps.Direct = openPool(t, p.direct)
+	}
 	services, err := whole.New(t.Context(), deps, whole.Options{Endpoints: endpoints, Receiver: receiver.Config{
 		Listen: "127.0.0.1:0", SpoolDir: filepath.Join(t.TempDir(), "spool"), PublishTimeout: 10 * time.Second,
 	}})

@@ -42,11 +42,7 @@ func NewProxy(t testing.TB, databaseURL string) *Proxy {
 	t.Cleanup(func() {
 		stop()
 		_ = p.listener.Close()
-		p.mu.Lock()
-		for _, conn := range p.conns {
-			_ = conn.Close()
-		}
-		p.mu.Unlock()
+		p.Cut()
 		p.group.Wait()
 	})
 	return p
@@ -61,6 +57,16 @@ func (p *Proxy) Lose(lose bool) { p.lost.Store(lose) }
 
 // Delay lets each answer of the server come so much later.
 func (p *Proxy) Delay(d time.Duration) { p.delay.Store(int64(d)) }
+
+// Cut ends all connections.
+func (p *Proxy) Cut() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, conn := range p.conns {
+		_ = conn.Close()
+	}
+	p.conns = nil
+}
 
 func (p *Proxy) accept() {
 	for {

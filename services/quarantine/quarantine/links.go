@@ -3,6 +3,7 @@ package quarantine
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -86,9 +87,7 @@ func (q *Quarantine) releaseLinked(ctx context.Context) error {
 			work = q.sweep
 		case len(keys) > 0:
 			work = func(ctx context.Context) error {
-				return q.releasePages(ctx, func(after int64) ([]quarantine.Waiting, error) {
-					return q.store.WaitingFor(ctx, keys, after, pageSize)
-				})
+				return q.releaseFor(ctx, keys)
 			}
 		default:
 			continue
@@ -122,6 +121,24 @@ func (q *Quarantine) sweep(ctx context.Context) error {
 	}
 	if err := q.rereadAll(ctx); err != nil {
 		return err
+	}
+	return nil
+}
+
+// releaseFor releases what a change of these keys resolves. However many wait, a page costs the same.
+func (q *Quarantine) releaseFor(ctx context.Context, keys []string) error {
+	ids, err := q.store.WaitingIDs(ctx, keys)
+	if err != nil {
+		return err
+	}
+	for page := range slices.Chunk(ids, pageSize) {
+		waiting, err := q.store.WaitingAmong(ctx, page)
+		if err != nil {
+			return err
+		}
+		if err := q.release(ctx, waiting); err != nil {
+			return err
+		}
 	}
 	return nil
 }
