@@ -30,7 +30,7 @@ test-system: ## whole-system and fault tests: in-process broker, Apache Kafka, k
 quick: $(BIN)/golangci-lint ## tests and lint of the packages changed since BASE (HEAD), and what imports them: under 90 s
 	@.ci/quick $(BASE)
 
-bench: ## each stage beside the limit of its work, as a ratio (ARGS="--only sink …")
+bench: ## the speed of each stage, compared with the least work that could be done (ARGS="--only sink …")
 	@mkdir -p $(BIN)
 	@GO=$(GO) .ci/compile -o $(BIN)/bench ./services/bench
 	@exec $(BIN)/bench $(ARGS)

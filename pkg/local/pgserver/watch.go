@@ -24,6 +24,7 @@ const (
 type watched struct {
 	url    string
 	server *http.Server
+	client *http.Transport
 	served sync.WaitGroup
 
 	mu  sync.Mutex
@@ -40,8 +41,9 @@ func watch(target, doing string, tell func(string)) (*watched, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listening for the fetch of postgres: %w", err)
 	}
-	w := &watched{url: "http://" + listener.Addr().String()}
+	w := &watched{url: "http://" + listener.Addr().String(), client: &http.Transport{Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true}}
 	w.server = &http.Server{ReadHeaderTimeout: startTimeout, Handler: &httputil.ReverseProxy{
+		Transport: w.client,
 		Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(to) },
 		ModifyResponse: func(r *http.Response) error {
 			if r.ContentLength > mega { // the archive, and not its checksum
@@ -75,6 +77,7 @@ func (w *watched) failed() error {
 func (w *watched) close() {
 	_ = w.server.Close() // the listener's error; what it served is here, or failed
 	w.served.Wait()
+	w.client.CloseIdleConnections()
 }
 
 // counted is a body that says how much of it was read.
