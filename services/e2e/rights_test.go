@@ -52,9 +52,14 @@ func (g *guarded) start() {
 	g.t.Helper()
 	var core zapcore.Core
 	core, g.lines = observer.New(zapcore.InfoLevel)
-	g.url = startEmbeddedAs(g.t, g.place, stream.Config{
+	g.startAs(stream.Config{
 		Brokers: g.kafka.UserBrokers(), SASLMechanism: "plain", User: kafkaUser, Password: settings.Secret(kafkaPassword),
 	}, zap.New(core))
+}
+
+func (g *guarded) startAs(config stream.Config, log *zap.Logger) {
+	g.t.Helper()
+	g.url = startEmbeddedAs(g.t, g.place, config, log)
 	g.sender = vendors.Sender{Sources: catalog.Set(), URL: g.url, PublicURL: publicURL, Secrets: secrets()}
 	g.t.Cleanup(http.DefaultClient.CloseIdleConnections)
 }
