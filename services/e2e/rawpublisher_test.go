@@ -52,12 +52,26 @@ func (p publisher) publish(codec kgo.CompressionCodec, records ...*kgo.Record) {
 	}
 }
 
-// rawAttacks are those on a raw topic. waiting is a record of the quarantine that
-// they try to close or to move, and its event.
-func rawAttacks(t *testing.T, stripeEvent func(mark, more string) string, waiting int64, theirs string) []attack {
+// victim is an event that waits in quarantine, and its record's id.
+type victim struct {
+	id    int64
+	event string
+}
+
+// header claims to be a release of the record.
+func (v victim) header() []kgo.RecordHeader {
+	return []kgo.RecordHeader{{Key: stream.HeaderQuarantineID, Value: strconv.AppendInt(nil, v.id, 10)}}
+}
+
+// forged has the event's identity, but is of a customer that is linked.
+func (v victim) forged() []byte { return []byte(strings.Replace(v.event, "cus_victim", "cus_bad", 1)) }
+
+// rawAttacks are those on a raw topic. waiting is what they try to close or to move,
+// contradicted what they put another event on the timeline for.
+func rawAttacks(t *testing.T, stripeEvent func(mark, more string) string, waiting, contradicted victim) []attack {
 	t.Helper()
 	header := func(key string, value []byte) []kgo.RecordHeader { return []kgo.RecordHeader{{Key: key, Value: value}} }
-	quarantineID := header(stream.HeaderQuarantineID, strconv.AppendInt(nil, waiting, 10))
+	quarantineID := waiting.header()
 	headers := make([]kgo.RecordHeader, 20_000)
 	for i := range headers {
 		headers[i] = kgo.RecordHeader{Key: fmt.Sprintf("h%d", i), Value: []byte("v")}
@@ -69,9 +83,6 @@ func rawAttacks(t *testing.T, stripeEvent func(mark, more string) string, waitin
 	_, err := zip.Write(spaces)
 	require.NoError(t, err)
 	require.NoError(t, zip.Close())
-	// The waiting event's identity, but of a customer that is linked.
-	forged := strings.Replace(theirs, "cus_victim", "cus_bad", 1)
-	require.NotEqual(t, theirs, forged)
 	plain, packed := kgo.NoCompression(), kgo.GzipCompression()
 	event := func(mark, more string) []byte { return []byte(stripeEvent(mark, more)) }
 	return []attack{
@@ -101,8 +112,8 @@ func rawAttacks(t *testing.T, stripeEvent func(mark, more string) string, waitin
 		{"Avro", kgo.Record{Value: []byte{0, 0, 0, 0, 1, 2, 3}}, plain, "malformed"},
 		{"another's quarantine id", kgo.Record{Value: event("a-foreign", ""), Headers: quarantineID}, plain, timeline},
 		{"another's quarantine id, of garbage", kgo.Record{Value: []byte("garbage 4"), Headers: quarantineID}, plain, "malformed"},
-		{"another's identity, unresolved", kgo.Record{Value: []byte(strings.Replace(theirs, "cus_victim", "cus_nobody", 1)), Headers: quarantineID}, plain, "unresolved_account"},
-		{"another's identity, with other bytes", kgo.Record{Value: []byte(forged), Headers: quarantineID}, plain, nothing},
+		{"another's identity, unresolved", kgo.Record{Value: []byte(strings.Replace(waiting.event, "cus_victim", "cus_nobody", 1)), Headers: quarantineID}, plain, "unresolved_account"},
+		{"another's identity, with other bytes", kgo.Record{Value: contradicted.forged(), Headers: contradicted.header()}, plain, nothing},
 	}
 }
 
@@ -116,32 +127,40 @@ func TestRawPublisher(t *testing.T) {
 	p.link("stripe:customer:cus_bad", account)
 	startEmbedded(t, p)
 	stripeEvent := stripeEvents(t)
-	theirs := strings.Replace(stripeEvent("victim", ""), "cus_bad", "cus_victim", 1)
-	p.publish("stripe", []byte(theirs))
-	p.openBecomes(1)
-	waiting := p.count("SELECT id FROM quarantine")
-	victim := func() string {
-		return p.strings(`SELECT status || ' ' || reason || ' ' || attempts || ' ' || "references"::text || ' ' || encode(sha256(raw), 'hex') || ' ' || topic || "offset" FROM quarantine WHERE id = $1`, waiting)[0]
+	quarantined := func(mark string) victim {
+		v := victim{event: strings.Replace(stripeEvent(mark, ""), "cus_bad", "cus_victim", 1)}
+		require.NotEqual(t, v.event, string(v.forged()))
+		p.publish("stripe", []byte(v.event))
+		await(t, patience, "the event to wait", func() (bool, string) {
+			v.id = int64(p.count("SELECT coalesce(max(id), 0) FROM quarantine WHERE raw = convert_to($1, 'UTF8')", v.event))
+			return v.id > 0, ""
+		})
+		return v
 	}
-	before := victim()
+	waiting, contradicted := quarantined("victim"), quarantined("victim-2")
+	state := func(v victim) string {
+		return p.strings(`SELECT status || ' ' || reason || ' ' || attempts || ' ' || "references"::text || ' ' || encode(sha256(raw), 'hex') || ' ' || topic || "offset" FROM quarantine WHERE id = $1`, v.id)[0]
+	}
+	before := state(waiting)
 
 	t.Run("raw topic", func(t *testing.T) {
-		p.attacked(t, stream.RawTopic("stripe"), rawAttacks(t, stripeEvent, int64(waiting), theirs), func(i int) *kgo.Record {
+		p.attacked(t, stream.RawTopic("stripe"), rawAttacks(t, stripeEvent, waiting, contradicted), func(i int) *kgo.Record {
 			return &kgo.Record{Value: []byte(stripeEvent(fmt.Sprintf("honest-raw-%d", i), ""))}
 		}, "honest-raw-")
-		require.Equal(t, before, victim())
+		require.Equal(t, before, state(waiting))
 	})
 	honest := func(i int) *kgo.Record {
 		mark := fmt.Sprintf("honest-events-%d", i)
 		return p.accountEvent(t, account, mark, []byte(stripeEvent(mark, "")))
 	}
 	t.Run("account-events", func(t *testing.T) {
-		forged := p.accountEvent(t, account, "victim", []byte(strings.Replace(theirs, "cus_victim", "cus_bad", 1)))
-		p.attacked(t, stream.AccountEvents, eventAttacks(p, t, stripeEvent, account, int64(waiting), forged), honest, "honest-events-")
-		require.Equal(t, before, victim())
+		forged := p.accountEvent(t, account, "victim", contradicted.forged())
+		forged.Headers = contradicted.header()
+		p.attacked(t, stream.AccountEvents, eventAttacks(p, t, stripeEvent, account, forged), honest, "honest-events-")
+		require.Equal(t, before, state(waiting))
 	})
 	t.Run("dead letters", func(t *testing.T) {
-		for _, a := range letterAttacks(p, t, int64(waiting), theirs) {
+		for _, a := range letterAttacks(p, t, waiting) {
 			a.record.Topic = stream.DeadLetters
 			publisher{t, p.brokers}.publish(a.codec, &a.record)
 		}
@@ -150,11 +169,16 @@ func TestRawPublisher(t *testing.T) {
 			n := p.count(`SELECT count(*) FROM quarantine WHERE raw = '{"behind":"the letters"}'`)
 			return n == 1, fmt.Sprint(n)
 		})
-		require.Equal(t, before, victim())
+		require.Equal(t, before, state(waiting))
 	})
 	t.Run("the one that waited is stored when it is linked", func(t *testing.T) {
 		p.link("stripe:customer:cus_victim", account)
-		await(t, patience, "the release", func() (bool, string) { s := victim(); return strings.HasPrefix(s, "resolved"), s })
+		await(t, patience, "the release", func() (bool, string) { s := state(waiting); return strings.HasPrefix(s, "resolved"), s })
+	})
+	t.Run("the one that the timeline contradicts stays open, as a conflict", func(t *testing.T) {
+		const want = "open conflict"
+		await(t, patience, want, func() (bool, string) { s := state(contradicted); return strings.HasPrefix(s, want), s })
+		require.Equal(t, 1, p.count("SELECT count(*) FROM quarantine WHERE id = $1 AND raw = convert_to($2, 'UTF8')", contradicted.id, contradicted.event))
 	})
 	require.Zero(t, p.sum("throughline_sink_held_partitions"))
 }
@@ -246,9 +270,8 @@ func garbage(reason string) []attack {
 	}
 }
 
-func eventAttacks(p *place, t *testing.T, stripeEvent func(mark, more string) string, account uuid.UUID, waiting int64, forged *kgo.Record) []attack {
+func eventAttacks(p *place, t *testing.T, stripeEvent func(mark, more string) string, account uuid.UUID, forged *kgo.Record) []attack {
 	t.Helper()
-	forged.Headers = []kgo.RecordHeader{{Key: stream.HeaderQuarantineID, Value: strconv.AppendInt(nil, waiting, 10)}}
 	simple := func(change func(*event.AccountEvent)) kgo.Record {
 		ev := p.eventOf(t, []byte(stripeEvent("forged", "")))
 		ev.AccountID = account
@@ -270,14 +293,14 @@ func eventAttacks(p *place, t *testing.T, stripeEvent func(mark, more string) st
 	}...)
 }
 
-func letterAttacks(p *place, t *testing.T, waiting int64, theirs string) []attack {
+func letterAttacks(p *place, t *testing.T, waiting victim) []attack {
 	t.Helper()
-	ev := p.eventOf(t, []byte(theirs))
+	ev := p.eventOf(t, []byte(waiting.event))
 	letter := func(change func(*event.DeadLetter)) kgo.Record {
 		l := event.DeadLetter{
 			Value: []byte(`{"forged":true}`), Topic: "raw.stripe", Partition: 0, Offset: 1 << 40, RawIndex: -1, Reason: "malformed", Error: "forged",
 			Source: "stripe", Type: ev.Type, SourceEventID: ev.SourceEventID, FirstSeen: ev.OccurredAt, Attempts: 1 << 30, References: []source.Reference{},
-			Headers: []event.Header{{Key: stream.HeaderQuarantineID, Value: strconv.AppendInt(nil, waiting, 10)}},
+			Headers: []event.Header{{Key: stream.HeaderQuarantineID, Value: strconv.AppendInt(nil, waiting.id, 10)}},
 		}
 		change(&l)
 		value, err := p.encoder(t).DeadLetter(&l)
