@@ -28,7 +28,7 @@ helm.sh/hook-delete-policy: {{ default "before-hook-creation" .delete }}
 {{- $env := include "throughline.connectionEnv" . | fromYaml -}}
 metadata:
   labels:
-    {{- include "throughline.labels" (dict "root" .root "component" .name) | nindent 4 }}
+    {{- include "throughline.podLabels" (dict "root" .root "component" .name) | nindent 4 }}
     {{- with $d.podLabels }}
     {{- toYaml . | nindent 4 }}
     {{- end }}

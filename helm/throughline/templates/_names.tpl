@@ -40,6 +40,16 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- end }}
 {{- end -}}
 
+{{/* Labels of pods: the chart's version is not among them, so that a new chart alone restarts nothing. */}}
+{{- define "throughline.podLabels" -}}
+{{ include "throughline.selector" . }}
+app.kubernetes.io/version: {{ default .root.Chart.AppVersion .root.Values.image.tag | quote }}
+app.kubernetes.io/part-of: throughline
+{{- with .root.Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
 {{/* metadata of an object. Takes root, component, and optionally name (a suffix), labels, annotations. */}}
 {{- define "throughline.metadata" -}}
 name: {{ include "throughline.fullname" .root }}{{ with .name }}-{{ . }}{{ end }}

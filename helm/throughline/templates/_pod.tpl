@@ -29,7 +29,7 @@ hostUsers: {{ $v.hostUsers }}
 {{- $spool := and (has "webhooks" .needs) (eq $s.kind "StatefulSet") -}}
 metadata:
   labels:
-    {{- include "throughline.labels" $on | nindent 4 }}
+    {{- include "throughline.podLabels" $on | nindent 4 }}
     {{- with $s.podLabels }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
