@@ -100,6 +100,7 @@ type container struct {
 	Command   []string        `yaml:"command"`
 	Args      []string        `yaml:"args"`
 	Env       []envVar        `yaml:"env"`
+	EnvFrom   []envFrom       `yaml:"envFrom"`
 	Security  securityContext `yaml:"securityContext"`
 	Startup   *probe          `yaml:"startupProbe"`
 	Liveness  *probe          `yaml:"livenessProbe"`
@@ -122,6 +123,12 @@ type envVar struct {
 	Name      string `yaml:"name"`
 	Value     string `yaml:"value"`
 	ValueFrom any    `yaml:"valueFrom"`
+}
+
+type envFrom struct {
+	ConfigMap struct {
+		Name string `yaml:"name"`
+	} `yaml:"configMapRef"`
 }
 
 type probe struct {
