@@ -51,6 +51,7 @@ extraDeploy: extraObjects
 {{- end -}}
 {{- if $v.kafka.sasl.mechanism -}}
 {{- if not $v.kafka.sasl.user }}{{ $p = append $p "kafka.sasl.user is empty: set it, or leave kafka.sasl.mechanism empty" }}{{ end -}}
+{{- if and (eq $v.kafka.sasl.mechanism "plain") (not $v.kafka.tls.enabled) }}{{ $p = append $p "kafka.sasl.mechanism is plain, which sends the password in the clear: set kafka.tls.enabled, or take scram-sha-512" }}{{ end -}}
 {{- if not $v.kafka.sasl.existingSecret }}{{ $p = append $p "kafka.sasl.existingSecret is empty: name the Secret that holds the password" }}{{ end -}}
 {{- end -}}
 {{- if and (not $v.postgres.existingSecret) (not $v.cnpg.enabled) }}{{ $p = append $p "postgres.existingSecret is empty: name the Secret that holds postgres://user:password@host:5432/database, or set cnpg.enabled" }}{{ end -}}
