@@ -234,7 +234,7 @@ func TestDefaults(t *testing.T) {
 		}
 		return v
 	}
-	seconds := func(v any) string { return (time.Duration(v.(int)) * time.Second).String() }
+	seconds := func(v any) string { return yamlText(v) + "s" }
 	var rules []string
 	for _, rule := range at("resolve", "rules").([]any) {
 		rules = append(rules, rule.(string))

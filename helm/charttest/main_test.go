@@ -2,8 +2,10 @@ package charttest
 
 import (
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -38,5 +40,19 @@ func compare(t testing.TB, path, want string) {
 	if *update {
 		require.NoError(t, os.WriteFile(path, []byte(want), 0o644))
 	}
-	require.True(t, want == read(t, path), "%s is not what the code says: go test ./helm/charttest -update", path)
+	require.Empty(t, difference(want, read(t, path)), "%s is not what the code says: go test ./helm/charttest -update", path)
+}
+
+// difference gives the first line that is not the wanted one.
+func difference(want, have string) string {
+	lines := strings.Split(have, "\n")
+	for i, line := range strings.Split(want, "\n") {
+		if i >= len(lines) || line != lines[i] {
+			return fmt.Sprintf("line %d should be %q", i+1, line)
+		}
+	}
+	if len(have) > len(want) {
+		return "it goes on"
+	}
+	return ""
 }

@@ -138,6 +138,7 @@ extraDeploy: extraObjects
 {{- if $topics }}{{ $p = append $p "externalSecrets.enabled makes the Secrets with the release, and a hook runs before it: set topics.mode to job" }}{{ end -}}
 {{- end -}}
 {{- range $name, $job := $v.cronJobs -}}
+{{- if and $job.enabled (has "kafka" $job.needs) $v.strimzi.users.enabled (not ($job.kafka | default dict).user) }}{{ $p = append $p (printf "cronJobs.%s needs Kafka, and strimzi.users.enabled makes no user for it: set cronJobs.%s.kafka" $name $name) }}{{ end -}}
 {{- if has $name (list "migrate" "topics") }}{{ $p = append $p (printf "cronJobs.%s has the name of a job of the chart: choose another" $name) }}{{ end -}}
 {{- end -}}
 {{- toYaml $p -}}
