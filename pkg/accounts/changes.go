@@ -11,7 +11,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/throughline-dev/throughline/pkg/event"
-	"github.com/throughline-dev/throughline/pkg/stream"
 )
 
 const (
@@ -107,7 +106,7 @@ func (o *Outbox) publish(ctx context.Context, page []pending) error {
 		if err != nil {
 			return err
 		}
-		records[i] = &kgo.Record{Topic: stream.AccountChanges, Key: []byte(page[i].FromAccount.String()), Value: value}
+		records[i] = &kgo.Record{Topic: o.encoder.Topic(), Key: []byte(page[i].FromAccount.String()), Value: value}
 		ids[i] = page[i].id
 	}
 	bounded, cancel := context.WithTimeout(ctx, leaseFor/2)

@@ -40,7 +40,7 @@ func newTopic(t *testing.T) *topic {
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
 	require.NoError(t, err)
 	t.Cleanup(to.client.Close)
-	_, err = stream.ApplyTopics(t.Context(), to.client, nil, stream.TopicOptions{Partitions: 3, ReplicationFactor: 1, RawRetention: time.Hour, EventRetention: time.Hour})
+	_, err = stream.ApplyTopics(t.Context(), to.client, stream.Names{}, nil, stream.TopicOptions{Partitions: 3, ReplicationFactor: 1, RawRetention: time.Hour, EventRetention: time.Hour})
 	require.NoError(t, err)
 	return to
 }

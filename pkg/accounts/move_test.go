@@ -16,6 +16,7 @@ import (
 	"github.com/throughline-dev/throughline/pkg/event"
 	"github.com/throughline-dev/throughline/pkg/postgres"
 	"github.com/throughline-dev/throughline/pkg/quarantine"
+	"github.com/throughline-dev/throughline/pkg/source/catalog"
 )
 
 // What a dry run says is what happens, and nothing happens on it.
@@ -126,13 +127,16 @@ func TestReturnedEvents(t *testing.T) {
 	require.Equal(t, `{"subject_ref":[1.50]}`, raw)
 	_, err = w.pool.Exec(t.Context(), "DELETE FROM quarantine")
 	require.NoError(t, err)
-	_, err = w.pool.Exec(t.Context(), `INSERT INTO quarantine (dedup_key, reason, source, source_event_id, topic, partition, "offset", raw, status, status_by)
-		VALUES ('event:stripe:evt_1', 'malformed', 'stripe', 'evt_1', 'raw.stripe', 0, 0, 'x', 'discarded', 'ada')`)
+	store := quarantine.NewStore(w.pool).WithSources(catalog.Set())
+	before, err := store.Put(t.Context(), []quarantine.Letter{{DeadLetter: event.DeadLetter{
+		Value: []byte(`{"subject": "theirs", "id": "evt_1"}`), Topic: "raw.stripe", RawIndex: -1, Reason: "malformed", Source: "stripe", SourceEventID: "evt_1",
+	}, At: time.Now()}})
+	require.NoError(t, err)
+	_, err = store.Discard(t.Context(), before.Open, "ada", "")
 	require.NoError(t, err)
 	done := w.decide(accounts.Decision{Verb: unlink, Reference: ref("hubspot/62515:contact:901"), Author: "bob"})
 	w.run()
 
-	store := quarantine.NewStore(w.pool)
 	list, err := store.List(t.Context(), quarantine.Filter{})
 	require.NoError(t, err)
 	require.Len(t, list, 1)
@@ -196,7 +200,7 @@ func TestMoveSurvivesItsMover(t *testing.T) {
 	died := errors.New("died")
 	tries := 0
 	dying := accounts.NewMover(w.pool, w.resolver, func(ctx context.Context, tx pgx.Tx, letters []event.DeadLetter, by, note string) error {
-		if err := quarantine.Return(ctx, tx, letters, by, note); err != nil {
+		if err := quarantine.Return(ctx, tx, catalog.Set(), letters, by, note); err != nil {
 			return err
 		}
 		if tries++; tries == 2 {

@@ -17,6 +17,7 @@ import (
 	"github.com/throughline-dev/throughline/pkg/fault"
 	"github.com/throughline-dev/throughline/pkg/quarantine"
 	"github.com/throughline-dev/throughline/pkg/source"
+	"github.com/throughline-dev/throughline/pkg/source/catalog"
 )
 
 // sequence is one random history of decisions.
@@ -153,7 +154,7 @@ func (s *sequence) interruptedRun() {
 				if returns--; returns < 0 {
 					return died
 				}
-				return quarantine.Return(ctx, tx, letters, by, note)
+				return quarantine.Return(ctx, tx, catalog.Set(), letters, by, note)
 			}).InBatchesOf(3)
 			err := mover.Run(ctx, func(accounts.Move) {
 				if batches--; batches < 0 {

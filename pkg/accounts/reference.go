@@ -3,6 +3,8 @@ package accounts
 import (
 	"strings"
 
+	"github.com/google/uuid"
+
 	"github.com/throughline-dev/throughline/pkg/fault"
 	"github.com/throughline-dev/throughline/pkg/source"
 )
@@ -12,6 +14,9 @@ import (
 func Normalize(ref source.Reference) (source.Reference, error) {
 	if _, ok := source.Domain(ref.ID); !ok && ref.Kind == source.KindDomain {
 		return source.Reference{}, refuse(fault.Malformed, "%q: not a domain like acme.example", ref.ID)
+	}
+	if ref.Source == "" && ref.Kind == source.KindAccountUUID {
+		return source.Reference{}, refuse(fault.Unsupported, "%s is an account's id: events that carry it belong to that account without a link", ref.ID)
 	}
 	refs := source.References{Source: ref.Source, Tenant: ref.Tenant}
 	refs.Add(ref.Kind, ref.ID)
@@ -29,10 +34,14 @@ func Normalize(ref source.Reference) (source.Reference, error) {
 //	hubspot/62515:contact:901     with the tenant; %, / and : in it are written %25, %2F and %3A
 //	email:kim@acme.example        an e-mail address, whatever source mentions it
 //	domain:acme.example           a domain, likewise
+//	account_uuid:7f1c1d0e-…       an account's id; events that carry it need no link, but moves of them name it
 //
 // It reads what Reference.String writes. The result is in the form of Normalize. A text that can be read in more ways than one is an error.
 func ParseReference(text string, kindsOf Kinds) (source.Reference, error) {
 	column, id, ok := strings.Cut(strings.TrimSpace(text), ":")
+	if account, err := uuid.Parse(id); err == nil && column == source.KindAccountUUID {
+		return source.Reference{Kind: source.KindAccountUUID, ID: account.String()}, nil
+	}
 	if !ok || id == "" {
 		return source.Reference{}, refuse(fault.Malformed, "%q is not like stripe:cus_1 or hubspot/62515:contact:901", text)
 	}

@@ -13,13 +13,14 @@ import (
 func TestReferenceText(t *testing.T) {
 	t.Parallel()
 	for text, r := range map[string]source.Reference{
-		"stripe:customer:cus_1":             {Source: "stripe", Kind: "customer", ID: "cus_1"},
-		"hubspot/62515:contact:901":         {Source: "hubspot", Tenant: "62515", Kind: "contact", ID: "901"},
-		"hubspot/a%2Fb%3Ac%25%20d:contact:": {Source: "hubspot", Tenant: "a/b:c% d", Kind: "contact", ID: ""},
-		"hubspot:contact:a:b/c":             {Source: "hubspot", Kind: "contact", ID: "a:b/c"},
-		"email:kim@acme.example":            {Source: "email", Kind: "email", ID: "kim@acme.example"},
-		"hubspot:email:kim@acme.example":    {Source: "hubspot", Kind: "email", ID: "kim@acme.example"},
-		"domain:acme.example":               {Source: "domain", Kind: "domain", ID: "acme.example"},
+		"stripe:customer:cus_1":                             {Source: "stripe", Kind: "customer", ID: "cus_1"},
+		"hubspot/62515:contact:901":                         {Source: "hubspot", Tenant: "62515", Kind: "contact", ID: "901"},
+		"hubspot/a%2Fb%3Ac%25%20d:contact:":                 {Source: "hubspot", Tenant: "a/b:c% d", Kind: "contact", ID: ""},
+		"hubspot:contact:a:b/c":                             {Source: "hubspot", Kind: "contact", ID: "a:b/c"},
+		"email:kim@acme.example":                            {Source: "email", Kind: "email", ID: "kim@acme.example"},
+		"hubspot:email:kim@acme.example":                    {Source: "hubspot", Kind: "email", ID: "kim@acme.example"},
+		"domain:acme.example":                               {Source: "domain", Kind: "domain", ID: "acme.example"},
+		"account_uuid:7f1c1d0e-55b1-4a0e-9d4f-1f3b5a5f0a01": {Kind: "account_uuid", ID: "7f1c1d0e-55b1-4a0e-9d4f-1f3b5a5f0a01"},
 	} {
 		require.Equal(t, text, r.String())
 		if r.ID != "" {

@@ -15,6 +15,7 @@ import (
 	"github.com/throughline-dev/throughline/pkg/quarantine"
 	"github.com/throughline-dev/throughline/pkg/resolve"
 	"github.com/throughline-dev/throughline/pkg/source"
+	"github.com/throughline-dev/throughline/pkg/source/catalog"
 )
 
 // world is a database with accounts, links and events.
@@ -33,7 +34,7 @@ func newWorld(t *testing.T) *world {
 }
 
 func (w *world) mover() *accounts.Mover {
-	return accounts.NewMover(w.pool, w.resolver, quarantine.Return).InBatchesOf(7)
+	return accounts.NewMover(w.pool, w.resolver, quarantine.Returning(catalog.Set())).InBatchesOf(7)
 }
 
 func (w *world) account(name, domain string) uuid.UUID {

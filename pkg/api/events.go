@@ -34,13 +34,15 @@ func NewEvent(e postgres.TimelineEvent) Event {
 type TopicChange struct {
 	Topic  string `json:"topic"`
 	Change string `json:"change"` // created, configured, unchanged
+	// Warning says what was asked for and not done, and what does it.
+	Warning string `json:"warning,omitempty"`
 }
 
 // NewTopicChanges gives what stream.ApplyTopics did.
 func NewTopicChanges(list []stream.TopicChange) []TopicChange {
 	out := make([]TopicChange, len(list))
 	for i, c := range list {
-		out[i] = TopicChange{Topic: c.Topic, Change: c.Change}
+		out[i] = TopicChange{Topic: c.Topic, Change: c.Change, Warning: c.Warning}
 	}
 	return out
 }

@@ -43,7 +43,7 @@ func Make(enc *event.Encoder, rec *kgo.Record, d Described, cause error) (*kgo.R
 	if err != nil {
 		return MakeBare(enc, rec, d, cause, err)
 	}
-	return &kgo.Record{Topic: stream.DeadLetters, Key: letter.Key, Value: value}, nil
+	return &kgo.Record{Topic: enc.LetterTopic(), Key: letter.Key, Value: value}, nil
 }
 
 // MakeBare makes the dead letter of a record whose letter cannot be written for
@@ -57,7 +57,7 @@ func MakeBare(enc *event.Encoder, rec *kgo.Record, d Described, cause, why error
 	if err != nil {
 		return nil, fault.Transient(fault.ReasonOf(err), fmt.Errorf("making the dead letter of %s: %w", place(&letter), err))
 	}
-	return &kgo.Record{Topic: stream.DeadLetters, Key: letter.Key, Value: value}, nil
+	return &kgo.Record{Topic: enc.LetterTopic(), Key: letter.Key, Value: value}, nil
 }
 
 // Hopeless gives the error for a letter that is refused although it is bare.
@@ -89,7 +89,10 @@ func newLetter(rec *kgo.Record, d Described, cause error) event.DeadLetter {
 // answer is Transient, and the only error.
 func Read(ctx context.Context, dec *event.Decoder, rec *kgo.Record) (event.DeadLetter, error) {
 	var letter event.DeadLetter
-	err := dec.DeadLetter(ctx, rec.Value, &letter)
+	err := stream.Unreadable(rec)
+	if err == nil {
+		err = dec.DeadLetter(ctx, rec.Value, &letter)
+	}
 	if err == nil {
 		return letter, nil
 	}

@@ -116,7 +116,7 @@ func TestALetterAlwaysFits(t *testing.T) {
 	client, err := stream.NewClient(stream.Config{Brokers: brokers}, stream.Deps{Name: "test"})
 	require.NoError(t, err)
 	t.Cleanup(client.Close)
-	_, err = stream.ApplyTopics(t.Context(), client, nil, stream.TopicOptions{Partitions: 1, ReplicationFactor: 1, RawRetention: time.Hour, EventRetention: time.Hour})
+	_, err = stream.ApplyTopics(t.Context(), client, stream.Names{}, nil, stream.TopicOptions{Partitions: 1, ReplicationFactor: 1, RawRetention: time.Hour, EventRetention: time.Hour})
 	require.NoError(t, err)
 	enc, dec := pair(t)
 

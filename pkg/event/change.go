@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -27,20 +28,35 @@ type AccountChange struct {
 
 // ChangeEncoder writes AccountChanges of the current schema. It is safe for concurrent use.
 type ChangeEncoder struct {
-	api    avro.API
-	header [headerSize]byte
+	registry *Registry
+	topic    string
+	api      avro.API
+	header   atomic.Pointer[[headerSize]byte]
 }
 
 // NewChangeEncoder registers the current schema under the topic's name, with the errors of NewEncoder.
 func NewChangeEncoder(ctx context.Context, r *Registry, topic string) (*ChangeEncoder, error) {
-	id, err := r.register(ctx, topic, schemas.AccountChange)
+	e := &ChangeEncoder{registry: r, topic: topic, api: newAPI()}
+	_, err := e.Refresh(ctx)
 	if err != nil {
 		return nil, err
 	}
-	e := &ChangeEncoder{api: newAPI()}
-	e.header[0] = magic
-	binary.BigEndian.PutUint32(e.header[1:], uint32(id))
 	return e, nil
+}
+
+// Topic is the topic of the changes.
+func (e *ChangeEncoder) Topic() string { return e.topic }
+
+// Refresh is Encoder.Refresh.
+func (e *ChangeEncoder) Refresh(ctx context.Context) (changed bool, err error) {
+	id, err := e.registry.register(ctx, e.topic, schemas.AccountChange)
+	if err != nil {
+		return false, err
+	}
+	fresh := [headerSize]byte{magic}
+	binary.BigEndian.PutUint32(fresh[1:], uint32(id))
+	before := e.header.Swap(&fresh)
+	return before != nil && *before != fresh, nil
 }
 
 // maxChangeBytes is more than a change takes: its texts are a source's name and an event's id.
@@ -52,7 +68,7 @@ func (e *ChangeEncoder) Encode(c *AccountChange) ([]byte, error) {
 		return nil, fault.Permanent(fault.Oversized, fmt.Errorf("encoding a change: the event's identity has %d bytes", n))
 	}
 	w := avro.NewWriter(nil, 256, avro.WithWriterConfig(e.api))
-	_, _ = w.Write(e.header[:]) // a write to its buffer cannot fail
+	_, _ = w.Write(e.header.Load()[:]) // a write to its buffer cannot fail
 	w.WriteString(c.Source)
 	w.WriteString(c.SourceEventID)
 	w.WriteString(c.FromAccount.String())
@@ -99,17 +115,20 @@ func (d *ChangeDecoder) Decode(ctx context.Context, value []byte, c *AccountChan
 	if len(value) < headerSize || value[0] != magic {
 		return fault.Permanent(fault.Malformed, errors.New("the value is not in the Confluent wire format"))
 	}
+	schema := d.reader
 	text, err := d.registry.schema(ctx, int(binary.BigEndian.Uint32(value[1:headerSize])))
-	if err != nil {
+	switch {
+	case errors.Is(err, errUnknownSchema): // a registry that was made anew: there is one version so far
+	case err != nil:
 		return err
-	}
-	writer, err := parse(text)
-	if err != nil {
-		return fault.Permanent(fault.Malformed, err)
-	}
-	schema, err := resolve(d.reader, writer)
-	if err != nil {
-		return fault.Permanent(fault.Malformed, err)
+	default:
+		writer, err := parse(text)
+		if err != nil {
+			return fault.Permanent(fault.Malformed, err)
+		}
+		if schema, err = resolve(d.reader, writer); err != nil {
+			return fault.Permanent(fault.Malformed, err)
+		}
 	}
 	var a accountChangeAvro
 	r := avro.NewReader(nil, 0, avro.WithReaderConfig(d.api)).Reset(value[headerSize:])

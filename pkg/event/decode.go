@@ -19,18 +19,24 @@ import (
 //
 // The registry's word is not the last: after one was lost and made anew, an id
 // stands for another schema than the one that a record was written with, or for
-// none. So a record that cannot be read by its id is tried with every released
-// schema. One that no schema reads but that begins like our own waits for the
-// registry to know its schema (Transient); all else is garbage.
+// none, and one that is away says nothing. So a record that cannot be read by its
+// id is tried with every released schema. One that no schema reads but that begins
+// like our own is garbage only when the registry has just said which schema its id
+// stands for; else it waits (Transient).
 type Decoder struct {
 	registry *Registry
 	event    *record
 	letter   *record
 	readers  sync.Pool
 
-	mu   sync.RWMutex
-	byID map[schemaKey]avro.Schema // resolved to the record's current schema
+	mu    sync.RWMutex
+	byID  map[schemaKey]avro.Schema // resolved to the record's current schema
+	asked map[schemaKey]time.Time   // when the registry last said once more what an id stands for
 }
+
+// askAgain is how long the registry's answer about an id is trusted for a record
+// that it does not fit: a registry that is made anew gives the id to another schema.
+const askAgain = time.Second
 
 type schemaKey struct {
 	record *record
@@ -39,7 +45,7 @@ type schemaKey struct {
 
 // NewDecoder makes a decoder; it does not connect.
 func NewDecoder(r *Registry) (*Decoder, error) {
-	d := &Decoder{registry: r, byID: map[schemaKey]avro.Schema{}}
+	d := &Decoder{registry: r, byID: map[schemaKey]avro.Schema{}, asked: map[schemaKey]time.Time{}}
 	api := newAPI()
 	d.readers.New = func() any { return avro.NewReader(nil, 0, avro.WithReaderConfig(api)) }
 	var err error
@@ -112,17 +118,47 @@ func (d *Decoder) decode(ctx context.Context, rec *record, value []byte, read fu
 		d.readers.Put(r)
 	}()
 	schema, known := d.cached(key)
+	var away error
 	if !known {
 		r.Error = nil
 		if !rec.begins(r.Reset(body)) { // asking the registry for garbage would cost a request each
 			return fault.Permanent(fault.Malformed, errors.New("decoding: the record does not begin like one of ours"))
 		}
-		var err error
-		if schema, err = d.lookup(ctx, key); err != nil {
-			return err
+		schema, away = d.lookup(ctx, key)
+	}
+	failed := d.readAny(r, rec, key, body, schema, read)
+	if failed == nil {
+		return nil
+	}
+	if known {
+		r.Error = nil
+		if !rec.begins(r.Reset(body)) || d.fresh(key) {
+			return fault.Permanent(fault.Malformed, fmt.Errorf("decoding: %w", failed))
+		}
+		if schema, away = d.lookup(ctx, key); schema != nil {
+			if whole(r, body, schema, read) == nil {
+				return nil
+			}
+			d.mu.Lock()
+			d.asked[key] = time.Now()
+			d.mu.Unlock()
 		}
 	}
-	var failed error
+	switch {
+	case away != nil:
+		return away
+	case schema == nil:
+		return fault.Advise(fault.Transient(fault.Unavailable, fmt.Errorf("the schema registry does not know schema %d, and no released schema reads the record", key.id)),
+			"a newer version of Throughline wrote the record: update this service, or register the newer schemas with the registry")
+	default:
+		return fault.Permanent(fault.Malformed, fmt.Errorf("decoding: %w", failed))
+	}
+}
+
+// readAny reads body by schema, which may be nil, else by any released one. What
+// reads a record whose id has no schema is remembered for that id.
+func (d *Decoder) readAny(r *avro.Reader, rec *record, key schemaKey, body []byte, schema avro.Schema, read func(*avro.Reader, avro.Schema) error) error {
+	failed := errors.New("no released schema reads it")
 	if schema != nil {
 		if failed = whole(r, body, schema, read); failed == nil {
 			return nil
@@ -137,10 +173,7 @@ func (d *Decoder) decode(ctx context.Context, rec *record, value []byte, read fu
 		}
 		return nil
 	}
-	if schema == nil {
-		return fault.Transient(fault.Unavailable, fmt.Errorf("the schema registry does not know schema %d, and no released schema reads the record", key.id))
-	}
-	return fault.Permanent(fault.Malformed, fmt.Errorf("decoding: %w", failed))
+	return failed
 }
 
 // whole reads one record, which must be all of body.
@@ -161,6 +194,13 @@ func (d *Decoder) cached(key schemaKey) (avro.Schema, bool) {
 	defer d.mu.RUnlock()
 	schema, ok := d.byID[key]
 	return schema, ok
+}
+
+// fresh reports whether the registry has told of the id lately.
+func (d *Decoder) fresh(key schemaKey) bool {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	return time.Since(d.asked[key]) < askAgain
 }
 
 // lookup asks the registry for the schema of an id and remembers the answer. It

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"github.com/google/uuid"
 	"github.com/hamba/avro/v2"
@@ -15,10 +16,15 @@ import (
 
 // Encoder writes events of the current schemas. It is safe for concurrent use.
 type Encoder struct {
-	letter  avro.Schema
-	header  struct{ event, letter [headerSize]byte }
-	writers sync.Pool
+	registry *Registry
+	topics   struct{ event, letter string }
+	letter   avro.Schema
+	headers  atomic.Pointer[headers]
+	writers  sync.Pool
 }
+
+// headers are what values begin with: which schema they are of.
+type headers struct{ event, letter [headerSize]byte }
 
 // NewEncoder finds the current schemas under the two topics' names in the
 // registry, registers those that are not there, and gives an encoder for them.
@@ -30,21 +36,40 @@ func NewEncoder(ctx context.Context, r *Registry, eventTopic, letterTopic string
 		return nil, err
 	}
 	api := newAPI()
-	e := &Encoder{letter: letter}
+	e := &Encoder{registry: r, letter: letter}
+	e.topics.event, e.topics.letter = eventTopic, letterTopic
 	e.writers.New = func() any { return avro.NewWriter(nil, 2048, avro.WithWriterConfig(api)) }
+	if _, err := e.Refresh(ctx); err != nil {
+		return nil, err
+	}
+	return e, nil
+}
+
+// Refresh finds or registers the schemas again, and reports whether they have other
+// ids than before: the registry was lost and made anew. Errors are those of
+// NewEncoder, and leave the ids in use.
+func (e *Encoder) Refresh(ctx context.Context) (changed bool, err error) {
+	var fresh headers
 	for _, s := range []struct {
 		into          *[headerSize]byte
 		topic, schema string
-	}{{&e.header.event, eventTopic, schemas.AccountEvent}, {&e.header.letter, letterTopic, schemas.DeadLetter}} {
-		id, err := r.register(ctx, s.topic, s.schema)
+	}{{&fresh.event, e.topics.event, schemas.AccountEvent}, {&fresh.letter, e.topics.letter, schemas.DeadLetter}} {
+		id, err := e.registry.register(ctx, s.topic, s.schema)
 		if err != nil {
-			return nil, err
+			return false, err
 		}
 		s.into[0] = magic
 		binary.BigEndian.PutUint32(s.into[1:], uint32(id))
 	}
-	return e, nil
+	before := e.headers.Swap(&fresh)
+	return before != nil && *before != fresh, nil
 }
+
+// EventTopic is the topic of the account events.
+func (e *Encoder) EventTopic() string { return e.topics.event }
+
+// LetterTopic is the topic of the dead letters.
+func (e *Encoder) LetterTopic() string { return e.topics.letter }
 
 // AccountEvent gives ev as a record value. One that no decoder would take is
 // Permanent(Oversized).
@@ -64,7 +89,7 @@ func (e *Encoder) AppendAccountEvent(dst []byte, ev *AccountEvent) ([]byte, erro
 	if dst == nil {
 		dst = make([]byte, 0, headerSize+w.Buffered())
 	}
-	return append(append(dst, e.header.event[:]...), w.Buffer()...), nil
+	return append(append(dst, e.headers.Load().event[:]...), w.Buffer()...), nil
 }
 
 // writeAccountEvent writes the fields in the order of the current schema, to the
@@ -108,7 +133,7 @@ func AppendUUID(dst []byte, id uuid.UUID) []byte {
 func (e *Encoder) DeadLetter(d *DeadLetter) ([]byte, error) {
 	w := e.writers.Get().(*avro.Writer)
 	defer e.release(w)
-	_, _ = w.Write(e.header.letter[:])
+	_, _ = w.Write(e.headers.Load().letter[:])
 	var a deadLetterAvro
 	a.from(d)
 	w.WriteVal(e.letter, &a)

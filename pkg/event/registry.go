@@ -20,6 +20,7 @@ type RegistryConfig struct {
 	User     string          `name:"schema-registry-user" env:"THROUGHLINE_SCHEMA_REGISTRY_USER" help:"User for basic authentication at the registry."`
 	Password settings.Secret `name:"schema-registry-password" env:"THROUGHLINE_SCHEMA_REGISTRY_PASSWORD" help:"Password for basic authentication at the registry."`
 	Timeout  time.Duration   `name:"schema-registry-timeout" env:"THROUGHLINE_SCHEMA_REGISTRY_TIMEOUT" default:"5s" help:"Longest wait for one answer of the registry."`
+	Refresh  time.Duration   `name:"schema-registry-refresh" env:"THROUGHLINE_SCHEMA_REGISTRY_REFRESH" default:"1m" help:"How often a service makes sure that the registry still has the schemas that it writes with (${default})."`
 }
 
 // Validate reports every problem, naming the variable to change.
@@ -41,11 +42,21 @@ func (c RegistryConfig) Validate() error {
 	if c.Timeout < 0 {
 		add(fmt.Sprintf("TIMEOUT (--schema-registry-timeout) is %v: it should be above 0", c.Timeout))
 	}
+	if c.Refresh < 0 {
+		add(fmt.Sprintf("REFRESH (--schema-registry-refresh) is %v: it should be above 0", c.Refresh))
+	}
 	return errors.Join(problems...)
 }
 
 // Registry is a client of the schema registry.
-type Registry struct{ client *sr.Client }
+type Registry struct {
+	client  *sr.Client
+	host    string
+	refresh time.Duration
+}
+
+// Refresh is how often an Encoder's schemas should be looked for again.
+func (r *Registry) Refresh() time.Duration { return r.refresh }
 
 // NewRegistry makes a client; it does not connect. What is not set in c is taken
 // as its default.
@@ -59,7 +70,11 @@ func NewRegistry(c RegistryConfig) (*Registry, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making the schema registry client: %w", err)
 	}
-	return &Registry{client: client}, nil
+	host := ""
+	if u, err := url.Parse(string(c.URL)); err == nil {
+		host = u.Host
+	}
+	return &Registry{client: client, host: host, refresh: c.Refresh}, nil
 }
 
 // register finds the id of the schema under the topic's subject, and registers
@@ -69,27 +84,29 @@ func (r *Registry) register(ctx context.Context, topic, schema string) (int, err
 	subject := topic + "-value" // the Confluent TopicNameStrategy
 	want := sr.Schema{Schema: schema, Type: sr.TypeAvro}
 	found, err := r.client.LookupSchema(ctx, subject, want)
-	id := found.ID
-	if status(err) == http.StatusNotFound {
-		id, err = r.client.RegisterSchema(ctx, subject, want, -1, -1)
+	if status(err) != http.StatusNotFound {
+		return found.ID, r.classify("looking for the schema of "+subject, err)
 	}
-	if err != nil {
-		return 0, classify(fmt.Errorf("registering the schema of %s: %w", subject, err))
+	id, err := r.client.RegisterSchema(ctx, subject, want, -1, -1)
+	if status(err) == http.StatusForbidden || status(err) == http.StatusUnauthorized {
+		return 0, fault.Advise(r.classify("registering the schema of "+subject, err),
+			"the schema is not registered and this user may not register it: let one who may do so start a service once, or give this user the right to write to subject "+subject)
 	}
-	return id, nil
+	return id, r.classify("registering the schema of "+subject, err)
 }
 
 // errUnknownSchema says that the registry has no schema of an id.
 var errUnknownSchema = errors.New("the schema registry does not know the schema")
 
-// schema gives the text of the schema with this id, or errUnknownSchema.
+// schema gives the text of the schema with this id, or errUnknownSchema. Any other
+// error is Transient.
 func (r *Registry) schema(ctx context.Context, id int) (string, error) {
 	s, err := r.client.SchemaByID(ctx, id)
-	switch {
-	case status(err) == http.StatusNotFound:
+	if status(err) == http.StatusNotFound {
 		return "", errUnknownSchema
-	case err != nil:
-		return "", fault.Transient(fault.Unavailable, fmt.Errorf("fetching schema %d: %w", id, err))
+	}
+	if err := r.classify(fmt.Sprintf("fetching schema %d", id), err); err != nil {
+		return "", fault.Advise(fault.Transient(fault.Unavailable, err), fault.Advice(err))
 	}
 	return s.Schema, nil
 }
@@ -103,12 +120,34 @@ func status(err error) int {
 	return 0
 }
 
-// classify: the registry's own refusal of a schema (it would break readers) is
-// final; all else may pass, or a person may fix it.
-func classify(err error) error {
-	switch status(err) {
+// classify names the registry and what it answered. Its own refusal of a schema (it
+// would break readers) is final; all else may pass, or a person may fix it.
+func (r *Registry) classify(doing string, err error) error {
+	var answer *sr.ResponseError
+	var dial *url.Error
+	switch {
+	case err == nil:
+		return nil
+	case !errors.As(err, &answer):
+		failed := fault.Transient(fault.Unavailable, fmt.Errorf("%s: schema registry %s: %w", doing, r.host, err))
+		if errors.As(err, &dial) {
+			return failed
+		}
+		return fault.Advise(failed, "what answers there is no schema registry: check THROUGHLINE_SCHEMA_REGISTRY_URL")
+	case answer.ErrorCode == 0: // not in the form of a registry's answers: a proxy's page, of any size
+		err = fmt.Errorf("%s: schema registry %s answered %d", doing, r.host, answer.StatusCode)
+	default:
+		err = fmt.Errorf("%s: schema registry %s answered %d: %w", doing, r.host, answer.StatusCode, err)
+	}
+	switch answer.StatusCode {
+	case http.StatusUnauthorized, http.StatusForbidden:
+		return fault.Advise(fault.Transient(fault.Unauthenticated, err), "check THROUGHLINE_SCHEMA_REGISTRY_USER and THROUGHLINE_SCHEMA_REGISTRY_PASSWORD, and what that user may do")
 	case http.StatusConflict, http.StatusUnprocessableEntity, http.StatusBadRequest:
-		return fault.Permanent(fault.Malformed, err)
+		if answer.ErrorCode != 0 {
+			return fault.Permanent(fault.Malformed, err)
+		}
+	case http.StatusNotFound:
+		return fault.Advise(fault.Transient(fault.Unavailable, err), "what answers there is no schema registry: check THROUGHLINE_SCHEMA_REGISTRY_URL")
 	}
 	return fault.Transient(fault.Unavailable, err)
 }

@@ -19,17 +19,30 @@ func Classify(err error) error {
 	if stateOf(err).permanent {
 		return fault.Permanent(fault.Unstorable, err)
 	}
-	return fault.Transient(fault.Unavailable, err)
+	return fault.Transient(fault.Unavailable, named(err))
 }
 
 // Advice says in one line what a person can do about an error of the database; "" where nothing is known or where
 // waiting is enough. Use it where an error is shown: a command's output, the readiness report, the log.
-func Advice(err error) string { return stateOf(err).advice }
+func Advice(err error) string {
+	if errors.Is(err, errBatchTimeout) {
+		return timeoutAdvice
+	}
+	return stateOf(err).advice
+}
+
+// timeoutAdvice is for work that Postgres neither does nor refuses.
+const timeoutAdvice = "Postgres does not finish the statement: look in pg_stat_activity and pg_blocking_pids() for who holds a lock, " +
+	"and at the server's disks and processes"
 
 // TimedOut reports whether a statement or a batch took longer than it may: statement_timeout, or Upsert's own bound.
 func TimedOut(err error) bool {
 	return errors.Is(err, errBatchTimeout) || code(err) == queryCanceled
 }
+
+// Suspect reports whether an error may be one row's, as well as the whole table's: a trigger's refusal, row security.
+// Whether it is, Writer.Probe can tell.
+func Suspect(err error) bool { return stateOf(err).suspect }
 
 // code gives the SQLSTATE of an error; "": it has none.
 func code(err error) string {

@@ -94,7 +94,7 @@ func TestClassify(t *testing.T) {
 			require.NoError(t, err)
 			_, err = w.Upsert(t.Context(), eventRows(0, 1))
 			return err
-		}, "P0001", true, ""},
+		}, "P0001", true, "trigger"},
 		"SequenceBehind": {func(t *testing.T, pool *pgxpool.Pool, w *postgres.Writer) error {
 			upsert(t, w, eventRows(0, 1))
 			_, err := pool.Exec(t.Context(), "ALTER SEQUENCE account_events_id_seq RESTART")

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -13,11 +14,20 @@ import (
 // maxConnsLimit is far above what a service needs; a larger number is a slip that would exhaust the server.
 const maxConnsLimit = 1000
 
+const (
+	defaultPeerTimeout = 20 * time.Second
+	// minPeerTimeout is what a busy network may take to send bytes again.
+	minPeerTimeout = time.Second
+	// maxPeerTimeout is what a machine that is gone should not take to show.
+	maxPeerTimeout = 10 * time.Minute
+)
+
 // Config is where the database is. It is embedded in a service's configuration and read by kong.
 type Config struct {
-	URL       settings.URL `name:"postgres-url" env:"THROUGHLINE_POSTGRES_URL" file:"" placeholder:"URL" help:"Postgres to use: postgres://user:password@host:5432/database."`
-	DirectURL settings.URL `name:"postgres-direct-url" env:"THROUGHLINE_POSTGRES_DIRECT_URL" file:"" placeholder:"URL" help:"The same database past a connection pooler in transaction mode (pgbouncer): for migrations, LISTEN and advisory locks, which need a session. Not needed where --postgres-url has no pooler in its way."`
-	MaxConns  int32        `name:"postgres-max-conns" env:"THROUGHLINE_POSTGRES_MAX_CONNS" default:"10" help:"Most connections of this process to Postgres (${default})."`
+	URL         settings.URL  `name:"postgres-url" env:"THROUGHLINE_POSTGRES_URL" file:"" placeholder:"URL" help:"Postgres to use: postgres://user:password@host:5432/database."`
+	DirectURL   settings.URL  `name:"postgres-direct-url" env:"THROUGHLINE_POSTGRES_DIRECT_URL" file:"" placeholder:"URL" help:"The same database past a connection pooler in transaction mode (pgbouncer): for migrations, LISTEN and advisory locks, which need a session. Not needed where --postgres-url has no pooler in its way."`
+	PeerTimeout time.Duration `name:"postgres-peer-timeout" env:"THROUGHLINE_POSTGRES_PEER_TIMEOUT" default:"20s" help:"How long Postgres' machine may be silent, with bytes of ours under way, before a connection counts as broken (${default})."`
+	MaxConns    int32         `name:"postgres-max-conns" env:"THROUGHLINE_POSTGRES_MAX_CONNS" default:"10" help:"Most connections of this process to Postgres (${default})."`
 }
 
 // Validate reports every problem at once, each with the variable that fixes it. The URL is never part of an
@@ -33,7 +43,18 @@ func (c Config) Validate() error {
 	if c.MaxConns < 1 || c.MaxConns > maxConnsLimit {
 		problems = append(problems, fmt.Errorf("THROUGHLINE_POSTGRES_MAX_CONNS is %d: it must be between 1 and %d", c.MaxConns, maxConnsLimit))
 	}
+	if c.PeerTimeout != 0 && (c.PeerTimeout < minPeerTimeout || c.PeerTimeout > maxPeerTimeout) {
+		problems = append(problems, fmt.Errorf("THROUGHLINE_POSTGRES_PEER_TIMEOUT is %v: it must be between %v and %v", c.PeerTimeout, minPeerTimeout, maxPeerTimeout))
+	}
 	return errors.Join(problems...)
+}
+
+// peerTimeout is PeerTimeout, or its default where a program left it out.
+func (c Config) peerTimeout() time.Duration {
+	if c.PeerTimeout == 0 {
+		return defaultPeerTimeout
+	}
+	return c.PeerTimeout
 }
 
 // directConns is how many connections a pool of Direct has at most.

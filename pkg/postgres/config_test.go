@@ -2,6 +2,7 @@ package postgres_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/alecthomas/kong"
 	"github.com/stretchr/testify/require"
@@ -56,7 +57,7 @@ func TestConfigIsReadByKong(t *testing.T) {
 	require.NoError(t, err)
 	_, err = parser.Parse([]string{"--postgres-url=postgres://db/t"})
 	require.NoError(t, err)
-	require.Equal(t, postgres.Config{URL: "postgres://db/t", MaxConns: 10}, cli.Config)
+	require.Equal(t, postgres.Config{URL: "postgres://db/t", PeerTimeout: 20 * time.Second, MaxConns: 10}, cli.Config)
 }
 
 func TestOpen(t *testing.T) {

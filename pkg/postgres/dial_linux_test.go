@@ -1,13 +1,13 @@
 package postgres_test
 
 import (
-	"net"
 	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
+	"github.com/throughline-dev/throughline/pkg/postgres"
 	"github.com/throughline-dev/throughline/pkg/postgres/postgrestest"
 )
 
@@ -18,7 +18,7 @@ func TestConnectionsHaveAUserTimeout(t *testing.T) {
 	conn, err := pool.Acquire(t.Context())
 	require.NoError(t, err)
 	defer conn.Release()
-	raw, err := conn.Conn().PgConn().Conn().(*net.TCPConn).SyscallConn()
+	raw, err := postgres.TCPConn(conn.Conn().PgConn().Conn()).SyscallConn()
 	require.NoError(t, err)
 	option := func(level, name int) (value int) {
 		require.NoError(t, raw.Control(func(fd uintptr) { value, err = syscall.GetsockoptInt(int(fd), level, name) }))

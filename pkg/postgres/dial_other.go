@@ -2,7 +2,10 @@
 
 package postgres
 
-import "syscall"
+import (
+	"syscall"
+	"time"
+)
 
-// setUserTimeout does nothing where there is no TCP_USER_TIMEOUT: keepalive alone finds a vanished server.
-func setUserTimeout(string, string, syscall.RawConn) error { return nil }
+// userTimeout is for Linux; elsewhere keepalives find a server out that is gone.
+func userTimeout(time.Duration) func(network, address string, conn syscall.RawConn) error { return nil }

@@ -1,9 +1,9 @@
 package postgres
 
-import "time"
+import "net"
 
 // KeeperRuns asks whether any process is this database's keeper now.
 const KeeperRuns = keeperRuns
 
-// SetTimeout bounds a Writer's batches otherwise, for the tests.
-func SetTimeout(w *Writer, d time.Duration) { w.timeout = d }
+// TCPConn gives the socket of a connection without TLS.
+func TCPConn(conn net.Conn) *net.TCPConn { return conn.(*namedConn).Conn.(*net.TCPConn) }

@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -17,9 +17,8 @@ import (
 const (
 	// connectTimeout bounds one connection attempt, so that an address which swallows packets shows as an error.
 	connectTimeout = 5 * time.Second
-	// userTimeout is how long sent bytes may stay unacknowledged before a connection counts as broken. A server whose
-	// machine vanished is silent for a quarter of an hour without it.
-	userTimeout = 20 * time.Second
+	// pingTimeout bounds the look at a connection that was idle: behind one that is dead there may be one that works.
+	pingTimeout = 5 * time.Second
 )
 
 // Open validates the configuration, makes a pool whose connections carry name as their application_name (what
@@ -27,7 +26,8 @@ const (
 //
 // Connections keep no statement prepared by name, so that they may go through a pooler in transaction mode
 // (default_query_exec_mode in the URL says otherwise). They are made to servers that take writes only, unless the
-// URL has its own target_session_attrs, and one whose server becomes read-only or shuts down is dropped.
+// URL has its own target_session_attrs. When one finds that its server has become read-only or shuts down, all of the
+// pool are dropped, and the next look for the server that takes writes among the hosts of the URL.
 func Open(ctx context.Context, c Config, name string) (*pgxpool.Pool, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
@@ -36,10 +36,17 @@ func Open(ctx context.Context, c Config, name string) (*pgxpool.Pool, error) {
 	if err != nil {
 		return nil, err
 	}
+	var made atomic.Pointer[pgxpool.Pool]
+	pc.ConnConfig.OnPgError = keepUnlessLost(func() {
+		if pool := made.Load(); pool != nil {
+			pool.Reset()
+		}
+	})
 	pool, err := pgxpool.NewWithConfig(ctx, pc)
 	if err != nil {
 		return nil, fmt.Errorf("making the Postgres pool: %w", err)
 	}
+	made.Store(pool)
 	if err := pool.Ping(ctx); err != nil {
 		pool.Close()
 		return nil, fmt.Errorf("connecting to Postgres (%s): %w", c.variable(), err)
@@ -67,15 +74,20 @@ func poolConfig(c Config, name string) (*pgxpool.Config, error) {
 	if !asked.Has("target_session_attrs") {
 		conn.ValidateConnect = requireWritable
 	}
-	conn.OnPgError = func(_ *pgconn.PgConn, err *pgconn.PgError) bool {
-		return !strings.EqualFold(err.Severity, "FATAL") && !stateOf(err).lost
-	}
-	dialer := &net.Dialer{
-		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 10 * time.Second, Interval: 5 * time.Second, Count: 2},
-		Control:         setUserTimeout,
-	}
-	conn.DialFunc = dialer.DialContext
+	pc.PingTimeout = pingTimeout
+	conn.DialFunc = dial(c.peerTimeout())
 	return pc, nil
+}
+
+// keepUnlessLost closes a connection after which nothing more is to be expected of its server, and calls lost.
+func keepUnlessLost(lost func()) pgconn.PgErrorHandler {
+	return func(_ *pgconn.PgConn, err *pgconn.PgError) bool {
+		if stateOf(err).lost {
+			lost()
+			return false
+		}
+		return !strings.EqualFold(err.Severity, "FATAL")
+	}
 }
 
 // errReadOnly refuses a connection to a server that takes no writes.

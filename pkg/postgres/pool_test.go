@@ -84,7 +84,7 @@ func TestNoStatementIsPreparedByName(t *testing.T) {
 func TestABatchHasADeadline(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct{ setting, says string }{
-		"the writer's own":    {"0", "longer than"},
+		"the writer's own":    {"0", "no answer within 1s"},
 		"the administrator's": {"200ms", "57014"},
 	}
 	for name, tt := range tests {
@@ -97,15 +97,61 @@ func TestABatchHasADeadline(t *testing.T) {
 			require.NoError(t, err)
 			w := postgres.NewWriter(open(t, with(t, address, "statement_timeout", tt.setting), 1))
 			if tt.setting == "0" {
-				postgres.SetTimeout(w, time.Second)
+				w = w.WithTimeout(time.Second)
 			}
 			_, err = w.Upsert(t.Context(), eventRows(0, 1))
 			require.ErrorContains(t, err, tt.says)
 			require.True(t, postgres.TimedOut(err))
 			require.False(t, fault.IsPermanent(err))
 			require.NoError(t, other.Rollback(t.Context()))
-			postgres.SetTimeout(w, time.Minute)
-			require.Equal(t, postgres.Result{Inserted: 1}, upsert(t, w, eventRows(0, 1)))
+			require.Equal(t, postgres.Result{Inserted: 1}, upsert(t, w.WithTimeout(time.Minute), eventRows(0, 1)))
 		})
 	}
+}
+
+// withUser gives a database's address for another user.
+func withUser(t *testing.T, address, user string) string {
+	t.Helper()
+	u, err := url.Parse(address)
+	require.NoError(t, err)
+	u.User = url.User(user)
+	return u.String()
+}
+
+// An error names Postgres and its address, and never the password.
+func TestErrorsNameTheServer(t *testing.T) {
+	t.Parallel()
+	address := postgrestest.URL(t)
+	u, err := url.Parse(address)
+	require.NoError(t, err)
+	owner := open(t, address, 1)
+	_, err = owner.Exec(t.Context(), "SELECT pg_terminate_backend(pg_backend_pid())")
+	require.ErrorContains(t, err, "57P01")
+
+	network := postgrestest.NewProxy(t, address)
+	through, err := url.Parse(network.URL())
+	require.NoError(t, err)
+	through.User = url.UserPassword(u.User.Username(), "hunter2")
+	pool := open(t, through.String(), 1)
+	w := postgres.NewWriter(pool)
+	upsert(t, w, eventRows(0, 1))
+	network.Cut()
+	_, err = w.Upsert(t.Context(), eventRows(1, 2))
+	if err != nil { // else the pool has found out by itself
+		require.ErrorContains(t, err, "Postgres")
+		require.ErrorContains(t, err, through.Host)
+		require.NotContains(t, err.Error(), "hunter2")
+	}
+	conn, err := pool.Acquire(t.Context())
+	require.NoError(t, err)
+	defer conn.Release()
+	network.Cut()
+	for range 2 { // at first the end is read, then the connection is known as closed
+		_, err = conn.Exec(t.Context(), "SELECT 1")
+		err = postgres.Classify(err)
+		require.ErrorContains(t, err, "Postgres")
+		require.False(t, fault.IsPermanent(err))
+		t.Log(err)
+	}
+	require.Equal(t, postgres.Result{Inserted: 1}, upsert(t, postgres.NewWriter(open(t, address, 1)), eventRows(1, 2)))
 }

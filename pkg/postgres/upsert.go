@@ -5,6 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -54,12 +57,12 @@ type Inserted []bool
 // given back as Transient, because it says nothing about the rows.
 type After func(ctx context.Context, tx pgx.Tx, inserted Inserted) error
 
-// batchTimeout bounds a batch's transaction, the wait for a connection included: a server that hangs, or whose
-// machine is gone, becomes an error.
-const batchTimeout = 30 * time.Second
+// BatchTimeout bounds a batch's transaction, the wait for a connection included, where WithTimeout does not: a server
+// that hangs, or whose machine is gone, becomes an error.
+const BatchTimeout = 30 * time.Second
 
 // errBatchTimeout is in the chain of an error of a batch that took longer.
-var errBatchTimeout = fmt.Errorf("the batch took longer than %s", batchTimeout)
+var errBatchTimeout = errors.New("Postgres took too long")
 
 // Writer upserts batches into account_events. It takes a connection from the pool for each batch and leaves nothing
 // behind on it: no temporary table (which would hold back vacuum), no prepared statement and no setting. So it works
@@ -72,7 +75,39 @@ type Writer struct {
 }
 
 // NewWriter makes a Writer. The pool stays the caller's.
-func NewWriter(pool *pgxpool.Pool) *Writer { return &Writer{pool: pool, timeout: batchTimeout} }
+func NewWriter(pool *pgxpool.Pool) *Writer { return &Writer{pool: pool, timeout: BatchTimeout} }
+
+// WithTimeout gives a Writer on the same pool whose batches may take this long.
+func (w *Writer) WithTimeout(d time.Duration) *Writer { return &Writer{pool: w.pool, timeout: d} }
+
+// classify is Classify for an error that names the server, or all that it may be.
+func (w *Writer) classify(err error) error {
+	if err == nil {
+		return nil
+	}
+	config := w.pool.Config().ConnConfig
+	hosts := []string{net.JoinHostPort(config.Host, fmt.Sprint(config.Port))}
+	for _, fallback := range config.Fallbacks {
+		if host := net.JoinHostPort(fallback.Host, fmt.Sprint(fallback.Port)); !slices.Contains(hosts, host) {
+			hosts = append(hosts, host)
+		}
+	}
+	return Classify(fmt.Errorf("Postgres at %s: %w", strings.Join(hosts, " or "), err))
+}
+
+// acquire takes a connection, and says how its transaction begins.
+func (w *Writer) acquire(ctx context.Context) (*pgxpool.Conn, string, error) {
+	conn, err := w.pool.Acquire(ctx)
+	if err != nil {
+		return nil, "", fmt.Errorf("taking a connection: %w", err)
+	}
+	begin, err := w.keeper.begin(ctx, conn.Conn())
+	if err != nil {
+		conn.Release()
+		return nil, "", err
+	}
+	return conn, begin, nil
+}
 
 // Upsert writes the batch, and the origins of those rows that are new, in one transaction: all of it, or on an error
 // nothing. Rows that are on the timeline already are counted and left as they are, so a batch may be repeated. The
@@ -84,13 +119,8 @@ func (w *Writer) Upsert(ctx context.Context, rows []Row, after ...After) (Result
 	if len(rows) == 0 {
 		return Result{}, nil
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, w.timeout, errBatchTimeout)
-	defer cancel()
-	inserted, err := w.upsert(ctx, rows, after)
+	inserted, err := bounded(ctx, w.timeout, func(ctx context.Context) (Inserted, error) { return w.upsert(ctx, rows, after) })
 	if err != nil {
-		if errors.Is(context.Cause(ctx), errBatchTimeout) {
-			err = errors.Join(errBatchTimeout, err)
-		}
 		return Result{}, err
 	}
 	var result Result
@@ -103,21 +133,31 @@ func (w *Writer) Upsert(ctx context.Context, rows []Row, after ...After) (Result
 	return result, nil
 }
 
+// bounded gives work no longer than limit.
+func bounded[T any](ctx context.Context, limit time.Duration, work func(ctx context.Context) (T, error)) (T, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, errBatchTimeout)
+	defer cancel()
+	result, err := work(ctx)
+	if err != nil && errors.Is(context.Cause(ctx), errBatchTimeout) {
+		err = fault.Transient(fault.Unavailable, fmt.Errorf("%w: no answer within %v: %w", errBatchTimeout, limit, err))
+	}
+	return result, err
+}
+
 func (w *Writer) upsert(ctx context.Context, rows []Row, after []After) (Inserted, error) {
-	conn, err := w.pool.Acquire(ctx)
+	conn, begin, err := w.acquire(ctx)
 	if err != nil {
-		return nil, Classify(fmt.Errorf("taking a connection to Postgres: %w", err))
+		return nil, w.classify(err)
 	}
 	defer conn.Release()
-	begin, err := w.keeper.begin(ctx, conn.Conn())
-	if err != nil {
-		return nil, Classify(err)
-	}
 	inserted := make(Inserted, len(rows))
 	var late error // of the work after the rows
 	err = pgx.BeginTxFunc(ctx, conn, pgx.TxOptions{BeginQuery: begin}, func(tx pgx.Tx) error {
 		if err := insertAll(ctx, tx, rows, inserted); err != nil {
 			return fmt.Errorf("inserting %d rows: %w", len(rows), err)
+		}
+		if err := requireKept(ctx, tx, rows, inserted); err != nil {
+			return err
 		}
 		for _, work := range after {
 			if late = work(ctx, tx, inserted); late != nil {
@@ -129,7 +169,10 @@ func (w *Writer) upsert(ctx context.Context, rows []Row, after []After) (Inserte
 	if late != nil {
 		return nil, fault.Transient(fault.Unavailable, late)
 	}
-	return inserted, Classify(err)
+	if fault.IsPermanent(err) {
+		return nil, err
+	}
+	return inserted, w.classify(err)
 }
 
 func byIdentity(a, b *Row) int {

@@ -72,17 +72,23 @@ const maxStatementBytes = 16 << 20
 func insertAll(ctx context.Context, tx pgx.Tx, rows []Row, inserted Inserted) error {
 	order := inOrder(rows)
 	for len(order) > 0 {
-		n, size := 0, 0
-		for n < len(order) && (n == 0 || size+len(rows[order[n]].Payload) <= maxStatementBytes) {
-			size += len(rows[order[n]].Payload)
-			n++
-		}
+		n := statementLength(rows, order)
 		if err := insert(ctx, tx.Conn().PgConn(), rows, order[:n], inserted); err != nil {
 			return err
 		}
 		order = order[n:]
 	}
 	return nil
+}
+
+// statementLength gives how many of the rows of these indexes one statement takes.
+func statementLength(rows []Row, order []int32) (n int) {
+	size := 0
+	for n < len(order) && (n == 0 || size+len(rows[order[n]].Payload) <= maxStatementBytes) {
+		size += len(rows[order[n]].Payload)
+		n++
+	}
+	return n
 }
 
 // inOrder gives the indexes of rows in the order in which all writers insert. Of rows with one identity it has the

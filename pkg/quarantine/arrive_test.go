@@ -16,6 +16,7 @@ import (
 	"github.com/throughline-dev/throughline/pkg/fault"
 	"github.com/throughline-dev/throughline/pkg/postgres"
 	"github.com/throughline-dev/throughline/pkg/quarantine"
+	"github.com/throughline-dev/throughline/pkg/source/catalog"
 )
 
 // released is a store with records that are released and published, and a
@@ -154,7 +155,7 @@ func TestARecordOfAnEventThatIsTakenOffStaysReleased(t *testing.T) {
 	takeOff := func(t *testing.T, tx pgx.Tx) {
 		_, err := tx.Exec(t.Context(), "DELETE FROM account_events")
 		require.NoError(t, err)
-		require.NoError(t, quarantine.Return(t.Context(), tx, []event.DeadLetter{letter(1, 1).DeadLetter}, "ada", "undone"))
+		require.NoError(t, quarantine.Return(t.Context(), tx, catalog.Set(), []event.DeadLetter{letter(1, 1).DeadLetter}, "ada", "undone"))
 	}
 	for name, c := range map[string]struct {
 		there bool // on the timeline before

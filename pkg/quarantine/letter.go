@@ -33,18 +33,31 @@ const (
 	maxKeys      = 400
 )
 
-// dedupKey names the event where it could be described, else the bytes.
-func (l *Letter) dedupKey() string {
-	if l.Source != "" && l.SourceEventID != "" {
-		if key := "event:" + clean(l.Source) + ":" + clean(l.SourceEventID); len(key) <= maxKeyBytes {
-			return key
-		}
-	}
+// dedupKey names what the record is of: the event and what it says, where it could be described, else the bytes. So two
+// events of one identity that say different things are two records, and neither is lost.
+func (l *Letter) dedupKey(sources source.Set) string {
 	if len(l.Value) == 0 { // left out of the letter, or there were none: the place is all that is known
 		return "place:" + l.position()
 	}
 	sum := sha256.Sum256(l.Value)
+	if event := l.eventKey(); event != "" {
+		var doc rawjson.Doc
+		if top, err := doc.ParseBody(l.Value, 0); err == nil {
+			sum = sources.Digest(l.Source, top)
+		}
+		if key := event + ":" + hex.EncodeToString(sum[:]); len(key) <= maxKeyBytes {
+			return key
+		}
+	}
 	return "bytes:" + clean(l.Topic) + ":" + hex.EncodeToString(sum[:])
+}
+
+// eventKey names the event alone, as earlier versions did for its record; "" where it could not be described.
+func (l *Letter) eventKey() string {
+	if l.Source == "" || l.SourceEventID == "" {
+		return ""
+	}
+	return "event:" + clean(l.Source) + ":" + clean(l.SourceEventID)
 }
 
 // position names the attempt: where the record that failed stands, and its place within a page.

@@ -13,6 +13,7 @@ import (
 	"github.com/throughline-dev/throughline/pkg/postgres/postgrestest"
 	"github.com/throughline-dev/throughline/pkg/quarantine"
 	"github.com/throughline-dev/throughline/pkg/source"
+	"github.com/throughline-dev/throughline/pkg/source/catalog"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(postgrestest.Main(m)) }
@@ -20,7 +21,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(postgrestest.Main(m)) }
 func newStore(t *testing.T) (*quarantine.Store, *pgxpool.Pool) {
 	t.Helper()
 	pool := postgrestest.New(t)
-	return quarantine.NewStore(pool), pool
+	return quarantine.NewStore(pool).WithSources(catalog.Set()), pool
 }
 
 var seen = time.Date(2026, 11, 2, 9, 0, 0, 0, time.UTC)

@@ -118,7 +118,7 @@ func (s *Store) leasePage(ctx context.Context, lease uuid.UUID, after int64) ([]
 		}
 		rows, err := tx.Query(ctx, `SELECT id, topic, record_key, raw, headers, attempts, first_seen, status_by, described, status_at FROM (
 				SELECT *, sum(octet_length(raw)) OVER (ORDER BY id) - octet_length(raw) AS before FROM (
-					SELECT id, CASE WHEN topic LIKE 'raw.%' THEN topic ELSE 'raw.' || source END AS topic, record_key, raw, headers::text, attempts, first_seen, status_by,
+					SELECT id, CASE WHEN topic LIKE '%raw.%' THEN topic ELSE 'raw.' || source END AS topic, record_key, raw, headers::text, attempts, first_seen, status_by,
 						source_event_id IS NOT NULL AS described, status_at
 					FROM quarantine WHERE status = 'replaying' AND published_at IS NULL AND id > $1 ORDER BY id LIMIT $2) AS first) AS sums
 			WHERE before < $3 ORDER BY id`, after, pageRecords, pageBytes)
@@ -192,14 +192,22 @@ func end(ctx context.Context, tx pgx.Tx, replays []Replay, status Status, why []
 	return nil
 }
 
-// RepublishStuck puts what was published longer ago than after, and came neither to the timeline nor back, into
-// the outbox again, and gives how many. Publishing twice is harmless.
-func (s *Store) RepublishStuck(ctx context.Context, after time.Duration) (int, error) {
+// Stuck gives the time that lies after before now, by the database's clock, and whether any release that was published
+// before it has come neither to the timeline nor back.
+func (s *Store) Stuck(ctx context.Context, after time.Duration) (before time.Time, some bool, err error) {
+	err = s.pool.QueryRow(ctx, `SELECT now() - $1::interval, EXISTS (SELECT FROM quarantine WHERE status = 'replaying' AND published_at < now() - $1::interval)`, after).
+		Scan(&before, &some)
+	return before, some, broken("looking for releases that do not arrive", err)
+}
+
+// Republish puts what was published before a time, and came neither to the timeline nor back, into the outbox again,
+// and gives how many (at most 10,000). Publishing twice is harmless.
+func (s *Store) Republish(ctx context.Context, before time.Time) (int, error) {
 	tag, err := s.pool.Exec(ctx, `WITH stuck AS (
-		SELECT id FROM quarantine WHERE status = 'replaying' AND published_at < now() - $1::interval ORDER BY id LIMIT 10000 FOR UPDATE SKIP LOCKED)
-		UPDATE quarantine q SET published_at = NULL FROM stuck WHERE q.id = stuck.id`, after)
+		SELECT id FROM quarantine WHERE status = 'replaying' AND published_at < $1 ORDER BY id LIMIT 10000 FOR UPDATE SKIP LOCKED)
+		UPDATE quarantine q SET published_at = NULL FROM stuck WHERE q.id = stuck.id`, before)
 	if err != nil {
-		return 0, broken("putting stuck records into the outbox again", err)
+		return 0, broken("putting lost records into the outbox again", err)
 	}
 	return int(tag.RowsAffected()), nil
 }

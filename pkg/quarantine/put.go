@@ -25,6 +25,8 @@ type PutResult struct {
 	HeldOff  int // of the reopened: a link had released them, without use
 	// Waiting are the batch's records that are open for want of an account, known letters' included.
 	Waiting []Waiting
+	// Open are all of the batch's records that are open.
+	Open []int64
 }
 
 func (r *PutResult) add(o PutResult) {
@@ -34,6 +36,7 @@ func (r *PutResult) add(o PutResult) {
 	r.Repeated += o.Repeated
 	r.HeldOff += o.HeldOff
 	r.Waiting = append(r.Waiting, o.Waiting...)
+	r.Open = append(r.Open, o.Open...)
 }
 
 // errRaced: another process inserted one of the batch's records meanwhile.
@@ -43,7 +46,7 @@ var errRaced = errors.New("another process is filling the same records")
 const racedTries = 10
 
 // Put takes a batch of letters in, in one transaction and a few statements. A letter belongs to the record that
-// its QuarantineID names, else to the one of the same event, else of the same bytes. The first letter of a record
+// its QuarantineID names, else to the one of the same event that says the same, else of the same bytes. The first letter of a record
 // makes it; later ones count as attempts, bring the newest error, and open it unless it is discarded. The same
 // letter again changes nothing.
 //
@@ -76,7 +79,7 @@ func (s *Store) Put(ctx context.Context, letters []Letter) (PutResult, error) {
 func (s *Store) putRacing(ctx context.Context, letters []Letter) (result PutResult, err error) {
 	for range racedTries {
 		err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-			result, err = put(ctx, tx, s.hold, letters)
+			result, err = s.put(ctx, tx, letters)
 			return err
 		})
 		if !errors.Is(err, errRaced) {
@@ -110,9 +113,13 @@ type entry struct {
 // maxTried bounds how many attempts a record remembers.
 const maxTried = 50
 
-func put(ctx context.Context, tx pgx.Tx, hold HoldOff, letters []Letter) (PutResult, error) {
+func (s *Store) put(ctx context.Context, tx pgx.Tx, letters []Letter) (PutResult, error) {
 	var result PutResult
-	byKey, byID, err := load(ctx, tx, letters)
+	keys := make([]string, len(letters))
+	for i := range letters {
+		keys[i] = letters[i].dedupKey(s.sources)
+	}
+	byKey, byID, err := load(ctx, tx, letters, keys)
 	if err != nil {
 		return result, err
 	}
@@ -120,14 +127,10 @@ func put(ctx context.Context, tx pgx.Tx, hold HoldOff, letters []Letter) (PutRes
 	touched := map[*entry]bool{}
 	for i := range letters {
 		l := &letters[i]
-		e := byID[l.QuarantineID]
-		if e == nil || e.raw != sha256.Sum256(l.Value) {
-			// Named by no release of ours (headers travel with copied records), or of other bytes.
-			key := l.dedupKey()
-			if e = byKey[key]; e == nil {
-				e = &entry{key: key}
-				byKey[key] = e
-			}
+		e := l.record(keys[i], byKey, byID)
+		if e == nil {
+			e = &entry{key: keys[i]}
+			byKey[keys[i]] = e
 		}
 		if !touched[e] {
 			touched[e] = true
@@ -140,10 +143,13 @@ func put(ctx context.Context, tx pgx.Tx, hold HoldOff, letters []Letter) (PutRes
 	if err := insert(ctx, tx, entries); err != nil {
 		return result, err
 	}
-	if err := update(ctx, tx, hold, entries); err != nil {
+	if err := update(ctx, tx, s.hold, entries); err != nil {
 		return result, err
 	}
 	for _, e := range entries {
+		if e.isOpen() {
+			result.Open = append(result.Open, e.id)
+		}
 		if e.isWaiting() {
 			w := Waiting{ID: e.id, References: e.waiting.References}
 			if e.held || e.cameBack() {
@@ -158,12 +164,30 @@ func put(ctx context.Context, tx pgx.Tx, hold HoldOff, letters []Letter) (PutRes
 	return result, nil
 }
 
-// load locks and reads the records that the letters belong to.
-func load(ctx context.Context, tx pgx.Tx, letters []Letter) (byKey map[string]*entry, byID map[int64]*entry, err error) {
+// record gives the one that the letter belongs to, or nil.
+func (l *Letter) record(key string, byKey map[string]*entry, byID map[int64]*entry) *entry {
+	sum := sha256.Sum256(l.Value)
+	// A header's word alone is not enough: headers travel with copied records.
+	if e := byID[l.QuarantineID]; e != nil && e.raw == sum {
+		return e
+	}
+	if e := byKey[key]; e != nil {
+		return e
+	}
+	if e := byKey[l.eventKey()]; e != nil && e.raw == sum { // of an earlier version
+		return e
+	}
+	return nil
+}
+
+// load locks and reads the records that the letters, with these keys, belong to.
+func load(ctx context.Context, tx pgx.Tx, letters []Letter, keys []string) (byKey map[string]*entry, byID map[int64]*entry, err error) {
 	var ids []int64
-	keys := make([]string, len(letters))
+	keys = slices.Clone(keys)
 	for i := range letters {
-		keys[i] = letters[i].dedupKey()
+		if key := letters[i].eventKey(); key != "" {
+			keys = append(keys, key)
+		}
 		if id := letters[i].QuarantineID; id != 0 {
 			ids = append(ids, id)
 		}
@@ -217,11 +241,13 @@ func (e *entry) fold(l *Letter, result *PutResult) {
 	e.newest, e.reason = l, l.Reason
 }
 
-// isWaiting: the record is open now and has no account.
-func (e *entry) isWaiting() bool {
-	open := e.status == Open || e.status == "" || e.newest != nil && e.status != Discarded
-	return open && e.reason == string(fault.Unresolved)
+// isOpen: the record is open now.
+func (e *entry) isOpen() bool {
+	return e.status == Open || e.status == "" || e.newest != nil && e.status != Discarded
 }
+
+// isWaiting: the record is open now and has no account.
+func (e *entry) isWaiting() bool { return e.isOpen() && e.reason == string(fault.Unresolved) }
 
 // cameBack: a link released the record, without use.
 func (e *entry) cameBack() bool {

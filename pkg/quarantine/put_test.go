@@ -104,6 +104,26 @@ func TestPut(t *testing.T) {
 		require.Equal(t, "ada", got.StatusBy)
 		require.EqualValues(t, 3, got.Attempts)
 	})
+	t.Run("OtherBytesOfTheSameEventMoveNothing", func(t *testing.T) {
+		t.Parallel()
+		s, _ := newStore(t)
+		put(t, s, letter(1, 17))
+		id := only(t, s).ID
+		forged := letter(1, 18)
+		forged.Value, forged.Reason, forged.QuarantineID = []byte(`{"id":"evt_1","forged":true}`), "test_data", id
+		forged.References = letter(2, 1).References
+		require.Equal(t, 1, put(t, s, forged).Inserted)
+		forged.Offset++
+		require.Equal(t, 1, put(t, s, forged).Reopened, "and those count by themselves")
+		got := show(t, s, id)
+		require.Equal(t, []any{quarantine.Open, "unresolved_account", int32(1), int64(17)}, []any{got.Status, got.Reason, got.Attempts, got.Offset})
+		require.Equal(t, letter(1, 17).Value, got.Raw)
+		list, err := s.List(t.Context(), quarantine.Filter{})
+		require.NoError(t, err)
+		require.Len(t, list, 2)
+		put(t, s, letter(1, 19))
+		require.EqualValues(t, 2, show(t, s, id).Attempts, "its own bytes are an attempt still")
+	})
 	t.Run("AnUnknownQuarantineIDIsNoLoss", func(t *testing.T) {
 		t.Parallel()
 		s, _ := newStore(t)

@@ -12,11 +12,11 @@ import (
 
 // releasable: there is a raw topic to publish to, and something to publish. What could not even be read as a dead
 // letter, or as an account event, has no source.
-const releasable = `(topic LIKE 'raw.%' OR source <> '') AND raw <> ''`
+const releasable = `(topic LIKE '%raw.%' OR source <> '') AND raw <> ''`
 
 // Releasable reports what releasable asks of the record's row.
 func (d Detail) Releasable() bool {
-	return (strings.HasPrefix(d.Topic, "raw.") || d.Source != "") && len(d.Raw) > 0
+	return (strings.Contains(d.Topic, "raw.") || d.Source != "") && len(d.Raw) > 0
 }
 
 // Ruling says why a record is released: the note of its decision.
@@ -25,7 +25,7 @@ type Ruling struct {
 	Note string
 }
 
-// ReleaseByLink releases the records among these that are still open, as ByLink, and gives how many. It is the
+// ReleaseByLink releases the records among these that still wait for an account, as ByLink, and gives how many. It is the
 // caller who leaves out what is held off (Waiting.Held).
 func (s *Store) ReleaseByLink(ctx context.Context, rulings []Ruling) (int, error) {
 	if len(rulings) == 0 {
@@ -37,14 +37,14 @@ func (s *Store) ReleaseByLink(ctx context.Context, rulings []Ruling) (int, error
 	}
 	tag, err := s.pool.Exec(ctx, `WITH picked AS (
 		SELECT q.id, r.note FROM unnest($1::bigint[], $2::text[]) AS r (id, note) JOIN quarantine q ON q.id = r.id
-		WHERE q.status = 'open' AND `+releasable+` ORDER BY q.id FOR UPDATE OF q
+		WHERE q.status = 'open' AND q.reason = $4 AND `+releasable+` ORDER BY q.id FOR UPDATE OF q
 	), released AS (
 		UPDATE quarantine q SET status = 'replaying', status_by = $3, status_at = now(), published_at = NULL, outcome = NULL,
 			releases = q.releases + 1, ruling = picked.note, held_until = NULL
 		FROM picked WHERE q.id = picked.id
 	)
 	INSERT INTO quarantine_decisions (quarantine_id, from_status, to_status, decided_by, note)
-	SELECT id, 'open', 'replaying', $3, note FROM picked`, ids, notes, ByLink)
+	SELECT id, 'open', 'replaying', $3, note FROM picked`, ids, notes, ByLink, string(fault.Unresolved))
 	if err != nil {
 		return 0, broken("releasing linked records", err)
 	}

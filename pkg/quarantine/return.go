@@ -9,6 +9,7 @@ import (
 
 	"github.com/throughline-dev/throughline/pkg/event"
 	"github.com/throughline-dev/throughline/pkg/fault"
+	"github.com/throughline-dev/throughline/pkg/source"
 )
 
 // A record of the same event may be there, in any status: what is taken off the timeline is released whatever was
@@ -38,13 +39,20 @@ WITH r AS (
 INSERT INTO quarantine_decisions (quarantine_id, from_status, to_status, decided_by, note)
 SELECT put.id, coalesce(before.status, 'resolved'), 'replaying', $19, $20 FROM put LEFT JOIN before ON before.dedup_key = put.dedup_key ORDER BY put.id`
 
+// Returning gives Return for a process that knows these sources: accounts.Return.
+func Returning(sources source.Set) func(ctx context.Context, tx pgx.Tx, letters []event.DeadLetter, by, note string) error {
+	return func(ctx context.Context, tx pgx.Tx, letters []event.DeadLetter, by, note string) error {
+		return Return(ctx, tx, sources, letters, by, note)
+	}
+}
+
 // Return puts events that are being taken off the timeline into quarantine within tx, released at once: the raw
 // topic gets them again, and if nothing resolves them there they come back open. by and note say who takes them off,
 // and why. Letters without an identity are refused, because a second event of the same bytes would be lost.
 //
 // It is one statement. An error is the database's, and ends tx.
-func Return(ctx context.Context, tx pgx.Tx, letters []event.DeadLetter, by, note string) error {
-	var keys, reasons, errors, sources, tenants, types, eventIDs, topics, headers, references, referenceKeys []string
+func Return(ctx context.Context, tx pgx.Tx, sources source.Set, letters []event.DeadLetter, by, note string) error {
+	var keys, reasons, errors, names, tenants, types, eventIDs, topics, headers, references, referenceKeys []string
 	var partitions, indexes []int32
 	var offsets []int64
 	var recordKeys, raws [][]byte
@@ -56,14 +64,14 @@ func Return(ctx context.Context, tx pgx.Tx, letters []event.DeadLetter, by, note
 		if l.Source == "" || l.SourceEventID == "" || len(l.Value) == 0 {
 			return refuse(fault.Malformed, "an event that returns to quarantine needs its source, its id and its bytes")
 		}
-		key := l.dedupKey()
+		key := l.dedupKey(sources)
 		if known[key] {
 			return refuse(fault.Malformed, "the event %s of %s returns to quarantine twice", l.SourceEventID, l.Source)
 		}
 		known[key] = true
 		list, listKeys := l.references()
 		keys, reasons, errors = append(keys, key), append(reasons, clean(l.Reason)), append(errors, clean(l.Error))
-		sources, tenants = append(sources, clean(l.Source)), append(tenants, clean(l.Tenant))
+		names, tenants = append(names, clean(l.Source)), append(tenants, clean(l.Tenant))
 		types, eventIDs = append(types, clean(l.Type)), append(eventIDs, clean(l.SourceEventID))
 		topics, partitions, offsets = append(topics, clean(l.Topic)), append(partitions, l.Partition), append(offsets, l.Offset)
 		recordKeys, raws = append(recordKeys, l.Key), append(raws, l.Value)
@@ -71,7 +79,7 @@ func Return(ctx context.Context, tx pgx.Tx, letters []event.DeadLetter, by, note
 		references, referenceKeys = append(references, list), append(referenceKeys, join(listKeys))
 		firsts, indexes = append(firsts, timeOf(l.FirstSeen)), append(indexes, l.RawIndex)
 	}
-	if _, err := tx.Exec(ctx, returnRecords, keys, reasons, errors, sources, tenants, types, eventIDs, topics, partitions, offsets,
+	if _, err := tx.Exec(ctx, returnRecords, keys, reasons, errors, names, tenants, types, eventIDs, topics, partitions, offsets,
 		recordKeys, headers, raws, payloads, references, referenceKeys, firsts, indexes, clean(by), clean(note)); err != nil {
 		return fmt.Errorf("returning events to quarantine: %w", err)
 	}

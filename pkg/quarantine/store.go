@@ -7,19 +7,33 @@ import (
 
 	"github.com/throughline-dev/throughline/pkg/fault"
 	"github.com/throughline-dev/throughline/pkg/postgres"
+	"github.com/throughline-dev/throughline/pkg/source"
 )
 
 // Store is the quarantine in Postgres. It is safe for concurrent use.
 type Store struct {
-	pool *pgxpool.Pool
-	hold HoldOff
+	pool    *pgxpool.Pool
+	hold    HoldOff
+	sources source.Set
 }
 
 // NewStore makes a Store on a migrated database, with DefaultHoldOff.
 func NewStore(pool *pgxpool.Pool) *Store { return &Store{pool: pool, hold: DefaultHoldOff()} }
 
+// WithSources gives a Store that is the same and knows sources: they say what of an event may differ when it comes
+// again. Whoever calls Put or SettleStored needs them.
+func (s *Store) WithSources(sources source.Set) *Store {
+	other := *s
+	other.sources = sources
+	return &other
+}
+
 // WithHoldOff gives a Store that is the same but for its hold-off.
-func (s *Store) WithHoldOff(h HoldOff) *Store { return &Store{pool: s.pool, hold: h} }
+func (s *Store) WithHoldOff(h HoldOff) *Store {
+	other := *s
+	other.hold = h
+	return &other
+}
 
 // refuse is an error for the person who asked.
 func refuse(reason fault.Reason, format string, args ...any) error {

@@ -12,6 +12,7 @@ import (
 	"github.com/throughline-dev/throughline/pkg/event"
 	"github.com/throughline-dev/throughline/pkg/fault"
 	"github.com/throughline-dev/throughline/pkg/quarantine"
+	"github.com/throughline-dev/throughline/pkg/source/catalog"
 )
 
 func TestListAndShow(t *testing.T) {
@@ -95,6 +96,13 @@ func TestReleaseByLink(t *testing.T) {
 	require.NoError(t, err)
 	require.Zero(t, released, "it is on its way already")
 	require.Len(t, show(t, s, waiting[0].ID).Decisions, 1)
+	gone := put(t, s, letter(3, 3)).Waiting[0].ID
+	_, err = s.Discard(t.Context(), []int64{gone}, "ada", "a test")
+	require.NoError(t, err)
+	released, err = s.ReleaseByLink(t.Context(), []quarantine.Ruling{{ID: gone, Note: "linked"}})
+	require.NoError(t, err)
+	require.Zero(t, released, "a person decided")
+	require.Equal(t, quarantine.Discarded, show(t, s, gone).Status)
 
 	page, err := s.WaitingPage(t.Context(), 0, 10)
 	require.NoError(t, err)
@@ -145,18 +153,21 @@ func TestPublish(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, again.Published, 1)
 
-	stuck, err := s.RepublishStuck(t.Context(), time.Hour)
+	stuck, err := s.Republish(t.Context(), time.Now().Add(-time.Hour))
 	require.NoError(t, err)
 	require.Zero(t, stuck)
-	_, err = pool.Exec(t.Context(), "UPDATE quarantine SET published_at = now() - interval '2 hours' WHERE id = $1", ids[0])
+	_, err = pool.Exec(t.Context(), "UPDATE quarantine SET published_at = now() - interval '2 hours'") // the refused one's and another's too
+	require.NoError(t, err)
+	_, err = pool.Exec(t.Context(), "UPDATE quarantine SET status = 'resolved', outcome = 'inserted' WHERE id = $1", ids[1])
 	require.NoError(t, err)
 	stats, err := s.Stats(t.Context(), time.Hour)
 	require.NoError(t, err)
-	require.Equal(t, []int{2, 1}, []int{stats.Replaying, stats.Stuck})
-	stuck, err = s.RepublishStuck(t.Context(), time.Hour)
+	require.Equal(t, []int{1, 1}, []int{stats.Replaying, stats.Stuck})
+	stuck, err = s.Republish(t.Context(), time.Now().Add(-time.Hour))
 	require.NoError(t, err)
-	require.Equal(t, 1, stuck)
+	require.Equal(t, 1, stuck, "what arrived or is open again stays as it is")
 	require.Nil(t, show(t, s, ids[0]).PublishedAt)
+	require.NotNil(t, show(t, s, ids[1]).PublishedAt)
 }
 
 // TestPublishedButNotMarked is a crash between the brokers' acknowledgement and the commit.
@@ -201,7 +212,7 @@ func TestNoRecordIsLockedWhileItIsPublished(t *testing.T) {
 			if _, err := tx.Exec(ctx, "DELETE FROM account_events WHERE source_event_id = 'evt_2'"); err != nil {
 				return err
 			}
-			return quarantine.Return(ctx, tx, []event.DeadLetter{letter(2, 2).DeadLetter, letter(3, 3).DeadLetter}, "bob", "undone")
+			return quarantine.Return(ctx, tx, catalog.Set(), []event.DeadLetter{letter(2, 2).DeadLetter, letter(3, 3).DeadLetter}, "bob", "undone")
 		}))
 		return []error{nil, nil, fault.Permanent(fault.Oversized, errors.New("too large"))}
 	})

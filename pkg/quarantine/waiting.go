@@ -27,6 +27,27 @@ func (s *Store) WaitingFor(ctx context.Context, keys []string, after int64, limi
 		string(fault.Unresolved), after, limit, keys)
 }
 
+// WaitingIDs gives the ids, in order, of all the open records without an account that a change of these keys may
+// concern: for WaitingAmong, page by page. (WaitingFor reads all of them again for each page.)
+func (s *Store) WaitingIDs(ctx context.Context, keys []string) ([]int64, error) {
+	rows, err := s.pool.Query(ctx, `WITH hit AS MATERIALIZED (SELECT id, status, reason FROM quarantine WHERE reference_keys && $2)
+		SELECT id FROM hit WHERE status = 'open' AND reason = $1 ORDER BY id`, string(fault.Unresolved), keys)
+	if err != nil {
+		return nil, broken("looking for what waits for an account", err)
+	}
+	ids, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+	return ids, broken("looking for what waits for an account", err)
+}
+
+// WaitingAmong gives those of the records that are still open without an account, by id. None counts as held off.
+//
+// The lateral look-up with its limit is by the primary key whatever the statistics say.
+func (s *Store) WaitingAmong(ctx context.Context, ids []int64) ([]Waiting, error) {
+	return s.waiting(ctx, `SELECT q.id, q."references", '' FROM unnest($2::bigint[]) AS r (id)
+		CROSS JOIN LATERAL (SELECT * FROM quarantine WHERE id = r.id LIMIT 1) AS q
+		WHERE q.status = 'open' AND q.reason = $1 ORDER BY q.id`, string(fault.Unresolved), ids)
+}
+
 func (s *Store) waiting(ctx context.Context, query string, args ...any) ([]Waiting, error) {
 	rows, err := s.pool.Query(ctx, query, args...)
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/throughline-dev/throughline/pkg/fault"
@@ -125,12 +126,20 @@ func reserved(m member) bool {
 }
 
 // SubjectLine makes one storable line of a vendor's text: white space folded,
-// control characters gone, cut after MaxSubjectRunes.
+// control characters (C0, C1, DEL) and those that change the direction of text or
+// have no width gone, but for the joiners of scripts and emoji; cut after
+// MaxSubjectRunes. Strangers write it, and terminals show it.
 func SubjectLine(s string) string {
 	if isLine(s) {
 		return s
 	}
-	s = strings.Join(strings.FieldsFunc(strings.ToValidUTF8(s, "\uFFFD"), func(r rune) bool { return r <= ' ' || r == 0x7f }), " ")
+	s = strings.Map(func(r rune) rune {
+		if unicode.Is(unicode.Cf, r) && r != '\u200c' && r != '\u200d' {
+			return -1
+		}
+		return r
+	}, strings.ToValidUTF8(s, "\uFFFD"))
+	s = strings.Join(strings.FieldsFunc(s, func(r rune) bool { return r == ' ' || unicode.IsControl(r) || r == '\u2028' || r == '\u2029' }), " ")
 	if utf8.RuneCountInString(s) <= MaxSubjectRunes {
 		return s
 	}

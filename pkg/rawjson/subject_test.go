@@ -25,7 +25,7 @@ func TestWithSubject(t *testing.T) {
 		"a longer name is not ours":    {`{"subject_line":1,"subjects":2}`, "", `{"subject_line":1,"subjects":2}`},
 		"a subject of several lines":   {`{}`, " a\n\tb\x00 ", `{"subject":"a b"}`},
 		"a subject with quotes and <>": {`{}`, `say "hi" <b>`, `{"subject":"say \"hi\" \u003cb\u003e"}`},
-		"a subject that is not ASCII":  {`{"a":1}`, `é` + "\u2028", `{"subject":"é\u2028","a":1}`},
+		"a subject that is not ASCII":  {`{"a":1}`, `é` + "\u2028", `{"subject":"é","a":1}`},
 		"white space around":           {" {\"a\":1}\n", "x", `{"subject":"x","a":1}`},
 	}
 	for name, tt := range tests {
@@ -43,6 +43,21 @@ func TestWithSubject(t *testing.T) {
 	for _, bad := range []string{``, `[]`, `["subject"]`, `"subject"`, `{"subject"`} {
 		_, err := rawjson.WithSubject([]byte(bad), "x")
 		require.Error(t, err, bad)
+	}
+}
+
+func TestSubjectLineSteersNoTerminal(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{
+		"a\u009b31mb":                 "a 31mb",
+		"\x1b]0;x\x07":                "]0;x",
+		"pay \u202egnp.exe\u202c now": "pay gnp.exe now",
+		"\u2066a\u2069\ufeff\u200bb":  "ab",
+		"a\u2028b\u0085c":             "a b c",
+		"👩\u200d💻 नमस्\u200cते":       "👩\u200d💻 नमस्\u200cते",
+		"\U000E0041tag":               "tag",
+	} {
+		require.Equal(t, want, rawjson.SubjectLine(in))
 	}
 }
 

@@ -25,7 +25,8 @@ const (
 
 // Admin is the server of /livez, /readyz, /metrics (Prometheus text and
 // OpenMetrics) and, when asked for, /debug/pprof/. It is a server of its own, so
-// that neither load on the service nor the internet reaches it.
+// that neither load on the service nor the internet reaches it. On loopback it is
+// LocalOnly.
 type Admin struct {
 	addr     string
 	server   *http.Server
@@ -48,12 +49,15 @@ func (a *Admin) Start(ctx context.Context) error {
 	var config net.ListenConfig
 	listener, err := config.Listen(ctx, "tcp", a.addr)
 	if errors.Is(err, syscall.EADDRINUSE) {
-		return fmt.Errorf("the admin address %s is taken by another process: set --admin-addr (THROUGHLINE_ADMIN_ADDR) to a free one", a.addr)
+		return fmt.Errorf("the admin address %s is taken by another process: set --admin-addr (THROUGHLINE_ADMIN_ADDR) to a free one: %w", a.addr, syscall.EADDRINUSE)
 	}
 	if err != nil {
 		return fmt.Errorf("listening on --admin-addr (THROUGHLINE_ADMIN_ADDR): %w", err)
 	}
 	a.listener, a.served = listener, make(chan struct{})
+	if tcp, ok := listener.Addr().(*net.TCPAddr); ok && tcp.IP.IsLoopback() {
+		a.server.Handler = LocalOnly(a.server.Handler)
+	}
 	go func() {
 		defer close(a.served)
 		if err := a.server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {

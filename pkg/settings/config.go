@@ -159,7 +159,7 @@ func (p *parser) parse(args []string, cfg any) (*kong.Context, error) {
 		p.checkSecretFiles(ctx)
 	}
 	if err != nil && (len(p.problems.lines) == 0 || !read) {
-		p.problems.add(hideArguments(err.Error(), args, k.Model))
+		p.problems.add(hideArguments(flagOfVariable(err.Error(), k.Model.Node), args, k.Model))
 	}
 	if lines := p.problems.named(k.Model); len(lines) > 0 {
 		return nil, &ConfigError{Problems: lines}

@@ -240,6 +240,17 @@ func TestUsageErrors(t *testing.T) {
 	t.Parallel()
 	env := map[string]string{"THROUGHLINE_STORAGE_URL": "x"}
 	require.Contains(t, problemsOf(t, parse(t, env, "", "--wat=1").err)[0], "unknown flag --wat, did you mean")
+	for flag, says := range map[string]string{
+		"--receiver-listen":             "unknown flag --receiver-listen: THROUGHLINE_RECEIVER_LISTEN is --listen",
+		"--throughline-receiver-listen": "unknown flag --throughline-receiver-listen: THROUGHLINE_RECEIVER_LISTEN is --listen",
+		"--receiver-port":               "unknown flag --receiver-port",
+	} {
+		var receiver struct {
+			Listen string `name:"listen" env:"THROUGHLINE_RECEIVER_LISTEN"`
+		}
+		_, err := settings.Parse([]string{flag, ":1"}, &receiver, settings.WithEnv(lookup(nil)))
+		require.Equal(t, []string{says}, problemsOf(t, err))
+	}
 	lines := problemsOf(t, parse(t, env, "", "--stripe-secrets", "whsec_a,", "whsec_b").err)
 	require.Equal(t, []string{"unexpected argument [hidden]"}, lines)
 	lines = problemsOf(t, parse(t, env, "", "--storage-url", "-hunter2").err)

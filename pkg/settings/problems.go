@@ -195,6 +195,25 @@ func enumValues(v reflect.Value) []string {
 	}
 }
 
+var unknownFlag = regexp.MustCompile(`^unknown flag --([a-z0-9-]+)`)
+
+// flagOfVariable names the flag that is meant where somebody made one of a
+// variable's name: THROUGHLINE_RECEIVER_LISTEN is --listen.
+func flagOfVariable(problem string, root *kong.Node) string {
+	m := unknownFlag.FindStringSubmatch(problem)
+	if m == nil {
+		return problem
+	}
+	typed := strings.TrimPrefix(m[1], "throughline-")
+	variable := "THROUGHLINE_" + strings.ToUpper(strings.ReplaceAll(typed, "-", "_"))
+	for _, flag := range allFlags(root) {
+		if slices.Contains(flag.Envs, variable) {
+			return m[0] + ": " + variable + " is --" + flag.Name
+		}
+	}
+	return problem
+}
+
 // named gives the problems with both names of each setting: where a line has
 // only the flag, or only the variable, it gets the other.
 func (p *problems) named(root *kong.Application) []string {

@@ -18,6 +18,9 @@ type SourceSetting struct {
 	Tenant    string  // the vendor's account, for events that do not say it; it is a part of their identity
 	TestData  bool    // what the vendor marks as test data joins the timeline
 	Mapping   string  // of a named source: path of the file that says what lies where in its events, or ""
+	// Own are the settings that this source alone has, by the name that
+	// WithOwnSetting gave them, without the empty ones.
+	Own map[string][]string
 }
 
 // SourceSettings are flags, variables and YAML keys for a list of sources that
@@ -34,6 +37,7 @@ type SourceSettings struct {
 	named            []NamedSource
 	readNamed        func() string // the text of THROUGHLINE_NAMED_SOURCES; nil: there are none
 	tenantsOnly      bool
+	own              []ownSetting
 	values           map[string]reflect.Value // each the struct of one source's flags
 }
 
@@ -43,6 +47,19 @@ type SourceOption func(*SourceSettings)
 // TenantsOnly leaves out what only a receiver needs: secrets and public URLs.
 func TenantsOnly() SourceOption {
 	return func(s *SourceSettings) { s.tenantsOnly = true }
+}
+
+// ownSetting is a list of texts that one source has beside what all have.
+type ownSetting struct{ source, name, placeholder, help string }
+
+func (o ownSetting) field() string {
+	return "Own" + strings.ReplaceAll(o.name, "_", "")
+}
+
+// WithOwnSetting adds a setting that one source alone has, a list of texts:
+// WithOwnSetting("looker", "TIME_COLUMN", …) is --looker-time-column.
+func WithOwnSetting(source, name, placeholder, help string) SourceOption {
+	return func(s *SourceSettings) { s.own = append(s.own, ownSetting{source, name, placeholder, help}) }
 }
 
 // WithNamedSources adds --named-sources (THROUGHLINE_NAMED_SOURCES) and the
@@ -111,6 +128,17 @@ func (s *SourceSettings) Get(name string) SourceSetting {
 	if mapping := v.FieldByName("Mapping"); mapping.IsValid() {
 		set.Mapping = mapping.String()
 	}
+	for _, own := range s.own {
+		if own.source != name {
+			continue
+		}
+		if list := v.FieldByName(own.field()).Interface().([]string); len(list) > 0 {
+			if set.Own == nil {
+				set.Own = map[string][]string{}
+			}
+			set.Own[own.name] = list
+		}
+	}
 	if !s.tenantsOnly {
 		set.Secrets = v.FieldByName("Secrets").Interface().(Secrets)
 		set.PublicURL = v.FieldByName("PublicURL").String() // the value: reflection calls no method
@@ -159,6 +187,14 @@ func (s *SourceSettings) structOf(source string) reflect.Type {
 	if slices.ContainsFunc(s.named, func(n NamedSource) bool { return n.Name == source }) {
 		fields = append(fields, field("Mapping", reflect.TypeFor[string](), "MAPPING", "FILE",
 			"YAML or JSON file that says what lies where in its events. Identities rest on it: the same for every service, set before the first event."))
+	}
+	for _, own := range s.own {
+		if own.source == source {
+			f := field(own.field(), reflect.TypeFor[[]string](), own.name, own.placeholder, own.help)
+			// A group that is not every source's, so that lists of settings show it by its own name.
+			f.Tag = reflect.StructTag(strings.Replace(string(f.Tag), `group:"Source `, `group:"Sources: `, 1))
+			fields = append(fields, f)
+		}
 	}
 	if s.tenantsOnly {
 		return reflect.StructOf(fields)

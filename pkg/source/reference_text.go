@@ -8,11 +8,14 @@ import (
 )
 
 // String is the text form of a reference for people, which accounts.ParseReference reads back: like Key, but an
-// e-mail address or a domain of no source in particular is "email:kim@acme.example", and the tenant is escaped where
-// it holds what separates the parts.
+// e-mail address or a domain of no source in particular is "email:kim@acme.example" and an account's id "account_uuid:…",
+// and the tenant is escaped where it holds what separates the parts.
 func (r Reference) String() string {
 	if (r.Source == KindEmail || r.Source == KindDomain) && r.Kind == r.Source && r.Tenant == "" {
 		return r.Source + ":" + r.ID
+	}
+	if r.Source == "" && r.Kind == KindAccountUUID && r.Tenant == "" {
+		return r.Kind + ":" + r.ID
 	}
 	r.Tenant = escapeTenant(r.Tenant)
 	return r.Key()

@@ -44,7 +44,8 @@ const (
 // or a browser shows: a name, a URL with or without its scheme, an e-mail
 // address. Scheme, user, "www.", port, path and last dot go; it is lower case,
 // and in ASCII (RFC 5891), so that ways to write one name are one. ok is false
-// for what is no such name: one without a dot, an IP address, any other text.
+// for what is no such name: one without a dot, an IP address, a list of several
+// addresses, any other text.
 //
 // Accounts, references and lists of free-mail domains all go through it, or
 // they would not meet.
@@ -57,7 +58,12 @@ func Domain(text string) (domain string, ok bool) {
 	if end := strings.IndexAny(s, "/?#"); end >= 0 {
 		s = s[:end]
 	}
-	s = s[strings.LastIndexByte(s, '@')+1:]
+	if at := strings.LastIndexByte(s, '@'); at >= 0 {
+		if !isUser(s[:at]) {
+			return "", false
+		}
+		s = s[at+1:]
+	}
 	if name, port, found := strings.Cut(s, ":"); found {
 		if strings.Trim(port, "0123456789") != "" {
 			return "", false
@@ -78,17 +84,29 @@ func Domain(text string) (domain string, ok bool) {
 }
 
 // Email gives the one form of an e-mail address: lower case, its host in ASCII.
-// ok is false for text without an @.
+// ok is false for text without an @, and for a list of addresses: whoever writes
+// one would choose whose address counts.
 func Email(text string) (address string, ok bool) {
 	s := strings.ToLower(strings.TrimSpace(text))
 	at := strings.LastIndexByte(s, '@')
-	if at < 0 {
+	if at < 0 || !isUser(s[:at]) {
 		return "", false
 	}
 	if host, ok := hostName(s[at+1:]); ok && host != s[at+1:] {
 		s = s[:at+1] + host
 	}
 	return s, true
+}
+
+// isUser reports whether what stands before the @ of an address, or of a URL's
+// host, is one user: no list, and no name beside the address. In quotes it may be
+// anything (RFC 5321).
+func isUser(s string) bool {
+	if len(s) > 1 && s[0] == '"' && s[len(s)-1] == '"' {
+		quoted := strings.NewReplacer(`\\`, "", `\"`, "").Replace(s[1 : len(s)-1])
+		return !strings.Contains(quoted, `"`)
+	}
+	return !strings.ContainsAny(s, "@,;<>()[]\"\\") && strings.IndexFunc(s, unicode.IsSpace) < 0
 }
 
 // international maps and checks a host name as browsers do (UTS #46), without

@@ -46,6 +46,8 @@ func TestDomain(t *testing.T) {
 	}
 	for _, none := range []string{
 		"", " ", ".", "www.", "acme", "localhost", "kim@localhost", "https://", "a b.example", "a..example", ".example", "acme.example..",
+		"x@evil.example, y@acme.example", "x@evil.example;y@acme.example", "x@evil.example y@acme.example", "x@evil.example\ty@acme.example",
+		"x@evil.example，y@acme.example", "x@y@acme.example", "Kim <kim@acme.example", `"x"@evil.example,"y"@acme.example`, "https://x@evil.example,y@acme.example/",
 		"-acme.example", "acme-.example", "acme.-example", "a\x00.example", "acme.exam\xffple", "acme.example:http", "acme.example:1:2", "a,b.example",
 		`"acme.example"`, "192.168.1.10", "http://192.168.1.10:80/", "[::1]", "https://[2001:db8::1]/", "xn--zz--a.example", "xn--a.example",
 		strings.Repeat("a", 64) + ".example", strings.Repeat("a.", 130) + "example", strings.Repeat("ü", 10_000) + ".example", "acme.ex\u202eample",
@@ -81,14 +83,20 @@ func TestEmail(t *testing.T) {
 	for text, want := range map[string]string{
 		"Kim@Acme.Example": "kim@acme.example", " kim@acme.example ": "kim@acme.example", "kim@bücher.example": "kim@xn--bcher-kva.example",
 		"kim@www.acme.example": "kim@www.acme.example", "kim@localhost": "kim@localhost", `"a@b"@acme.example`: `"a@b"@acme.example`,
+		`"x@evil.example, y"@acme.example`: `"x@evil.example, y"@acme.example`, `"a\"b"@acme.example`: `"a\"b"@acme.example`,
 		"kim@acme.example.": "kim@acme.example", "kim@not a host": "kim@not a host",
 	} {
 		got, ok := Email(text)
 		require.True(t, ok)
 		require.Equal(t, want, got)
 	}
-	_, ok := Email("acme.example")
-	require.False(t, ok)
+	for _, none := range []string{
+		"acme.example", "x@evil.example, y@acme.example", "x@evil.example;y@acme.example", "x@evil.example y@acme.example", "x@evil.example，y@acme.example",
+		"x@y@acme.example", "Kim <kim@acme.example>", `"x"@evil.example,"y"@acme.example`, `"x\\"@evil.example,"@acme.example`, "kim(x@y)@acme.example",
+	} {
+		address, ok := Email(none)
+		require.False(t, ok, "%q gave %q", none, address)
+	}
 }
 
 func TestUUID(t *testing.T) {

@@ -85,12 +85,20 @@ func (d Deps) Consume(l Loop, run func(ctx context.Context, member int, o stream
 	}
 	metrics := stream.NewLoopMetrics(d.Runtime.Registry, l.Name)
 	return service.Component{Name: l.Name, Run: func(ctx context.Context) error {
-		stop, err := d.checkTopics(l)
+		topics, err := stream.NewTopicWatch(d.Kafka, l.Name, d.Runtime.Log, l.Topics, l.Outputs)
 		if err != nil {
 			return err
 		}
-		defer stop()
+		defer topics.Close()
+		// A member that waits for a topic that is gone, or for somebody's open
+		// transaction, looks like one without traffic.
+		d.Runtime.Health.Check(l.Name+"-topics", checkTimeout, topics.Check)
+		defer d.Runtime.Health.Remove(l.Name + "-topics")
+		if topics.AwaitSafe(ctx) != nil {
+			return nil // stopped before
+		}
 		group, ctx := errgroup.WithContext(ctx)
+		group.Go(func() error { return topics.Run(ctx) })
 		for n := range l.Members {
 			name := fmt.Sprintf("%s-%d", l.Name, n)
 			o := d.loopOptions(l, name, metrics)
@@ -104,19 +112,6 @@ func (d Deps) Consume(l Loop, run func(ctx context.Context, member int, o stream
 		}
 		return group.Wait()
 	}}
-}
-
-// checkTopics lets /readyz ask for a loop's topics, under the name <name>-topics:
-// a member that waits for one that is gone, or for somebody's open transaction,
-// looks like one without traffic.
-func (d Deps) checkTopics(l Loop) (stop func(), err error) {
-	client, err := stream.NewClient(d.Kafka, stream.Deps{Name: l.Name + "-topics"}, kgo.MetadataMinAge(time.Second))
-	if err != nil {
-		return nil, fmt.Errorf("checking the topics: %w", err)
-	}
-	name := l.Name + "-topics"
-	d.Runtime.Health.Check(name, checkTimeout, stream.NewTopicCheck(client, l.Topics, l.Outputs).Check)
-	return func() { d.Runtime.Health.Remove(name); client.Close() }, nil
 }
 
 func (d Deps) loopOptions(l Loop, name string, metrics *stream.LoopMetrics) stream.LoopOptions {

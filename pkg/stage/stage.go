@@ -121,7 +121,7 @@ func (d Deps) close() {
 func (d Deps) RawTopics() []string {
 	var topics []string
 	for _, name := range d.Sources.Names() {
-		topics = append(topics, stream.RawTopic(name))
+		topics = append(topics, d.Kafka.Names().Raw(name))
 	}
 	return topics
 }
@@ -152,7 +152,7 @@ const checkTimeout = 2 * time.Second
 // checks asks the connections whenever somebody asks for the readiness, under
 // the names postgres and kafka.
 func (d Deps) checks() service.Component {
-	var stop func()
+	stop := func() {}
 	return service.Component{
 		Name: "connections",
 		Start: func(context.Context) error {
@@ -162,10 +162,18 @@ func (d Deps) checks() service.Component {
 			}
 			health := d.Runtime.Health
 			if d.Pool != nil {
-				health.Check("postgres", checkTimeout, func(ctx context.Context) error { return advised(d.Pool.Ping(ctx)) })
+				ping := newPinger(d.Pool.Ping)
+				health.Check("postgres", checkTimeout, ping.check)
+				stop = ping.stop
 			}
 			health.Check("kafka", checkTimeout, func(ctx context.Context) error { return stream.Classify(client.Ping(ctx)) })
-			stop = func() { health.Remove("postgres"); health.Remove("kafka"); client.Close() }
+			stopped := stop
+			stop = func() {
+				health.Remove("postgres")
+				health.Remove("kafka")
+				stopped()
+				client.Close()
+			}
 			return nil
 		},
 		Stop: func(context.Context) error { stop(); return nil },

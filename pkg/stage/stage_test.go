@@ -88,7 +88,7 @@ func newDeps(t *testing.T, log *zap.Logger) (stage.Deps, *kgo.Client) {
 	client, err := stream.NewClient(kafka, stream.Deps{Name: "test"})
 	require.NoError(t, err)
 	t.Cleanup(client.Close)
-	_, err = stream.ApplyTopics(t.Context(), client, []string{"stripe"}, stream.TopicOptions{Partitions: 4, ReplicationFactor: 1, RawRetention: time.Hour, EventRetention: time.Hour})
+	_, err = stream.ApplyTopics(t.Context(), client, stream.Names{}, []string{"stripe"}, stream.TopicOptions{Partitions: 4, ReplicationFactor: 1, RawRetention: time.Hour, EventRetention: time.Hour})
 	require.NoError(t, err)
 	return stage.Deps{Kafka: kafka, Pool: postgrestest.New(t), Runtime: service.NewRuntime(service.Options{Name: "toy", Log: log})}, client
 }

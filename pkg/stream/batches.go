@@ -51,7 +51,9 @@ func RunBatches(ctx context.Context, o LoopOptions, grace time.Duration, write f
 			if err != nil || len(batch) == 0 {
 				return err
 			}
-			if err := l.writeBatch(work, h, batch, commits, write); err != nil {
+			if err := l.writeBatch(work, h, batch, commits, write); errors.Is(err, errSkipped) {
+				return err
+			} else if err != nil {
 				return nil // stopped: the batch is not committed and comes again
 			}
 		}
@@ -59,7 +61,8 @@ func RunBatches(ctx context.Context, o LoopOptions, grace time.Duration, write f
 	return nil
 }
 
-// writeBatch gives an error only when work has ended.
+// writeBatch gives an error only when work has ended, or errSkipped when the
+// session must.
 func (l *loop) writeBatch(work context.Context, h *holds, batch []*kgo.Record, commits *retry.Told, write func(context.Context, []*kgo.Record) error) error {
 	start := l.Progress.begin()
 	defer l.Progress.end()
@@ -91,7 +94,7 @@ func (l *loop) writeBatch(work context.Context, h *holds, batch []*kgo.Record, c
 		commits.Succeeded("committing offsets")
 	}
 	l.done(batch, start)
-	return nil
+	return skip(h.client, batch)
 }
 
 // withGrace gives a context that ends grace after parent does.

@@ -33,6 +33,8 @@ type Config struct {
 	SASLMechanism string          `name:"kafka-sasl-mechanism" env:"THROUGHLINE_KAFKA_SASL_MECHANISM" enum:",plain,scram-sha-256,scram-sha-512" default:"" help:"plain, scram-sha-256 or scram-sha-512; empty: no SASL."`
 	User          string          `name:"kafka-user" env:"THROUGHLINE_KAFKA_USER" help:"SASL user."`
 	Password      settings.Secret `name:"kafka-password" env:"THROUGHLINE_KAFKA_PASSWORD" help:"SASL password."`
+	// Prefix keeps several installations on one cluster apart (Names).
+	Prefix string `name:"kafka-prefix" env:"THROUGHLINE_KAFKA_PREFIX" help:"What the names of all topics, consumer groups and transactional ids begin with, so that several installations share a cluster: 'eu.' makes eu.raw.stripe. The same for all parts of an installation." placeholder:"TEXT"`
 	// InstanceID names this instance across restarts, so that a restarted one
 	// takes over its own partitions and its own open transaction at once. Two
 	// running instances must not share it: the older one would be fenced.
@@ -49,6 +51,9 @@ func (c Config) Validate() error {
 		if _, _, err := net.SplitHostPort(b); err != nil {
 			errs = append(errs, fmt.Errorf("THROUGHLINE_KAFKA_BROKERS (--kafka-brokers): %q is not host:port", b))
 		}
+	}
+	if err := checkPrefix(c.Prefix); err != nil {
+		errs = append(errs, fmt.Errorf("THROUGHLINE_KAFKA_PREFIX (--kafka-prefix): %w", err))
 	}
 	if c.SASLMechanism != "" && (c.User == "" || c.Password == "") {
 		errs = append(errs, errors.New("THROUGHLINE_KAFKA_USER and THROUGHLINE_KAFKA_PASSWORD must both be set when THROUGHLINE_KAFKA_SASL_MECHANISM is"))

@@ -48,7 +48,8 @@ func (l *loop) collect(ctx context.Context, poll func(context.Context, int) kgo.
 			return nil, err
 		}
 		fetches.EachPartition(l.lag.fetched)
-		got := fetches.Records()
+		got := append(fetches.Records(), l.skipped...)
+		l.skipped = nil
 		batch = append(batch, got...)
 		for _, r := range got {
 			bytes += len(r.Value)
@@ -119,14 +120,18 @@ func (l *loop) firstError(polling context.Context, fetches kgo.Fetches) error {
 	var first error
 	fetches.EachError(func(topic string, partition int32, err error) {
 		var loss *kgo.ErrDataLoss
+		var bomb *kgo.ErrDecompressTooLarge
 		switch {
 		case polling.Err() != nil && (errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)):
 		case errors.As(err, &loss):
 			l.lost(loss)
+		case errors.As(err, &bomb):
+			l.skipped = append(l.skipped, skipped(bomb))
+		case errors.Is(err, errFetchFull): // it comes again
 		case first == nil && topic == "": // of the group
-			first = Classify(err)
+			first = l.classify(err)
 		case first == nil:
-			first = Classify(fmt.Errorf("fetching %s/%d: %w", topic, partition, err))
+			first = denied(l.classify(fmt.Errorf("fetching %s/%d: %w", topic, partition, err)), kerr.TopicAuthorizationFailed, l.Config.User, "READ", "topic", topic)
 		}
 	})
 	return first

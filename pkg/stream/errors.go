@@ -1,7 +1,9 @@
 package stream
 
 import (
+	"cmp"
 	"errors"
+	"fmt"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 
@@ -20,6 +22,8 @@ func Classify(err error) error {
 		return fault.Permanent(fault.Oversized, err)
 	case is(err, kerr.InvalidConfig, kerr.InvalidPartitions, kerr.InvalidReplicationFactor, kerr.PolicyViolation):
 		return fault.Permanent(fault.Unsupported, err)
+	case fault.Advice(err) != "": // it knows better: whose right to what
+		return fault.Transient(fault.Unavailable, err)
 	default:
 		return fault.Advise(fault.Transient(fault.Unavailable, err), advice(err))
 	}
@@ -62,6 +66,26 @@ func advice(err error) string {
 	default:
 		return ""
 	}
+}
+
+// denied gives err with the command that grants the right which this user lacks, if
+// that is what it says; else err.
+func denied(err error, target error, user, operation, kind, name string) error {
+	if !errors.Is(err, target) {
+		return err
+	}
+	return fault.Advise(err, grant(user, operation, kind, name))
+}
+
+// toTopic is denied for a record that is written.
+func toTopic(err error, user, topic string) error {
+	return denied(fmt.Errorf("writing to %s: %w", topic, err), kerr.TopicAuthorizationFailed, user, "WRITE", "topic", topic)
+}
+
+// grant is the advice to give a user the right to an operation, as kafka-acls.sh
+// takes it. user may be "".
+func grant(user, operation, kind, name string) string {
+	return fmt.Sprintf("grant it: kafka-acls.sh --bootstrap-server HOST:PORT --add --allow-principal User:%s --operation %s --%s %s", cmp.Or(user, "NAME"), operation, kind, name)
 }
 
 func unknownTopic(err error) bool {

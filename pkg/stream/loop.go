@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/zap"
 
@@ -56,8 +57,9 @@ type loop struct {
 	lag        *lag
 	told       [kinds]*retry.Told
 	polled     pollState
-	maxRecords int       // as the options have it
-	lossAt     time.Time // of the newest line about lost records
+	maxRecords int           // as the options have it
+	lossAt     time.Time     // of the newest line about lost records
+	skipped    []*kgo.Record // for what the newest poll could not read
 
 	mu   sync.Mutex   // a rebalance may end a hold at any time
 	errs [kinds]error // as told last
@@ -148,11 +150,21 @@ func (l *loop) clientOpts(extra ...kgo.Opt) ([]kgo.Opt, error) {
 	if err != nil {
 		return nil, fault.Permanent(fault.Unsupported, err)
 	}
-	opts = append(append(append(opts, l.consumerOpts()...), extra...), l.Opts...)
+	bounds, err := decompression()
+	if err != nil {
+		return nil, fault.Permanent(fault.Unsupported, fmt.Errorf("bounding what fetches decompress to: %w", err))
+	}
+	opts = append(append(append(append(opts, bounds...), l.consumerOpts()...), extra...), l.Opts...)
 	if err := kgo.ValidateOpts(opts...); err != nil {
 		return nil, fault.Permanent(fault.Unsupported, fmt.Errorf("making the Kafka client: %w", err))
 	}
 	return opts, nil
+}
+
+// classify is Classify, with the rights that the loop needs beside those to topics.
+func (l *loop) classify(err error) error {
+	err = denied(Classify(err), kerr.GroupAuthorizationFailed, l.Config.User, "READ", "group", l.Group)
+	return denied(err, kerr.TransactionalIDAuthorizationFailed, l.Config.User, "WRITE", "resource-pattern-type prefixed --transactional-id", l.Config.Names().ours())
 }
 
 // sessions runs session, which is one client's life, until ctx ends. A client
@@ -163,7 +175,7 @@ func (l *loop) sessions(ctx context.Context, session func(ctx context.Context) e
 	_ = retry.Sessions(ctx, retry.Policy{First: 200 * time.Millisecond, Most: 20 * time.Second}, "consuming "+l.Group, l.told[inSession],
 		func(ctx context.Context, up func()) error {
 			defer l.lag.forgetAll()
-			l.polled = newPollState(up)
+			l.polled, l.skipped = newPollState(up), nil
 			return session(ctx)
 		})
 }

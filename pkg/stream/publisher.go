@@ -82,6 +82,9 @@ func (p *Publisher) PublishEach(ctx context.Context, records []*kgo.Record) []er
 	left, done := len(records), make(chan struct{})
 	for i, r := range records {
 		p.client.TryProduce(ctx, r, func(_ *kgo.Record, err error) {
+			if err != nil {
+				err = toTopic(err, "", r.Topic)
+			}
 			mu.Lock()
 			defer mu.Unlock()
 			answers[i] = answer{true, publishing(err)}
@@ -133,9 +136,9 @@ func newWaiter() *waiter {
 }
 
 // keep is called once for each record, and touches w last when it sends.
-func (w *waiter) keep(_ *kgo.Record, err error) {
+func (w *waiter) keep(r *kgo.Record, err error) {
 	if err != nil {
-		w.fail(err)
+		w.fail(toTopic(err, "", r.Topic))
 	}
 	if w.left.Add(-1) == 0 {
 		w.done <- struct{}{}

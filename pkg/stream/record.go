@@ -22,10 +22,11 @@ const (
 	HeaderFirstSeen    = "tl-first-seen"    // RFC 3339 with nanoseconds
 )
 
-// RawRecord makes the Kafka record of a source's event. traceparent may be "".
+// RawRecord makes the Kafka record of a source's event, for an installation without
+// a prefix. traceparent may be "".
 // The record aliases r's bytes.
 func RawRecord(sourceName string, r source.Record, traceparent string) *kgo.Record {
-	return NewRawMaker(sourceName).Record(r, traceparent)
+	return Names{}.RawMaker(sourceName).Record(r, traceparent)
 }
 
 // RawMaker is RawRecord for one source: what all of its records have in common
@@ -35,9 +36,9 @@ type RawMaker struct {
 	source []byte
 }
 
-// NewRawMaker makes a RawMaker of this source.
-func NewRawMaker(sourceName string) RawMaker {
-	return RawMaker{topic: RawTopic(sourceName), source: []byte(sourceName)}
+// RawMaker makes a RawMaker of this source.
+func (n Names) RawMaker(sourceName string) RawMaker {
+	return RawMaker{topic: n.Raw(sourceName), source: []byte(sourceName)}
 }
 
 // rawParts are a record and what its headers are made of, as one allocation.
@@ -114,8 +115,16 @@ func ReadRaw(rec *kgo.Record) Raw {
 			raw.read(h, rec.Timestamp)
 		}
 	}
+	if raw.Mode != source.ModeReplay && raw.ReceivedAt.Before(rec.Timestamp.Add(-maxUnderWay)) {
+		raw.ReceivedAt = rec.Timestamp.UTC()
+	}
 	return raw
 }
+
+// maxUnderWay bounds how long before the broker had it an event was received: a
+// spool keeps deliveries while brokers are away, for days at most. A release's
+// event may have waited for years.
+const maxUnderWay = 90 * 24 * time.Hour
 
 func traceparent(value []byte) string {
 	if len(value) <= maxTraceparent {

@@ -36,7 +36,7 @@ func ready(t *testing.T, opts ...kfake.Opt) (Config, *kgo.Client, *kfake.Cluster
 	client, err := NewClient(c, Deps{Name: "test"})
 	require.NoError(t, err)
 	t.Cleanup(client.Close)
-	_, err = ApplyTopics(t.Context(), client, []string{"stripe"}, TopicOptions{Partitions: 3, ReplicationFactor: 1, RawRetention: time.Hour, EventRetention: time.Hour})
+	_, err = ApplyTopics(t.Context(), client, Names{}, []string{"stripe"}, TopicOptions{Partitions: 3, ReplicationFactor: 1, RawRetention: time.Hour, EventRetention: time.Hour})
 	require.NoError(t, err)
 	return c, client, cluster
 }
@@ -77,10 +77,11 @@ func TestApplyTopics(t *testing.T) {
 	t.Parallel()
 	_, client, _ := ready(t)
 	options := TopicOptions{Partitions: 3, ReplicationFactor: 1, RawRetention: time.Hour, EventRetention: 2 * time.Hour}
-	changes, err := ApplyTopics(t.Context(), client, []string{"stripe", "looker"}, options)
+	changes, err := ApplyTopics(t.Context(), client, Names{}, []string{"stripe", "looker"}, options)
 	require.NoError(t, err)
 	require.Equal(t, []TopicChange{
-		{"raw.stripe", "unchanged"}, {"raw.looker", "created"}, {AccountEvents, "configured"}, {DeadLetters, "configured"}, {AccountChanges, "configured"},
+		{Topic: "raw.stripe", Change: "unchanged"}, {Topic: "raw.looker", Change: "created"}, {Topic: AccountEvents, Change: "configured"},
+		{Topic: DeadLetters, Change: "configured"}, {Topic: AccountChanges, Change: "configured"},
 	}, changes)
 	configs, err := kadm.NewClient(client).DescribeTopicConfigs(t.Context(), "raw.looker")
 	require.NoError(t, err)
@@ -262,6 +263,12 @@ func TestReadRaw(t *testing.T) {
 	require.Equal(t, bare, odd, "odd headers are as good as none")
 	future := ReadRaw(record(HeaderReceivedAt, "2036-01-01T00:00:00Z"))
 	require.Equal(t, stored, future.ReceivedAt)
+	old := "2020-01-01T00:00:00Z"
+	require.Equal(t, stored, ReadRaw(record(HeaderReceivedAt, old)).ReceivedAt)
+	require.Equal(t, stored, ReadRaw(record(HeaderReceivedAt, old, HeaderDelivery, "webhook")).ReceivedAt)
+	require.Equal(t, 2020, ReadRaw(record(HeaderReceivedAt, old, HeaderDelivery, "replay")).ReceivedAt.Year(), "it waited in quarantine")
+	spooled := stored.Add(-7 * 24 * time.Hour)
+	require.Equal(t, spooled, ReadRaw(record(HeaderReceivedAt, spooled.Format(time.RFC3339))).ReceivedAt)
 
 	made := RawRecord("stripe", source.Record{Value: []byte("v"), Key: []byte("k"), Tenant: "acct_1", Mode: source.ModeWebhook, ReceivedAt: received}, "00-trace")
 	made.Timestamp = stored

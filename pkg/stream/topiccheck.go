@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -16,16 +17,21 @@ import (
 // end after ten seconds at most.
 const openMost = time.Minute
 
-// TopicCheck asks the brokers whether a consuming loop's topics can be used and
-// read to their ends. A lag that is known from fetched records does not tell of a
-// partition that gives none: one in which anybody has left a transaction open
-// stands still for as long as the brokers let it (transaction.max.timeout.ms).
+// TopicCheck asks the brokers whether topics can be used (they are there, have the
+// settings without which events are lost, and this user may read the inputs and
+// write the outputs) and whether the inputs can be read to their ends. A lag that
+// is known from fetched records does not tell of a partition that gives none: one
+// in which anybody has left a transaction open stands still for as long as the
+// brokers let it (transaction.max.timeout.ms). It is safe for concurrent use.
 type TopicCheck struct {
 	client *kgo.Client
+	user   string
 	inputs []string
 	topics []string // inputs and outputs
 	most   time.Duration
-	open   map[place]held
+
+	mu   sync.Mutex
+	open map[place]held
 }
 
 type place struct {
@@ -39,18 +45,31 @@ type held struct {
 	since  time.Time
 }
 
-// NewTopicCheck makes the check of a loop that reads inputs and writes outputs.
-func NewTopicCheck(client *kgo.Client, inputs, outputs []string) *TopicCheck {
-	return &TopicCheck{client: client, inputs: inputs, topics: append(append([]string{}, inputs...), outputs...), most: openMost, open: map[place]held{}}
+// NewTopicCheck makes the check of a part that reads inputs and writes outputs,
+// over a client that NewClient made of c.
+func NewTopicCheck(c Config, client *kgo.Client, inputs, outputs []string) *TopicCheck {
+	return &TopicCheck{client: client, user: c.User, inputs: inputs, topics: append(append([]string{}, inputs...), outputs...), most: openMost, open: map[place]held{}}
 }
 
-// Check names the topics that cannot be used (CheckTopics), else the partitions in
-// which a transaction has been open since an earlier call, for a minute or more.
-// Errors are Transient and say what a person can do. One call at a time.
+// Check names the topics that cannot be used, else those whose settings lose events
+// (ErrUnsafeTopic), else the partitions in which a transaction has been open since an
+// earlier call, for a minute or more. Errors are Transient and say what a person can do.
 func (c *TopicCheck) Check(ctx context.Context) error {
-	if err := CheckTopics(ctx, c.client, c.topics...); err != nil {
+	if err := c.usable(ctx); err != nil {
 		return err
 	}
+	if err := c.Safe(ctx); err != nil {
+		return err
+	}
+	return c.readable(ctx)
+}
+
+func (c *TopicCheck) readable(ctx context.Context) error {
+	if len(c.inputs) == 0 {
+		return nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	admin := kadm.NewClient(c.client)
 	stable, err := admin.ListCommittedOffsets(ctx, c.inputs...)
 	if err != nil {

@@ -20,6 +20,7 @@ type Refusal struct {
 // transaction is one batch's output and offsets.
 type transaction struct {
 	session *kgo.GroupTransactSession
+	user    string
 	timeout time.Duration
 	batch   []*kgo.Record
 	replace func(ctx context.Context, batch []*kgo.Record, refused map[int][]Refusal) ([]*kgo.Record, error)
@@ -27,19 +28,20 @@ type transaction struct {
 }
 
 // run produces out and commits the session's offsets, or neither. Not committed
-// without an error means that partitions moved: the batch comes again. It does not
+// without an error means that partitions moved: the batch comes again. An error is
+// not classified. It does not
 // take the caller's context: a transaction under way is ended in order, within its
 // own timeout, also when the process is asked to stop.
 func (t *transaction) run(out []*kgo.Record) (bool, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), t.timeout)
 	defer cancel()
 	if err := t.session.Begin(); err != nil {
-		return false, Classify(fmt.Errorf("beginning a transaction: %w", err))
+		return false, fmt.Errorf("beginning a transaction: %w", err)
 	}
 	produced := t.write(ctx, out)
 	committed, err := t.session.End(ctx, kgo.TransactionEndTry(produced == nil))
 	if err := errors.Join(produced, err); err != nil {
-		return false, Classify(fmt.Errorf("committing a transaction: %w", err))
+		return false, fmt.Errorf("committing a transaction: %w", err)
 	}
 	return committed, nil
 }
@@ -102,7 +104,7 @@ func (t *transaction) settle(ctx context.Context, records []*kgo.Record) (guilty
 // produce produces records together, waits for all of them, and gives those that
 // are refused.
 func (t *transaction) produce(ctx context.Context, records []*kgo.Record) (map[*kgo.Record]error, error) {
-	p := production{client: t.session.Client()}
+	p := production{client: t.session.Client(), user: t.user}
 	p.wait.Add(len(records))
 	promise := p.promise
 	for _, r := range records {
@@ -117,6 +119,7 @@ func (t *transaction) produce(ctx context.Context, records []*kgo.Record) (map[*
 // production is what the brokers answer to records that are produced together.
 type production struct {
 	client *kgo.Client
+	user   string
 	wait   sync.WaitGroup
 
 	mu      sync.Mutex
@@ -139,7 +142,7 @@ func (p *production) promise(r *kgo.Record, err error) {
 		}
 		p.refused[r] = refused
 	case p.failed == nil:
-		p.failed = err
+		p.failed = toTopic(err, p.user, r.Topic)
 		// The transaction is lost: the others need not be waited for.
 		p.wait.Go(func() { _ = p.client.AbortBufferedRecords(context.Background()) }) // only its context could fail it
 	}

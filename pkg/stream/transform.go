@@ -3,10 +3,8 @@ package stream
 import (
 	"context"
 	"fmt"
-	"os"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -26,20 +24,6 @@ type TransformOptions struct {
 	// refused has what they refused in a place so far, in order. An error aborts
 	// the transaction; without Replace a refusal does.
 	Replace func(ctx context.Context, batch []*kgo.Record, refused map[int][]Refusal) ([]*kgo.Record, error)
-}
-
-// TransactionalID gives the id for the n-th loop of a stage in this process:
-// stable when the operator named the instance, else fresh per start, which the
-// embedded broker requires (docs/adr/0004).
-func TransactionalID(c Config, stage string, n int) string {
-	if c.InstanceID != "" {
-		return fmt.Sprintf("throughline-%s-%s-%d", stage, c.InstanceID, n)
-	}
-	host, err := os.Hostname()
-	if err != nil {
-		host = "host"
-	}
-	return fmt.Sprintf("throughline-%s-%s-%s-%d", stage, host, uuid.NewString()[:8], n)
 }
 
 // RunTransform consumes batches, hands each to transform, and produces what it
@@ -64,7 +48,7 @@ func RunTransform(ctx context.Context, o TransformOptions, transform func(ctx co
 		}
 		defer tx.Close()
 		if err := takeOver(ctx, tx.Client(), o.TransactionTimeout); err != nil {
-			return err
+			return l.classify(err)
 		}
 		for {
 			batch, err := l.collect(ctx, tx.PollRecords, nil)
@@ -86,7 +70,7 @@ func takeOver(ctx context.Context, client *kgo.Client, timeout time.Duration) er
 	ctx, cancel := context.WithTimeout(ctx, 2*timeout)
 	defer cancel()
 	if _, _, err := client.ProducerID(ctx); err != nil {
-		return Classify(fmt.Errorf("taking the transactional id over: %w", err))
+		return fmt.Errorf("taking the transactional id over: %w", err)
 	}
 	return nil
 }
@@ -104,17 +88,30 @@ func (l *loop) transformBatch(ctx context.Context, session *kgo.GroupTransactSes
 	if err != nil {
 		return err // ctx has ended
 	}
-	tx := transaction{session: session, timeout: o.TransactionTimeout, batch: batch, replace: o.Replace}
+	tx := transaction{session: session, user: o.Config.User, timeout: o.TransactionTimeout, batch: batch, replace: o.Replace}
 	committed, err := tx.run(out)
 	if err != nil {
 		if len(tx.refused) > 0 { // they may have been too many for one transaction
 			l.MaxRecords = max(1, len(batch)/2)
 		}
-		return err
+		return l.classify(err)
 	}
 	l.MaxRecords = l.maxRecords
-	if committed {
-		l.done(batch, start)
+	lost := unreadable(batch)
+	if !committed {
+		if len(lost) > 0 { // only another client comes to them again
+			return errSkipped
+		}
+		return nil
 	}
-	return nil
+	l.done(batch, start)
+	if len(lost) == 0 {
+		return nil
+	}
+	// The transaction's offsets are of what the client has read. Should this commit
+	// fail, the same dead letter is written again.
+	if err := session.Client().CommitRecords(ctx, lost...); err != nil {
+		return Classify(fmt.Errorf("committing offsets: %w", err))
+	}
+	return skip(session.Client(), lost)
 }

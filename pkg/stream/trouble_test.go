@@ -220,6 +220,33 @@ func TestATopicIsDeletedAndMadeAnew(t *testing.T) {
 	require.LessOrEqual(t, ours.Len(), 6)
 }
 
+// While a write fails and is tried again, others may take the partitions over.
+func TestRebalancesDoNotWaitForABatchThatFails(t *testing.T) {
+	t.Parallel()
+	c, client, _ := ready(t)
+	o := LoopOptions{Config: c, Group: "g", Topics: []string{RawTopic("stripe")}}
+	tried := make(chan struct{})
+	var once sync.Once
+	servicetest.Run(t, func(ctx context.Context) error {
+		return RunBatches(ctx, o, time.Second, func(context.Context, []*kgo.Record) error {
+			once.Do(func() { close(tried) })
+			return fault.Transient(fault.Unavailable, errors.New("the database is away from here"))
+		})
+	})
+	publish(t, client, 0, 50)
+	<-tried
+	var second seen
+	servicetest.Run(t, func(ctx context.Context) error {
+		return RunBatches(ctx, o, time.Second, func(_ context.Context, batch []*kgo.Record) error { second.add(batch); return nil })
+	})
+	next := 50
+	require.Eventually(t, func() bool {
+		next += 10
+		publish(t, client, next-10, next)
+		return second.distinct() > 0
+	}, patience, 20*time.Millisecond, "the second member gets no partition")
+}
+
 // A batch must not be written by two members at once: while one is under way,
 // partitions stay, also when the poll that waited for more brought nothing.
 func TestRebalancesWaitForTheBatch(t *testing.T) {

@@ -29,15 +29,24 @@ func startEmbedded(t *testing.T, p *place) (url string) {
 	t.Helper()
 	// Errors only: an outage makes warnings, and a test's output is for failures.
 	log := zaptest.NewLogger(t, zaptest.Level(zapcore.ErrorLevel), zaptest.WrapOptions(zap.WithFatalHook(zapcore.WriteThenPanic)))
+	return startEmbeddedAs(t, p, stream.Config{Brokers: p.brokers}, log)
+}
+
+// startEmbeddedAs is startEmbedded with another way to the brokers and another log.
+func startEmbeddedAs(t *testing.T, p *place, kafka stream.Config, log *zap.Logger) (url string) {
+	t.Helper()
 	rt := service.NewRuntime(service.Options{Name: "e2e", Log: log, StopTimeout: patience})
 	p.runtime = rt
-	registry, err := event.NewRegistry(event.RegistryConfig{URL: settings.URL(p.registry)})
+	registry, err := event.NewRegistry(event.RegistryConfig{URL: settings.URL(p.registry), Refresh: p.refresh})
 	require.NoError(t, err)
 	endpoints, err := receiver.Endpoints(catalog.Set(), catalog.Set().Names(), func(name string) settings.SourceSetting {
 		return settings.SourceSetting{Secrets: settings.Secrets{secretOf(name)}, PublicURL: fmt.Sprintf("%s/webhooks/%s", publicURL, name)}
 	})
 	require.NoError(t, err)
-	deps := stage.Deps{Kafka: stream.Config{Brokers: p.brokers}, Pool: p.pool, Registry: registry, Sources: catalog.Set(), Runtime: rt}
+	deps := stage.Deps{Kafka: kafka, Pool: p.pool, Registry: registry, Sources: catalog.Set(), Runtime: rt}
+	if p.direct != "" {
+		deps.Direct = openPool(t, p.direct)
+	}
 	services, err := whole.New(t.Context(), deps, whole.Options{Endpoints: endpoints, Receiver: receiver.Config{
 		Listen: "127.0.0.1:0", SpoolDir: filepath.Join(t.TempDir(), "spool"), PublishTimeout: 10 * time.Second,
 	}})

@@ -17,8 +17,10 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/throughline-dev/throughline/pkg/accounts"
+	"github.com/throughline-dev/throughline/pkg/postgres"
 	"github.com/throughline-dev/throughline/pkg/postgres/postgrestest"
 	"github.com/throughline-dev/throughline/pkg/service"
+	"github.com/throughline-dev/throughline/pkg/settings"
 	"github.com/throughline-dev/throughline/pkg/source/catalog"
 	"github.com/throughline-dev/throughline/pkg/stream"
 	"github.com/throughline-dev/throughline/pkg/stream/streamtest"
@@ -44,7 +46,9 @@ type place struct {
 	t        *testing.T
 	brokers  []string
 	registry string
-	postgres string // URL
+	refresh  time.Duration // of the schemas; 0: as it is by default
+	postgres string        // URL
+	direct   string        // URL past a pooler; "": there is none
 	pool     *pgxpool.Pool
 	kafka    *kgo.Client
 	tap      *tap
@@ -58,18 +62,10 @@ func newPlace(t *testing.T, brokers []string) *place {
 }
 
 // newPlaceOn is newPlace on a database that is there already.
-func newPlaceOn(t *testing.T, brokers []string, postgres string) *place {
+func newPlaceOn(t *testing.T, brokers []string, url string) *place {
 	t.Helper()
-	p := &place{t: t, brokers: brokers, registry: streamtest.Registry(t), postgres: postgres}
-	config, err := pgxpool.ParseConfig(postgres)
-	require.NoError(t, err)
-	p.pool, err = pgxpool.NewWithConfig(t.Context(), config)
-	require.NoError(t, err)
-	t.Cleanup(p.pool.Close)
-	p.kafka, err = stream.NewClient(stream.Config{Brokers: brokers}, stream.Deps{Name: "e2e"})
-	require.NoError(t, err)
-	t.Cleanup(p.kafka.Close)
-	_, err = stream.ApplyTopics(t.Context(), p.kafka, catalog.Set().Names(), stream.TopicOptions{
+	p := newBarePlace(t, brokers, url)
+	_, err := stream.ApplyTopics(t.Context(), p.kafka, stream.Names{}, catalog.Set().Names(), stream.TopicOptions{
 		Partitions: 3, ReplicationFactor: -1, RawRetention: time.Hour, EventRetention: time.Hour,
 	})
 	require.NoError(t, err)
@@ -77,7 +73,28 @@ func newPlaceOn(t *testing.T, brokers []string, postgres string) *place {
 	return p
 }
 
+// newBarePlace has neither topics nor a tap.
+func newBarePlace(t *testing.T, brokers []string, url string) *place {
+	t.Helper()
+	p := &place{t: t, brokers: brokers, registry: streamtest.Registry(t), postgres: url}
+	p.pool = openPool(t, url)
+	var err error
+	p.kafka, err = stream.NewClient(stream.Config{Brokers: brokers}, stream.Deps{Name: "e2e"})
+	require.NoError(t, err)
+	t.Cleanup(p.kafka.Close)
+	return p
+}
+
 func (p *place) store() *accounts.Store { return accounts.NewStore(p.pool, catalog.Set().Kinds) }
+
+// openPool connects as the services do.
+func openPool(t *testing.T, url string) *pgxpool.Pool {
+	t.Helper()
+	pool, err := postgres.Open(t.Context(), postgres.Config{URL: settings.URL(url), MaxConns: 8}, "e2e")
+	require.NoError(t, err)
+	t.Cleanup(pool.Close)
+	return pool
+}
 
 // account adds one.
 func (p *place) account(name, domain string) uuid.UUID {
@@ -94,8 +111,9 @@ func (p *place) throughline(args ...string) string {
 	code := cli.Run(p.t.Context(), args, cli.Streams{In: strings.NewReader(""), Out: &out, Err: &errs, Env: func(name string) (string, bool) {
 		value, ok := map[string]string{
 			"THROUGHLINE_POSTGRES_URL": p.postgres, "THROUGHLINE_KAFKA_BROKERS": strings.Join(p.brokers, ","), "THROUGHLINE_BY": "e2e",
+			"THROUGHLINE_POSTGRES_DIRECT_URL": p.direct,
 		}[name]
-		return value, ok
+		return value, ok && value != ""
 	}})
 	require.Zero(p.t, code, "throughline %s: %s", strings.Join(args, " "), errs.String())
 	return out.String()

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/csv"
 	"math/rand/v2"
 	"net/http"
@@ -111,7 +112,7 @@ func sorted(lines []story.Line) []story.Line {
 // psql of before 16 cannot bind a parameter itself, so Postgres does.
 func (p *place) psqlTimeline(query string, account uuid.UUID) (lines []story.Line) {
 	p.t.Helper()
-	psql := exec.CommandContext(p.t.Context(), "psql", "--no-psqlrc", "--quiet", "--tuples-only", "--csv", "--set=ON_ERROR_STOP=1", "--dbname="+p.postgres,
+	psql := exec.CommandContext(p.t.Context(), "psql", "--no-psqlrc", "--quiet", "--tuples-only", "--csv", "--set=ON_ERROR_STOP=1", "--dbname="+cmp.Or(p.direct, p.postgres),
 		"--command=PREPARE timeline (uuid) AS "+query, "--command=EXECUTE timeline ('"+account.String()+"')")
 	out, err := psql.CombinedOutput()
 	require.NoError(p.t, err, "psql (apt-get install postgresql-client): %s", out)

@@ -18,9 +18,6 @@ import (
 	"github.com/throughline-dev/throughline/pkg/source"
 	"github.com/throughline-dev/throughline/pkg/source/catalog"
 	"github.com/throughline-dev/throughline/pkg/stream"
-	"github.com/throughline-dev/throughline/services/normalizer/normalizer"
-	"github.com/throughline-dev/throughline/services/quarantine/quarantine"
-	"github.com/throughline-dev/throughline/services/sink/sink"
 )
 
 // markOf gives the name that these tests put into a vendor's event, to know it
@@ -183,7 +180,7 @@ func (w *tap) behind(ctx context.Context) (string, error) {
 	}
 	adm := kadm.NewClient(w.place.kafka)
 	committed := map[string]kadm.OffsetResponses{}
-	for _, group := range []string{quarantine.Group, sink.Group, normalizer.Group} {
+	for _, group := range []string{stream.Names{}.Group(stream.Quarantine), stream.Names{}.Group(stream.Sink), stream.Names{}.Group(stream.Normalizer)} {
 		offsets, err := adm.FetchOffsets(ctx, group)
 		if err != nil {
 			return "", err
@@ -215,12 +212,12 @@ func (w *tap) behind(ctx context.Context) (string, error) {
 		return fmt.Sprintf("the normalizer made %d of %d records", w.outRecords, w.rawEvents), nil
 	}
 	for at, next := range w.next {
-		group := normalizer.Group
+		group := stream.Names{}.Group(stream.Normalizer)
 		switch at.topic {
 		case stream.AccountEvents:
-			group = sink.Group
+			group = stream.Names{}.Group(stream.Sink)
 		case stream.DeadLetters:
-			group = quarantine.Group
+			group = stream.Names{}.Group(stream.Quarantine)
 		}
 		if got, ok := committed[group].Lookup(at.topic, at.number); !ok || got.At < next {
 			return fmt.Sprintf("%s has committed %d of %d of %s/%d", group, got.At, next, at.topic, at.number), nil

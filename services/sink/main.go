@@ -9,6 +9,6 @@ import (
 )
 
 func main() {
-	var cfg sink.Config
-	os.Exit(stage.Main("sink", "Writes account-events to the timeline in Postgres.", &cfg, os.Args[1:], cfg.Build))
+	cfg := sink.NewConfig(os.Args[1:], os.LookupEnv)
+	os.Exit(stage.Main("sink", "Writes account-events to the timeline in Postgres.", cfg, os.Args[1:], cfg.Build))
 }

@@ -36,7 +36,7 @@ func TestConfigs(t *testing.T) {
 			"THROUGHLINE_RESOLVE_RULES": "links,guess", "THROUGHLINE_TENANTS": "marketo=1", "THROUGHLINE_NORMALIZER_WORKERS": "0",
 			"THROUGHLINE_NORMALIZER_BATCH_RECORDS": "-1", "THROUGHLINE_NORMALIZER_BATCH_WAIT": "61s",
 		}},
-		"sink": {func([]string) builder { return new(sink.Config) }, map[string]string{
+		"sink": {func(args []string) builder { return sink.NewConfig(args, os.LookupEnv) }, map[string]string{
 			"THROUGHLINE_SINK_BATCH_RECORDS": "5", "THROUGHLINE_SINK_BATCH_WAIT": "0s", "THROUGHLINE_SINK_BREAKER_ROWS": "0",
 			"THROUGHLINE_SINK_WRITERS": "9", "THROUGHLINE_SINK_MIGRATE": "true",
 		}, map[string]string{

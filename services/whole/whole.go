@@ -52,8 +52,8 @@ type Whole struct {
 	receiver *receiver.Receiver
 }
 
-// New makes the services on d, which stays the caller's. An error is what a
-// person must fix, or Transient when the schema registry does not answer.
+// New makes the services on d, which stays the caller's. It waits for the schema
+// registry. An error is what a person must fix.
 // Whoever does not go on to run the Components calls Close.
 func New(ctx context.Context, d stage.Deps, o Options) (*Whole, error) {
 	w := &Whole{deps: d}

@@ -133,10 +133,10 @@ func (b *Broker) unlock() error {
 // the lock when its holder dies.
 func lockDir(dir string) (*flock.Flock, error) {
 	path := filepath.Join(dir, "lock")
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("opening data directory %s: %w", dir, err)
 	}
-	lock := flock.New(path, flock.SetPermissions(0o644))
+	lock := flock.New(path, flock.SetPermissions(0o600))
 	taken, err := lock.TryLock()
 	if err != nil {
 		return nil, fmt.Errorf("opening data directory %s: %w", dir, err)
@@ -146,7 +146,7 @@ func lockDir(dir string) (*flock.Flock, error) {
 		holder, _ := os.ReadFile(path)
 		return nil, fmt.Errorf("%w: %s, by process %s: stop that process, or choose another data directory", ErrInUse, dir, holder)
 	}
-	if err := os.WriteFile(path, strconv.AppendInt(nil, int64(os.Getpid()), 10), 0o644); err != nil {
+	if err := os.WriteFile(path, strconv.AppendInt(nil, int64(os.Getpid()), 10), 0o600); err != nil {
 		return nil, errors.Join(fmt.Errorf("opening data directory %s: %w", dir, err), lock.Unlock())
 	}
 	return lock, nil

@@ -17,6 +17,7 @@ import (
 	"github.com/twmb/franz-go/pkg/sr/srfake"
 
 	"github.com/throughline-dev/throughline/pkg/local/process"
+	"github.com/throughline-dev/throughline/pkg/service"
 )
 
 // registryShutdown bounds how long Close waits for requests under way. A client
@@ -25,7 +26,8 @@ import (
 const registryShutdown = 10 * time.Second
 
 // A Registry is a schema registry in this process, with the API of Confluent's.
-// It finds every schema compatible: check compatibility before registering.
+// It finds every schema compatible: check compatibility before registering. It has
+// no authentication, and is service.LocalOnly.
 type Registry struct {
 	url    string
 	server *http.Server
@@ -71,7 +73,7 @@ func StartRegistry(addr string, opts ...RegistryOption) (*Registry, error) {
 	}
 	r := &Registry{
 		url:    "http://" + ln.Addr().String(),
-		server: &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second},
+		server: &http.Server{Handler: service.LocalOnly(handler), ReadHeaderTimeout: 5 * time.Second},
 		served: make(chan error, 1),
 	}
 	go func() { r.served <- r.server.Serve(ln) }()
@@ -141,7 +143,7 @@ func (k *keeper) save(ctx context.Context) error {
 	if answer.Code != http.StatusOK {
 		return fmt.Errorf("asking for the schemas: status %d", answer.Code)
 	}
-	if err := process.ReplaceFile(k.file, answer.Body.Bytes(), 0o644); err != nil {
+	if err := process.ReplaceFile(k.file, answer.Body.Bytes(), 0o600); err != nil {
 		return fmt.Errorf("saving the schemas: %w", err)
 	}
 	return nil

@@ -46,6 +46,10 @@ type Options struct {
 	Dir string
 	// Properties are added to each broker's server.properties, and win.
 	Properties map[string]string
+	// Users are names and passwords (SASL/PLAIN) of those who may do only what ACLs
+	// say. They have a listener of their own (UserBrokers); whoever comes to Brokers
+	// may do everything. With none there are no ACLs.
+	Users map[string]string
 	// HeapMB bounds each broker's Java heap; 384 when 0. A broker takes about
 	// 240 MB of memory when idle.
 	HeapMB int
@@ -103,6 +107,15 @@ func (c *Cluster) Brokers() []string {
 	addrs := make([]string, len(c.nodes))
 	for i, n := range c.nodes {
 		addrs[i] = n.addr()
+	}
+	return addrs
+}
+
+// UserBrokers gives every broker's address for Options.Users.
+func (c *Cluster) UserBrokers() []string {
+	var addrs []string
+	for _, n := range c.nodes {
+		addrs = append(addrs, fmt.Sprintf("127.0.0.1:%d", n.users))
 	}
 	return addrs
 }
@@ -209,7 +222,7 @@ func start(ctx context.Context, o Options, vm jvm) (*Cluster, error) {
 // somebody else holds one of its ports.
 func (c *Cluster) portsTaken() bool {
 	for _, n := range c.nodes {
-		if !n.running() && (!process.PortFree(n.port) || !process.PortFree(n.controller)) {
+		if !n.running() && (!process.PortFree(n.port) || !process.PortFree(n.controller) || !process.PortFree(n.users)) {
 			return true
 		}
 	}
@@ -229,7 +242,7 @@ func layOut(o Options, vm jvm) (*Cluster, error) {
 	if cluster.dir, err = filepath.Abs(cluster.dir); err != nil {
 		return nil, fmt.Errorf("finding the directory: %w", err)
 	}
-	ports, err := process.FreePorts(2 * o.Brokers)
+	ports, err := process.FreePorts(3 * o.Brokers)
 	if err != nil {
 		return nil, errors.Join(err, cluster.clean())
 	}
@@ -240,10 +253,11 @@ func layOut(o Options, vm jvm) (*Cluster, error) {
 			dir:        filepath.Join(cluster.dir, fmt.Sprintf("broker-%d", i)),
 			port:       ports[i],
 			controller: ports[o.Brokers+i],
+			users:      ports[2*o.Brokers+i],
 		})
 	}
 	for _, n := range cluster.nodes {
-		if err := n.writeConfig(properties(n, cluster.nodes, o.Properties)); err != nil {
+		if err := n.writeConfig(properties(n, cluster.nodes, o)); err != nil {
 			return nil, errors.Join(err, cluster.clean())
 		}
 	}

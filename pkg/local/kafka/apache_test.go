@@ -32,16 +32,20 @@ func TestFeatureRelease(t *testing.T) {
 func TestProperties(t *testing.T) {
 	t.Parallel()
 	nodes := []*node{{id: 1, controller: 9001}, {id: 2, port: 8002, controller: 9002, dir: `/tmp/a\b`}, {id: 3, controller: 9003}}
-	got := properties(nodes[1], nodes, map[string]string{"min.insync.replicas": "1"})
+	got := properties(nodes[1], nodes, Options{Properties: map[string]string{"min.insync.replicas": "1"}})
 	require.Contains(t, got, "\ncontroller.quorum.voters=1@127.0.0.1:9001,2@127.0.0.1:9002,3@127.0.0.1:9003\n")
 	require.Contains(t, got, "\nlisteners=PLAINTEXT://127.0.0.1:8002,CONTROLLER://127.0.0.1:9002\n")
 	require.Contains(t, got, "\nmin.insync.replicas=1\n", "the caller's own win")
 	require.Contains(t, got, "\ntransaction.state.log.min.isr=2\n")
 	require.Contains(t, got, "\nlog.dirs="+`/tmp/a\\b/data`+"\n")
 
-	alone := properties(nodes[0], nodes[:1], nil)
+	alone := properties(nodes[0], nodes[:1], Options{})
 	require.Contains(t, alone, "\noffsets.topic.replication.factor=1\n")
 	require.Contains(t, alone, "\ntransaction.state.log.min.isr=1\n")
+	require.NotContains(t, alone, "authorizer")
+
+	guarded := properties(nodes[1], nodes, Options{Users: map[string]string{"b": "two", "a": "one"}})
+	require.Contains(t, guarded, "\nlistener.name.users.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required user_a=\"one\" user_b=\"two\";\n")
 }
 
 func TestStartRefuses(t *testing.T) {

@@ -28,6 +28,7 @@ type node struct {
 	dir        string
 	port       int
 	controller int
+	users      int // port of the listener with SASL, if there are users
 
 	mu      sync.Mutex
 	process *process.Process // nil before the first start

@@ -21,7 +21,7 @@ rootLogger.appenderRef.out.ref = out
 
 // properties gives a broker's server.properties. Names and defaults are those
 // of Kafka's own configuration reference for 4.3.
-func properties(n *node, all []*node, extra map[string]string) string {
+func properties(n *node, all []*node, o Options) string {
 	replicas := strconv.Itoa(len(all))
 	inSync := strconv.Itoa(min(len(all), 2))
 	voters := make([]string, len(all))
@@ -41,7 +41,10 @@ func properties(n *node, all []*node, extra map[string]string) string {
 	}
 	maps.Copy(set, replication(replicas, inSync))
 	maps.Copy(set, quickness())
-	maps.Copy(set, extra)
+	if len(o.Users) > 0 {
+		maps.Copy(set, access(n, o.Users))
+	}
+	maps.Copy(set, o.Properties)
 
 	var text strings.Builder
 	for _, key := range slices.Sorted(maps.Keys(set)) {
@@ -49,6 +52,24 @@ func properties(n *node, all []*node, extra map[string]string) string {
 		fmt.Fprintf(&text, "%s=%s\n", key, strings.ReplaceAll(set[key], `\`, `\\`))
 	}
 	return text.String()
+}
+
+// access adds the users' listener, and denies them what no ACL allows.
+func access(n *node, users map[string]string) map[string]string {
+	login := "org.apache.kafka.common.security.plain.PlainLoginModule required"
+	for _, name := range slices.Sorted(maps.Keys(users)) {
+		login += fmt.Sprintf(" user_%s=%q", name, users[name])
+	}
+	return map[string]string{
+		"listeners":                                   fmt.Sprintf("PLAINTEXT://127.0.0.1:%d,USERS://127.0.0.1:%d,CONTROLLER://127.0.0.1:%d", n.port, n.users, n.controller),
+		"advertised.listeners":                        fmt.Sprintf("PLAINTEXT://127.0.0.1:%d,USERS://127.0.0.1:%d", n.port, n.users),
+		"listener.security.protocol.map":              "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,USERS:SASL_PLAINTEXT",
+		"inter.broker.listener.name":                  "PLAINTEXT",
+		"authorizer.class.name":                       "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+		"super.users":                                 "User:ANONYMOUS", // of the other listeners
+		"listener.name.users.sasl.enabled.mechanisms": "PLAIN",
+		"listener.name.users.plain.sasl.jaas.config":  login + ";",
+	}
 }
 
 // replication is what a single broker needs to work at all (Kafka's own

@@ -53,7 +53,7 @@ func locate(ctx context.Context, opts Options) (binaries, error) {
 			"install postgresql-%d, or move the directory away to start with an empty database", opts.DataDir, want, want)
 	}
 	opts.Log.Info("fetching PostgreSQL, once", zap.String("version", string(fetchVersion)), zap.String("into", opts.CacheDir))
-	dir, err := fetch(opts.CacheDir)
+	dir, err := fetch(opts.CacheDir, opts.Tell)
 	if err != nil {
 		return binaries{}, fmt.Errorf("no PostgreSQL %d or newer found, and fetching it did not work: install it "+
 			"(apt-get install postgresql, brew install postgresql) or set THROUGHLINE_POSTGRES_URL to a running one (%w)", minMajor, err)

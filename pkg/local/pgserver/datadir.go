@@ -20,6 +20,9 @@ const handoverWait = 5 * time.Second
 // prepareDataDir makes sure that DataDir is a data directory which nobody uses.
 func prepareDataDir(ctx context.Context, opts Options, bins binaries, own owner) error {
 	if dataMajor(opts.DataDir) != 0 {
+		if err := checkPasswords(opts); err != nil {
+			return err
+		}
 		if err := own.take(opts.DataDir); err != nil {
 			return fmt.Errorf("giving %s to the postgres user: %w", opts.DataDir, err)
 		}
@@ -36,7 +39,7 @@ func prepareDataDir(ctx context.Context, opts Options, bins binaries, own owner)
 // directory behind that the next start would take for a whole one.
 func create(ctx context.Context, opts Options, bins binaries, own owner) error {
 	parent := filepath.Dir(opts.DataDir)
-	if err := os.MkdirAll(parent, 0o755); err != nil {
+	if err := os.MkdirAll(parent, 0o700); err != nil {
 		return fmt.Errorf("making the postgres data directory: %w", err)
 	}
 	work, err := os.MkdirTemp(parent, ".initdb-")
@@ -47,7 +50,17 @@ func create(ctx context.Context, opts Options, bins binaries, own owner) error {
 	if err := own.take(work); err != nil {
 		return fmt.Errorf("giving %s to the postgres user: %w", work, err)
 	}
-	args := []string{"-D", work, "-A", "trust", "-U", opts.User, "--encoding=UTF8", "--locale=C"}
+	args := []string{"-D", work, "-U", opts.superuser(), "--encoding=UTF8", "--locale=C"}
+	if opts.PassFile == "" {
+		args = append(args, "-A", "trust")
+	} else {
+		file, err := writePasswords(opts, parent, own)
+		if err != nil {
+			return err
+		}
+		defer os.Remove(file)
+		args = append(args, "-A", "scram-sha-256", "--pwfile="+file)
+	}
 	if opts.Unsafe {
 		args = append(args, "--no-sync")
 	}

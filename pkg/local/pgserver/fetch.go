@@ -25,7 +25,9 @@ const (
 // no call for the first half alone, so it is given a data directory that os.RemoveAll always refuses (a path
 // that ends in "."): Start then returns after unpacking and before it runs anything. Whether it got that far is
 // judged by the files.
-func fetch(cacheDir string) (string, error) {
+//
+// tell hears how much has come, a few times.
+func fetch(cacheDir string, tell func(string)) (string, error) {
 	final := filepath.Join(cacheDir, string(fetchVersion))
 	if complete(final) {
 		return filepath.Join(final, "bin"), nil
@@ -45,6 +47,11 @@ func fetch(cacheDir string) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	through, err := watch(repository, "fetching PostgreSQL "+string(fetchVersion), tell)
+	if err != nil {
+		return "", err
+	}
+	defer through.close()
 	unpacked := filepath.Join(work, "postgres")
 	startErr := embeddedpostgres.NewDatabase(embeddedpostgres.DefaultConfig().
 		Version(fetchVersion).
@@ -52,10 +59,11 @@ func fetch(cacheDir string) (string, error) {
 		CachePath(filepath.Join(work, "archive")).
 		RuntimePath(filepath.Join(work, "runtime")).
 		BinariesPath(unpacked).
+		BinaryRepositoryURL(through.url).
 		DataPath(work + string(filepath.Separator) + ".").
 		Logger(io.Discard)).Start()
 	if !complete(unpacked) {
-		return "", fmt.Errorf("fetching postgres %s: %w", fetchVersion, startErr)
+		return "", fmt.Errorf("fetching postgres %s: %w", fetchVersion, errors.Join(through.failed(), startErr))
 	}
 	// Another process may have finished first: its copy is as good, and the rename onto it is refused.
 	if err := os.Rename(unpacked, final); err != nil && !complete(final) {

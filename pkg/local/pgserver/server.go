@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -29,16 +30,24 @@ type Options struct {
 	// PortSetting is what the user changes to choose another port ("--postgres-port or THROUGHLINE_…"). It is
 	// only read for the error that says the port is taken; empty names no setting.
 	PortSetting string
-	// User is the superuser's name; empty is "throughline".
+	// User owns Database, and URL is for it; empty is "throughline". Without PassFile it is the superuser.
 	User string
 	// Database is created when absent; empty is "throughline".
 	Database string
+	// PassFile, if set, keeps random passwords of User, which is no superuser then, and of the superuser, "postgres",
+	// in libpq's format, readable by this process's user alone. Without it every user of the machine may do all that
+	// the server's user may: for tests.
+	PassFile string
+	// Setup, if set, is run in Database at each start, as superuser.
+	Setup string
 	// CacheDir is where fetched programs are kept; empty is throughline/postgres below os.UserCacheDir, or for root
 	// below /var/cache, because the server's user cannot run programs from root's home.
 	CacheDir string
 	// Unsafe gives up durability (fsync, synchronous commit, full page writes) for speed: for tests, whose data
 	// nobody needs after a crash.
 	Unsafe bool
+	// Tell, if set, hears in words for people what takes long: the fetch of the programs.
+	Tell func(line string)
 	// Log may be nil. The server's own log goes to server.log in DataDir, begun anew at each start.
 	Log *zap.Logger
 }
@@ -77,15 +86,15 @@ func Start(ctx context.Context, opts Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.createDatabase(ctx); err != nil {
+	if err := s.prepareDatabase(ctx); err != nil {
 		return nil, errors.Join(err, s.Stop(context.WithoutCancel(ctx)))
 	}
 	opts.Log.Info("postgres started", zap.Int("port", s.port), zap.Int("major", bins.major), zap.String("data", opts.DataDir))
 	return s, nil
 }
 
-// URL is the connection string of the database, without a password (there is none).
-func (s *Server) URL() string { return s.urlOf(s.opts.Database) }
+// URL is the connection string of the database, for pgx and libpq. It names the file of the password, if there is one.
+func (s *Server) URL() string { return s.urlOf(s.opts.User, s.opts.Database) }
 
 // Port is the port on 127.0.0.1 that the server listens on.
 func (s *Server) Port() int { return s.port }
@@ -121,6 +130,11 @@ func (o Options) withDefaults() (Options, error) {
 		return o, fmt.Errorf("finding the postgres data directory: %w", err)
 	}
 	o.DataDir = dir
+	if o.PassFile != "" {
+		if o.PassFile, err = filepath.Abs(o.PassFile); err != nil {
+			return o, fmt.Errorf("finding the file of the postgres passwords: %w", err)
+		}
+	}
 	if o.User == "" {
 		o.User = "throughline"
 	}
@@ -129,6 +143,9 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.Log == nil {
 		o.Log = zap.NewNop()
+	}
+	if o.Tell == nil {
+		o.Tell = func(string) {}
 	}
 	if o.CacheDir == "" {
 		o.CacheDir = filepath.Join(cacheBase(), "throughline", "postgres")
@@ -147,13 +164,25 @@ func cacheBase() string {
 	return base
 }
 
-func (s *Server) urlOf(database string) string {
+func (s *Server) urlOf(user, database string) string {
+	query := "sslmode=disable"
+	if s.opts.PassFile != "" {
+		query += "&passfile=" + strings.ReplaceAll(url.QueryEscape(s.opts.PassFile), "+", "%20") // libpq knows no plus
+	}
 	u := url.URL{
 		Scheme:   "postgres",
-		User:     url.User(s.opts.User),
+		User:     url.User(user),
 		Host:     net.JoinHostPort("127.0.0.1", strconv.Itoa(s.port)),
 		Path:     "/" + database,
-		RawQuery: "sslmode=disable",
+		RawQuery: query,
 	}
 	return u.String()
+}
+
+// superuser is who initdb makes.
+func (o Options) superuser() string {
+	if o.PassFile != "" {
+		return "postgres"
+	}
+	return o.User
 }

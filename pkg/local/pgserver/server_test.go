@@ -89,6 +89,36 @@ func TestStart(t *testing.T) {
 		require.Equal(t, "ada other", query(t, s.URL(), "SELECT current_user || ' ' || current_database()"))
 		require.Equal(t, "off", query(t, s.URL(), "SHOW fsync"))
 	})
+	t.Run("WithPasswords", func(t *testing.T) {
+		t.Parallel()
+		dir := dataDir(t)
+		passFile := filepath.Join(filepath.Dir(dir), "pass file") // a URL escapes the space
+		options := Options{DataDir: dir, PassFile: passFile, Unsafe: true, Setup: "CREATE EXTENSION IF NOT EXISTS pgcrypto"}
+		s := start(t, options)
+		info, err := os.Stat(passFile)
+		require.NoError(t, err)
+		require.Equal(t, os.FileMode(0o600), info.Mode().Perm())
+		require.Equal(t, "throughline throughline false false false", query(t, s.URL(), `SELECT current_user || ' ' || pg_get_userbyid(datdba) || ' ' ||
+			rolsuper::text || ' ' || rolcreaterole::text || ' ' || pg_has_role('pg_execute_server_program', 'MEMBER')::text
+			FROM pg_database, pg_roles WHERE datname = current_database() AND rolname = current_user`))
+		require.Equal(t, "pgcrypto", query(t, s.URL(), "SELECT extname FROM pg_extension WHERE extname = 'pgcrypto'"))
+		keep(t, s.URL())
+		for _, url := range []string{
+			fmt.Sprintf("postgres://throughline@127.0.0.1:%d/throughline?sslmode=disable&passfile=none", s.Port()),
+			fmt.Sprintf("postgres://postgres@127.0.0.1:%d/postgres?sslmode=disable&passfile=none", s.Port()),
+			fmt.Sprintf("postgres://throughline:guess@127.0.0.1:%d/throughline?sslmode=disable", s.Port()),
+		} {
+			_, err := pgx.Connect(t.Context(), url)
+			require.ErrorContains(t, err, "28P01", url)
+		}
+		require.NoError(t, s.Stop(t.Context()))
+		again := start(t, options)
+		require.Equal(t, "it", query(t, again.URL(), "SELECT v FROM kept"))
+		require.NoError(t, again.Stop(t.Context()))
+		require.NoError(t, os.Remove(passFile))
+		_, err = Start(t.Context(), options)
+		require.ErrorContains(t, err, "move the directory away")
+	})
 	t.Run("TheNextStartFindsTheData", func(t *testing.T) {
 		t.Parallel()
 		dir := dataDir(t)

@@ -104,7 +104,7 @@ func command(ctx context.Context, own owner, program string, args ...string) *ex
 }
 
 func (s *Server) ping(ctx context.Context) error {
-	conn, err := pgx.Connect(ctx, s.urlOf("postgres"))
+	conn, err := pgx.Connect(ctx, s.urlOf(s.opts.superuser(), "postgres"))
 	if err != nil {
 		return err
 	}
@@ -116,26 +116,6 @@ func (s *Server) ping(ctx context.Context) error {
 	}
 	if dir != s.opts.DataDir {
 		return fmt.Errorf("port %d belongs to another server", s.port)
-	}
-	return nil
-}
-
-func (s *Server) createDatabase(ctx context.Context) error {
-	conn, err := pgx.Connect(ctx, s.urlOf("postgres"))
-	if err != nil {
-		return fmt.Errorf("connecting to the new server: %w", err)
-	}
-	defer conn.Close(context.WithoutCancel(ctx))
-	var exists bool
-	err = conn.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", s.opts.Database).Scan(&exists)
-	if err != nil {
-		return fmt.Errorf("looking for database %s: %w", s.opts.Database, err)
-	}
-	if exists {
-		return nil
-	}
-	if _, err := conn.Exec(ctx, "CREATE DATABASE "+pgx.Identifier{s.opts.Database}.Sanitize()); err != nil {
-		return fmt.Errorf("creating database %s: %w", s.opts.Database, err)
 	}
 	return nil
 }

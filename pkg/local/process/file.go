@@ -10,7 +10,7 @@ import (
 // ReplaceFile writes a file that other processes read: they see the old content
 // or the new, also after a crash. Its directory is made when missing.
 func ReplaceFile(path string, content []byte, mode os.FileMode) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return fmt.Errorf("making the directory of %s: %w", path, err)
 	}
 	file, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")

@@ -21,14 +21,14 @@ import (
 )
 
 // vendors gives the vendors' sources, in the order in which people see them.
-func vendors() []source.Source {
+func vendors(columns looker.Columns) []source.Source {
 	return []source.Source{
 		stripe.New(),
 		hubspot.New(),
 		zendesk.New(),
 		intercom.New(),
 		marketo.New(),
-		looker.New(),
+		looker.Configured(columns),
 	}
 }
 
@@ -58,8 +58,10 @@ const maxMappingBytes = 1 << 20
 
 // With gives the vendors' sources and the named ones, whose mappings are read from
 // their files. The error holds every problem, one a line, each with its setting.
-func With(named []Named) (source.Set, error) {
-	sources := vendors()
+func With(named []Named) (source.Set, error) { return with(looker.Columns{}, named) }
+
+func with(columns looker.Columns, named []Named) (source.Set, error) {
+	sources := vendors(columns)
 	var problems []error
 	for _, n := range named {
 		s, err := n.open()
@@ -109,6 +111,6 @@ func (n Named) open() (source.Source, error) {
 
 // Set gives the vendors' sources: those that there are without a setting.
 func Set() source.Set {
-	set, _ := source.NewSet(vendors()...) // a test holds their names apart
+	set, _ := source.NewSet(vendors(looker.Columns{})...) // a test holds their names apart
 	return set
 }

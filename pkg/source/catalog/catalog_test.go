@@ -13,7 +13,7 @@ import (
 func TestEverySourceIsWhole(t *testing.T) {
 	t.Parallel()
 	listed := map[string]bool{"catalog": true, "sourcetest": true, "testdata": true}
-	for _, s := range vendors() {
+	for _, s := range Set().Sources() {
 		name := s.Name()
 		require.Regexp(t, `^[a-z0-9]+$`, name)
 		require.False(t, listed[name], "%s is listed twice", name)

@@ -23,7 +23,8 @@
 // part; `object.creation` of 0-1 and `contact.creation` are the same fact.
 //
 // Not handled: the webhooks journal's own entry form; that an association told
-// by both its sides, or under a classic and a newer subscription, is one.
+// by both its sides is one: what is primary belongs to a side, and so does the
+// label, so the two tellings are two events, of two types.
 //
 // Facts: developers.hubspot.com webhooks and request validation;
 // @hubspot/api-client 13.5.0 Signature and hubspot-api-python signature.py;

@@ -1,8 +1,10 @@
 package hubspot
 
 import (
+	"cmp"
 	"time"
 
+	"github.com/throughline-dev/throughline/pkg/rawjson"
 	"github.com/throughline-dev/throughline/pkg/source"
 )
 
@@ -45,6 +47,15 @@ func (hubspot) Profile() source.Profile {
 		NeedsPublicURL:  true,
 		SignatureWindow: window,
 		Volatile:        []string{"/attemptNumber"},
+	}
+}
+
+// Form implements source.Former: a classic subscription and a newer one tell one
+// fact in members of their own.
+func (hubspot) Form(e rawjson.Value) source.Form {
+	return source.Form{
+		Name:    cmp.Or(e.Get("subscriptionType").Text(), e.Get("eventType").Text()),
+		Ignored: []string{"/eventId", "/subscriptionId", "/appId", "/sourceId"}, // two apps tell one fact
 	}
 }
 

@@ -27,9 +27,10 @@ var referenceKinds = []string{
 // standardObjects are HubSpot's own objects that only the newer subscriptions
 // tell of. Each keeps its object type in identities and references, as a custom
 // object does.
-// Source: developers.hubspot.com, "Understanding the CRM", object type ids.
+// Source: developers.hubspot.com, "Using object APIs" and "Object definition",
+// object type ids.
 var standardObjects = map[string]string{
-	"0-14": "quote", "0-18": "communication", "0-19": "feedback_submission", "0-27": "task", "0-46": "note", "0-47": "meeting",
+	"0-14": "quote", "0-18": "communication", "0-19": "feedback_submission", "0-27": "task", "0-35": "campaign", "0-46": "note", "0-47": "meeting",
 	"0-48": "call", "0-49": "email", "0-53": "invoice", "0-54": "marketing_event", "0-69": "subscription", "0-74": "goal",
 	"0-84": "discount", "0-85": "fee", "0-86": "tax", "0-101": "payment", "0-115": "user", "0-116": "postal_mail",
 	"0-123": "order", "0-136": "lead", "0-142": "cart", "0-145": "partner_client", "0-162": "service", "0-171": "partner_service",

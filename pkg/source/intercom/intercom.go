@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"github.com/throughline-dev/throughline/pkg/fault"
+	"github.com/throughline-dev/throughline/pkg/rawjson"
 	"github.com/throughline-dev/throughline/pkg/source"
 )
 
@@ -45,6 +46,16 @@ func (intercom) Profile() source.Profile {
 		},
 		Types:    types(),
 		Volatile: []string{"/delivery_status", "/delivery_attempts", "/delivered_at", "/first_sent_at"},
+	}
+}
+
+// Form implements source.Former: apps of one workspace are each notified of a
+// fact, by notifications of their own, with the object as their API version
+// writes it: times as numbers or as texts. An object of the API has no topic.
+func (intercom) Form(n rawjson.Value) source.Form {
+	return source.Form{
+		Name:    n.Get("topic").Text() + " " + n.At("data", "item", "created_at").Kind().String(),
+		Ignored: []string{"/id", "/created_at", "/links", "/self", "/data/item/updated_at", "/updated_at"},
 	}
 }
 

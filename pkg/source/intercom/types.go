@@ -67,7 +67,8 @@ const verbatim = `conversation.rating.added conversation.priority.updated conver
 	contact.email.updated contact.merged contact.archived contact.deleted contact.subscribed contact.unsubscribed
 	company.created company.updated company.deleted company.contact.attached company.contact.detached
 	ticket.created ticket.state.updated ticket.resolved ticket.closed ticket.contact.attached ticket.contact.detached
-	ticket.attribute.updated event.created visitor.signed_up contact.created contact.updated contact.signed_up call.started call.ended`
+	ticket.attribute.updated event.created visitor.signed_up contact.created contact.updated contact.signed_up call.started call.ended
+	call.transcription_available call.recording_available`
 
 // stats are what a content_stat topic counts, by its kind of content.
 var stats = []struct{ content, types string }{

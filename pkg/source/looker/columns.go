@@ -53,16 +53,15 @@ func (cs columns) get(name string) rawjson.Value {
 
 // latest is when a row happened, by the rule of the package comment. An error is
 // Malformed: a column that says by its name that it is a time holds something else.
-func latest(columns columns, received time.Time) (at time.Time, ok bool, err error) {
+func (l looker) latest(columns columns, received time.Time) (at time.Time, ok bool, err error) {
+	if c, ok := columns.named(l.columns.Time); ok {
+		return c.happened()
+	}
 	// Only the day of the receipt stands in a record that is published again.
 	tomorrow := received.UTC().Truncate(24 * time.Hour).Add(24 * time.Hour)
 	for _, c := range columns {
 		if c.field == "occurred_at" {
-			at, err := source.ParseTime(c.value.Literal())
-			if err != nil {
-				return at, false, fmt.Errorf("reading %.40q: %w", c.name, err)
-			}
-			return at, true, nil
+			return c.happened()
 		}
 	}
 	for _, c := range columns {
@@ -87,6 +86,14 @@ func latest(columns columns, received time.Time) (at time.Time, ok bool, err err
 		at = received
 	}
 	return at, ok, nil
+}
+
+// happened reads a column that is known to say when the row happened.
+func (c column) happened() (at time.Time, ok bool, err error) {
+	if at, err = source.ParseTime(c.value.Literal()); err != nil {
+		return at, false, fmt.Errorf("reading %.40q: %w", c.name, err)
+	}
+	return at, true, nil
 }
 
 // when reads a value that is a date or a time as Looker writes them.
@@ -144,8 +151,12 @@ func accountView(view string) bool {
 // telling kind first (the table is in the package comment). Two columns of equal
 // standing that name different accounts are Permanent(Conflict): neither is taken
 // by its name's place in the alphabet.
-func references(tenant string, columns columns) ([]source.Reference, error) {
+func (l looker) references(tenant string, columns columns) ([]source.Reference, error) {
 	refs := source.References{Source: name, Tenant: tenant}
+	if c, ok := columns.named(l.columns.Account); ok {
+		c.accountReference(&refs)
+		return refs.List(), nil
+	}
 	known := false
 	for _, kind := range [...]string{source.KindAccountUUID, kindAccount, kindGroup, kindUser, source.KindEmail, source.KindDomain} {
 		own := columns.own(kind)

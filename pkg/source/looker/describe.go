@@ -19,13 +19,13 @@ var errNoRows = errors.New(`no rows that can be read: choose "JSON — Simple" a
 
 // Describe reads a row's record or a bare row of System Activity; see the package
 // comment.
-func (looker) Describe(r source.Record) (source.Event, error) {
+func (l looker) Describe(r source.Record) (source.Event, error) {
 	top := r.Object
 	plan, row, attachment := top.Get("scheduled_plan"), top.Get("row"), top.Get("attachment")
 	switch {
 	case plan.Exists() && row.Exists():
 		tenant := cmp.Or(planHost(plan), host(r.Tenant))
-		return describeRow(plan, row, tenant, receipt(top.Get("received_on"), r.ReceivedAt))
+		return l.describeRow(plan, row, tenant, receipt(top.Get("received_on"), r.ReceivedAt))
 	case plan.Exists() || attachment.Exists():
 		if found, err := rows(top); err == nil && found.Exists() {
 			return source.Event{}, source.Malformed("this is a whole delivery: post it to the receiver, which makes a record of each row")
@@ -33,14 +33,14 @@ func (looker) Describe(r source.Record) (source.Event, error) {
 		return source.Event{}, fault.Permanent(fault.Unsupported, fmt.Errorf("this delivery (type %.20q, extension %.20q) has %w",
 			top.Get("type").Text(), attachment.Get("extension").Text(), errNoRows))
 	}
-	if event, ok, err := describeActivity(columnsOf(top), host(r.Tenant), r.ReceivedAt); ok {
+	if event, ok, err := l.describeActivity(columnsOf(top), host(r.Tenant), r.ReceivedAt); ok {
 		return event, err
 	}
 	return source.Event{}, source.Malformed("this is neither a row of a scheduled plan nor one of System Activity (history.id, event.id)")
 }
 
 // describeRow describes a record that Split made.
-func describeRow(plan, row rawjson.Value, tenant string, received time.Time) (source.Event, error) {
+func (l looker) describeRow(plan, row rawjson.Value, tenant string, received time.Time) (source.Event, error) {
 	if row.Kind() != rawjson.Object {
 		return source.Event{}, source.Malformed("the row is not a JSON object but a %s", row.Kind())
 	}
@@ -50,7 +50,7 @@ func describeRow(plan, row rawjson.Value, tenant string, received time.Time) (so
 	}
 	query := plan.Get("query")
 	if query.Get("model").Is("system__activity") {
-		if event, ok, err := describeActivity(columns, tenant, received); ok {
+		if event, ok, err := l.describeActivity(columns, tenant, received); ok {
 			return event, err
 		}
 	}
@@ -62,17 +62,17 @@ func describeRow(plan, row rawjson.Value, tenant string, received time.Time) (so
 	}
 	sum := sha256.Sum256(rawjson.Canonical(row))
 	id := []string{report, number, query.Get("view").Text(), hex.EncodeToString(sum[:16])}
-	at, dated, err := latest(columns, received)
-	if err != nil {
-		return source.Event{Type: typeReported, Tenant: tenant}, err
-	}
-	refs, err := references(tenant, columns)
+	at, dated, err := l.latest(columns, received)
 	if err != nil {
 		return source.Event{Type: typeReported, Tenant: tenant}, err
 	}
 	if !dated {
 		at = received
 		id = append(id, received.UTC().Format(time.DateOnly))
+	}
+	refs, err := l.references(tenant, columns)
+	if err != nil {
+		return source.Event{ID: source.ID(tenant, id...), Type: typeReported, Tenant: tenant}, err
 	}
 	return source.Event{
 		ID: source.ID(tenant, id...), Type: typeReported, OccurredAt: at, Tenant: tenant,
@@ -109,13 +109,13 @@ func receipt(day rawjson.Value, receivedAt time.Time) time.Time {
 
 // describeActivity describes a row of System Activity; ok is false when the row
 // is none.
-func describeActivity(columns columns, tenant string, received time.Time) (event source.Event, ok bool, err error) {
+func (l looker) describeActivity(columns columns, tenant string, received time.Time) (event source.Event, ok bool, err error) {
 	for _, kind := range [...]string{"history", "event"} {
 		id := columns.get(kind + ".id").Literal()
 		if id == "" {
 			continue
 		}
-		refs, err := references(tenant, columns)
+		refs, err := l.references(tenant, columns)
 		if err != nil {
 			return source.Event{ID: source.ID(tenant, kind, id), Type: typeQuery, Tenant: tenant}, true, err
 		}
@@ -126,7 +126,7 @@ func describeActivity(columns columns, tenant string, received time.Time) (event
 		if kind == "event" {
 			event.Type = activityType(columns.get("event.name").Text())
 		}
-		event.OccurredAt, err = activityTime(columns, kind, received)
+		event.OccurredAt, err = l.activityTime(columns, kind, received)
 		return event, true, err
 	}
 	return source.Event{}, false, nil
@@ -134,7 +134,7 @@ func describeActivity(columns columns, tenant string, received time.Time) (event
 
 // activityTime is when a row of System Activity was made; zoneless times are UTC,
 // which is what a poller asks for (query_timezone).
-func activityTime(columns columns, kind string, received time.Time) (time.Time, error) {
+func (l looker) activityTime(columns columns, kind string, received time.Time) (time.Time, error) {
 	for _, field := range [...]string{".created_raw", ".created_time"} {
 		if t := columns.get(kind + field).Literal(); t != "" {
 			at, err := source.ParseTime(t)
@@ -144,7 +144,7 @@ func activityTime(columns columns, kind string, received time.Time) (time.Time, 
 			return at, nil
 		}
 	}
-	at, ok, err := latest(columns, received)
+	at, ok, err := l.latest(columns, received)
 	if err != nil || ok {
 		return at, err
 	}

@@ -81,7 +81,8 @@
 // A name that a CSV has for people is read alike ("Accounts UUID", "Users Email").
 // Columns of somebody beside the customer (parent, csm, owner, sales_rep, partner)
 // do not count, and those of an account's view come before all others. Where two
-// that are left name different customers, the row is refused as a conflict.
+// that are left name different customers, the row is refused as a conflict. A
+// column that is set (Columns) names the account alone, whatever the others do.
 //
 // Not handled: number formats ("1,204" stays text), month and week columns
 // (2025-10), pivots, cell actions.

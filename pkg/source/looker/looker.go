@@ -3,7 +3,10 @@ package looker
 import (
 	"encoding/json"
 	"net/http"
+	"slices"
+	"strings"
 
+	"github.com/throughline-dev/throughline/pkg/rawjson"
 	"github.com/throughline-dev/throughline/pkg/source"
 )
 
@@ -16,8 +19,8 @@ const (
 	kindUser    = "user"    // user.id of System Activity
 )
 
-// looker has no state: all that it knows is in its methods.
-type looker struct{}
+// looker has no state but what a person set.
+type looker struct{ columns Columns }
 
 var _ source.Signer = looker{}
 
@@ -44,6 +47,26 @@ func (looker) Profile() source.Profile {
 		Transcodes:   true,
 		NeverRetries: true,
 	}
+}
+
+// Form implements source.Former: the fact is the row, whatever plan sent it, and
+// the same row of System Activity has the columns that somebody asked for.
+func (looker) Form(e rawjson.Value) source.Form {
+	row := e.Get("row")
+	framed := row.Exists() && e.Get("scheduled_plan").Exists()
+	if !framed {
+		row = e
+	}
+	names := make([]string, 0, row.Len())
+	for column := range row.Members() {
+		names = append(names, column)
+	}
+	slices.Sort(names)
+	form := source.Form{Name: strings.Join(names, "\x00"), Ignored: []string{"/type", "/scheduled_plan"}}
+	if framed {
+		form.Name = "row of " + form.Name
+	}
+	return form
 }
 
 // Reply wraps the usual answer in what Looker reads: success, and for a failure

@@ -1,6 +1,9 @@
 package marketo
 
-import "github.com/throughline-dev/throughline/pkg/source"
+import (
+	"github.com/throughline-dev/throughline/pkg/rawjson"
+	"github.com/throughline-dev/throughline/pkg/source"
+)
 
 const name = "marketo"
 
@@ -34,6 +37,19 @@ func (marketo) Profile() source.Profile {
 		Types:        eventTypes(),
 		NeverRetries: true,
 	}
+}
+
+// Form implements source.Former: the REST API and a bulk export write one activity
+// in two ways.
+func (marketo) Form(b rawjson.Value) source.Form {
+	form := "call"
+	if b.Get("activityTypeId").Exists() {
+		form = "activity with attributes as " + b.Get("attributes").Kind().String()
+	}
+	if b.Get("id").Exists() {
+		form += " and id" // an export has none
+	}
+	return source.Form{Name: form}
 }
 
 // Reply is the usual one: its body is never empty, which Marketo would count as

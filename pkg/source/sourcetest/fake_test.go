@@ -56,6 +56,13 @@ func (f fake) Profile() source.Profile {
 	return p
 }
 
+func (f fake) Form(event rawjson.Value) source.Form {
+	if f.broken == "a form of its bytes" {
+		return source.Form{Name: string(rawjson.Canonical(event, "/attempts"))}
+	}
+	return source.Form{}
+}
+
 // mac covers what the broken forms leave out.
 func (f fake) mac(secret, at string, body []byte) []byte {
 	switch f.broken {

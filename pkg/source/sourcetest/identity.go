@@ -16,6 +16,7 @@ func identityChecks() []check {
 		{"identity/however it came", (*suite).checkWays},
 		{"identity/however it is written", (*suite).checkWriting},
 		{"identity/volatile members", (*suite).checkVolatile},
+		{"identity/contradiction", (*suite).checkContradiction},
 		{"identity/tenant", (*suite).checkTenant},
 		{"identity/element of a page", (*suite).checkPages},
 	}
@@ -88,6 +89,48 @@ func (s *suite) checkVolatile(t require.TestingT) {
 	for _, pointer := range s.src.Profile().Volatile {
 		require.True(t, found[pointer], "no event of testdata has the volatile %s", pointer)
 	}
+}
+
+// checkContradiction: two tellings of one event have no difference, and where
+// something else is said under the same identity, that is one.
+func (s *suite) checkContradiction(t require.TestingT) {
+	set, err := source.NewSet(s.src)
+	require.NoError(t, err)
+	seen := false
+	s.good(t, func(name string, r source.Record, want source.Event) {
+		alike := [][]byte{spaced(r.Value, true), reversed(r.Value)}
+		for _, pointer := range s.src.Profile().Volatile {
+			if changed := replaced(r.Value, pointer, []byte("7")); changed != nil {
+				alike = append(alike, changed)
+			}
+		}
+		for _, other := range alike {
+			require.Empty(t, difference(t, set, s.src.Name(), r.Value, other), name)
+		}
+		for _, pointer := range texts(t, r.Value) {
+			changed := replaced(r.Value, pointer, []byte(`"something else"`))
+			_, got, err := source.Keyed(s.src, s.received(source.Record{Value: changed, Tenant: r.Tenant}))
+			if err != nil || got.ID != want.ID {
+				continue
+			}
+			found := difference(t, set, s.src.Name(), r.Value, changed)
+			require.Contains(t, []string{"", pointer}, found, name)
+			seen = seen || found != ""
+		}
+	})
+	require.True(t, seen, "nothing that is said otherwise under the same identity is a difference")
+}
+
+// difference gives where two events differ, and holds their digests to that.
+func difference(t require.TestingT, set source.Set, name string, a, b []byte) string {
+	var c, d rawjson.Doc
+	x, err := c.Parse(a)
+	require.NoError(t, err)
+	y, err := d.Parse(b)
+	require.NoError(t, err)
+	relation, pointer := set.Compare(name, x, y)
+	require.Equal(t, relation == source.Same, set.Digest(name, x) == set.Digest(name, y))
+	return pointer
 }
 
 // checkTenant: what the event says of its tenant counts before the setting, and

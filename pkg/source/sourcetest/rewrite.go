@@ -4,6 +4,10 @@ import (
 	"bytes"
 	"encoding/json"
 	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/stretchr/testify/require"
 
 	"github.com/throughline-dev/throughline/pkg/rawjson"
 )
@@ -50,6 +54,27 @@ func appendReversed(out []byte, v rawjson.Value) []byte {
 	default:
 		return append(out, v.Bytes()...)
 	}
+}
+
+// texts gives the JSON pointers of an object's texts, in lists too.
+func texts(t require.TestingT, raw []byte) (pointers []string) {
+	var doc rawjson.Doc
+	top, err := doc.Parse(raw)
+	require.NoError(t, err)
+	var walk func(at string, v rawjson.Value)
+	walk = func(at string, v rawjson.Value) {
+		if v.Kind() == rawjson.String {
+			pointers = append(pointers, at)
+		}
+		for name, member := range v.Members() {
+			walk(at+"/"+strings.NewReplacer("~", "~0", "/", "~1").Replace(name), member)
+		}
+		for i, element := range v.Elements() {
+			walk(at+"/"+strconv.Itoa(i), element)
+		}
+	}
+	walk("", top)
+	return pointers
 }
 
 // replaced gives raw with another value where the JSON pointer leads; nil when

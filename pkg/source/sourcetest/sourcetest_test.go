@@ -47,6 +47,7 @@ func breaks() map[string]string {
 		"an id of its order":                "identity/however it is written",
 		"an id of its attempt":              "identity/volatile members",
 		"a volatile member that is nowhere": "identity/volatile members",
+		"a form of its bytes":               "identity/contradiction",
 		"the setting counts first":          "identity/tenant",
 		"all is a list":                     "identity/element of a page",
 		"refuses what was taken":            "reply/accepted",

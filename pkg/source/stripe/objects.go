@@ -16,12 +16,12 @@ const kindObject = "object"
 // that what waits can be linked by hand, and so that one thing's events stay in
 // order.
 // Source: stripe/openapi fixtures3, and the event types of stripe-go.
-var customers = strings.Fields(`application_fee billing.alert_triggered billing.credit_balance_transaction billing.credit_grant
+var customers = strings.Fields(`application_fee apps.install billing.alert_triggered billing.credit_balance_transaction billing.credit_grant
 	billing_portal.session capability card bank_account checkout.session credit_note customer_cash_balance_transaction dispute
-	fee_refund financial_connections.account identity.verification_session invoiceitem invoice_payment issuing.authorization
+	fee_refund financial_connections.account financial_connections.authorization identity.verification_session invoiceitem invoice_payment issuing.authorization
 	issuing.card issuing.cardholder issuing.dispute issuing.token issuing.transaction mandate payment_attempt_record payment_link
 	payment_record person quote radar.early_fraud_warning refund review setup_intent source source_transaction
-	subscription_schedule tax_id topup transfer treasury.credit_reversal treasury.debit_reversal treasury.financial_account
+	subscription_schedule tax_id three_d_secure.authentication topup transfer treasury.credit_reversal treasury.debit_reversal treasury.financial_account
 	treasury.inbound_transfer treasury.outbound_payment treasury.outbound_transfer treasury.received_credit treasury.received_debit`)
 
 // merchants are the merchant's own: its catalogue, its money, its settings. A

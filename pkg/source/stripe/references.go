@@ -46,6 +46,7 @@ func references(event rawjson.Value, account, tenant string) []source.Reference 
 	c.Add(kindCustomer, idOf(data.Get("previous_attributes").Get(kindCustomer)))
 	c.Add(kindCustomer, idOf(o.Get("related_customer")))              // identity.verification_session
 	c.Add(kindCustomer, o.At("payload", "stripe_customer_id").Text()) // billing.meter_event
+	c.Add(kindCustomer, data.Get(kindCustomer).Text())                // a thin event that was fetched
 	for _, n := range nested {
 		c.Add(kindCustomer, idOf(n.Get(kindCustomer)))
 	}
@@ -70,6 +71,8 @@ func references(event rawjson.Value, account, tenant string) []source.Reference 
 		c.Add(kindCharge, source)
 	}
 	addObjects(&c, own, thin)
+	c.Add(kindSubscription, data.Get(kindSubscription).Text())
+	addAccount(&c, data.Get("account_id").Text())
 	addAccounts(&c, o, nested, own, thin)
 	addAccount(&c, account)
 	return c.List()

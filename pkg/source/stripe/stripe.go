@@ -3,6 +3,7 @@ package stripe
 import (
 	"time"
 
+	"github.com/throughline-dev/throughline/pkg/rawjson"
 	"github.com/throughline-dev/throughline/pkg/source"
 )
 
@@ -35,6 +36,18 @@ func (stripe) Profile() source.Profile {
 		Volatile:        []string{"/pending_webhooks", "/api_version"},
 		SignatureWindow: window,
 	}
+}
+
+// Form implements source.Former: a snapshot is rendered in an API version, and a
+// thin event has its data only where it was fetched.
+func (stripe) Form(e rawjson.Value) source.Form {
+	if e.Get("object").Is(objectThin) {
+		if e.Get("data").Exists() || e.Get("changes").Exists() {
+			return source.Form{Name: "thin, fetched"}
+		}
+		return source.Form{Name: "thin", Partial: true, Ignored: []string{"/id"}} // snapshot_event is the identity
+	}
+	return source.Form{Name: "snapshot " + e.Get("api_version").Text()}
 }
 
 // Reply implements source.Webhook. Stripe wants any 2xx and asks again after

@@ -182,3 +182,26 @@ func BenchmarkVerify(b *testing.B) {
 		}
 	}
 }
+
+// The tenant of a record's header is anybody's to write; the event says its own.
+func TestTheEventsAccountIsTheTenant(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct{ members, header, tenant string }{
+		"the event's":               {`,"account":"acct_1"`, "", "acct_1"},
+		"the event's, not another":  {`,"account":"acct_1"`, "acct_2", "acct_1"},
+		"the header's, for want of": {``, "acct_2", "acct_2"},
+		"none":                      {``, "", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			value := `{"id":"evt_1","object":"event","type":"invoice.paid","created":1762074000,"livemode":true` + tt.members +
+				`,"data":{"object":{"id":"in_1","object":"invoice","customer":"cus_1"}}}`
+			_, event, err := source.Keyed(New(), source.Record{Value: []byte(value), Tenant: tt.header, ReceivedAt: time.Unix(1762074001, 0)})
+			require.NoError(t, err)
+			require.Equal(t, tt.tenant, event.Tenant)
+			for _, ref := range event.References {
+				require.Contains(t, []string{tt.tenant, ""}, ref.Tenant)
+			}
+		})
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/throughline-dev/throughline/pkg/fault"
+	"github.com/throughline-dev/throughline/pkg/rawjson"
 	"github.com/throughline-dev/throughline/pkg/source"
 )
 
@@ -54,6 +55,12 @@ func (zendesk) Profile() source.Profile {
 		Types:           types(),
 		SignatureWindow: signatureWindow,
 	}
+}
+
+// Form implements source.Former: Zendesk's own events name their version, a
+// trigger's template and a backfill do not. A retry may have another id.
+func (zendesk) Form(e rawjson.Value) source.Form {
+	return source.Form{Name: e.Get("zendesk_event_version").Text(), Ignored: []string{"/id"}}
 }
 
 // Reply asks for a retry with 503 and a Retry-After: 409 is retried three times

@@ -114,6 +114,11 @@ func Kafka(t testing.TB, n int, properties ...map[string]string) *Cluster {
 			options.Properties[key] = value
 		}
 	}
+	return start(t, options)
+}
+
+func start(t testing.TB, options kafka.Options) *Cluster {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), startTimeout)
 	defer cancel()
 	cluster, err := kafka.Start(ctx, options)
@@ -124,6 +129,15 @@ func Kafka(t testing.TB, n int, properties ...map[string]string) *Cluster {
 
 // Brokers gives every broker's address, killed ones too.
 func (c *Cluster) Brokers() []string { return c.cluster.Brokers() }
+
+// KafkaWithUsers is Kafka with one broker that has these users (kafka.Options.Users).
+func KafkaWithUsers(t testing.TB, users map[string]string, properties map[string]string) *Cluster {
+	t.Helper()
+	return start(t, kafka.Options{Dir: t.TempDir(), Log: zaptest.NewLogger(t), Users: users, Properties: properties})
+}
+
+// UserBrokers gives every broker's address for its users.
+func (c *Cluster) UserBrokers() []string { return c.cluster.UserBrokers() }
 
 // Kill ends broker i (from 0) with SIGKILL, and returns when it is gone.
 func (c *Cluster) Kill(i int) { c.cluster.Kill(i) }

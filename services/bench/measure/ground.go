@@ -192,7 +192,7 @@ func (g *ground) freshTopics(ctx context.Context) error {
 			case <-time.After(100 * time.Millisecond):
 			}
 		}
-		_, err := stream.ApplyTopics(ctx, client, traffic.Names(), stream.TopicOptions{
+		_, err := stream.ApplyTopics(ctx, client, stream.Names{}, traffic.Names(), stream.TopicOptions{
 			Partitions: partitions, ReplicationFactor: -1, RawRetention: 24 * time.Hour, EventRetention: 24 * time.Hour,
 		})
 		return err

@@ -159,6 +159,7 @@ func (r *Report) write(out io.Writer) {
 	t := table.NewWriter()
 	t.SetOutputMirror(out)
 	t.SetStyle(table.StyleLight)
+	t.Style().Format.Header = text.FormatDefault // upper case would make another letter of µ
 	t.AppendHeader(table.Row{"stage", "ours", "limit", "unit", "ratio", "aim", "ours p50/p99/max ms", "limit p50/p99/max ms", "CPU µs", "limit's", "peak MB", "limit's"})
 	var right []table.ColumnConfig
 	for _, n := range []int{2, 3, 5, 6, 7, 8, 9, 10, 11, 12} {

@@ -96,7 +96,7 @@ func (b *bench) normalizer() []step {
 				return err
 			}
 			line.side(side).add(steadyRate(r.Samples), stage.Latency{}, r, c.Records)
-			return b.ground.forget(ctx, normalizer.Group)
+			return b.ground.forget(ctx, stream.Names{}.Group(stream.Normalizer))
 		})
 	})...)
 }
@@ -180,7 +180,7 @@ func (b *bench) write(ctx context.Context, what string, job stage.Job) (r stage.
 		if r, err = b.run(ctx, what, job); err != nil || job.Role != stage.Sink {
 			return err
 		}
-		return b.ground.forget(ctx, sink.Group)
+		return b.ground.forget(ctx, stream.Names{}.Group(stream.Sink))
 	})
 	return r, err
 }

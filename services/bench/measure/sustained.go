@@ -3,9 +3,8 @@ package measure
 import (
 	"context"
 
+	"github.com/throughline-dev/throughline/pkg/stream"
 	"github.com/throughline-dev/throughline/services/bench/stage"
-	"github.com/throughline-dev/throughline/services/normalizer/normalizer"
-	"github.com/throughline-dev/throughline/services/sink/sink"
 )
 
 // sustainedMost bounds the different events that are made ready for each second
@@ -86,7 +85,7 @@ func (b *bench) pipeline(ctx context.Context, what string, load stage.Job) (r pi
 	if r.sink, err = b.serve(ctx, what+"-sink", stage.Job{Role: stage.Sink, Postgres: load.Postgres}, sinks); err != nil {
 		return r, err
 	}
-	for _, group := range []string{normalizer.Group, sink.Group} {
+	for _, group := range []string{stream.Names{}.Group(stream.Normalizer), stream.Names{}.Group(stream.Sink)} {
 		if err := b.ground.forget(ctx, group); err != nil {
 			return r, err
 		}

@@ -29,19 +29,26 @@ func requests(job Job, events *traffic.Traffic, n int) ([][]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		signed, err := sender.Sign(d)
-		if err != nil {
+		if out[i], err = wire(&sender, d, job.Address); err != nil {
 			return nil, err
 		}
-		var b bytes.Buffer
-		b.Grow(len(d.Body) + 512)
-		fmt.Fprintf(&b, "POST %s HTTP/1.1\r\nHost: %s\r\nContent-Length: %d\r\n", stripePath, job.Address, len(d.Body))
-		_ = signed.Header.Write(&b) // a bytes.Buffer takes everything
-		b.WriteString("\r\n")
-		b.Write(d.Body)
-		out[i] = b.Bytes()
 	}
 	return out, nil
+}
+
+// wire gives a delivery's request as it goes over the wire.
+func wire(sender *vendors.Sender, d vendors.Delivery, address string) ([]byte, error) {
+	signed, err := sender.Sign(d)
+	if err != nil {
+		return nil, err
+	}
+	var b bytes.Buffer
+	b.Grow(len(d.Body) + 512)
+	fmt.Fprintf(&b, "POST %s%s HTTP/1.1\r\nHost: %s\r\nContent-Length: %d\r\n", webhooks, d.Source, address, len(d.Body))
+	_ = signed.Header.Write(&b) // a bytes.Buffer takes everything
+	b.WriteString("\r\n")
+	b.Write(d.Body)
+	return b.Bytes(), nil
 }
 
 // connection sends one request after the other over one connection, with no

@@ -11,14 +11,13 @@ import (
 
 	"github.com/throughline-dev/throughline/pkg/stream"
 	"github.com/throughline-dev/throughline/services/bench/traffic"
-	"github.com/throughline-dev/throughline/services/normalizer/normalizer"
 	"github.com/throughline-dev/throughline/services/whole"
 )
 
 // runNormalizer normalizes what lies in the raw topics until Records are through.
 func runNormalizer(ctx context.Context, job Job, ready func(string)) (Result, error) {
 	if job.Records == 0 {
-		return runConsuming(ctx, job, ready, whole.Normalizer, normalizer.Group, stream.RawTopic("stripe"))
+		return runConsuming(ctx, job, ready, whole.Normalizer, stream.Names{}.Group(stream.Normalizer), stream.RawTopic("stripe"))
 	}
 	return runUntil(ctx, job, whole.Normalizer, "throughline_normalizer_records_total")
 }
@@ -49,7 +48,7 @@ func bareTransform(ctx context.Context, job Job, through *atomic.Int64) error {
 	}
 	tx, err := kgo.NewGroupTransactSession(
 		kgo.SeedBrokers(job.Brokers...), kgo.TransactionalID("bench-"+uuid.NewString()),
-		kgo.ConsumerGroup(normalizer.Group), kgo.ConsumeTopics(topics...), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
+		kgo.ConsumerGroup(stream.Names{}.Group(stream.Normalizer)), kgo.ConsumeTopics(topics...), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.Balancers(kgo.CooperativeStickyBalancer()),
 	)
 	if err != nil {

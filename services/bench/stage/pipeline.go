@@ -153,7 +153,7 @@ func newServices(ctx context.Context, job Job, names ...string) (deps stage.Deps
 		}
 	}
 	options := whole.Options{Only: names, Receiver: receiver.Config{Listen: "127.0.0.1:0", SpoolDir: filepath.Join(job.Scratch, "spool")}}
-	if options.Endpoints, err = endpoints(); err == nil {
+	if options.Endpoints, err = endpoints(job.AllSources); err == nil {
 		services, err = whole.New(ctx, deps, options)
 	}
 	if err != nil {

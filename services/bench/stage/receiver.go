@@ -21,17 +21,27 @@ import (
 // secret signs the requests. It guards nothing.
 const secret = "bench-secret-0123456789abcdef"
 
-// stripePath is where both receivers are posted to.
-const stripePath = "/webhooks/stripe"
+// webhooks is where receivers are posted to, stripePath where both are.
+const (
+	webhooks   = "/webhooks/"
+	stripePath = webhooks + "stripe"
+)
 
-// endpoints is Stripe's alone.
-func endpoints() ([]receiver.Endpoint, error) {
-	return receiver.Endpoints(catalog.Set(), []string{"stripe"}, func(string) settings.SourceSetting {
-		return settings.SourceSetting{Secrets: settings.Secrets{secret}}
+// publicURL is what vendors believe the receiver's address to be.
+const publicURL = "https://bench.example"
+
+// endpoints is Stripe's alone, or every source's.
+func endpoints(all bool) ([]receiver.Endpoint, error) {
+	names := []string{"stripe"}
+	if all {
+		names = catalog.Set().Names()
+	}
+	return receiver.Endpoints(catalog.Set(), names, func(string) settings.SourceSetting {
+		return settings.SourceSetting{Secrets: settings.Secrets{secret}, PublicURL: publicURL}
 	})
 }
 
-// runReceiver is the receiver with Stripe's endpoint.
+// runReceiver is the receiver with Stripe's endpoint, or with every source's.
 func runReceiver(ctx context.Context, job Job, ready func(string)) (Result, error) {
 	return runServing(ctx, job, ready, whole.Receiver)
 }

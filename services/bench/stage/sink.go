@@ -12,14 +12,13 @@ import (
 	"github.com/throughline-dev/throughline/pkg/postgres"
 	"github.com/throughline-dev/throughline/pkg/settings"
 	"github.com/throughline-dev/throughline/pkg/stream"
-	"github.com/throughline-dev/throughline/services/sink/sink"
 	"github.com/throughline-dev/throughline/services/whole"
 )
 
 // runSink writes what lies in account-events until Records are in the table.
 func runSink(ctx context.Context, job Job, ready func(string)) (Result, error) {
 	if job.Records == 0 {
-		return runConsuming(ctx, job, ready, whole.Sink, sink.Group, stream.AccountEvents)
+		return runConsuming(ctx, job, ready, whole.Sink, stream.Names{}.Group(stream.Sink), stream.AccountEvents)
 	}
 	return runUntil(ctx, job, whole.Sink, "throughline_sink_records_total")
 }

@@ -45,6 +45,8 @@ const (
 	SQLInsert      Role = "sql-insert"      // a peer's way to write the rows
 	Pipeline       Role = "pipeline"        // receiver, normalizer and sink, serves
 	Steady         Role = "steady"          // requests at a rate, until their rows are visible
+	Strangers      Role = "strangers"       // connections that are nobody's, serves
+	Verified       Role = "verified"        // requests of every source at a rate
 	Sustained      Role = "sustained"       // requests as fast as they are answered, until their rows are visible
 )
 
@@ -65,10 +67,11 @@ type Job struct {
 	Keeper      bool          // BareSink: merge the pending list beside, as ours does
 	InFlight    int           // SQLInsert: batches at a time
 	Stream      bool          // SQLInsert: read the rows while writing, when memory does not hold them
-	Connections int           // the senders
-	Warm        time.Duration // Load, Steady: sent and not counted
+	AllSources  bool          // Receiver: every source's endpoint
+	Connections int           // the senders, Strangers
+	Warm        time.Duration // Load, Steady, Verified: sent and not counted
 	Duration    time.Duration // the senders: counted
-	Rate        int           // Steady: events per second
+	Rate        int           // Steady, Verified: events per second
 
 	Profile string // file for a CPU profile; "" for none
 }
@@ -137,6 +140,10 @@ func (j Job) role() (role, error) {
 		return runSteady, nil
 	case Sustained:
 		return runSustained, nil
+	case Strangers:
+		return runStrangers, nil
+	case Verified:
+		return runVerified, nil
 	}
 	return nil, fmt.Errorf("there is no role %q", j.Role)
 }

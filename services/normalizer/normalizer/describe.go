@@ -56,6 +56,11 @@ func (n *Normalizer) describe(records []*kgo.Record, room int) described {
 	d := described{items: make([]item, 0, room)}
 	raws := make([]stream.Raw, len(records))
 	for i, rec := range records {
+		if err := stream.Unreadable(rec); err != nil {
+			raws[i] = stream.ReadRaw(rec)
+			d.items = append(d.items, item{rec: rec, raw: &raws[i], index: -1, err: err})
+			continue
+		}
 		if rec.Value == nil { // a tombstone says nothing, so there is nothing to keep
 			d.tombstones++
 			continue
@@ -116,6 +121,15 @@ func (n *Normalizer) describeItem(it *item, src source.Source, object rawjson.Va
 	record := it.raw.Record
 	record.Value, record.Object = it.value, object
 	record, it.event, it.err = source.Keyed(src, record)
+	if stored := it.rec.Timestamp.UTC(); it.err != nil && record.ReceivedAt.Before(stored) {
+		// A header that says it was received before it happened says nothing: then the broker's time counts.
+		record.ReceivedAt = stored
+		if keyed, event, err := source.Keyed(src, record); err == nil {
+			raw := *it.raw // a page's other elements have the same
+			raw.ReceivedAt = stored
+			record, it.event, it.err, it.raw = keyed, event, nil, &raw
+		}
+	}
 	it.key = record.Key
 	if it.err == nil && it.event.Test && !n.options.TestData[src.Name()] {
 		it.err = fault.Permanent(fault.TestData, fmt.Errorf("this is test data: to have it on the timeline, set %s to %s for the normalizer, then release it",

@@ -20,9 +20,6 @@ import (
 	"github.com/throughline-dev/throughline/pkg/stream"
 )
 
-// Group is the normalizer's consumer group.
-const Group = "throughline-normalizer"
-
 // Config is what an operator sets. Make it with NewConfig.
 type Config struct {
 	stage.Config `embed:""`
@@ -80,8 +77,8 @@ type Normalizer struct {
 	metrics  *metrics
 }
 
-// New registers the schemas and makes a normalizer. An error is what a person
-// must fix, or Transient when the registry does not answer.
+// New makes a normalizer. It waits for the registry to have the schemas
+// (stage.Deps.NewEncoder). An error is what a person must fix.
 func New(ctx context.Context, d stage.Deps, o Options) (*Normalizer, error) {
 	if o.Tuning == (Tuning{}) {
 		settings.Defaults(&o.Tuning)
@@ -90,7 +87,7 @@ func New(ctx context.Context, d stage.Deps, o Options) (*Normalizer, error) {
 	if err != nil {
 		return nil, err
 	}
-	encoder, err := event.NewEncoder(ctx, d.Registry, stream.AccountEvents, stream.DeadLetters)
+	encoder, err := d.NewEncoder(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -99,15 +96,16 @@ func New(ctx context.Context, d stage.Deps, o Options) (*Normalizer, error) {
 	}, nil
 }
 
-// Components gives the normalizer's one part.
+// Components gives the normalizer's parts.
 func (n *Normalizer) Components() []service.Component {
+	names := n.deps.Kafka.Names()
 	loop := stage.Loop{
-		Name: "normalizer", Group: Group, Topics: n.deps.RawTopics(), Outputs: []string{stream.AccountEvents, stream.DeadLetters},
+		Name: "normalizer", Group: names.Group(stream.Normalizer), Topics: n.deps.RawTopics(), Outputs: []string{names.AccountEvents(), names.DeadLetters()},
 		Batch: n.options.Tuning.Batch, Members: n.options.Tuning.Workers,
 	}
-	return []service.Component{n.deps.Consume(loop, func(ctx context.Context, member int, o stream.LoopOptions) error {
+	return []service.Component{n.deps.KeepSchemas("normalizer", n.encoder.Refresh), n.deps.Consume(loop, func(ctx context.Context, member int, o stream.LoopOptions) error {
 		return stream.RunTransform(ctx, stream.TransformOptions{
-			LoopOptions: o, TransactionalID: stream.TransactionalID(o.Config, "normalizer", member), Replace: n.transform,
+			LoopOptions: o, TransactionalID: stream.TransactionalID(o.Config, stream.Normalizer, member), Replace: n.transform,
 		}, n.Transform)
 	})}
 }

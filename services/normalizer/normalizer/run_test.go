@@ -39,7 +39,7 @@ func newKafka(t *testing.T) kafka {
 	client, err := stream.NewClient(config, stream.Deps{Name: "test"})
 	require.NoError(t, err)
 	t.Cleanup(client.Close)
-	_, err = stream.ApplyTopics(t.Context(), client, []string{"stripe", "hubspot", "zendesk", "intercom", "marketo", "looker"},
+	_, err = stream.ApplyTopics(t.Context(), client, stream.Names{}, []string{"stripe", "hubspot", "zendesk", "intercom", "marketo", "looker"},
 		stream.TopicOptions{Partitions: 4, ReplicationFactor: 1, RawRetention: time.Hour, EventRetention: time.Hour})
 	require.NoError(t, err)
 	return kafka{config, cluster, client}
@@ -286,7 +286,7 @@ func TestRunWaitsForARightOnATopic(t *testing.T) {
 	require.Eventually(t, func() bool {
 		state, _ := servicetest.Component(n.runtime, "normalizer-0")
 		other, _ := servicetest.Component(n.runtime, "normalizer-1")
-		return strings.Contains(state.Advice+other.Advice, "grant this Kafka user")
+		return strings.Contains(state.Advice+other.Advice, "--operation WRITE --topic account-events")
 	}, patience, 5*time.Millisecond)
 	require.Zero(t, out.distinct())
 	granted.Store(true)

@@ -94,7 +94,7 @@ func (n *Normalizer) finish(ctx context.Context, a *arena, it *item, found *reso
 	if it.err == nil && !found.Found {
 		it.err = fault.Permanent(fault.Unresolved, fmt.Errorf("no account: %s", found.Why))
 	}
-	if len(refused) > 0 && refused[0].Topic == stream.AccountEvents {
+	if len(refused) > 0 && refused[0].Topic == n.encoder.EventTopic() {
 		if cause := refused[0].Err; it.err == nil {
 			it.err = fault.Permanent(fault.ReasonOf(cause), fmt.Errorf("the brokers refuse its account event: %w", cause))
 		}
@@ -121,7 +121,7 @@ func (n *Normalizer) accountEvent(ctx context.Context, a *arena, it *item, found
 	if err != nil {
 		return err
 	}
-	into.Topic, into.Value = stream.AccountEvents, a.take(buffer)
+	into.Topic, into.Value = n.encoder.EventTopic(), a.take(buffer)
 	into.Key = a.take(event.AppendUUID(a.room(len(uuid.UUID{})*2+4), ev.AccountID))
 	if it.raw.Traceparent != "" {
 		if next := n.span(ctx, it); next != "" {

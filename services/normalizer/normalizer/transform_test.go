@@ -202,7 +202,12 @@ func TestTransformWithMissingOrOddHeaders(t *testing.T) {
 		"control characters":      {all("a\nb"), stored, source.ModeBackfill, ""},
 		"far too long":            {all(strings.Repeat("x", 100_000)), stored, source.ModeBackfill, ""},
 		"a receipt in the future": {[]kgo.RecordHeader{header(stream.HeaderReceivedAt, "2031-01-01T00:00:00Z")}, stored, source.ModeBackfill, ""},
-		"another source's name":   {[]kgo.RecordHeader{header(stream.HeaderSource, "zendesk")}, stored, source.ModeBackfill, ""},
+		"a receipt years ago":     {[]kgo.RecordHeader{header(stream.HeaderReceivedAt, "2020-01-01T00:00:00Z")}, stored, source.ModeBackfill, ""},
+		"a receipt before it happened": {[]kgo.RecordHeader{header(stream.HeaderReceivedAt, "2025-09-01T00:00:00Z"), header(stream.HeaderDelivery, "webhook")},
+			stored, source.ModeWebhook, ""},
+		"a receipt before it happened, released": {[]kgo.RecordHeader{header(stream.HeaderReceivedAt, "2020-01-01T00:00:00Z"), header(stream.HeaderDelivery, "replay")},
+			stored, source.ModeReplay, ""},
+		"another source's name": {[]kgo.RecordHeader{header(stream.HeaderSource, "zendesk")}, stored, source.ModeBackfill, ""},
 		"all right": {[]kgo.RecordHeader{header(stream.HeaderReceivedAt, "2025-10-09T08:59:00.5Z"), header(stream.HeaderDelivery, "poll"), header(stream.HeaderTenant, "acct_1")},
 			time.Date(2025, 10, 9, 8, 59, 0, 500_000_000, time.UTC), source.ModePoll, "acct_1"},
 	}

@@ -3,6 +3,7 @@ package quarantine
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -20,7 +21,7 @@ import (
 func (q *Quarantine) Feed(ctx context.Context, batch []*kgo.Record) error {
 	letters := make([]quarantine.Letter, 0, len(batch))
 	for _, rec := range batch {
-		if rec.Value == nil {
+		if rec.Value == nil && stream.Unreadable(rec) == nil {
 			continue // a tombstone says nothing
 		}
 		l, err := q.letter(ctx, rec)
@@ -38,7 +39,11 @@ func (q *Quarantine) Feed(ctx context.Context, batch []*kgo.Record) error {
 			fmt.Errorf("%d records that a link released came back without an account and are held off", put.HeldOff),
 			"give normalizer and quarantine the same THROUGHLINE_RESOLVE_RULES and THROUGHLINE_FREEMAIL_FILE"), 0)
 	}
-	if err := q.release(ctx, put.Waiting); err != nil {
+	settled, err := q.store.SettleStored(ctx, put.Open)
+	if err != nil {
+		return err
+	}
+	if err := q.release(ctx, slices.DeleteFunc(put.Waiting, func(w quarantine.Waiting) bool { return settled.Has(w.ID) })); err != nil {
 		return err
 	}
 	q.metrics.fed(letters, put)
@@ -53,7 +58,7 @@ func (q *Quarantine) letter(ctx context.Context, rec *kgo.Record) (quarantine.Le
 		return quarantine.Letter{}, err
 	}
 	l := quarantine.Letter{DeadLetter: letter, QuarantineID: deadletter.Replay(&letter).QuarantineID, At: rec.Timestamp}
-	if l.Topic == stream.AccountEvents {
+	if l.Topic == q.deps.Kafka.Names().AccountEvents() {
 		return l, q.unwrap(ctx, &l)
 	}
 	return l, nil
@@ -80,6 +85,32 @@ func (q *Quarantine) unwrap(ctx context.Context, l *quarantine.Letter) error {
 	return nil
 }
 
+// rereadAtOnce bounds the records that one sweep tries to read once more, and their memory.
+const rereadAtOnce = 20
+
+// rereadAll tries account events once more that could not be read: their schema may be known now. Each sweep looks at
+// the next few.
+func (q *Quarantine) rereadAll(ctx context.Context) error {
+	unread, err := q.store.Unread(ctx, q.deps.Kafka.Names().AccountEvents(), q.unread, rereadAtOnce)
+	if err != nil {
+		return err
+	}
+	for _, u := range unread {
+		l := quarantine.Letter{DeadLetter: u.Letter, At: u.Letter.FirstSeen}
+		if err := q.unwrap(ctx, &l); err != nil || l.Source == "" {
+			continue // not yet
+		}
+		if err := q.store.Reread(ctx, u.ID, l); err != nil {
+			return err
+		}
+		wake(q.released)
+	}
+	if q.unread = 0; len(unread) == rereadAtOnce {
+		q.unread = unread[len(unread)-1].ID
+	}
+	return nil
+}
+
 // rawKey gives the key that the event had in its raw topic, as its source makes it.
 func (q *Quarantine) rawKey(l *quarantine.Letter, ev event.AccountEvent) []byte {
 	src, ok := q.deps.Sources.Find(l.Source)
@@ -96,14 +127,14 @@ func (q *Quarantine) rawKey(l *quarantine.Letter, ev event.AccountEvent) []byte 
 
 // replayRecord makes the raw record of a released one: its key and bytes, its headers written anew, and those that
 // say that and what it is a replay of.
-func replayRecord(r *quarantine.Replay) *kgo.Record {
+func replayRecord(names stream.Names, r *quarantine.Replay) *kgo.Record {
 	was := &kgo.Record{Topic: r.Topic, Key: r.Key, Value: r.Value, Timestamp: r.FirstSeen}
 	for _, h := range r.Headers {
 		was.Headers = append(was.Headers, kgo.RecordHeader{Key: h.Key, Value: h.Value})
 	}
 	raw := stream.ReadRaw(was)
 	raw.Mode = source.ModeReplay
-	rec := stream.RawRecord(raw.Source, raw.Record, raw.Traceparent)
+	rec := names.RawMaker(raw.Source).Record(raw.Record, raw.Traceparent)
 	rec.Headers = append(rec.Headers, stream.Replay{QuarantineID: r.ID, Attempts: r.Attempts, FirstSeen: r.FirstSeen}.Headers()...)
 	return rec
 }

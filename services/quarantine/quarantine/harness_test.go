@@ -67,7 +67,7 @@ func newWorld(t *testing.T) *world {
 	w.client, err = stream.NewClient(w.kafka, stream.Deps{Name: "test"})
 	require.NoError(t, err)
 	t.Cleanup(w.client.Close)
-	_, err = stream.ApplyTopics(t.Context(), w.client, catalog.Set().Names(), stream.TopicOptions{Partitions: 3, ReplicationFactor: 1, RawRetention: time.Hour, EventRetention: time.Hour})
+	_, err = stream.ApplyTopics(t.Context(), w.client, stream.Names{}, catalog.Set().Names(), stream.TopicOptions{Partitions: 3, ReplicationFactor: 1, RawRetention: time.Hour, EventRetention: time.Hour})
 	require.NoError(t, err)
 	w.store, w.links = quarantine.NewStore(w.pool), accounts.NewStore(w.pool, kinds)
 	return w

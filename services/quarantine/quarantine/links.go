@@ -3,10 +3,9 @@ package quarantine
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
-
-	"go.uber.org/zap"
 
 	"github.com/throughline-dev/throughline/pkg/quarantine"
 	"github.com/throughline-dev/throughline/pkg/resolve"
@@ -88,9 +87,7 @@ func (q *Quarantine) releaseLinked(ctx context.Context) error {
 			work = q.sweep
 		case len(keys) > 0:
 			work = func(ctx context.Context) error {
-				return q.releasePages(ctx, func(after int64) ([]quarantine.Waiting, error) {
-					return q.store.WaitingFor(ctx, keys, after, pageSize)
-				})
+				return q.releaseFor(ctx, keys)
 			}
 		default:
 			continue
@@ -101,10 +98,20 @@ func (q *Quarantine) releaseLinked(ctx context.Context) error {
 	}
 }
 
-// sweep looks at everything: what waits for an account, and what was published and did not arrive.
+// sweep looks at everything: what waits for an account or has come to the timeline otherwise, and what could not be
+// read.
 func (q *Quarantine) sweep(ctx context.Context) error {
 	err := q.releasePages(ctx, func(after int64) ([]quarantine.Waiting, error) {
-		return q.store.WaitingPage(ctx, after, pageSize)
+		page, err := q.store.WaitingPage(ctx, after, pageSize)
+		if err != nil {
+			return nil, err
+		}
+		ids := make([]int64, len(page))
+		for i := range page {
+			ids[i] = page[i].ID
+		}
+		_, err = q.store.SettleStored(ctx, ids)
+		return page, err
 	})
 	if err != nil {
 		return err
@@ -112,14 +119,26 @@ func (q *Quarantine) sweep(ctx context.Context) error {
 	if _, err := q.store.ResolveStored(ctx); err != nil {
 		return err
 	}
-	again, err := q.store.RepublishStuck(ctx, q.tuning.StuckAfter)
+	if err := q.rereadAll(ctx); err != nil {
+		return err
+	}
+	return nil
+}
+
+// releaseFor releases what a change of these keys resolves. However many wait, a page costs the same.
+func (q *Quarantine) releaseFor(ctx context.Context, keys []string) error {
+	ids, err := q.store.WaitingIDs(ctx, keys)
 	if err != nil {
 		return err
 	}
-	if again > 0 {
-		q.deps.Runtime.Log.Warn("published records did not arrive and are published again", zap.Int("records", again), zap.Duration("after", q.tuning.StuckAfter))
-		q.metrics.republished.Add(float64(again))
-		wake(q.released)
+	for page := range slices.Chunk(ids, pageSize) {
+		waiting, err := q.store.WaitingAmong(ctx, page)
+		if err != nil {
+			return err
+		}
+		if err := q.release(ctx, waiting); err != nil {
+			return err
+		}
 	}
 	return nil
 }

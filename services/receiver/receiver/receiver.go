@@ -28,6 +28,8 @@ const (
 	writeSlack        = 5 * time.Second
 	maxHeaderBytes    = 32 << 10
 	flushTimeout      = 2 * time.Second
+	// topicsTimeout bounds the look at the topics before the receiver listens.
+	topicsTimeout = 2 * time.Second
 	// What the client may hold beside what is in flight: records of deliveries
 	// that were given up, which an idempotent client cannot forget at once.
 	maxBufferedBytes   = 32 << 20
@@ -47,6 +49,7 @@ type Options struct {
 type Receiver struct {
 	o         Options
 	client    *kgo.Client
+	topics    *stream.TopicWatch
 	spools    map[string]*spool.Spool
 	load      *load
 	conns     *connections
@@ -74,8 +77,17 @@ func New(o Options) (*Receiver, error) {
 	if err != nil {
 		return nil, err
 	}
+	var topics []string
+	for _, e := range o.Endpoints {
+		topics = append(topics, o.Kafka.Names().Raw(e.Source.Name()))
+	}
+	watch, err := stream.NewTopicWatch(o.Kafka, "receiver", o.Runtime.Log, nil, topics)
+	if err != nil {
+		client.Close()
+		return nil, err
+	}
 	r := &Receiver{
-		o: o, client: client, spools: map[string]*spool.Spool{}, handlers: map[string]*handler{},
+		o: o, client: client, topics: watch, spools: map[string]*spool.Spool{}, handlers: map[string]*handler{},
 		deadlines: &deadlines{timeout: o.Config.PublishTimeout},
 	}
 	if err := r.build(); err != nil {
@@ -103,15 +115,16 @@ func (r *Receiver) build() error {
 			return err
 		}
 		p := shared
+		p.refuse = func() error { return r.topics.Refuse(r.o.Kafka.Names().Raw(name)) }
 		if e.Source.Profile().NeverRetries {
 			p.spooled = m.spooled.WithLabelValues(name)
-			if p.spool, err = r.openSpool(name, shared.kafka, m); err != nil {
+			if p.spool, err = r.openSpool(name, &p, m); err != nil {
 				return err
 			}
 		}
 		h := &handler{
 			src: e.Source, name: name, profile: e.Source.Profile(), address: address, tenant: e.Tenant, metrics: m.handler(name),
-			bodies: bodies, load: r.load, line: r.load.admission.newLine(limits(m.limited, name)), readTimeout: r.o.Config.ReadTimeout, publisher: &p, log: r.o.Runtime.Log, raw: stream.NewRawMaker(name),
+			bodies: bodies, load: r.load, line: r.load.admission.newLine(limits(m.limited, name)), readTimeout: r.o.Config.ReadTimeout, publisher: &p, log: r.o.Runtime.Log, raw: r.o.Kafka.Names().RawMaker(name),
 		}
 		if _, silent := r.o.Runtime.TracerProvider.(noop.TracerProvider); !silent {
 			h.tracer = r.o.Runtime.Tracer
@@ -216,9 +229,9 @@ func (r *Receiver) newServer() *http.Server {
 	}
 }
 
-func (r *Receiver) openSpool(name string, kafka *stream.Publisher, m *metrics) (*spool.Spool, error) {
+func (r *Receiver) openSpool(name string, p *publisher, m *metrics) (*spool.Spool, error) {
 	s, err := spool.Open(spool.Options{
-		Dir: r.o.Config.spoolDir(name), MaxBytes: int64(r.o.Config.SpoolBytes), Publish: kafka.Publish,
+		Dir: r.o.Config.spoolDir(name), MaxBytes: int64(r.o.Config.SpoolBytes), Publish: p.publish,
 		PublishTimeout: r.o.Config.PublishTimeout, Log: r.o.Runtime.Log.With(zap.String("source", name)),
 	})
 	if err != nil {
@@ -261,7 +274,7 @@ func (r *Receiver) Components() []service.Component {
 		Name:  "receiver-client",
 		Start: func(context.Context) error { return nil },
 		Stop:  r.stopClient,
-	}}
+	}, {Name: "receiver-topic-watch", Start: r.startTopics, Run: r.topics.Run}}
 	for name, s := range r.spools {
 		parts = append(parts, service.Component{Name: "receiver-spool-" + name, Run: s.Run})
 	}
@@ -276,16 +289,27 @@ func (r *Receiver) Close() error {
 			r.closed = errors.Join(r.closed, s.Close())
 		}
 		r.client.Close()
+		r.topics.Close()
 		r.deadlines.close()
 	})
 	return r.closed
+}
+
+// startTopics looks at the topics before the first delivery comes, if the brokers
+// answer soon, and lets /readyz ask for them.
+func (r *Receiver) startTopics(ctx context.Context) error {
+	r.o.Runtime.Health.Check("receiver-topics", 0, r.topics.Check)
+	ctx, cancel := context.WithTimeout(ctx, topicsTimeout)
+	defer cancel()
+	_ = r.topics.AwaitSafe(ctx) // Run goes on
+	return nil
 }
 
 func (r *Receiver) listen(ctx context.Context) error {
 	var config net.ListenConfig
 	l, err := config.Listen(ctx, "tcp", r.o.Config.Listen)
 	if errors.Is(err, syscall.EADDRINUSE) {
-		return fmt.Errorf("the address %s is taken by another process: set --listen (THROUGHLINE_RECEIVER_LISTEN) to a free one", r.o.Config.Listen)
+		return fmt.Errorf("the address %s is taken by another process: set --listen (THROUGHLINE_RECEIVER_LISTEN) to a free one: %w", r.o.Config.Listen, syscall.EADDRINUSE)
 	}
 	if err != nil {
 		return fmt.Errorf("listening on --listen (THROUGHLINE_RECEIVER_LISTEN): %w", err)

@@ -95,7 +95,7 @@ func (r *rig) applyTopics() {
 			names = append(names, name)
 		}
 	}
-	_, err = stream.ApplyTopics(r.t.Context(), client, names, stream.TopicOptions{
+	_, err = stream.ApplyTopics(r.t.Context(), client, stream.Names{}, names, stream.TopicOptions{
 		Partitions: 1, ReplicationFactor: 1, RawRetention: time.Hour, EventRetention: time.Hour,
 	})
 	require.NoError(r.t, err)

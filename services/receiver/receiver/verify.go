@@ -75,12 +75,8 @@ func (h *handler) readVerified(w http.ResponseWriter, r *http.Request, q *reques
 	if err := h.verify(q, secrets); err != nil {
 		return h.unauthenticated(q, err)
 	}
-	var from account = &h.load.bytes
-	if h.publisher.spool != nil {
-		q.room = spoolRoom{bytes: &h.load.bytes, reserve: &h.load.reserve}
-		from = &q.room
-	}
-	if !h.admit(q) && h.publisher.spool == nil {
+	from := h.admit(q)
+	if from == nil {
 		return h.overload()
 	}
 	var err error
@@ -111,9 +107,10 @@ func (h *handler) readUnverified(w http.ResponseWriter, r *http.Request, q *requ
 	if err := h.verify(q, secrets); err != nil {
 		return h.unauthenticated(q, err)
 	}
-	if !h.admit(q) && h.publisher.spool == nil || !q.body.move(&h.load.bytes) {
+	if to := h.admit(q); to == nil || !q.body.move(to) {
 		return h.overload()
 	}
+	q.overloaded = q.overloaded || q.room.reserved > 0
 	q.waiting.leave()
 	return nil
 }
@@ -134,12 +131,20 @@ func (h *handler) verify(q *request, secrets *opened) error {
 	return nil
 }
 
-// admit counts a verified request in flight; it is false beyond the bound, and
-// then the delivery is for the spool.
-func (h *handler) admit(q *request) bool {
+// admit counts a verified request in flight, and gives the account of its body.
+// Beyond the bound the delivery is for the spool; where there is none it is nil.
+func (h *handler) admit(q *request) account {
 	q.admitted = h.load.requests.take(1)
 	q.overloaded = !q.admitted
-	return q.admitted
+	switch {
+	case h.publisher.spool != nil:
+		q.room = spoolRoom{bytes: &h.load.bytes, reserve: &h.load.reserve}
+		return &q.room
+	case q.overloaded:
+		return nil
+	default:
+		return &h.load.bytes
+	}
 }
 
 // overload refuses a verified delivery for want of room, which readiness shows.

@@ -38,10 +38,14 @@ func (s *Sink) decode(ctx context.Context, batch []*kgo.Record) ([]entry, []fail
 	var dead []failed
 	var doc rawjson.Doc
 	for _, rec := range batch {
+		e := entry{rec: rec}
+		if err := stream.Unreadable(rec); err != nil {
+			dead = append(dead, failed{e, err})
+			continue
+		}
 		if rec.Value == nil {
 			continue // a tombstone says nothing
 		}
-		e := entry{rec: rec}
 		err := s.decoder.AccountEvent(ctx, rec.Value, &e.event)
 		if err == nil {
 			e.row, err = rowOf(&doc, &e.event)
@@ -57,53 +61,6 @@ func (s *Sink) decode(ctx context.Context, batch []*kgo.Record) ([]entry, []fail
 		entries = append(entries, e)
 	}
 	return entries, dead, nil
-}
-
-// outcome is what became of a batch that went through.
-type outcome struct {
-	refused []failed        // by Postgres
-	counts  tally           // by partition
-	open    map[int32]error // the partitions whose breaker is open
-}
-
-// store writes entries. A batch that Postgres refuses, or that takes too long, is
-// written a partition at a time, and those are halved until each guilty row
-// stands alone. A partition is given up as soon as its breaker opens, because
-// halving many bad rows takes long. What is written before an error stays.
-func (s *Sink) store(ctx context.Context, entries []entry) (outcome, error) {
-	o := outcome{counts: tallyOf(entries), open: map[int32]error{}}
-	var write func(part []entry) error
-	write = func(part []entry) error {
-		partition := part[0].rec.Partition
-		if o.open[partition] != nil { // there is one only if all of part is of it
-			return nil
-		}
-		result, err := s.upsert(ctx, part)
-		switch {
-		case err == nil:
-			s.metrics.wrote(result)
-			return nil
-		case len(part) == 1 && fault.IsPermanent(err):
-			o.refused = append(o.refused, failed{part[0], err})
-			o.counts.refuse(partition)
-			if err := s.breaker.check(partition, o.counts[partition], err); err != nil {
-				o.open[partition] = err
-			}
-			return nil
-		case len(part) == 1 || !fault.IsPermanent(err) && !postgres.TimedOut(err):
-			return err
-		}
-		for _, smaller := range split(part) {
-			if err := write(smaller); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-	if len(entries) == 0 {
-		return o, nil
-	}
-	return o, write(entries)
 }
 
 // split gives the parts of several partitions by partition, and else the halves.
@@ -126,9 +83,10 @@ func split(part []entry) [][]entry {
 }
 
 // upsert writes the entries in one transaction, and with them corrects those
-// whose link was undone while they were on their way, and resolves the
-// quarantine's records that they were released from.
-func (s *Sink) upsert(ctx context.Context, part []entry) (postgres.Result, error) {
+// whose link was undone while they were on their way, finds those that contradict
+// what is stored, and resolves the quarantine's records that the others were
+// released from.
+func (s *Sink) upsert(ctx context.Context, part []entry) (postgres.Result, []conflict, error) {
 	rows := make([]postgres.Row, len(part))
 	var arrivals []quarantine.Arrival
 	for i := range part {
@@ -140,11 +98,9 @@ func (s *Sink) upsert(ctx context.Context, part []entry) (postgres.Result, error
 			})
 		}
 	}
-	after := []postgres.After{s.mover.AfterUpsert(rows)}
-	if len(arrivals) > 0 {
-		after = append(after, quarantine.ResolveArrivals(arrivals))
-	}
-	return s.writer.Upsert(ctx, rows, after...)
+	var conflicts []conflict
+	result, err := s.writer.Upsert(ctx, rows, s.mover.AfterUpsert(rows), s.resolve(rows, arrivals, &conflicts))
+	return result, conflicts, err
 }
 
 // trace ends the traces of the sampled events: from the poll to the commit.

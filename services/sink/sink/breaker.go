@@ -1,6 +1,7 @@
 package sink
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"sync"
@@ -8,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/throughline-dev/throughline/pkg/fault"
+	"github.com/throughline-dev/throughline/pkg/postgres"
 )
 
 // breaker tells a bad record from a bad deployment: when Postgres refuses limit
@@ -65,9 +67,12 @@ func (b *breaker) check(partition int32, n count, refusal error) error {
 	if inARow < b.limit {
 		return nil
 	}
+	advice := "look for a migration or a deployment that went wrong; if the records are bad, THROUGHLINE_SINK_BREAKER_ROWS=0 dead-letters them"
+	if known := cmp.Or(fault.Advice(refusal), postgres.Advice(refusal)); known != "" {
+		advice = known + "; if the records are bad, THROUGHLINE_SINK_BREAKER_ROWS=0 dead-letters them"
+	}
 	return fault.Advise(fault.Transient(fault.Unavailable, fmt.Errorf(
-		"the breaker is open: Postgres refused %d records of partition %d in a row (%s), so none of it is dead-lettered", inARow, partition, kindOf(refusal))),
-		"look for a migration or a deployment that went wrong; if the records are bad, THROUGHLINE_SINK_BREAKER_ROWS=0 dead-letters them")
+		"the breaker is open: Postgres refused %d records of partition %d in a row (%s), so none of it is dead-lettered", inARow, partition, kindOf(refusal))), advice)
 }
 
 // kindOf names a refusal without its text, which may quote the record.

@@ -61,14 +61,7 @@ func TestAnOpenBreakerHoldsItsPartitionOnly(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.refuse(t)
-	to := func(partition int32, events ...event.AccountEvent) (records []*kgo.Record) {
-		for i := range events {
-			value, err := w.encoder.AccountEvent(&events[i])
-			require.NoError(t, err)
-			records = append(records, &kgo.Record{Topic: stream.AccountEvents, Partition: partition, Value: value})
-		}
-		return records
-	}
+	to := func(partition int32, list ...event.AccountEvent) []*kgo.Record { return w.to(t, partition, list...) }
 	garbage := &kgo.Record{Topic: stream.AccountEvents, Partition: 1, Value: []byte("no event")}
 	batch := append(to(1, events(0, 5)...), garbage)
 	for i := range 20 {

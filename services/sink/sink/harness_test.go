@@ -24,6 +24,7 @@ import (
 	"github.com/throughline-dev/throughline/pkg/service/servicetest"
 	"github.com/throughline-dev/throughline/pkg/settings"
 	"github.com/throughline-dev/throughline/pkg/source"
+	"github.com/throughline-dev/throughline/pkg/source/catalog"
 	"github.com/throughline-dev/throughline/pkg/stage"
 	"github.com/throughline-dev/throughline/pkg/stream"
 	"github.com/throughline-dev/throughline/pkg/stream/streamtest"
@@ -52,13 +53,20 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{pool: postgrestest.New(t), cluster: streamtest.Fake(t)}
+	return newWorldOn(t, postgrestest.New(t))
+}
+
+// newWorldOn is newWorld on a database that is there already.
+func newWorldOn(t *testing.T, pool *pgxpool.Pool) *world {
+	t.Helper()
+	w := &world{pool: pool, cluster: streamtest.Fake(t)}
+	w.exec(t, "INSERT INTO accounts (id, name) VALUES ($1, 'Acme') ON CONFLICT DO NOTHING", acme)
 	w.kafka = stream.Config{Brokers: w.cluster.ListenAddrs()}
 	var err error
 	w.client, err = stream.NewClient(w.kafka, stream.Deps{Name: "test"})
 	require.NoError(t, err)
 	t.Cleanup(w.client.Close)
-	_, err = stream.ApplyTopics(t.Context(), w.client, nil, stream.TopicOptions{Partitions: 4, ReplicationFactor: 1, RawRetention: time.Hour, EventRetention: time.Hour})
+	_, err = stream.ApplyTopics(t.Context(), w.client, stream.Names{}, nil, stream.TopicOptions{Partitions: 4, ReplicationFactor: 1, RawRetention: time.Hour, EventRetention: time.Hour})
 	require.NoError(t, err)
 	w.registry, err = event.NewRegistry(event.RegistryConfig{URL: settings.URL(streamtest.Registry(t))})
 	require.NoError(t, err)
@@ -153,6 +161,17 @@ func (w *world) publishRecords(t testing.TB, records ...*kgo.Record) {
 	require.NoError(t, stream.NewPublisher(w.client).Publish(t.Context(), records...))
 }
 
+// to makes the records of events for a partition, for publishTo.
+func (w *world) to(t testing.TB, partition int32, list ...event.AccountEvent) (records []*kgo.Record) {
+	t.Helper()
+	for i := range list {
+		value, err := w.encoder.AccountEvent(&list[i])
+		require.NoError(t, err)
+		records = append(records, &kgo.Record{Topic: stream.AccountEvents, Partition: partition, Value: value})
+	}
+	return records
+}
+
 // publishTo is publishRecords to the partitions that the records name.
 func (w *world) publishTo(t testing.TB, records ...*kgo.Record) {
 	t.Helper()
@@ -194,7 +213,7 @@ func (w *world) accept(t testing.TB) {
 // committed adds up the group's committed offsets.
 func (w *world) committed(t testing.TB) (sum int64) {
 	t.Helper()
-	offsets, err := kadm.NewClient(w.client).FetchOffsets(t.Context(), sink.Group)
+	offsets, err := kadm.NewClient(w.client).FetchOffsets(t.Context(), stream.Names{}.Group(stream.Sink))
 	if errors.Is(err, kerr.GroupIDNotFound) {
 		return 0 // nobody has joined yet
 	}
@@ -219,11 +238,11 @@ func (w *world) requireMembers(t testing.TB, n int) {
 	t.Helper()
 	admin := kadm.NewClient(w.client)
 	require.Eventually(t, func() bool {
-		groups, err := admin.DescribeGroups(t.Context(), sink.Group)
-		if err != nil || groups[sink.Group].State != "Stable" || len(groups[sink.Group].Members) != n {
+		groups, err := admin.DescribeGroups(t.Context(), stream.Names{}.Group(stream.Sink))
+		if err != nil || groups[stream.Names{}.Group(stream.Sink)].State != "Stable" || len(groups[stream.Names{}.Group(stream.Sink)].Members) != n {
 			return false
 		}
-		for _, member := range groups[sink.Group].Members {
+		for _, member := range groups[stream.Names{}.Group(stream.Sink)].Members {
 			assigned, ok := member.Assigned.AsConsumer()
 			if !ok || len(assigned.Topics) == 0 {
 				return false
@@ -248,9 +267,9 @@ type options struct {
 func (w *world) start(t testing.TB, change ...func(*options)) *runningSink {
 	t.Helper()
 	o := options{
-		deps: stage.Deps{Kafka: w.kafka, Pool: w.pool, Registry: w.registry, Runtime: service.NewRuntime(service.Options{Name: "sink"})},
+		deps: stage.Deps{Kafka: w.kafka, Pool: w.pool, Registry: w.registry, Sources: catalog.Set(), Runtime: service.NewRuntime(service.Options{Name: "sink"})},
 		// A batch is all that was published together.
-		tuning: sink.Tuning{Batch: stage.Batch{Records: 500, Wait: 100 * time.Millisecond}, Writers: 1, BreakerRows: 10},
+		tuning: sink.Tuning{Batch: stage.Batch{Records: 500, Wait: 100 * time.Millisecond}, Writers: 1, BreakerRows: 10, BatchTimeout: 30 * time.Second},
 	}
 	for _, c := range change {
 		c(&o)

@@ -3,7 +3,7 @@
 // Offsets are committed after the database commit and never past a failure; the
 // table's unique constraint makes a redelivery a no-op. A row that Postgres
 // rejects is found by halving its batch and alone goes to the dead letter
-// topic. When many consecutive rows of a partition are refused, something larger
+// topic, and so does an event that contradicts the stored one of its identity. When many consecutive rows of a partition are refused, something larger
 // is wrong, and the breaker holds the partition instead of draining it.
 package sink
 
@@ -15,6 +15,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/throughline-dev/throughline/pkg/accounts"
@@ -24,33 +25,53 @@ import (
 	"github.com/throughline-dev/throughline/pkg/resolve"
 	"github.com/throughline-dev/throughline/pkg/service"
 	"github.com/throughline-dev/throughline/pkg/settings"
+	"github.com/throughline-dev/throughline/pkg/source"
 	"github.com/throughline-dev/throughline/pkg/stage"
 	"github.com/throughline-dev/throughline/pkg/stream"
 )
 
-// Group is the sink's consumer group.
-const Group = "throughline-sink"
-
-// Config is what an operator sets.
+// Config is what an operator sets. Make it with NewConfig.
 type Config struct {
 	stage.Config `embed:""`
 	Resolve      resolve.Config `embed:""`
 	Tuning       Tuning         `embed:""`
+	Sources      stage.Sources  `embed:""`
 	MigrateFirst bool           `name:"migrate" env:"THROUGHLINE_SINK_MIGRATE" help:"Bring the database schema up to date before starting; several at once are safe."`
 }
 
+// NewConfig makes a configuration for these arguments and environment, which may
+// name sources.
+func NewConfig(args []string, lookup func(string) (string, bool)) *Config {
+	return &Config{Sources: stage.NewSources(args, lookup)}
+}
+
+// SourceSet gives the sources, after Parse (stage.Main): what of an event may
+// differ when it comes again is theirs to say.
+func (c *Config) SourceSet() (source.Set, error) { return c.Sources.SourceSet() }
+
 // Tuning is what may be left as it is.
 type Tuning struct {
-	Batch       stage.Batch `embed:"" envprefix:"THROUGHLINE_SINK_" set:"batch_wait=10ms"`
-	Writers     int         `name:"writers" env:"THROUGHLINE_SINK_WRITERS" default:"1" help:"Members of the consumer group in this process, each with its own partitions and connection (${default}); more than there are partitions stay idle."`
-	BreakerRows int         `name:"breaker-rows" env:"THROUGHLINE_SINK_BREAKER_ROWS" default:"10" help:"Consecutive refused rows of one partition after which the sink holds that partition instead of dead-lettering (${default}); 0 dead-letters them all."`
+	Batch        stage.Batch   `embed:"" envprefix:"THROUGHLINE_SINK_" set:"batch_wait=10ms"`
+	Writers      int           `name:"writers" env:"THROUGHLINE_SINK_WRITERS" default:"1" help:"Members of the consumer group in this process, each with its own partitions and connection (${default}); more than there are partitions stay idle."`
+	BatchTimeout time.Duration `name:"batch-timeout" env:"THROUGHLINE_SINK_BATCH_TIMEOUT" default:"30s" help:"How long Postgres may take for one transaction; one that takes longer is tried again in halves (${default})."`
+	BreakerRows  int           `name:"breaker-rows" env:"THROUGHLINE_SINK_BREAKER_ROWS" default:"10" help:"Consecutive refused rows of one partition after which the sink holds that partition instead of dead-lettering (${default}); 0 dead-letters them all."`
 }
+
+const (
+	// minBatchTimeout is what a database under load may take.
+	minBatchTimeout = 100 * time.Millisecond
+	// maxBatchTimeout is less than a person should wait for the first sign.
+	maxBatchTimeout = 10 * time.Minute
+)
 
 // Validate reports every problem.
 func (t Tuning) Validate() error {
 	var problems []error
 	if t.Writers < 1 || t.Writers > stage.MaxMembers {
 		problems = append(problems, fmt.Errorf("--writers is %d: it should be 1 to %d", t.Writers, stage.MaxMembers))
+	}
+	if t.BatchTimeout < minBatchTimeout || t.BatchTimeout > maxBatchTimeout {
+		problems = append(problems, fmt.Errorf("--batch-timeout is %v: it should be %v to %v", t.BatchTimeout, minBatchTimeout, maxBatchTimeout))
 	}
 	if t.BreakerRows < 0 {
 		problems = append(problems, fmt.Errorf("--breaker-rows is %d: it should be 0 or more", t.BreakerRows))
@@ -96,10 +117,13 @@ type Sink struct {
 	keeper  *postgres.Keeper
 	letters *stream.Publisher // set when its component starts
 	breaker *breaker
+	size    *batchSize
 	metrics *metrics
+	known   *knownAccounts
 }
 
-// New makes a sink. It asks the registry for the dead letters' schema.
+// New makes a sink. It waits for the registry to have the dead letters' schema
+// (stage.Deps.NewEncoder).
 func New(ctx context.Context, d stage.Deps, o Options) (*Sink, error) {
 	t := o.Tuning
 	if t == (Tuning{}) {
@@ -113,20 +137,22 @@ func New(ctx context.Context, d stage.Deps, o Options) (*Sink, error) {
 	if err != nil {
 		return nil, err
 	}
-	encoder, err := event.NewEncoder(ctx, d.Registry, stream.AccountEvents, stream.DeadLetters)
+	encoder, err := d.NewEncoder(ctx)
 	if err != nil {
 		return nil, err
 	}
 	s := &Sink{
-		deps: d, tuning: t, decoder: decoder, encoder: encoder, breaker: newBreaker(t.BreakerRows),
-		writer: postgres.NewWriter(d.Pool), mover: accounts.NewMover(d.Pool, resolver, quarantine.Return), keeper: postgres.NewKeeper(d.Sessions(), d.Runtime.Log.Named("keeper")),
+		deps: d, tuning: t, decoder: decoder, encoder: encoder, breaker: newBreaker(t.BreakerRows), size: &batchSize{full: max(t.Batch.Records, 1)},
+		known: &knownAccounts{pool: d.Pool, known: map[uuid.UUID]bool{}}, writer: postgres.NewWriter(d.Pool).WithTimeout(t.BatchTimeout),
+		mover: accounts.NewMover(d.Pool, resolver, quarantine.Returning(d.Sources)), keeper: postgres.NewKeeper(d.Sessions(), d.Runtime.Log.Named("keeper")),
 	}
-	s.metrics = newMetrics(d.Runtime.Registry, s.keeper.Stats)
+	s.metrics = newMetrics(d.Runtime.Registry, d.Sources, s.keeper.Stats)
 	return s, nil
 }
 
 // Components gives the sink's parts, downstream first.
 func (s *Sink) Components() []service.Component {
+	names := s.deps.Kafka.Names()
 	var client *kgo.Client
 	return []service.Component{
 		{
@@ -140,10 +166,11 @@ func (s *Sink) Components() []service.Component {
 			},
 			Stop: func(context.Context) error { client.Close(); return nil },
 		},
+		s.deps.KeepSchemas("sink", s.encoder.Refresh),
 		{Name: "sink-keeper", Run: s.keeper.Run},
 		{Name: "sink-pending", Run: s.watchPendingList},
 		s.deps.Consume(stage.Loop{
-			Name: "sink", Group: Group, Topics: []string{stream.AccountEvents}, Outputs: []string{stream.DeadLetters}, Batch: s.tuning.Batch, Members: s.tuning.Writers,
+			Name: "sink", Group: names.Group(stream.Sink), Topics: []string{names.AccountEvents()}, Outputs: []string{names.DeadLetters()}, Batch: s.tuning.Batch, Members: s.tuning.Writers, SlowAfter: s.tuning.BatchTimeout,
 			// A whole batch fetched ahead: smaller fetches make smaller batches and a fifth fewer rows.
 			Opts: []kgo.Opt{kgo.FetchMaxBytes(4 << 20), kgo.FetchMaxPartitionBytes(1 << 20)},
 		}, func(ctx context.Context, _ int, o stream.LoopOptions) error {
@@ -182,40 +209,44 @@ func (s *Sink) Write(ctx context.Context, batch []*kgo.Record) error {
 	if err != nil {
 		return err
 	}
+	entries, strange, err := s.known.check(ctx, entries)
+	if err != nil {
+		return err
+	}
 	o, err := s.store(ctx, entries)
 	if err != nil {
 		return err
 	}
-	dead = slices.DeleteFunc(append(dead, o.refused...), func(f failed) bool { return o.open[f.rec.Partition] != nil })
+	dead = slices.DeleteFunc(slices.Concat(dead, strange, o.refused, o.twice), func(f failed) bool { return o.open[f.rec.Partition] != nil })
 	if err := s.bury(ctx, dead); err != nil {
 		return err
 	}
 	s.breaker.note(o)
-	s.metrics.letters.Add(float64(len(dead)))
+	s.metrics.lettersOf(dead)
 	visible := o.visible(entries)
 	s.metrics.became(visible)
 	s.trace(ctx, visible)
-	return o.held()
+	return o.held(s.deps.Kafka.Names().AccountEvents())
 }
 
 // visible gives the entries that are on the timeline now and do not come again.
 // It reuses entries.
 func (o *outcome) visible(entries []entry) []entry {
-	if len(o.refused) == 0 {
+	if len(o.refused)+len(o.twice) == 0 {
 		return entries
 	}
-	refused := make(map[*kgo.Record]bool, len(o.refused))
-	for _, f := range o.refused {
+	refused := make(map[*kgo.Record]bool, len(o.refused)+len(o.twice))
+	for _, f := range slices.Concat(o.refused, o.twice) {
 		refused[f.rec] = true
 	}
 	return slices.DeleteFunc(entries, func(e entry) bool { return refused[e.rec] || o.open[e.rec.Partition] != nil })
 }
 
 // held gives the error that holds the partitions whose breaker is open, or nil.
-func (o *outcome) held() error {
+func (o *outcome) held(topic string) error {
 	if len(o.open) == 0 {
 		return nil
 	}
 	partitions := slices.Sorted(maps.Keys(o.open))
-	return &stream.HeldError{Partitions: map[string][]int32{stream.AccountEvents: partitions}, Err: o.open[partitions[0]]}
+	return &stream.HeldError{Partitions: map[string][]int32{topic: partitions}, Err: o.open[partitions[0]]}
 }

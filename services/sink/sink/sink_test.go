@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kgo"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
@@ -94,6 +95,33 @@ func TestWhatIsBeyondTheBoundsIsDeadLettered(t *testing.T) {
 	}
 	require.Equal(t, map[string]int{"oversized": 17, "malformed": 2, "unstorable": 1}, reasons)
 	require.Zero(t, s.value(t, "throughline_sink_batch_retries_total"))
+}
+
+// Whoever may write to the topic may name accounts and sources that nobody has.
+func TestForgedAccountsAndSources(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	forged := events(100, 400)
+	for i := range forged {
+		forged[i].Source = fmt.Sprintf("forged-%d", i)
+		if i%3 == 0 {
+			forged[i].AccountID = uuid.MustParse(fmt.Sprintf("00000000-0000-4000-8000-%012d", i))
+		}
+	}
+	w.publish(t, append(forged, events(0, 5)...))
+	s := w.start(t)
+	w.requireRows(t, 205)
+	w.requireLetters(t, 100)
+	for _, letter := range w.letters.list() {
+		require.Equal(t, "unresolved_account", letter.Reason)
+		require.Contains(t, letter.Error, "there is no account 00000000-0000-4000-8000-")
+	}
+	require.Zero(t, s.value(t, "throughline_sink_batch_retries_total"))
+	families, err := s.runtime.Registry.Gather()
+	require.NoError(t, err)
+	for _, f := range families {
+		require.LessOrEqual(t, len(f.GetMetric()), 40, f.GetName())
+	}
 }
 
 func TestBadRowsAloneAreDeadLettered(t *testing.T) {

@@ -30,14 +30,21 @@ type Streams struct {
 	Env func(string) (string, bool)
 	// InTerminal, OutTerminal and ErrTerminal: a person sits there.
 	InTerminal, OutTerminal, ErrTerminal bool
+	// OutWidth is how many columns Out's terminal has; 0: not known.
+	OutWidth int
 }
 
 // Standard gives the process's own streams and environment.
 func Standard() Streams {
 	is := func(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }
+	width, _, err := term.GetSize(int(os.Stdout.Fd()))
+	if err != nil {
+		width = 0
+	}
 	return Streams{
 		In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Env: os.LookupEnv,
 		InTerminal: is(os.Stdin), OutTerminal: is(os.Stdout), ErrTerminal: is(os.Stderr),
+		OutWidth: width,
 	}
 }
 
@@ -93,7 +100,7 @@ func (s *session) parse(args []string, out io.Writer, more []Command) (*kong.Con
 	options := []kong.Option{
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true, WrapUpperBound: 110}),
 		kong.Help(s.root.printHelp),
-		kong.Vars{"receiver": localReceiver, "sources": strings.Join(s.root.Sources.settings.Names(), ", "),
+		kong.Vars{"receiver": LocalReceiver, "secrets_file": LocalSecrets, "sources": strings.Join(s.root.Sources.settings.Names(), ", "),
 			"reasons": strings.Join(quarantineReasons(), ", ")},
 		kong.PostBuild(localDefaults),
 		kong.PostBuild(func(k *kong.Kong) error {

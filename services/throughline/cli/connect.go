@@ -17,12 +17,13 @@ import (
 	"github.com/throughline-dev/throughline/pkg/stream"
 )
 
-// What `make run` starts. DESIGN fixes these addresses; the command line takes
+// What `make run` starts. The addresses are a contract; the command line takes
 // them where nothing is set.
 const (
-	localPostgres = "postgres://throughline@127.0.0.1:15432/throughline"
-	localBroker   = "127.0.0.1:19092"
-	localReceiver = "http://127.0.0.1:8080"
+	LocalPostgres = "postgres://throughline@127.0.0.1:15432/throughline?passfile=.throughline/postgres.pass"
+	LocalBroker   = "127.0.0.1:19092"
+	LocalReceiver = "http://127.0.0.1:8080"
+	LocalSecrets  = ".throughline/secrets.json"
 )
 
 // brokerTimeout bounds the first answer of the brokers.
@@ -108,7 +109,7 @@ func commandOf(node *kong.Node) any {
 
 // localDefaults gives the connection flags the defaults of `make run`.
 func localDefaults(k *kong.Kong) error {
-	defaults := map[string]string{"postgres-url": localPostgres, "kafka-brokers": localBroker}
+	defaults := map[string]string{"postgres-url": LocalPostgres, "kafka-brokers": LocalBroker}
 	for _, flag := range k.Model.Flags {
 		if value, ok := defaults[flag.Name]; ok {
 			flag.HasDefault, flag.Default = true, value
@@ -177,12 +178,12 @@ func (s *session) nextStep(err error) string {
 	case errors.As(err, &pg):
 		return ""
 	case errors.As(err, &refused):
-		if s.root.Postgres.URL == localPostgres {
+		if s.root.Postgres.URL == LocalPostgres {
 			return "start `make run`, or set THROUGHLINE_POSTGRES_URL to the database to use"
 		}
 		return "check that the server of THROUGHLINE_POSTGRES_URL runs and is reachable from here"
 	case errors.As(err, &kafka):
-		if slices.Equal(s.root.Kafka.Brokers, []string{localBroker}) {
+		if slices.Equal(s.root.Kafka.Brokers, []string{LocalBroker}) {
 			return "start `make run`, or set THROUGHLINE_KAFKA_BROKERS to the brokers to use"
 		}
 		return "check THROUGHLINE_KAFKA_BROKERS (and _TLS, _SASL_MECHANISM, _USER), and that the brokers run"

@@ -41,7 +41,7 @@ func (f *movingFlags) moving(s *session, pool *pgxpool.Pool) (moving, error) {
 	if err != nil {
 		return moving{}, usage("%v", err)
 	}
-	return moving{store: s.store(pool).WithResolver(resolver), mover: accounts.NewMover(pool, resolver, quarantine.Return)}, nil
+	return moving{store: s.store(pool).WithResolver(resolver), mover: accounts.NewMover(pool, resolver, quarantine.Returning(s.root.Sources.set))}, nil
 }
 
 // decide makes a decision, tells its effect, and carries out the moves.

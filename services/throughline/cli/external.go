@@ -53,10 +53,10 @@ func (s *session) set() (Connections, error) {
 		Kafka: stream.Config(s.root.Kafka), Postgres: postgres.Config(s.root.Postgres),
 		Sources: s.root.Sources.set, Settings: s.root.Sources.settings.Get,
 	}
-	if slices.Equal(c.Kafka.Brokers, []string{localBroker}) {
+	if slices.Equal(c.Kafka.Brokers, []string{LocalBroker}) {
 		c.Kafka = stream.Config{}
 	}
-	if c.Postgres.URL == localPostgres {
+	if c.Postgres.URL == LocalPostgres {
 		c.Postgres.URL = ""
 	}
 	return c, nil

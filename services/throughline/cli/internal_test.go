@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"encoding/json"
 	"strings"
 	"sync"
 	"testing"
@@ -50,6 +51,32 @@ func TestClean(t *testing.T) {
 		"bad \xff utf8":       "bad \ufffd utf8",
 	} {
 		require.Equal(t, want, clean(in))
+	}
+}
+
+func TestJSONSteersNoTerminal(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	text := "a\x1b\u009b31m\x7f\u202e\U000E0041 Grüße 👩\u200d💻 \u2028"
+	require.NoError(t, writeJSON(&session{Streams: Streams{Out: &out}}, map[string]any{"subject": text, "payload": json.RawMessage(`{"x":"` + "\u009b\u2066" + `"}`)}))
+	require.NotContains(t, out.String(), "\u009b")
+	require.Equal(t, strings.IndexFunc(out.String(), func(r rune) bool { return r != '\n' && steers(r) }), -1, out.String())
+	require.Contains(t, out.String(), "Grüße 👩\u200d💻")
+	var back struct {
+		Subject string
+		Payload struct{ X string }
+	}
+	require.NoError(t, json.Unmarshal(out.Bytes(), &back))
+	require.Equal(t, text, back.Subject)
+	require.Equal(t, "\u009b\u2066", back.Payload.X)
+}
+
+func TestWordsOfAShell(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{
+		"stripe:customer:cus_1": "stripe:customer:cus_1", "a b": "'a b'", "$(reboot)": "'$(reboot)'", "it's": `'it'\''s'`, "": "''", "`x`;y": "'`x`;y'", "~root": "'~root'",
+	} {
+		require.Equal(t, want, shellWord(in))
 	}
 }
 

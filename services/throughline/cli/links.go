@@ -58,10 +58,10 @@ func (c *linksListCommand) Run(ctx context.Context, s *session) error {
 		return list(s, c.JSON, api.NewLinks(links), []column[api.Link]{
 			{title: "reference", text: func(l api.Link) string { return l.Reference }},
 			{title: "account", text: func(l api.Link) string { return l.AccountName }, wide: true},
-			{title: "account_id", text: func(l api.Link) string { return l.AccountID.String() }},
-			{title: "learned", text: func(l api.Link) string { return l.Learned }},
-			{title: "created_by", text: func(l api.Link) string { return l.CreatedBy }},
-			{title: "created_at", text: func(l api.Link) string { return stamp(l.CreatedAt) }},
+			{title: "account_id", text: func(l api.Link) string { return l.AccountID.String() }, leave: 1},
+			{title: "learned", text: func(l api.Link) string { return l.Learned }, leave: 4},
+			{title: "created_by", text: func(l api.Link) string { return l.CreatedBy }, leave: 3},
+			{title: "created_at", text: func(l api.Link) string { return stamp(l.CreatedAt) }, leave: 2},
 		})
 	})
 }
@@ -130,15 +130,15 @@ func entryColumns(names map[uuid.UUID]string) []column[api.Decision] {
 	}
 	return []column[api.Decision]{
 		{title: "id", text: func(e api.Decision) string { return number(e.ID) }},
-		{title: "at", text: func(e api.Decision) string { return stamp(e.At) }},
+		{title: "at", text: func(e api.Decision) string { return stamp(e.At) }, leave: 3},
 		{title: "verb", text: func(e api.Decision) string { return strings.ReplaceAll(e.Verb, "_", " ") }},
 		{title: "reference", text: func(e api.Decision) string { return e.Reference }},
-		{title: "from", text: func(e api.Decision) string { return name(e.FromAccount) }, wide: true},
+		{title: "from", text: func(e api.Decision) string { return name(e.FromAccount) }, wide: true, leave: 6},
 		{title: "to", text: func(e api.Decision) string { return name(e.ToAccount) }, wide: true},
-		{title: "learned", text: func(e api.Decision) string { return e.Learned }},
-		{title: "author", text: func(e api.Decision) string { return e.Author }},
-		{title: "undone_by", text: func(e api.Decision) string { return number(e.UndoneBy) }},
-		{title: "reason", text: func(e api.Decision) string { return e.Reason }, wide: true},
+		{title: "learned", text: func(e api.Decision) string { return e.Learned }, leave: 1},
+		{title: "author", text: func(e api.Decision) string { return e.Author }, leave: 5},
+		{title: "undone_by", text: func(e api.Decision) string { return number(e.UndoneBy) }, leave: 2},
+		{title: "reason", text: func(e api.Decision) string { return e.Reason }, wide: true, leave: 4},
 	}
 }
 

@@ -30,8 +30,9 @@ type shell struct {
 	env   map[string]string
 	input string
 	more  []cli.Command
-	// tty says which streams are terminals.
-	tty bool
+	// tty: all streams are terminals, of width columns (0: not known).
+	tty   bool
+	width int
 }
 
 // inDatabase gives a shell whose commands use a database of the test's own.
@@ -62,6 +63,7 @@ func (s *shell) streams(out, err io.Writer) cli.Streams {
 		In: strings.NewReader(s.input), Out: out, Err: err,
 		Env:        func(name string) (string, bool) { value, ok := s.env[name]; return value, ok },
 		InTerminal: s.tty, OutTerminal: s.tty, ErrTerminal: s.tty,
+		OutWidth: s.width,
 	}
 }
 

@@ -77,15 +77,15 @@ func (c *accountsMovesCommand) show(ctx context.Context, s *session, store *acco
 	}
 	return list(s, c.JSON, views, []column[api.Move]{
 		{title: "id", text: number(func(m api.Move) int64 { return m.ID })},
-		{title: "decision", text: number(func(m api.Move) int64 { return m.DecisionID })},
+		{title: "decision", text: number(func(m api.Move) int64 { return m.DecisionID }), leave: 1},
 		{title: "verb", text: func(m api.Move) string { return m.Verb }},
 		{title: "reference", text: func(m api.Move) string { return m.Reference }, wide: true},
 		{title: "from", text: func(m api.Move) string { return names[m.FromAccount] }, wide: true},
 		{title: "to", text: func(m api.Move) string { return names[m.ToAccount] }, wide: true},
 		{title: "events", text: number(func(m api.Move) int64 { return m.Events })},
 		{title: "moved", text: number(func(m api.Move) int64 { return m.Moved })},
-		{title: "returned", text: number(func(m api.Move) int64 { return m.Returned })},
-		{title: "finished_at", text: func(m api.Move) string { return stamp(m.FinishedAt) }},
+		{title: "returned", text: number(func(m api.Move) int64 { return m.Returned }), leave: 3},
+		{title: "finished_at", text: func(m api.Move) string { return stamp(m.FinishedAt) }, leave: 2},
 	})
 }
 

@@ -2,11 +2,14 @@ package cli
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf16"
+	"unicode/utf8"
 
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
@@ -25,6 +28,9 @@ type column[T any] struct {
 	title string
 	text  func(T) string
 	wide  bool // clipped on a terminal
+	// leave says in which order columns are left out where a terminal is too
+	// narrow for all, 1 first; 0: never.
+	leave int
 }
 
 // list prints items as a table, or as JSON lines.
@@ -35,34 +41,77 @@ func list[T any](s *session, asJSON bool, items []T, columns []column[T]) error 
 	if len(items) == 0 {
 		return nil
 	}
-	header := make(table.Row, len(columns))
-	for i, c := range columns {
-		header[i] = c.title
+	cells := make([][]string, len(items))
+	for i, item := range items {
+		cells[i] = make([]string, len(columns))
+		for j, c := range columns {
+			cells[i][j] = clean(c.text(item))
+		}
 	}
-	w := s.newTable()
+	most, left := fit(s.OutWidth, columns, cells)
+	header, w := table.Row{}, s.newTable()
+	for j, c := range columns {
+		if most[j] >= 0 {
+			header = append(header, c.title)
+		}
+	}
 	w.AppendHeader(header)
-	for _, item := range items {
-		row := make(table.Row, len(columns))
-		for i, c := range columns {
-			row[i] = s.cell(c.text(item), c.wide)
+	for _, texts := range cells {
+		row := table.Row{}
+		for j, value := range texts {
+			if columns[j].wide && s.OutTerminal {
+				value = text.Snip(value, most[j], "…")
+			}
+			if most[j] >= 0 {
+				row = append(row, value)
+			}
 		}
 		w.AppendRow(row)
+	}
+	if len(left) > 0 {
+		s.say("left out, because the terminal has %d columns: %s (--json shows all)", s.OutWidth, strings.Join(left, ", "))
 	}
 	_, err := fmt.Fprintln(s.Out, w.Render())
 	return err
 }
 
-// writeJSON prints one JSON object a line.
+// writeJSON prints one JSON object a line. What could steer a terminal is an escape
+// there, which to a program is the same text.
 func writeJSON[T any](s *session, items ...T) error {
 	w := bufio.NewWriter(s.Out)
-	enc := json.NewEncoder(w)
+	var line bytes.Buffer
+	enc := json.NewEncoder(&line)
 	enc.SetEscapeHTML(false)
 	for _, item := range items {
+		line.Reset()
 		if err := enc.Encode(item); err != nil {
+			return fmt.Errorf("writing JSON: %w", err)
+		}
+		if _, err := w.Write(escaped(line.Bytes())); err != nil {
 			return fmt.Errorf("writing JSON: %w", err)
 		}
 	}
 	return w.Flush()
+}
+
+// escaped gives encoded JSON with its steering characters, which stand in texts only,
+// as escapes.
+func escaped(line []byte) []byte {
+	if !bytes.ContainsFunc(line, func(r rune) bool { return r != '\n' && steers(r) }) {
+		return line
+	}
+	out := make([]byte, 0, len(line)+64)
+	for _, r := range string(line) { // the encoder has made it UTF-8
+		switch high, low := utf16.EncodeRune(r); {
+		case r == '\n' || !steers(r):
+			out = utf8.AppendRune(out, r)
+		case high != unicode.ReplacementChar:
+			out = fmt.Appendf(out, `\u%04x\u%04x`, high, low)
+		default:
+			out = fmt.Appendf(out, `\u%04x`, r)
+		}
+	}
+	return out
 }
 
 // newTable has neither lines nor borders: a row can be cut and pasted.

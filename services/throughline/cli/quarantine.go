@@ -97,12 +97,12 @@ func (c *quarantineListCommand) Run(ctx context.Context, s *session) error {
 		s.hintList(len(records), c.Limit, "record", "")
 		return list(s, c.JSON, api.NewQuarantineRecords(records), []column[api.QuarantineRecord]{
 			{title: "id", text: func(r api.QuarantineRecord) string { return fmt.Sprint(r.ID) }},
-			{title: "last_seen", text: func(r api.QuarantineRecord) string { return stamp(r.LastSeen) }},
-			{title: "status", text: status},
+			{title: "last_seen", text: func(r api.QuarantineRecord) string { return stamp(r.LastSeen) }, leave: 3},
+			{title: "status", text: status, leave: 2},
 			{title: "reason", text: func(r api.QuarantineRecord) string { return r.Reason }},
 			{title: "source", text: func(r api.QuarantineRecord) string { return r.Source }},
 			{title: "event_type", text: func(r api.QuarantineRecord) string { return r.EventType }},
-			{title: "attempts", text: func(r api.QuarantineRecord) string { return fmt.Sprint(r.Attempts) }},
+			{title: "attempts", text: func(r api.QuarantineRecord) string { return fmt.Sprint(r.Attempts) }, leave: 1},
 			{title: "error", text: func(r api.QuarantineRecord) string { return r.Error }, wide: true},
 		})
 	})

@@ -3,6 +3,7 @@ package cli_test
 import (
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
 )
@@ -49,6 +50,8 @@ func TestQuarantineChanges(t *testing.T) {
 		[]string{"quarantine", "release", "1", "--all"},
 		[]string{"quarantine", "release", "--all", "--dry-run"},
 		[]string{"quarantine", "release", "--source", "stripe"},
+		[]string{"quarantine", "release", "--source", "strype", "--dry-run"},
+		[]string{"quarantine", "discard", "--source", "strype", "--dry-run"},
 		[]string{"quarantine", "release", "1", "--note", "mended"},
 		[]string{"quarantine", "release", "1"},
 		[]string{"quarantine", "release", "5"},
@@ -80,4 +83,32 @@ func TestQuarantineAsks(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A list fits a terminal of 80 columns: what is least needed is left out, and said to be.
+func TestListsFitTheTerminal(t *testing.T) {
+	t.Parallel()
+	sh := withQuarantine(t)
+	sh.env["NO_COLOR"] = "1"
+	sh.must("accounts", "add", "Acme GmbH with a name that is quite long", "--id", acme)
+	sh.must("link", "zendesk/8447346:organization:8447346622462", acme)
+	sh.must("unlink", "zendesk/8447346:organization:8447346622462", "--reason", "it was a mistake of ours that we made on a Friday afternoon")
+	sh.must("link", "zendesk/8447346:organization:8447346622462", acme)
+	for _, args := range [][]string{{"links"}, {"links", "log"}, {"quarantine", "list"}, {"accounts", "moves"}, {"accounts", "list"}} {
+		sh.tty, sh.width = true, 80
+		narrow := sh.run(args...)
+		require.Zero(t, narrow.code, narrow.err)
+		require.NotEmpty(t, narrow.out, args)
+		for line := range strings.Lines(narrow.out) {
+			require.LessOrEqual(t, utf8.RuneCountInString(strings.TrimSuffix(line, "\n")), 80, line)
+		}
+		sh.width = 250
+		wide := sh.run(args...)
+		require.NotContains(t, wide.err, "left out")
+		if narrow.out != wide.out {
+			require.Regexp(t, `left out, because the terminal has 80 columns: |…`, narrow.err+narrow.out)
+		}
+	}
+	sh.tty, sh.width = false, 0
+	require.Contains(t, sh.must("links"), acme)
 }

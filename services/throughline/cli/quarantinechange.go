@@ -60,6 +60,11 @@ func (f *changeFlags) change(ctx context.Context, s *session, filter quarantine.
 	if err != nil {
 		return err
 	}
+	if counts.Matched == 0 {
+		if err := s.knownNames(f.Source, ""); err != nil {
+			return err
+		}
+	}
 	if !f.DryRun && counts.Changed > 0 {
 		if counts.Changed > 1 && !f.Yes {
 			if err := s.confirm(ctx, fmt.Sprintf("%s %s?", v.infinitive, plural(int64(counts.Changed), "record"))); err != nil {

@@ -124,7 +124,7 @@ func nextFor(r quarantine.Detail) string {
 // shellWord gives text as one word of a shell's command line: it is a vendor's, or a stranger's.
 func shellWord(text string) string {
 	const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:/@._+,=%-"
-	if strings.Trim(text, plain) == "" {
+	if text != "" && strings.Trim(text, plain) == "" {
 		return text
 	}
 	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"

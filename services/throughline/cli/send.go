@@ -46,7 +46,7 @@ type sendCommand struct {
 	URL         string          `name:"url" default:"${receiver}" help:"The receiver; /webhooks/<source> is added unless it ends so."`
 	PublicURL   string          `name:"public-url" placeholder:"URL" help:"The address that the vendor believes it calls, which HubSpot signs; else THROUGHLINE_<SOURCE>_PUBLIC_URL, else the URL posted to."`
 	Secret      settings.Secret `name:"secret" placeholder:"SECRET" help:"Secret to sign with. Command lines are visible to other users: prefer THROUGHLINE_<SOURCE>_SECRETS (the first is used)."`
-	SecretsFile string          `name:"secrets-file" default:".throughline/secrets.json" placeholder:"FILE" help:"Local secrets by source, used when no other is set (${default}, which make run writes)."`
+	SecretsFile string          `name:"secrets-file" default:"${secrets_file}" placeholder:"FILE" help:"Local secrets by source, used when no other is set (${default}, which make run writes)."`
 	Connections int             `name:"connections" default:"16" placeholder:"N" help:"Deliveries on their way at once (${default})."`
 	Timeout     time.Duration   `name:"timeout" default:"30s" help:"Longest wait for one answer, and of --wait for the last event."`
 	Wait        bool            `name:"wait" help:"Return when every event is on a timeline or in quarantine, and report where."`
@@ -128,7 +128,7 @@ func (c *sendCommand) takeFile() {
 
 func checkURL(flag, value string) error {
 	if u, err := url.Parse(value); value != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
-		return fmt.Errorf("%s should be an absolute URL like %s", flag, localReceiver)
+		return fmt.Errorf("%s should be an absolute URL like %s", flag, LocalReceiver)
 	}
 	return nil
 }
@@ -178,7 +178,7 @@ func (c *sendCommand) send(ctx context.Context, s *session, pool *pgxpool.Pool, 
 	bar.end()
 	view.take(report)
 	if err != nil && ctx.Err() == nil {
-		err = fmt.Errorf("%w: does a receiver listen there? `make run` starts one at %s; --url names another", err, localReceiver)
+		err = fmt.Errorf("%w: does a receiver listen there? `make run` starts one at %s; --url names another", err, LocalReceiver)
 	}
 	if err == nil && c.Wait {
 		view.Landed, err = c.wait(ctx, s, pool, plan.Source, report)

@@ -25,7 +25,7 @@ func services() []service {
 	return []service{
 		{"receiver", func() any { return receiver.NewSettings(nil, example) }},
 		{"normalizer", func() any { return normalizer.NewConfig(nil, example) }},
-		{"sink", func() any { return &sink.Config{} }},
+		{"sink", func() any { return sink.NewConfig(nil, example) }},
 		{"quarantine", func() any { return quarantine.NewConfig(nil, example) }},
 	}
 }

@@ -60,7 +60,7 @@ func (s *sources) check(c *connections) error {
 // isReceiverFlag reports whether a flag is one of these settings that says how a
 // source is received, and not what it is.
 func isReceiverFlag(flag *kong.Flag) bool {
-	return isSourceFlag(flag) && !strings.HasSuffix(flag.Name, "-mapping") && flag.Name != "named-sources"
+	return isSourceFlag(flag) && !strings.HasSuffix(flag.Name, "-mapping") && !strings.HasSuffix(flag.Name, "-column") && flag.Name != "named-sources"
 }
 
 // isSourceFlag reports whether a flag is one of these settings.
@@ -93,7 +93,7 @@ func (r reference) parse(set source.Set) (source.Reference, error) {
 	head, _, ok := strings.Cut(string(r), ":")
 	name, _, _ := strings.Cut(head, "/")
 	name = strings.ToLower(strings.TrimSpace(name))
-	if ok && !slices.Contains([]string{source.KindEmail, source.KindDomain}, name) {
+	if ok && !slices.Contains([]string{source.KindEmail, source.KindDomain, source.KindAccountUUID}, name) {
 		if err := checkSource(set, name); err != nil {
 			return source.Reference{}, err
 		}

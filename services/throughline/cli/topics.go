@@ -64,7 +64,12 @@ func (c *topicsApplyCommand) Run(ctx context.Context, s *session) error {
 	if len(names) == 0 {
 		names = s.root.Sources.set.Names()
 	}
-	changes, err := stream.ApplyTopics(bounded, cl, names, c.Options)
+	changes, err := stream.ApplyTopics(bounded, cl, stream.Config(s.root.Kafka).Names(), names, c.Options)
+	for _, change := range changes {
+		if change.Warning != "" && !c.JSON {
+			fmt.Fprintf(s.Err, "warning: topic %s: %s\n", change.Topic, change.Warning)
+		}
+	}
 	// What was done before a failure was done: it is shown too.
 	return errors.Join(list(s, c.JSON, api.NewTopicChanges(changes), []column[api.TopicChange]{
 		{title: "topic", text: func(t api.TopicChange) string { return t.Topic }},

@@ -13,6 +13,7 @@ func TestTopics(t *testing.T) {
 		[]string{"topics", "apply", "--sources", "stripe,hubspot", "--partitions", "3"},
 		[]string{"topics", "apply", "--raw-retention", "24h"},
 		[]string{"topics", "apply", "--raw-retention", "24h", "--json"},
+		[]string{"topics", "apply", "--raw-retention", "24h", "--sources", "stripe", "--replication-factor", "3"},
 		[]string{"topics", "apply", "--sources", "strype"},
 	)
 }

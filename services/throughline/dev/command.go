@@ -12,6 +12,9 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -35,6 +38,8 @@ type Command struct {
 	RegistryAddr string `name:"registry-addr" default:"127.0.0.1:18081" placeholder:"HOST:PORT" help:"Address of the embedded schema registry (${default})."`
 	PostgresPort int    `name:"postgres-port" default:"15432" placeholder:"PORT" help:"Port of the local Postgres on 127.0.0.1 (${default})."`
 
+	Pprof bool `name:"pprof" env:"THROUGHLINE_PPROF" help:"Serve profiles on the admin address, under /debug/pprof/."`
+
 	RegistryURL settings.URL `name:"schema-registry-url" env:"THROUGHLINE_SCHEMA_REGISTRY_URL" placeholder:"URL" help:"Use this schema registry instead of the embedded one."`
 
 	Resolve resolve.Config `embed:""`
@@ -43,7 +48,7 @@ type Command struct {
 // Validate gives every problem at once.
 func (c *Command) Validate() error {
 	var problems []error
-	for flag, addr := range map[string]string{"--listen": c.Listen, "--admin-addr": c.AdminAddr, "--kafka-addr": c.KafkaAddr, "--registry-addr": c.RegistryAddr} {
+	for flag, addr := range c.addresses() {
 		if _, _, err := net.SplitHostPort(addr); err != nil {
 			problems = append(problems, fmt.Errorf("%s is %q: it should be like 127.0.0.1:8080", flag, addr))
 		}
@@ -64,7 +69,7 @@ func (c *Command) Run(ctx context.Context, out io.Writer, set cli.Connections) e
 // Every error is a line that says what to do.
 func (c *Command) Start(ctx context.Context, out io.Writer, set cli.Connections) (err error) {
 	started := time.Now()
-	if err := os.MkdirAll(c.DataDir, 0o755); err != nil {
+	if err := c.makeDataDir(); err != nil {
 		return fmt.Errorf("making the data directory (--data-dir): %w", err)
 	}
 	lock, err := c.lockData()
@@ -77,7 +82,7 @@ func (c *Command) Start(ctx context.Context, out io.Writer, set cli.Connections)
 			return fmt.Errorf("removing an old ready file (--ready-file): %w", err)
 		}
 	}
-	logFile, err := os.OpenFile(filepath.Join(c.DataDir, "dev.log"), os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o644)
+	logFile, err := os.OpenFile(filepath.Join(c.DataDir, logName), os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
 	if err != nil {
 		return fmt.Errorf("opening the log (--data-dir): %w", err)
 	}
@@ -88,25 +93,64 @@ func (c *Command) Start(ctx context.Context, out io.Writer, set cli.Connections)
 	})}
 	defer func() { err = errors.Join(err, s.close()) }()
 	if err := s.open(ctx); err != nil {
+		return c.orAnotherPort(err)
+	}
+	return c.orAnotherPort(s.run(ctx, started))
+}
+
+// addresses gives the addresses to listen at, by flag.
+func (c *Command) addresses() map[string]string {
+	return map[string]string{"--listen": c.Listen, "--admin-addr": c.AdminAddr, "--kafka-addr": c.KafkaAddr, "--registry-addr": c.RegistryAddr}
+}
+
+// orAnotherPort says how another address is chosen, where one is taken.
+func (c *Command) orAnotherPort(err error) error {
+	if !errors.Is(err, syscall.EADDRINUSE) {
 		return err
 	}
-	return s.run(ctx, started)
+	for flag, addr := range c.addresses() {
+		if strings.Contains(err.Error(), addr) {
+			return fmt.Errorf("%w: %s chooses another (make run ARGS=\"%s 127.0.0.1:PORT\")", err, flag, flag)
+		}
+	}
+	return err
+}
+
+// makeDataDir makes the data directory, which is for this user alone. One that an
+// earlier version made for all to read is closed; a directory of somebody else's files
+// is not ours to close, and what is put into it is.
+func (c *Command) makeDataDir() error {
+	if err := os.MkdirAll(c.DataDir, 0o700); err != nil {
+		return err
+	}
+	entries, err := os.ReadDir(c.DataDir)
+	if err != nil {
+		return err
+	}
+	ours := len(entries) == 0 || slices.ContainsFunc(entries, func(e os.DirEntry) bool { return e.Name() == logName })
+	if !ours {
+		return nil
+	}
+	return os.Chmod(c.DataDir, 0o700)
 }
 
 // lockData takes the data directory for this process before anything in it is
 // touched: a second start must not empty the log of the first, nor remove its
 // ready file. The kernel releases the lock when its holder dies.
 func (c *Command) lockData() (*flock.Flock, error) {
-	lock := flock.New(filepath.Join(c.DataDir, "lock"), flock.SetPermissions(0o644))
+	lock := flock.New(filepath.Join(c.DataDir, "lock"), flock.SetPermissions(0o600))
 	taken, err := lock.TryLock()
 	if err != nil {
 		return nil, fmt.Errorf("locking the data directory (--data-dir): %w", err)
 	}
 	if !taken {
-		return nil, fmt.Errorf("another `throughline dev` runs in %s: use that one, stop it, or choose another directory (--data-dir)", c.DataDir)
+		return nil, fmt.Errorf("already running%s, with the data in %s: use that one, stop it with Ctrl-C, or choose another directory (--data-dir)", c.runningAt(), c.DataDir)
 	}
 	return lock, nil
 }
+
+// logName is the services' log, below the data directory.
+const logName = "dev.log"
 
 // stopTimeout bounds the ordered stop of all services together.
 const stopTimeout = 15 * time.Second
@@ -130,5 +174,34 @@ func (c *Command) writeReady(a Addresses) error {
 	if err != nil {
 		return fmt.Errorf("writing the ready file: %w", err)
 	}
-	return process.ReplaceFile(c.ReadyFile, append(text, '\n'), 0o644)
+	return process.ReplaceFile(c.ReadyFile, append(text, '\n'), 0o600)
+}
+
+// addressesFile, in the data directory, holds the addresses of what runs there.
+const addressesFile = "addresses.json"
+
+// writeAddresses leaves the addresses for a second start, which says them.
+func (c *Command) writeAddresses(a Addresses) error {
+	text, err := json.MarshalIndent(a, "", "  ")
+	if err != nil {
+		return fmt.Errorf("writing the addresses: %w", err)
+	}
+	return process.ReplaceFile(filepath.Join(c.DataDir, addressesFile), append(text, '\n'), 0o600)
+}
+
+func (c *Command) removeAddresses() error {
+	if err := os.Remove(filepath.Join(c.DataDir, addressesFile)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("removing the addresses: %w", err)
+	}
+	return nil
+}
+
+// runningAt says where what runs in the data directory receives; "" while it starts.
+func (c *Command) runningAt() string {
+	text, err := os.ReadFile(filepath.Join(c.DataDir, addressesFile))
+	var a Addresses
+	if err != nil || json.Unmarshal(text, &a) != nil {
+		return ""
+	}
+	return " at " + a.Receivers
 }

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"go.uber.org/goleak"
@@ -122,6 +123,7 @@ func TestDevTellsTheStoryAndKeepsIt(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, os.FileMode(0o600), secrets.Mode().Perm())
 	refusesASecond(t, c)
+	isForOneUser(t, c, ready)
 	require.NoError(t, stop())
 	require.NoFileExists(t, c.ReadyFile)
 	require.Contains(t, out.String(), "Stopped.")
@@ -159,6 +161,7 @@ func heardToTheEnd(t *testing.T, c *Command) {
 	out, stop := start(t, c, onlyVendors(cli.Connections{}))
 	require.Contains(t, out.String(), "is told again")
 	require.Equal(t, 1, strings.Count(out.String(), "subscription.deleted"))
+	hintsWork(t, out.String())
 	require.NoError(t, stop())
 	content, err = os.ReadFile(path)
 	require.NoError(t, err)
@@ -171,11 +174,99 @@ func refusesASecond(t *testing.T, c *Command) {
 	t.Helper()
 	second := command(filepath.Dir(c.ReadyFile))
 	err := second.Start(t.Context(), new(buffer), onlyVendors(cli.Connections{}))
-	require.ErrorContains(t, err, "another `throughline dev` runs in "+c.DataDir)
+	require.ErrorContains(t, err, "already running at http://127.0.0.1:")
+	require.ErrorContains(t, err, ", with the data in "+c.DataDir)
 	require.FileExists(t, c.ReadyFile)
 	log, err := os.ReadFile(filepath.Join(c.DataDir, "dev.log"))
 	require.NoError(t, err)
 	require.Contains(t, string(log), `"msg":"receiving"`)
+}
+
+// isForOneUser: another user of the machine, or a page in this one's browser, gets
+// nothing from a running dev.
+func isForOneUser(t *testing.T, c *Command, ready Addresses) {
+	t.Helper()
+	info, err := os.Stat(c.DataDir)
+	require.NoError(t, err)
+	require.Equal(t, os.FileMode(0o700), info.Mode().Perm())
+	entries, err := os.ReadDir(c.DataDir)
+	require.NoError(t, err)
+	for _, e := range entries {
+		info, err := e.Info()
+		require.NoError(t, err)
+		require.Zero(t, info.Mode().Perm()&0o007, e.Name())
+	}
+	conn, err := pgx.Connect(t.Context(), ready.Postgres)
+	require.NoError(t, err, "what is printed works when it is typed back")
+	defer conn.Close(context.Background())
+	_, err = conn.Exec(t.Context(), "COPY (SELECT 1) TO PROGRAM 'cat'")
+	require.ErrorContains(t, err, "42501")
+	_, err = conn.Exec(t.Context(), "SELECT pg_read_file('postgresql.conf')")
+	require.ErrorContains(t, err, "42501")
+	for _, user := range []string{"throughline", "postgres"} {
+		config, err := pgx.ParseConfig(strings.Split(ready.Postgres, "?")[0] + "?sslmode=disable&passfile=none")
+		require.NoError(t, err)
+		config.User = user
+		_, err = pgx.ConnectConfig(t.Context(), config)
+		require.ErrorContains(t, err, "28P01")
+	}
+	client := &http.Client{}
+	defer client.CloseIdleConnections()
+	status := func(method, url, host, origin string) int {
+		request, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader("{}"))
+		require.NoError(t, err)
+		request.Host = host
+		if origin != "" {
+			request.Header.Set("Origin", origin)
+		}
+		answer, err := client.Do(request)
+		require.NoError(t, err)
+		require.NoError(t, answer.Body.Close())
+		return answer.StatusCode
+	}
+	require.Equal(t, http.StatusOK, status(http.MethodGet, ready.Admin+"/metrics", "", ""))
+	require.Equal(t, http.StatusForbidden, status(http.MethodGet, ready.Admin+"/metrics", "evil.example", ""))
+	require.Equal(t, http.StatusNotFound, status(http.MethodGet, ready.Admin+"/debug/pprof/", "", ""))
+	require.Equal(t, http.StatusOK, status(http.MethodGet, ready.SchemaRegistry+"/subjects", "", ""))
+	require.Equal(t, http.StatusForbidden, status(http.MethodGet, ready.SchemaRegistry+"/subjects", "evil.example", ""))
+	require.Equal(t, http.StatusForbidden, status(http.MethodPost, ready.SchemaRegistry+"/subjects/x/versions", "", "https://evil.example"))
+}
+
+// hintsWork: what dev says to try next works as it is printed, in a shell that has
+// nothing else set.
+func hintsWork(t *testing.T, printed string) {
+	t.Helper()
+	_, hints, ok := strings.Cut(printed, "Try next, in another terminal:\n")
+	require.True(t, ok, printed)
+	env := map[string]string{}
+	var all strings.Builder
+	for line := range strings.Lines(hints) {
+		line = strings.TrimSpace(line)
+		if setting, ok := strings.CutPrefix(line, "export "); ok {
+			name, value, _ := strings.Cut(setting, "=")
+			env[name] = strings.Trim(value, "'")
+			continue
+		}
+		command, ok := strings.CutPrefix(line, "bin/throughline ")
+		if !ok || strings.HasSuffix(command, "--follow") {
+			continue
+		}
+		var args []string
+		for i, part := range strings.Split(command, "'") { // every other one was quoted
+			if i%2 == 1 {
+				args = append(args, part)
+			} else {
+				args = append(args, strings.Fields(part)...)
+			}
+		}
+		var out, errs bytes.Buffer
+		code := cli.Run(t.Context(), args, cli.Streams{Out: &out, Err: &errs, Env: func(name string) (string, bool) { v, ok := env[name]; return v, ok }})
+		require.Zero(t, code, "%s: %s", line, errs.String())
+		all.Write(out.Bytes())
+	}
+	require.Contains(t, all.String(), "stripe:customer:cus_NimbusLab")
+	require.Contains(t, all.String(), "customer.created", "the timeline of the new account has what waited")
+	require.Contains(t, all.String(), "1 event on the timeline of Acme Robotics")
 }
 
 // receivesNamed: named sources have a topic, a route, and the secrets of the file.
@@ -248,8 +339,10 @@ func TestDevSaysWhatIsWrong(t *testing.T) {
 		says   []string
 	}{
 		"Postgres' port":     {func(c *Command) { c.PostgresPort = number }, cli.Connections{}, []string{port, "--postgres-port"}},
-		"the broker's port":  {func(c *Command) { c.KafkaAddr = taken.Addr().String() }, cli.Connections{}, []string{port}},
-		"the receivers'":     {func(c *Command) { c.Listen = taken.Addr().String() }, cli.Connections{}, []string{port}},
+		"the broker's port":  {func(c *Command) { c.KafkaAddr = taken.Addr().String() }, cli.Connections{}, []string{port, `make run ARGS="--kafka-addr `}},
+		"the registry's":     {func(c *Command) { c.RegistryAddr = taken.Addr().String() }, cli.Connections{}, []string{port, `make run ARGS="--registry-addr `}},
+		"the admin port":     {func(c *Command) { c.AdminAddr = taken.Addr().String() }, cli.Connections{}, []string{port, `make run ARGS="--admin-addr `}},
+		"the receivers'":     {func(c *Command) { c.Listen = taken.Addr().String() }, cli.Connections{}, []string{port, `make run ARGS="--listen `}},
 		"a bad database URL": {func(*Command) {}, cli.Connections{Postgres: postgres.Config{URL: "mysql://x"}}, []string{"THROUGHLINE_POSTGRES_URL"}},
 		"a bad registry URL": {func(c *Command) { c.RegistryURL = "registry" }, cli.Connections{}, []string{"THROUGHLINE_SCHEMA_REGISTRY_URL"}},
 	}

@@ -18,7 +18,6 @@ import (
 	"github.com/throughline-dev/throughline/pkg/accounts"
 	"github.com/throughline-dev/throughline/pkg/postgres"
 	"github.com/throughline-dev/throughline/pkg/settings"
-	"github.com/throughline-dev/throughline/pkg/source/catalog"
 	"github.com/throughline-dev/throughline/services/vendors"
 	"github.com/throughline-dev/throughline/services/vendors/story"
 )
@@ -45,7 +44,7 @@ func (s *stack) run(ctx context.Context, started time.Time) error {
 			return errors.Join(ignoreCanceled(err), <-ended)
 		}
 	}
-	err := <-ended
+	err := errors.Join(<-ended, s.command.removeAddresses())
 	if s.command.ReadyFile != "" {
 		if removed := os.Remove(s.command.ReadyFile); removed != nil && !errors.Is(removed, os.ErrNotExist) {
 			err = errors.Join(err, removed)
@@ -63,13 +62,14 @@ func (s *stack) welcome(ctx context.Context, started time.Time) error {
 		return err
 	}
 	if !s.command.NoDemo {
+		s.step("telling the demo story through the receivers")
 		if err := s.tell(ctx); err != nil {
 			return fmt.Errorf("telling the demo story: %w", err)
 		}
 	}
 	a := s.addresses()
 	s.print(a, time.Since(started))
-	return s.command.writeReady(a)
+	return errors.Join(s.command.writeAddresses(a), s.command.writeReady(a))
 }
 
 func (s *stack) listening(ctx context.Context) error {
@@ -105,7 +105,7 @@ func (s *stack) tell(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	sender := story.Sender{Kafka: s.client, Sender: vendors.Sender{
+	sender := story.Sender{Kafka: s.client, Names: s.kafka.Names(), Sender: vendors.Sender{
 		Sources: s.set.Sources,
 		URL:     "http://" + s.services.Addr(), PublicURL: "http://" + s.command.Listen, Secrets: map[string]string{},
 	}}
@@ -178,31 +178,10 @@ func (s *stack) print(a Addresses, took time.Duration) {
 		}
 		row(name, s.secrets[name][0])
 	}
-	account := "ACCOUNT"
-	if !s.command.NoDemo {
-		account = "acme-robotics.example"
-	}
 	fmt.Fprintf(s.out, "\nTry next, in another terminal%s:\n", s.sameSettings())
-	for _, line := range []string{
-		"bin/throughline timeline " + account + " --follow",
-		"bin/throughline quarantine list",
-		"bin/throughline accounts add 'Nimbus Lab'",
-		"bin/throughline link " + story.UnknownCustomer + " 'Nimbus Lab' --wait",
-		"bin/throughline timeline 'Nimbus Lab'",
-		"bin/throughline send stripe invoice.paid --account " + account + " --wait",
-		"psql '" + a.Postgres + "'",
-	} {
+	for _, line := range s.hints(a) {
 		fmt.Fprintln(s.out, "  "+line)
 	}
-}
-
-// sameSettings says which settings the commands should have too, where sources are
-// named.
-func (s *stack) sameSettings() string {
-	if len(s.set.Sources.Names()) == len(catalog.Set().Names()) {
-		return ""
-	}
-	return " with the same THROUGHLINE_NAMED_SOURCES and mappings"
 }
 
 // await asks until done says yes, an error, or the time is over.

@@ -15,6 +15,9 @@ import (
 // SecretsFile is where the local secrets are kept, below the data directory.
 const SecretsFile = "secrets.json"
 
+// PassFile keeps the passwords of the local Postgres, below the data directory.
+const PassFile = "postgres.pass"
+
 // localSecrets gives each source's secrets: what the operator set, else one of
 // its own for this data directory, made once, so that a second start
 // understands the same senders.

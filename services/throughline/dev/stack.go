@@ -72,20 +72,40 @@ func (s *stack) close() error {
 
 // open brings up what the services need: Postgres, broker, registry, topics.
 func (s *stack) open(ctx context.Context) error {
-	for _, step := range []func(context.Context) error{s.openPostgres, s.openKafka, s.openRegistry, s.openServices} {
-		if err := step(ctx); err != nil {
+	for _, part := range []struct {
+		doing string
+		open  func(context.Context) error
+	}{
+		{"starting Postgres", s.openPostgres},
+		{"starting the Kafka broker", s.openKafka},
+		{"starting the schema registry", s.openRegistry},
+		{"starting the services", s.openServices},
+	} {
+		s.step(part.doing)
+		if err := part.open(ctx); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// databaseSetup gives the services' role what only a superuser can: a measure of the
+// payload index. A server without contrib goes without.
+const databaseSetup = `DO $$ BEGIN
+	CREATE EXTENSION IF NOT EXISTS pgstattuple;
+	GRANT pg_stat_scan_tables TO throughline;
+EXCEPTION WHEN undefined_file OR feature_not_supported THEN NULL; END $$`
+
+// step says what is being done, because a first start takes a while.
+func (s *stack) step(doing string) { fmt.Fprintln(s.out, "… "+doing) }
+
 func (s *stack) openPostgres(ctx context.Context) error {
 	c := s.command
 	config := s.set.Postgres
 	if config.URL == "" {
 		server, err := pgserver.Start(ctx, pgserver.Options{
-			DataDir: filepath.Join(c.DataDir, "postgres"), Port: c.PostgresPort, PortSetting: "--postgres-port", Log: s.rt.Log.Named("postgres"),
+			DataDir: filepath.Join(c.DataDir, "postgres"), Port: c.PostgresPort, PortSetting: "--postgres-port", Tell: s.step, Log: s.rt.Log.Named("postgres"),
+			PassFile: filepath.Join(c.DataDir, PassFile), Setup: databaseSetup,
 		})
 		if err != nil {
 			return err
@@ -140,7 +160,7 @@ func (s *stack) openKafka(ctx context.Context) error {
 	bounded, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	options := stream.TopicOptions{Partitions: 4, ReplicationFactor: -1, RawRetention: 14 * 24 * time.Hour, EventRetention: 30 * 24 * time.Hour}
-	if _, err := stream.ApplyTopics(bounded, client, s.set.Sources.Names(), options); err != nil {
+	if _, err := stream.ApplyTopics(bounded, client, s.kafka.Names(), s.set.Sources.Names(), options); err != nil {
 		return fmt.Errorf("%w (is a broker at %v? THROUGHLINE_KAFKA_BROKERS says where; unset it for the embedded one)", err, s.kafka.Brokers)
 	}
 	return nil
@@ -153,7 +173,7 @@ func (s *stack) openRegistry(context.Context) error {
 		options := []broker.RegistryOption{broker.KeepIn(filepath.Join(c.DataDir, "kafka"))}
 		r, err := broker.StartRegistry(c.RegistryAddr, options...)
 		if err != nil {
-			return fmt.Errorf("%w (--registry-addr chooses another)", err)
+			return err
 		}
 		s.onClose("the schema registry", func(context.Context) error { return r.Close() })
 		s.registry.URL = settings.URL(r.URL())
@@ -179,7 +199,7 @@ func (s *stack) openServices(ctx context.Context) error {
 		return err
 	}
 	s.onClose("the services", func(context.Context) error { return s.services.Close() })
-	s.admin = service.NewAdmin(s.rt, s.command.AdminAddr, true)
+	s.admin = service.NewAdmin(s.rt, s.command.AdminAddr, s.command.Pprof)
 	parts := []service.Component{{Name: "admin", Start: s.admin.Start, Stop: s.admin.Stop}}
 	if s.database != nil {
 		parts = append(parts, service.Component{Name: "Postgres", Run: s.watchDatabase})

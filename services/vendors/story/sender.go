@@ -17,6 +17,7 @@ type Sender struct {
 	vendors.Sender
 	// Kafka publishes what is Backfill.
 	Kafka *kgo.Client
+	Names stream.Names // of the topics
 }
 
 // Send posts or publishes m, and returns when it was acknowledged.
@@ -47,7 +48,7 @@ func (s *Sender) publish(ctx context.Context, m Message) error {
 		if err != nil {
 			return fmt.Errorf("splitting a page of %s: %w", m.Source, err)
 		}
-		records = append(records, &kgo.Record{Topic: stream.RawTopic(m.Source), Value: part.Value})
+		records = append(records, &kgo.Record{Topic: s.Names.Raw(m.Source), Value: part.Value})
 	}
 	return stream.NewPublisher(s.Kafka).Publish(ctx, records...)
 }

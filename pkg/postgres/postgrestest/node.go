@@ -1,0 +1,156 @@
+package postgrestest
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+
+	"github.com/throughline-dev/throughline/pkg/local/pgserver"
+	"github.com/throughline-dev/throughline/pkg/local/process"
+)
+
+// Node is a Postgres of one test, alone or one of a primary and its standby, that can be stopped, killed and
+// promoted. It ends with the test.
+type Node struct {
+	t      testing.TB
+	dir    string
+	server *pgserver.Server // nil while it does not run
+	port   int
+	url    string
+}
+
+// NewNode starts a primary with an empty, migrated database.
+func NewNode(t testing.TB) *Node {
+	t.Helper()
+	n := newNode(t)
+	n.Start()
+	require.NoError(t, migrate(t.Context(), n.URL()))
+	return n
+}
+
+func newNode(t testing.TB) *Node {
+	t.Helper()
+	// Not t.TempDir, which another user, that a server of root's runs as, cannot enter.
+	dir, err := os.MkdirTemp("", "throughline-node-")
+	require.NoError(t, err)
+	require.NoError(t, os.Chmod(dir, 0o755)) // test data
+	n := &Node{t: t, dir: filepath.Join(dir, "data")}
+	t.Cleanup(func() {
+		n.Stop()
+		require.NoError(t, os.RemoveAll(dir))
+	})
+	return n
+}
+
+// Standby makes a streaming standby of a running node, and starts it.
+func (n *Node) Standby() *Node {
+	n.t.Helper()
+	s := newNode(n.t)
+	s.Follow(n)
+	return s
+}
+
+// Follow makes a node that does not run a streaming standby of another, with pg_basebackup, and starts it. What it had
+// before is gone.
+func (n *Node) Follow(primary *Node) {
+	n.t.Helper()
+	program, err := exec.LookPath("pg_basebackup")
+	if err != nil {
+		found, globErr := filepath.Glob("/usr/lib/postgresql/*/bin/pg_basebackup")
+		require.NoError(n.t, globErr)
+		require.NotEmpty(n.t, found, "pg_basebackup is missing: apt-get install postgresql-client")
+		program = found[len(found)-1]
+	}
+	require.NoError(n.t, os.RemoveAll(n.dir))
+	cmd := exec.CommandContext(n.t.Context(), program, "--pgdata", n.dir, "--dbname", primary.URL(), "--wal-method=stream", "--checkpoint=fast", "--write-recovery-conf", "--no-sync")
+	out, err := process.Run(cmd)
+	require.NoError(n.t, err, string(out))
+	require.NoError(n.t, os.Chmod(n.dir, 0o700))
+	n.Start()
+	primary.Await("SELECT count(*) > 0 FROM pg_stat_replication WHERE state = 'streaming'")
+}
+
+// Start starts a node that does not run, on the port that it had.
+func (n *Node) Start() {
+	n.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), setupTimeout)
+	defer cancel()
+	var err error
+	n.server, err = pgserver.Start(ctx, pgserver.Options{DataDir: n.dir, Port: n.port, Unsafe: true})
+	require.NoError(n.t, err)
+	n.port, n.url = n.server.Port(), n.server.URL()
+}
+
+// URL is the address of its database, also while it does not run.
+func (n *Node) URL() string { return n.url }
+
+// URLs is the address of the database of several nodes, of which one takes writes.
+func URLs(t testing.TB, nodes ...*Node) string {
+	t.Helper()
+	u, err := url.Parse(nodes[0].URL())
+	require.NoError(t, err)
+	var hosts []string
+	for _, n := range nodes {
+		hosts = append(hosts, fmt.Sprintf("127.0.0.1:%d", n.port))
+	}
+	u.Host = strings.Join(hosts, ",")
+	return u.String()
+}
+
+// Stop ends it in order: a standby that is connected has all of it then. One that does not run stays so.
+func (n *Node) Stop() {
+	n.t.Helper()
+	if n.server == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
+	defer cancel()
+	require.NoError(n.t, n.server.Stop(ctx))
+	n.server = nil
+}
+
+// Crash gives it no time to stop: connections are cut, and it recovers at its next start.
+func (n *Node) Crash() {
+	n.t.Helper()
+	now, cancel := context.WithCancel(context.Background())
+	cancel()
+	require.ErrorIs(n.t, n.server.Stop(now), context.Canceled)
+	n.server = nil
+}
+
+// Exec runs statements as its superuser.
+func (n *Node) Exec(sql string) {
+	n.t.Helper()
+	n.on(func(ctx context.Context, conn *pgx.Conn) error { _, err := conn.Exec(ctx, sql); return err })
+}
+
+// Await waits until a query, which gives a boolean, gives true.
+func (n *Node) Await(sql string) {
+	n.t.Helper()
+	require.Eventually(n.t, func() (ok bool) {
+		n.on(func(ctx context.Context, conn *pgx.Conn) error { return conn.QueryRow(ctx, sql).Scan(&ok) })
+		return ok
+	}, setupTimeout, 20*time.Millisecond, sql)
+}
+
+func (n *Node) on(do func(context.Context, *pgx.Conn) error) {
+	n.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), setupTimeout)
+	defer cancel()
+	require.NoError(n.t, admin(ctx, n.URL(), func(conn *pgx.Conn) error { return do(ctx, conn) }))
+}
+
+// Promote makes a standby a primary, once it has all that it was sent.
+func (n *Node) Promote() {
+	n.t.Helper()
+	n.Exec("SELECT pg_promote(true, 60)")
+}

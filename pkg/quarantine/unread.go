@@ -1,0 +1,65 @@
+package quarantine
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/throughline-dev/throughline/pkg/event"
+	"github.com/throughline-dev/throughline/pkg/fault"
+	"github.com/throughline-dev/throughline/pkg/postgres"
+)
+
+// Unread is an open record of a topic that is no raw one, whose bytes could not be
+// read when it came.
+type Unread struct {
+	ID     int64
+	Letter event.DeadLetter
+}
+
+// Unread gives those that failed in this topic, with ids above after, at most limit, by id. What does not begin
+// like a value in the Confluent wire format is left out: it can never be read.
+func (s *Store) Unread(ctx context.Context, topic string, after int64, limit int) ([]Unread, error) {
+	rows, err := s.pool.Query(ctx, `SELECT id, error, partition, "offset", raw_index, record_key, raw, first_seen, attempts FROM quarantine
+		WHERE status = 'open' AND reason = $1 AND topic = $2 AND source = '' AND id > $3 AND substr(raw, 1, 1) = '\x00' ORDER BY id LIMIT $4`,
+		string(fault.Malformed), topic, after, limit)
+	if err != nil {
+		return nil, broken("reading what could not be read", err)
+	}
+	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Unread, error) {
+		u := Unread{Letter: event.DeadLetter{Topic: topic, Reason: string(fault.Malformed)}}
+		l := &u.Letter
+		return u, row.Scan(&u.ID, &l.Error, &l.Partition, &l.Offset, &l.RawIndex, &l.Key, &l.Value, &l.FirstSeen, &l.Attempts)
+	})
+	return list, broken("reading what could not be read", err)
+}
+
+// Reread takes in the letter that a record turns out to be, released, and resolves the record. The letter belongs to
+// the record of its event. It may be repeated at will.
+func (s *Store) Reread(ctx context.Context, id int64, l Letter) error {
+	const note = "its bytes could be read later"
+	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		result, err := s.put(ctx, tx, []Letter{l})
+		if err != nil {
+			return err
+		}
+		for _, step := range []struct {
+			ids []int64
+			to  Status
+		}{{result.Open, Replaying}, {[]int64{id}, Resolved}} {
+			if _, err := tx.Exec(ctx, `WITH changed AS (
+					UPDATE quarantine SET status = $2, status_by = $3, status_at = now(), published_at = NULL, outcome = NULL,
+						releases = 0, ruling = NULL, held_until = NULL WHERE id = ANY ($1) AND status = 'open' RETURNING id)
+				INSERT INTO quarantine_decisions (quarantine_id, from_status, to_status, decided_by, note) SELECT id, 'open', $2, $3, $4 FROM changed`,
+				step.ids, string(step.to), ByFeed, note); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return postgres.Classify(fmt.Errorf("taking in a record that could not be read before: %w", err))
+	}
+	return nil
+}

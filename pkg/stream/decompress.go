@@ -1,0 +1,141 @@
+package stream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/throughline-dev/throughline/pkg/fault"
+)
+
+// What a producer may make a consumer hold: a kilobyte of gzip is a megabyte, one of
+// zstd forty. A page fits into a batch twice.
+const (
+	// maxBatchDecompressed bounds what one record batch decompresses to.
+	maxBatchDecompressed = 16 << 20
+	// maxFetchDecompressed bounds what all batches of one fetch decompress to
+	// together; those beyond it are fetched again.
+	maxFetchDecompressed = 32 << 20
+)
+
+// errFetchFull ends the reading of a fetch; what is left of it is fetched again.
+var errFetchFull = fmt.Errorf("the fetch decompresses to more than %d bytes", maxFetchDecompressed)
+
+// decompressor decompresses the batches of one client's fetches within the bounds.
+// It is a hook, too, because it must know where a fetch begins. With several
+// brokers fetches overlap and share what one may have; whoever gets nothing of it
+// comes again.
+type decompressor struct {
+	inner kgo.Decompressor
+	left  atomic.Int64
+}
+
+// decompression gives the options of a client that keeps to the bounds.
+func decompression() ([]kgo.Opt, error) {
+	// A client makes a decompressor with its bound; there is no other way to one.
+	bounded := kgo.MaxDecompressBatchBytes(maxBatchDecompressed)
+	maker, err := kgo.NewClient(bounded)
+	if err != nil {
+		return nil, err
+	}
+	defer maker.Close()
+	inner, ok := maker.OptValue(kgo.WithDecompressor).(kgo.Decompressor)
+	if !ok {
+		return nil, errors.New("the Kafka client gives no decompressor")
+	}
+	d := &decompressor{inner: inner}
+	d.left.Store(maxFetchDecompressed)
+	return []kgo.Opt{bounded, kgo.WithDecompressor(d), kgo.WithHooks(d)}, nil
+}
+
+// OnBrokerRead is called when a response has been read.
+func (d *decompressor) OnBrokerRead(_ kgo.BrokerMetadata, key int16, _ int, _, _ time.Duration, _ error) {
+	if key == int16(kmsg.Fetch) {
+		d.left.Store(maxFetchDecompressed)
+	}
+}
+
+// Decompress is called for each batch of a fetch, in order.
+func (d *decompressor) Decompress(src []byte, codec kgo.CompressionCodecType) ([]byte, error) {
+	if d.left.Load() <= 0 {
+		return nil, errFetchFull
+	}
+	out, err := d.inner.Decompress(src, codec)
+	if err != nil {
+		return nil, err
+	}
+	if d.left.Add(-int64(len(out))) < 0 { // never of a fetch's first batch
+		return nil, errFetchFull
+	}
+	return out, nil
+}
+
+// unreadableKey is the context key of a record's error.
+type unreadableKey struct{}
+
+// skipped gives the record that stands for a batch which decompresses to more than
+// a consumer holds: it has the place of the batch's last record and no bytes.
+func skipped(e *kgo.ErrDecompressTooLarge) *kgo.Record {
+	last := max(e.Offset, e.NextOffset-1)
+	where := fmt.Sprintf("offset %d", last)
+	if last > e.Offset {
+		where = fmt.Sprintf("offsets %d to %d", e.Offset, last)
+	}
+	err := fault.Permanent(fault.Oversized, fmt.Errorf("the batch at %s/%d %s decompresses to more than %d bytes", e.Topic, e.Partition, where, maxBatchDecompressed))
+	return &kgo.Record{
+		Topic: e.Topic, Partition: e.Partition, Offset: last, LeaderEpoch: e.Epoch, Timestamp: time.Now(),
+		Context: context.WithValue(context.Background(), unreadableKey{}, err),
+	}
+}
+
+// Unreadable gives the Permanent error of a record that stands for a batch which the
+// loops could not read, and nil for all others. Such a record has its batch's place
+// and no bytes; whoever is handed a batch asks before it takes a nil value for a
+// tombstone.
+func Unreadable(rec *kgo.Record) error {
+	if rec.Context == nil || rec.Value != nil {
+		return nil
+	}
+	err, _ := rec.Context.Value(unreadableKey{}).(error)
+	return err
+}
+
+// errSkipped ends a session, so that another one begins behind what was skipped.
+var errSkipped = errors.New("going on behind a batch that cannot be read")
+
+// skip lets client, whose partitions stand still at what it could not read, go on
+// behind the unreadable records of a batch whose offsets are committed. An error
+// means that another client must.
+func skip(client *kgo.Client, batch []*kgo.Record) error {
+	var committed map[string]map[int32]kgo.EpochOffset
+	for _, rec := range batch {
+		if Unreadable(rec) == nil {
+			continue
+		}
+		next := kgo.EpochOffset{Epoch: rec.LeaderEpoch, Offset: rec.Offset + 1}
+		client.SetOffsets(map[string]map[int32]kgo.EpochOffset{rec.Topic: {rec.Partition: next}})
+		if committed == nil {
+			committed = client.CommittedOffsets()
+		}
+		// It does not set a partition of which nothing was committed before.
+		if _, ok := committed[rec.Topic][rec.Partition]; !ok {
+			return errSkipped
+		}
+	}
+	return nil
+}
+
+// unreadable gives those of batch that stand for what could not be read.
+func unreadable(batch []*kgo.Record) (list []*kgo.Record) {
+	for _, rec := range batch {
+		if Unreadable(rec) != nil {
+			list = append(list, rec)
+		}
+	}
+	return list
+}
