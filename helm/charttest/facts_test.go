@@ -79,7 +79,8 @@ func TestServices(t *testing.T) {
 	}](t, "values.yaml")
 	require.ElementsMatch(t, slices.Collect(maps.Keys(listed)), slices.Collect(maps.Keys(values.Services)))
 
-	groups := map[string]string{"receiver": "", "normalizer": normalizer.Group, "sink": sink.Group, "quarantine": quarantine.Group}
+	names := stream.Names{}
+	groups := map[string]string{"receiver": "", "normalizer": names.Group(stream.Normalizer), "sink": names.Group(stream.Sink), "quarantine": names.Group(stream.Quarantine)}
 	topics := map[string]string{"sink": stream.AccountEvents, "quarantine": stream.DeadLetters}
 	// A variable that only those read who need the thing.
 	tells := map[string]string{
@@ -166,13 +167,10 @@ func TestSourceVariables(t *testing.T) {
 func TestTopics(t *testing.T) {
 	t.Parallel()
 	listed := load[struct {
-		Raw struct {
-			Config map[string]string `yaml:"config"`
-		} `yaml:"raw"`
-		Normalized struct {
-			Names  []string          `yaml:"names"`
-			Config map[string]string `yaml:"config"`
-		} `yaml:"normalized"`
+		All        map[string]string `yaml:"all"`
+		Raw        map[string]string `yaml:"raw"`
+		Normalized map[string]string `yaml:"normalized"`
+		Names      []string          `yaml:"names"`
 	}](t, "files/topics.yaml")
 	defaults := struct {
 		Options stream.TopicOptions `embed:""`
@@ -185,16 +183,19 @@ func TestTopics(t *testing.T) {
 	defer client.Close()
 	options := defaults.Options
 	options.ReplicationFactor = 1
-	_, err = stream.ApplyTopics(t.Context(), client, []string{"stripe"}, options)
+	_, err = stream.ApplyTopics(t.Context(), client, stream.Names{}, []string{"stripe"}, options)
 	require.NoError(t, err)
 	admin := kadm.NewClient(client)
 	topics, err := admin.ListTopics(t.Context())
 	require.NoError(t, err)
-	require.ElementsMatch(t, append(slices.Clone(listed.Normalized.Names), "raw.stripe"), topics.Names())
+	require.ElementsMatch(t, append(slices.Clone(listed.Names), "raw.stripe"), topics.Names())
 	for _, name := range topics.Names() {
-		want := listed.Normalized.Config
+		want := map[string]string{"min.insync.replicas": "1"} // as many as there are replicas here
+		maps.Copy(want, listed.All)
 		if strings.HasPrefix(name, "raw.") {
-			want = listed.Raw.Config
+			maps.Copy(want, listed.Raw)
+		} else {
+			maps.Copy(want, listed.Normalized)
 		}
 		described, err := admin.DescribeTopicConfigs(t.Context(), name)
 		require.NoError(t, err)

@@ -137,8 +137,10 @@ annotations:
 {{- end -}}
 {{- end -}}
 
+{{/* Which topic an ACL is for. Takes root and topic. */}}
 {{- define "throughline.topicPattern" -}}
-{{- if eq . "raw" -}}name: raw., patternType: prefix{{- else -}}name: {{ . }}, patternType: literal{{- end -}}
+{{- $prefix := .root.Values.kafka.prefix -}}
+{{- if eq .topic "raw" -}}name: {{ $prefix }}raw., patternType: prefix{{- else -}}name: {{ $prefix }}{{ .topic }}, patternType: literal{{- end -}}
 {{- end -}}
 
 {{/* The hours of a duration like 336h. */}}

@@ -95,6 +95,7 @@
 {{- $env := dict -}}
 {{- if has "kafka" .needs -}}
 {{- $_ := set $env "THROUGHLINE_KAFKA_BROKERS" (include "throughline.brokers" .root) -}}
+{{- with $v.kafka.prefix }}{{ $_ := set $env "THROUGHLINE_KAFKA_PREFIX" . }}{{ end -}}
 {{- if $v.kafka.tls.enabled }}{{ $_ := set $env "THROUGHLINE_KAFKA_TLS" "true" }}{{ end -}}
 {{- with include "throughline.kafkaUser" . | fromYaml -}}
 {{- $_ := set $env "THROUGHLINE_KAFKA_SASL_MECHANISM" .mechanism -}}
