@@ -1,5 +1,5 @@
 # The chart and the plain manifests; part of the Makefile.
-.PHONY: chart chart-tools
+.PHONY: chart chart-tools chart-lab
 
 # What checks the chart. Each is built once; together they take minutes (docs/operations/kubernetes.md).
 CHART_TOOLS := $(addprefix $(BIN)/,helm3 helm4 helm-unittest kubeconform kustomize promtool)
@@ -39,4 +39,9 @@ $(BIN)/schemas/.done: helm/schemas/main.go helm/chart.mk
 	@module() { cd / && GOWORK=off $(GO) mod download -json $$1 | sed -n 's/^\t"Dir": "\(.*\)",\{0,1\}$$/\1/p'; }; \
 	api=$$(module k8s.io/kubernetes@$(KUBERNETES)); crds=; \
 	for c in $(CRDS); do v=$${c#*@}; crds="$$crds $$(module $${c%@*}@$${v%%/*})/$${v#*/}/*.yaml"; done; \
-	$(GO) run ./helm/schemas $(BIN)/schemas $$api/api/openapi-spec/swagger.json $$crds && touch $@
+	ls $$crds | grep -v kustomization >$(BIN)/schemas/crds; \
+	$(GO) run ./helm/schemas $(BIN)/schemas $$api/api/openapi-spec/swagger.json $$(cat $(BIN)/schemas/crds) && touch $@
+
+chart-lab: chart-tools ## the chart's life on a real API server, with both helms; the first time it builds one, in 15 minutes
+	@helm/lab/build $(BIN)/lab
+	@helm/lab/run
