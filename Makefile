@@ -57,15 +57,19 @@ generate: build ## docs/event-types.md from the sources, docs/operations/setting
 	$(BIN)/throughline event-types --markdown > docs/event-types.md
 	$(BIN)/throughline settings --markdown > docs/operations/settings.md
 
-verify: toolchain build ## what is generated is what is committed, files are formatted, links lead somewhere
+verify: toolchain build $(BIN)/mutants ## what is generated is what is committed, files are formatted, links lead somewhere
 	@$(BIN)/throughline event-types --markdown | diff -u docs/event-types.md - || { echo "run make generate"; exit 1; }
 	@$(BIN)/throughline settings --markdown | diff -u docs/operations/settings.md - || { echo "run make generate"; exit 1; }
 	@test -z "$$(gofmt -l $(MODULES))" || { gofmt -l $(MODULES); echo "run make fmt"; exit 1; }
 	@.ci/links
-	@echo "verified: generated pages, formatting, links"
+	@$(BIN)/mutants -check
+	@echo "verified: generated pages, formatting, links, the list of make mutants"
 
-mutants: ## break promises of the code one at a time (tools/mutants/list.go): a test must notice each (ARGS="-only spool")
-	cd tools && GOWORK=off $(GO) build -o $(BIN)/mutants ./mutants
+$(BIN)/mutants: tools/mutants/main.go tools/mutants/list.go
+	@mkdir -p $(BIN)
+	@cd tools && GOWORK=off $(GO) build -o $(BIN)/mutants ./mutants
+
+mutants: $(BIN)/mutants ## break promises of the code one at a time (tools/mutants/list.go): a test must notice each (ARGS="-only spool")
 	@$(BIN)/mutants $(ARGS)
 
 fuzz: ## each fuzz target for FUZZTIME (10s)

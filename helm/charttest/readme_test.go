@@ -115,7 +115,7 @@ func TestSchema(t *testing.T) {
 			switch {
 			case has && isMap:
 				visit(at, child, sub)
-			case has, child.Help != "", slices.Contains(optional, at), strings.HasPrefix(path, "services."), strings.HasPrefix(path, "cronJobs."):
+			case has, child.Help != "", slices.Contains(optional, at), strings.HasPrefix(path, "services."):
 			case strings.HasSuffix(path, ".kafka"), strings.HasSuffix(path, ".postgres"), strings.Contains(path, "probes."), strings.HasSuffix(path, "resources"), path == "externalSecrets.storeRef":
 			default:
 				require.Fail(t, "the schema has "+at+", and values.yaml has not")

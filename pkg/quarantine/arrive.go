@@ -124,7 +124,7 @@ const maxStored = 10_000
 // first and gives how many it resolved. Call it now and then.
 func (s *Store) ResolveStored(ctx context.Context) (int, error) {
 	// The lateral look-up with its limit is by the unique index whatever the statistics say. The payload differs from
-	// the record by the subject line at most. published_at is asked of the locked record again: Return empties it when
+	// the record by the subject line at most, and the vendor's own has another name there. published_at is asked of the locked record again: Return empties it when
 	// it takes the event off the timeline, which this statement's snapshot may not show.
 	tag, err := s.pool.Exec(ctx, `WITH published AS MATERIALIZED (
 		SELECT id FROM quarantine WHERE status = 'replaying' AND published_at < now() - interval '10 seconds' ORDER BY published_at LIMIT $1
@@ -132,7 +132,7 @@ func (s *Store) ResolveStored(ctx context.Context) (int, error) {
 		SELECT q.id, q.status, $2::text AS outcome FROM quarantine q
 		CROSS JOIN LATERAL (SELECT payload FROM account_events e WHERE e.source = q.source AND e.source_event_id = q.source_event_id LIMIT 1) AS e
 		WHERE q.id IN (SELECT id FROM published) AND q.status = 'replaying' AND q.published_at < now() - interval '10 seconds'
-		  AND e.payload - 'subject' - 'subject_ref' = q.payload - 'subject' - 'subject_ref'
+		  AND e.payload - 'subject' - 'subject_ref' = q.payload - 'subject' - 'subject_ref' AND e.payload -> 'subject_ref' IS NOT DISTINCT FROM q.payload -> 'subject'
 		ORDER BY q.id FOR UPDATE OF q SKIP LOCKED
 	), `+resolveArrived("$3"), maxStored, OutcomeAlreadyPresent, BySink)
 	if err != nil {

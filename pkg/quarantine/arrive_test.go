@@ -246,6 +246,7 @@ func TestResolveStoredKnowsTheEvent(t *testing.T) {
 		"the same":               {`{"id": "evt_1", "n": 1.0}`, spliced(`{"n": 1.0, "id": "evt_1"}`), "", 1},
 		"with a subject":         {`{"id": "evt_1"}`, spliced(`{"subject": "ours", "id": "evt_1"}`), "", 1},
 		"with both subjects":     {`{"id": "evt_1", "subject": "theirs"}`, spliced(`{"subject": "ours", "id": "evt_1", "subject_ref": "theirs"}`), "", 1},
+		"another subject":        {`{"id": "evt_1", "subject": "theirs"}`, spliced(`{"subject": "ours", "id": "evt_1", "subject_ref": "forged"}`), "", 0},
 		"other content":          {`{"id": "evt_1"}`, spliced(`{"id": "evt_1", "forged": true}`), "", 0},
 		"another identity":       {`{"id": "evt_1"}`, func(r *postgres.Row) { r.SourceEventID = "evt_2" }, "", 0},
 		"published just now":     {`{"id": "evt_1"}`, nil, "UPDATE quarantine SET published_at = now()", 0},

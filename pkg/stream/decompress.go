@@ -2,6 +2,7 @@ package stream
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"sync/atomic"
@@ -18,13 +19,16 @@ import (
 const (
 	// maxBatchDecompressed bounds what one record batch decompresses to.
 	maxBatchDecompressed = 16 << 20
-	// maxFetchDecompressed bounds what all batches of one fetch decompress to
-	// together; those beyond it are fetched again.
-	maxFetchDecompressed = 32 << 20
+	// maxFetchHeld bounds what all batches of one fetch decompress to together, with
+	// what the client holds for each record and header, which may be of two bytes;
+	// those beyond it are fetched again. One batch alone may not go beyond it either.
+	maxFetchHeld = 32 << 20
+	recordBytes  = 192 // a kgo.Record and a pointer to it
+	headerBytes  = 40  // a kgo.RecordHeader
 )
 
 // errFetchFull ends the reading of a fetch; what is left of it is fetched again.
-var errFetchFull = fmt.Errorf("the fetch decompresses to more than %d bytes", maxFetchDecompressed)
+var errFetchFull = fmt.Errorf("the batches of the fetch hold more than %d bytes", maxFetchHeld)
 
 // decompressor decompresses the batches of one client's fetches within the bounds.
 // It is a hook, too, because it must know where a fetch begins. With several
@@ -49,14 +53,14 @@ func decompression() ([]kgo.Opt, error) {
 		return nil, errors.New("the Kafka client gives no decompressor")
 	}
 	d := &decompressor{inner: inner}
-	d.left.Store(maxFetchDecompressed)
+	d.left.Store(maxFetchHeld)
 	return []kgo.Opt{bounded, kgo.WithDecompressor(d), kgo.WithHooks(d)}, nil
 }
 
 // OnBrokerRead is called when a response has been read.
 func (d *decompressor) OnBrokerRead(_ kgo.BrokerMetadata, key int16, _ int, _, _ time.Duration, _ error) {
 	if key == int16(kmsg.Fetch) {
-		d.left.Store(maxFetchDecompressed)
+		d.left.Store(maxFetchHeld)
 	}
 }
 
@@ -69,10 +73,62 @@ func (d *decompressor) Decompress(src []byte, codec kgo.CompressionCodecType) ([
 	if err != nil {
 		return nil, err
 	}
-	if d.left.Add(-int64(len(out))) < 0 { // never of a fetch's first batch
+	weight := weigh(out)
+	if weight > maxFetchHeld {
+		return nil, kgo.ErrMaxDecompress
+	}
+	if d.left.Add(-weight) < 0 { // never of a fetch's first batch
 		return nil, errFetchFull
 	}
 	return out, nil
+}
+
+// weigh gives what the client will hold for the records of a batch, without holding
+// it. Of a batch that is no such thing the client says so.
+func weigh(records []byte) int64 {
+	weight := int64(len(records))
+	for len(records) > 0 {
+		record, rest, ok := prefixed(records)
+		if !ok {
+			return weight
+		}
+		weight += recordBytes + headerBytes*headerCount(record)
+		records = rest
+	}
+	return weight
+}
+
+// headerCount reads how many headers a record says it has, but no more than fit.
+func headerCount(record []byte) int64 {
+	if len(record) == 0 {
+		return 0
+	}
+	rest := record[1:] // attributes
+	for range 2 {      // the deltas of time and offset
+		_, n := binary.Varint(rest)
+		if n <= 0 {
+			return 0
+		}
+		rest = rest[n:]
+	}
+	for range 2 { // key and value
+		var ok bool
+		if _, rest, ok = prefixed(rest); !ok {
+			return 0
+		}
+	}
+	count, n := binary.Varint(rest)
+	return max(0, min(count, int64(len(rest)-n)/2))
+}
+
+// prefixed gives bytes with their length before them, -1 for none, and the rest.
+func prefixed(from []byte) (bytes, rest []byte, ok bool) {
+	length, n := binary.Varint(from)
+	if n <= 0 || length < -1 || length > int64(len(from)-n) {
+		return nil, nil, false
+	}
+	end := n + int(max(0, length))
+	return from[n:end], from[end:], true
 }
 
 // unreadableKey is the context key of a record's error.
@@ -86,7 +142,8 @@ func skipped(e *kgo.ErrDecompressTooLarge) *kgo.Record {
 	if last > e.Offset {
 		where = fmt.Sprintf("offsets %d to %d", e.Offset, last)
 	}
-	err := fault.Permanent(fault.Oversized, fmt.Errorf("the batch at %s/%d %s decompresses to more than %d bytes", e.Topic, e.Partition, where, maxBatchDecompressed))
+	err := fault.Permanent(fault.Oversized, fmt.Errorf("the batch at %s/%d %s decompresses to more than %d bytes, or to too many records and headers",
+		e.Topic, e.Partition, where, maxBatchDecompressed))
 	return &kgo.Record{
 		Topic: e.Topic, Partition: e.Partition, Offset: last, LeaderEpoch: e.Epoch, Timestamp: time.Now(),
 		Context: context.WithValue(context.Background(), unreadableKey{}, err),

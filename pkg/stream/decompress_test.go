@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -19,10 +20,10 @@ import (
 
 // compressing gives a client that writes each record as one batch of this codec,
 // whatever its size.
-func compressing(t *testing.T, c Config, codec kgo.CompressionCodec) *kgo.Client {
+func compressing(t *testing.T, c Config, codec kgo.CompressionCodec, opts ...kgo.Opt) *kgo.Client {
 	t.Helper()
-	client, err := kgo.NewClient(kgo.SeedBrokers(c.Brokers...), kgo.ProducerBatchCompression(codec), kgo.RecordPartitioner(kgo.ManualPartitioner()),
-		kgo.ProducerBatchMaxBytes(200<<20), kgo.MaxBufferedBytes(1<<30), kgo.BrokerMaxWriteBytes(300<<20), kgo.MaxDecompressBatchBytes(1<<30))
+	client, err := kgo.NewClient(append(opts, kgo.SeedBrokers(c.Brokers...), kgo.ProducerBatchCompression(codec), kgo.RecordPartitioner(kgo.ManualPartitioner()),
+		kgo.ProducerBatchMaxBytes(200<<20), kgo.MaxBufferedBytes(1<<30), kgo.BrokerMaxWriteBytes(300<<20), kgo.MaxDecompressBatchBytes(1<<30))...)
 	require.NoError(t, err)
 	t.Cleanup(client.Close)
 	return client
@@ -151,7 +152,54 @@ func TestManySmallBombsAreReadInTurn(t *testing.T) {
 	_, unreadable := g.count()
 	require.Zero(t, unreadable)
 	require.Greater(t, largest, maxBatchDecompressed/2)
-	require.LessOrEqual(t, most, maxFetchDecompressed+maxBatchBytes, "of one fetch, and what was there before it")
+	require.LessOrEqual(t, most, maxFetchHeld+maxBatchBytes, "of one fetch, and what was there before it")
+}
+
+// A record may be of seven bytes and a header of two, which become a hundred times
+// as much in memory.
+func TestManyRecordsAndHeadersAreABombToo(t *testing.T) {
+	t.Parallel()
+	c, _, _ := ready(t)
+	headers := make([]kgo.RecordHeader, 1_000_000)
+	records := make([]*kgo.Record, 200_000)
+	for i := range records {
+		records[i] = &kgo.Record{Topic: RawTopic("stripe"), Partition: 1, Value: []byte{}}
+	}
+	client := compressing(t, c, kgo.ZstdCompression(), kgo.ProducerLinger(time.Minute), kgo.MaxBufferedRecords(len(records)))
+	produce := func(records ...*kgo.Record) {
+		for _, r := range records {
+			client.Produce(t.Context(), r, func(_ *kgo.Record, err error) {
+				if err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		require.NoError(t, client.Flush(t.Context()))
+	}
+	produce(&kgo.Record{Topic: RawTopic("stripe"), Headers: headers, Value: []byte("x")})
+	produce(&kgo.Record{Topic: RawTopic("stripe"), Headers: headers[:20_000], Value: []byte("x")})
+	produce(records...)
+	produce(&kgo.Record{Topic: RawTopic("stripe"), Partition: 1, Value: []byte("x")})
+	g := &got{}
+	o := LoopOptions{Config: c, Group: "g", Topics: []string{RawTopic("stripe")}}
+	servicetest.Run(t, func(ctx context.Context) error {
+		return RunBatches(ctx, o, time.Second, func(_ context.Context, batch []*kgo.Record) error { g.add(batch); return nil })
+	})
+	require.Eventually(t, func() bool { all, _ := g.count(); return all == 4 }, patience, 5*time.Millisecond)
+	require.Error(t, g.reads["0/0"])
+	require.NoError(t, g.reads["0/1"])
+	require.ErrorContains(t, g.reads["1/199999"], "offsets 0 to 199999")
+	require.NoError(t, g.reads["1/200000"])
+}
+
+func FuzzWeigh(f *testing.F) {
+	f.Add([]byte{14, 0, 0, 0, 1, 1, 0, 0})
+	f.Add([]byte{0xff, 0xff, 0xff, 0xff, 0x0f})
+	f.Fuzz(func(t *testing.T, records []byte) {
+		weight := weigh(records)
+		require.GreaterOrEqual(t, weight, int64(len(records)))
+		require.LessOrEqual(t, weight, int64(len(records))*(recordBytes+headerBytes+1))
+	})
 }
 
 func TestDecompressorKeepsToAFetchsBound(t *testing.T) {
@@ -177,7 +225,7 @@ func TestDecompressorKeepsToAFetchsBound(t *testing.T) {
 type padding int
 
 func (p padding) Decompress([]byte, kgo.CompressionCodecType) ([]byte, error) {
-	return make([]byte, p), nil
+	return append(bytes.Repeat([]byte{0xff}, 10), make([]byte, p-10)...), nil // no record
 }
 
 type failing struct{}

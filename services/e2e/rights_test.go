@@ -52,9 +52,14 @@ func (g *guarded) start() {
 	g.t.Helper()
 	var core zapcore.Core
 	core, g.lines = observer.New(zapcore.InfoLevel)
-	g.url = startEmbeddedAs(g.t, g.place, stream.Config{
+	g.startAs(stream.Config{
 		Brokers: g.kafka.UserBrokers(), SASLMechanism: "plain", User: kafkaUser, Password: settings.Secret(kafkaPassword),
 	}, zap.New(core))
+}
+
+func (g *guarded) startAs(config stream.Config, log *zap.Logger) {
+	g.t.Helper()
+	g.url = startEmbeddedAs(g.t, g.place, config, log)
 	g.sender = vendors.Sender{Sources: catalog.Set(), URL: g.url, PublicURL: publicURL, Secrets: secrets()}
 	g.t.Cleanup(http.DefaultClient.CloseIdleConnections)
 }
@@ -157,12 +162,22 @@ func (g *guarded) write(n int) {
 	}
 }
 
-// tells waits until /readyz and a line of the log say what to do.
+// tells waits until /readyz, for a component whose name begins so, and a line of the
+// log say what to do.
 func (g *guarded) tells(component, text, advice string) {
 	g.t.Helper()
 	await(g.t, patience, component+" to say what is wrong", func() (bool, string) {
-		state, _ := servicetest.Component(g.runtime, component)
-		return strings.Contains(state.Error, text) && strings.Contains(state.Advice, advice), state.Error + " / " + state.Advice
+		seen := ""
+		for _, state := range g.runtime.Health.Report(g.t.Context()).Components {
+			if !strings.HasPrefix(state.Name, component) {
+				continue
+			}
+			if strings.Contains(state.Error, text) && strings.Contains(state.Advice, advice) {
+				return true, ""
+			}
+			seen += state.Error + " / " + state.Advice + "\n"
+		}
+		return false, seen
 	})
 	await(g.t, patience, "a line of the log", func() (bool, string) {
 		for _, entry := range g.lines.All() {
@@ -236,10 +251,10 @@ func TestTopicSettingsAndRights(t *testing.T) {
 		advice    string
 		write     func(int)
 	}{
-		{acl{"topic", stream.RawTopic("stripe"), kadm.OpRead}, "normalizer-0", "TOPIC_AUTHORIZATION_FAILED", "--operation READ --topic raw.stripe", g.write},
+		{acl{"topic", stream.RawTopic("stripe"), kadm.OpRead}, "normalizer-", "TOPIC_AUTHORIZATION_FAILED", "--operation READ --topic raw.stripe", g.write},
 		{acl{"group", "throughline-sink", kadm.OpRead}, "sink-0", "GROUP_AUTHORIZATION_FAILED", "--operation READ --group throughline-sink", g.write},
 		{acl{"topic", stream.RawTopic("stripe"), kadm.OpWrite}, "receiver-topics", "topic raw.stripe: TOPIC_AUTHORIZATION_FAILED", "--operation WRITE --topic raw.stripe", nil},
-		{acl{"transactional-id", "throughline-normalizer-*", kadm.OpWrite}, "normalizer-1", "TRANSACTIONAL_ID_AUTHORIZATION_FAILED", "--operation WRITE --transactional-id throughline-normalizer-", g.write},
+		{acl{"transactional-id", "throughline-normalizer-*", kadm.OpWrite}, "normalizer-", "TRANSACTIONAL_ID_AUTHORIZATION_FAILED", "--operation WRITE --resource-pattern-type prefixed --transactional-id throughline-", g.write},
 	} {
 		t.Run(strings.ReplaceAll(right.advice[2:], " ", ""), func(t *testing.T) {
 			g.revoke(right.acl)

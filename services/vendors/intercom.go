@@ -61,6 +61,8 @@ func intercomConversations(add func(topics string, vars map[string]string)) {
 		`{"conversation": {"model": {"app_id": 3239765, "id": {{refnumber conversation}}, "company_id": "-1"}}, "contact": {{=contact}}}`, "contact", "@contact_reference"))
 	add("call.started", with(person("user"), "item", "@call", "contact", "@contact_reference", "state", "in_progress", "ended", "null"))
 	add("call.ended", with(person("user"), "item", "@call", "contact", "@contact_reference", "state", "ended", "ended", "{{unix}}"))
+	add("call.transcription_available", with(person("user"), "item", "@call", "contact", "@contact_reference", "state", "ended", "ended", "{{unix}}"))
+	add("call.recording_available", with(person("user"), "item", "@call", "contact", "@contact_reference", "state", "ended", "ended", "{{unix}}"))
 }
 
 func intercomContacts(add func(topics string, vars map[string]string)) {

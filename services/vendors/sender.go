@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/throughline-dev/throughline/pkg/settings"
 	"github.com/throughline-dev/throughline/pkg/source"
 )
 
@@ -65,8 +66,12 @@ func (s *Sender) Sign(d Delivery) (*source.Delivery, error) {
 		now = s.Now
 	}
 	at := now()
+	called, err := settings.CalledURL(s.PublicURL, d.Source)
+	if err != nil {
+		return nil, err
+	}
 	signed := &source.Delivery{
-		Method: http.MethodPost, URL: webhookURL(orText(s.PublicURL, s.URL), d.Source), Header: usualHeaders(d), Body: d.Body, ReceivedAt: at,
+		Method: http.MethodPost, URL: orText(called, webhookURL(s.URL, d.Source)), Header: usualHeaders(d), Body: d.Body, ReceivedAt: at,
 	}
 	for name, values := range d.Header {
 		signed.Header[http.CanonicalHeaderKey(name)] = values

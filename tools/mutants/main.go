@@ -4,7 +4,7 @@
 // never touched: the compiler is given the changed file in place of the real one
 // (go build -overlay).
 //
-// Usage: mutants [-only REGEXP] [-timeout 2m], in the root of the repository.
+// Usage: mutants [-check] [-only REGEXP] [-timeout 2m], in the root of the repository.
 package main
 
 import (
@@ -45,6 +45,7 @@ func main() { os.Exit(run()) }
 func run() int {
 	only := flag.String("only", "", "only the changes whose file, promise or test match this regular expression")
 	timeout := flag.Duration("timeout", 2*time.Minute, "longest run of one test; one that hangs has noticed")
+	check := flag.Bool("check", false, "only check that the changes fit the code")
 	flag.Parse()
 	chosen, err := regexp.Compile(*only)
 	if err != nil {
@@ -58,6 +59,9 @@ func run() int {
 		if chosen.MatchString(m.file + "\n" + m.promise + "\n" + m.test) {
 			todo = append(todo, m)
 		}
+	}
+	if *check {
+		return checkAll(todo)
 	}
 	bad := 0
 	for i, m := range todo {
@@ -76,16 +80,37 @@ func run() int {
 	return min(bad, 1)
 }
 
+// checkAll names the changes that do not fit the code any more.
+func checkAll(all []mutant) int {
+	code := 0
+	for _, m := range all {
+		if _, err := m.changed(); err != nil {
+			code = 1
+			fmt.Fprintf(os.Stderr, "tools/mutants/list.go: %q: %v\n", m.promise, err)
+		}
+	}
+	return code
+}
+
+// changed gives the file's content with the change.
+func (m mutant) changed() ([]byte, error) {
+	source, err := os.ReadFile(m.file)
+	if err != nil {
+		return nil, err
+	}
+	if n := bytes.Count(source, []byte(m.find)); n != 1 {
+		return nil, fmt.Errorf("what it changes is %d times in %s: %s", n, m.file, m.find)
+	}
+	return bytes.Replace(source, []byte(m.find), []byte(m.replace), 1), nil
+}
+
 // try runs the test on the changed code.
 func (m mutant) try(ctx context.Context, timeout time.Duration) (verdict, string) {
-	source, err := os.ReadFile(m.file)
+	content, err := m.changed()
 	if err != nil {
 		return stale, err.Error()
 	}
-	if n := bytes.Count(source, []byte(m.find)); n != 1 {
-		return stale, fmt.Sprintf("what is to be changed is there %d times: %s", n, m.find)
-	}
-	overlay, remove, err := overlayOf(m.file, bytes.Replace(source, []byte(m.find), []byte(m.replace), 1))
+	overlay, remove, err := overlayOf(m.file, content)
 	if err != nil {
 		return stale, err.Error()
 	}

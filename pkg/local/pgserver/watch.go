@@ -44,7 +44,7 @@ func watch(target, doing string, tell func(string)) (*watched, error) {
 	w := &watched{url: "http://" + listener.Addr().String(), client: &http.Transport{Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true}}
 	w.server = &http.Server{ReadHeaderTimeout: startTimeout, Handler: &httputil.ReverseProxy{
 		Transport: w.client,
-		Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(to) },
+		Rewrite:   func(r *httputil.ProxyRequest) { r.SetURL(to) },
 		ModifyResponse: func(r *http.Response) error {
 			if r.ContentLength > mega { // the archive, and not its checksum
 				r.Body = &counted{ReadCloser: r.Body, total: r.ContentLength, doing: doing, tell: tell}

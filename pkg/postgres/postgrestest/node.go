@@ -19,7 +19,7 @@ import (
 )
 
 // Node is a Postgres of one test, alone or one of a primary and its standby, that can be stopped, killed and
-// promoted. It ends with the test.
+// promoted, with all its durability. It ends with the test.
 type Node struct {
 	t      testing.TB
 	dir    string
@@ -85,7 +85,7 @@ func (n *Node) Start() {
 	ctx, cancel := context.WithTimeout(context.Background(), setupTimeout)
 	defer cancel()
 	var err error
-	n.server, err = pgserver.Start(ctx, pgserver.Options{DataDir: n.dir, Port: n.port, Unsafe: true})
+	n.server, err = pgserver.Start(ctx, pgserver.Options{DataDir: n.dir, Port: n.port})
 	require.NoError(n.t, err)
 	n.port, n.url = n.server.Port(), n.server.URL()
 }

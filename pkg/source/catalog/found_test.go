@@ -121,6 +121,35 @@ func TestFound(t *testing.T) {
 	}
 }
 
+// TestFoundSiblings: bodies like those of TestFound, which were not in the list.
+func TestFoundSiblings(t *testing.T) {
+	t.Parallel()
+	const zendesk = `{"account_id":1,"id":"z","time":"2025-10-09T08:53:20Z","subject":"zen:user:9","type":"zen:event-type:user.organization_membership_%s","detail":{"id":"9"},"event":%s}`
+	const ticket = `{"account_id":1,"id":"z","time":"2025-10-09T08:53:20Z","type":"zen:event-type:ticket.organization_changed","detail":{"id":"7","organization_id":%s},"event":%s}`
+	tests := map[string]struct{ source, body, kind, refs string }{
+		"15 membership created":    {"zendesk", fmt.Sprintf(zendesk, "created", `{"organization":{"id":"77"}}`), "user.organization_membership.created", "/1:organization:77 /1:user:9"},
+		"15 membership deleted":    {"zendesk", fmt.Sprintf(zendesk, "deleted", `{"organization":{"id":77}}`), "user.organization_membership.deleted", "/1:organization:77 /1:user:9"},
+		"15 from none":             {"zendesk", fmt.Sprintf(ticket, `"77"`, `{"current":"77","previous":null}`), "ticket.organization.changed", "/1:organization:77 /1:ticket:7"},
+		"15 to none":               {"zendesk", fmt.Sprintf(ticket, `null`, `{"current":null,"previous":"77"}`), "ticket.organization.changed", "/1:organization:77 /1:ticket:7"},
+		"15 to another":            {"zendesk", fmt.Sprintf(ticket, `"78"`, `{"current":"78","previous":"77"}`), "ticket.organization.changed", "/1:organization:78 /1:organization:77 /1:ticket:7"},
+		"11 an installed app":      {"stripe", `{"id":"e","object":"v2.core.event","created":"2025-10-09T08:53:20Z","type":"v1.apps.install.created","related_object":{"id":"ai_1","type":"apps.install","url":"/v1/apps/installs/ai_1"}}`, "apps.install.created", ":apps.install:ai_1"},
+		"11 an object of tomorrow": {"stripe", `{"id":"e","object":"v2.core.event","created":"2025-10-09T08:53:20Z","type":"v2.new.thing.made","related_object":{"id":"t_1","type":"v2.new.thing","url":"/v2/new/things/t_1"}}`, "v2.new.thing.made", ":object:v2.new.thing/t_1"},
+		"16 without an object":     {"hubspot", `[{"portalId":1,"occurredAt":1760000000123,"subscriptionType":"event.completed","eventId":5,"eventTypeName":"e"}]`, "event.completed", ""},
+		"17 a campaign":            {"hubspot", `[{"portalId":1,"occurredAt":1760000000123,"subscriptionType":"object.creation","objectTypeId":"0-35","objectId":5}]`, "campaign.created", "/1:object:0-35/5"},
+		"23 bulk attributes":       {"marketo", `{"marketoGUID":"1","leadId":"5","activityDate":"2025-10-09T08:53:20Z","activityTypeId":"12","attributes":"{\"Email\":\"kim@acme.example\",\"External Company ID\":\"c-1\"}"}`, "lead.created", ":lead:5 :company:c-1 :email:kim@acme.example"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got := tell(t, tt.source, []byte(tt.body))
+			require.Len(t, got, 1)
+			require.Empty(t, got[0].reason)
+			require.Equal(t, tt.kind, got[0].kind)
+			require.Equal(t, tt.refs, got[0].refs)
+		})
+	}
+}
+
 // TestFoundIdentities: two tellings of one fact have one identity, two facts never.
 func TestFoundIdentities(t *testing.T) {
 	t.Parallel()

@@ -22,6 +22,10 @@
 // eventId is not unique and attemptNumber counts deliveries, so neither takes
 // part; `object.creation` of 0-1 and `contact.creation` are the same fact.
 //
+// Unconfirmed: event.completed. No documentation shows its body; it is read as
+// having the object that completed it (objectId, objectTypeId) and eventTypeName,
+// and has its eventId in its identity.
+//
 // Not handled: the webhooks journal's own entry form; that an association told
 // by both its sides is one: what is primary belongs to a side, and so does the
 // label, so the two tellings are two events, of two types.

@@ -111,7 +111,7 @@ func runStrangers(ctx context.Context, job Job, ready func(string)) (Result, err
 // attackOn ends with the connection, or with ctx.
 func attackOn(ctx context.Context, conn net.Conn, do func(context.Context, net.Conn)) {
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
-	defer conn.Close()
+	defer conn.Close() //nolint:errcheck // nothing is left to do about it
 	defer stop()
 	do(ctx, conn)
 	_, _ = io.Copy(io.Discard, conn) // until the receiver has had enough
@@ -138,7 +138,7 @@ func runVerified(ctx context.Context, job Job, _ func(string)) (Result, error) {
 			if err != nil {
 				return err
 			}
-			defer c.Close()
+			defer c.Close() //nolint:errcheck // nothing is left to do about it
 			due := begin.Add(every * time.Duration(lane) / time.Duration(lanes))
 			for ; due.Before(begin.Add(job.Warm + job.Duration)); due = due.Add(every) {
 				pause(ctx, time.Until(due))

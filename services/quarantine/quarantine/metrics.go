@@ -46,9 +46,9 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		return prometheus.NewGauge(prometheus.GaugeOpts{Name: "throughline_quarantine_" + name, Help: help})
 	}
 	m := &metrics{
-		letters: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "throughline_quarantine_records_total",
+		letters: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "throughline_quarantine_dead_letters_total",
 			Help: "Dead letters taken in, by reason; a batch that comes again counts again."}, []string{"reason"}),
-		repeated: counter("repeated_records_total", "Dead letters that were known already and changed nothing."),
+		repeated: counter("repeated_dead_letters_total", "Dead letters that were known already and changed nothing."),
 		released: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "throughline_quarantine_released_total",
 			Help: "Records published to their raw topic again, by who released them: link or person."}, []string{"by"}),
 		republished: counter("republished_total", "Published records that did not arrive in time and were put into the outbox again."),

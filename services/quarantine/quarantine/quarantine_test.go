@@ -397,8 +397,8 @@ func TestMetrics(t *testing.T) {
 	w.start(patient())
 	w.awaitReplay(unresolved(1, 17).Value)
 	require.Eventually(t, func() bool { return w.value("throughline_quarantine_released_total", "by=link") == 1 }, patience, 5*time.Millisecond)
-	require.InDelta(t, 1, w.value("throughline_quarantine_records_total", "reason=unresolved_account"), 0)
-	require.InDelta(t, 1, w.value("throughline_quarantine_records_total", "reason=other"), 0)
+	require.InDelta(t, 1, w.value("throughline_quarantine_dead_letters_total", "reason=unresolved_account"), 0)
+	require.InDelta(t, 1, w.value("throughline_quarantine_dead_letters_total", "reason=other"), 0)
 	problems, err := testutil.GatherAndLint(w.runtime.Registry)
 	require.NoError(t, err)
 	for _, p := range problems {

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/url"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -161,21 +160,3 @@ func secretsProblem(name string, err error) error {
 
 // path is where a source's deliveries come in.
 func path(name string) string { return "/webhooks/" + name }
-
-// publicAddress makes of a configured public URL the part of the called URL
-// that never changes: scheme, host and path.
-func publicAddress(configured, name string) (string, error) {
-	if configured == "" {
-		return "", nil
-	}
-	u, err := url.Parse(configured)
-	if err != nil || u.Host == "" {
-		// The parser's text would repeat the value, which may carry a token.
-		return "", fmt.Errorf("--%s-public-url should be an absolute URL like https://hooks.example.com%s", name, path(name))
-	}
-	called := u.EscapedPath()
-	if called == "" || called == "/" {
-		called = path(name)
-	}
-	return u.Scheme + "://" + u.Host + called, nil
-}

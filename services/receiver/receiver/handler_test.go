@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/throughline-dev/throughline/pkg/settings"
 	"github.com/throughline-dev/throughline/pkg/source"
 	"github.com/throughline-dev/throughline/pkg/source/catalog"
 	"github.com/throughline-dev/throughline/pkg/stream"
@@ -239,7 +240,7 @@ func TestTheSignedURLIsThePublicOne(t *testing.T) {
 		"https://hooks.example.com/webhooks/hubspot":                 "https://hooks.example.com/webhooks/hubspot",
 		"https://example.com/in%2Fner/hubspot?was=in&the=setting#so": "https://example.com/in%2Fner/hubspot",
 	} {
-		address, err := publicAddress(configured, "hubspot")
+		address, err := settings.CalledURL(configured, "hubspot")
 		require.NoError(t, err)
 		require.Equal(t, called, address)
 		for query, suffix := range map[string]string{"": "", "?": "?", "?a=%3A%20b&c": "?a=%3A%20b&c"} {
@@ -248,7 +249,7 @@ func TestTheSignedURLIsThePublicOne(t *testing.T) {
 			require.Equal(t, called+suffix, (&handler{address: address}).calledURL(&http.Request{URL: u}))
 		}
 	}
-	_, err := publicAddress("hooks.example.com/secret-path", "hubspot")
+	_, err := settings.CalledURL("hooks.example.com/secret-path", "hubspot")
 	require.ErrorContains(t, err, "--hubspot-public-url")
 	require.NotContains(t, err.Error(), "secret-path")
 }

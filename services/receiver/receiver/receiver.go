@@ -18,6 +18,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/throughline-dev/throughline/pkg/service"
+	"github.com/throughline-dev/throughline/pkg/settings"
 	"github.com/throughline-dev/throughline/pkg/stream"
 	"github.com/throughline-dev/throughline/services/receiver/spool"
 )
@@ -110,7 +111,7 @@ func (r *Receiver) build() error {
 		if r.handlers[name] != nil {
 			return fmt.Errorf("the source %s is there twice", name)
 		}
-		address, err := publicAddress(e.PublicURL, name)
+		address, err := settings.CalledURL(e.PublicURL, name)
 		if err != nil {
 			return err
 		}

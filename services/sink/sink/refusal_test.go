@@ -1,6 +1,7 @@
 package sink_test
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -12,15 +13,27 @@ import (
 	"github.com/throughline-dev/throughline/pkg/postgres/postgrestest"
 )
 
-// asWriter gives the database's address for a role of this database with the
-// rights that the sink needs, and no more.
-func asWriter(t *testing.T, f func(sql string)) (role string) {
+// writerRole makes a role with the rights that the sink needs, and no more, and
+// gives a connection of its owner's.
+func writerRole(t *testing.T, url string) (role string, admin *pgx.Conn) {
 	t.Helper()
+	admin, err := pgx.Connect(t.Context(), url)
+	require.NoError(t, err)
 	role = fmt.Sprintf("writer_%d", time.Now().UnixNano())
-	f(`CREATE ROLE ` + role + ` LOGIN;
-		GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO ` + role + `;
-		GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO ` + role)
-	return role
+	_, err = admin.Exec(t.Context(), formatted(`CREATE ROLE ROLE LOGIN;
+		GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO ROLE;
+		GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO ROLE`, role))
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		_, _ = admin.Exec(context.Background(), formatted("ROLLBACK; DROP OWNED BY ROLE; DROP ROLE ROLE", role))
+		_ = admin.Close(context.Background())
+	})
+	return role, admin
+}
+
+// formatted puts a role into statements.
+func formatted(sql, role string) string {
+	return strings.NewReplacer("ROLE ROLE", "ROLE "+role, " TO ROLE", " TO "+role, " FROM ROLE", " FROM "+role, " BY ROLE", " BY "+role, "'ROLE'", "'"+role+"'").Replace(sql)
 }
 
 // What Postgres refuses of one row is dead-lettered with its SQLSTATE, and the
@@ -80,10 +93,7 @@ func TestARowThatPostgresRefuses(t *testing.T) {
 // would not bind.
 func startRefusing(t *testing.T, url string) *faulty {
 	t.Helper()
-	conn, err := pgx.Connect(t.Context(), url)
-	require.NoError(t, err)
-	defer conn.Close(t.Context())
-	role := asWriter(t, func(sql string) { _, err := conn.Exec(t.Context(), sql); require.NoError(t, err) })
+	role, _ := writerRole(t, url)
 	return startFaulty(t, url, withUser(t, url, role), func(o *options) { o.tuning.BatchTimeout = 30 * time.Second })
 }
 
@@ -126,9 +136,6 @@ func TestATableThatRefusesAllRows(t *testing.T) {
 		}
 	}
 }
-
-// formatted puts the sink's role into statements.
-func formatted(sql, role string) string { return strings.ReplaceAll(sql, "ROLE", role) }
 
 // A batch that takes longer than the server lets it is halved, and what went
 // through is not tried again.

@@ -13,6 +13,7 @@ import (
 	"github.com/throughline-dev/throughline/pkg/accounts"
 	"github.com/throughline-dev/throughline/pkg/api"
 	"github.com/throughline-dev/throughline/pkg/fault"
+	"github.com/throughline-dev/throughline/pkg/resolve"
 )
 
 type accountsCommand struct {
@@ -71,6 +72,9 @@ func (c *accountsAddCommand) Run(ctx context.Context, s *session) error {
 		added, err := s.store(pool).AddAccount(ctx, account, c.author())
 		if err != nil {
 			return err
+		}
+		if added.Domain != "" && resolve.Default(pool).Freemail(added.Domain) {
+			s.say("%s is a free-mail domain: no event is resolved by it", added.Domain)
 		}
 		if c.JSON {
 			return writeJSON(s, api.NewAccount(added))

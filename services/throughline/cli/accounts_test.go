@@ -17,6 +17,7 @@ func TestAccounts(t *testing.T) {
 		[]string{"accounts", "add", "Other", "--id", acme},
 		[]string{"accounts", "add", "Bad", "--domain", "not a domain"},
 		[]string{"accounts", "add", "acme gmbh"},
+		[]string{"accounts", "add", "Kim", "--domain", "gmail.com", "--id", "0f6e9b1c-6f0e-4c5e-9b61-3f6f6d2a0003"},
 		[]string{"accounts", "add", "Acme Labs", "--domain", "acme.example"},
 		[]string{"accounts", "add", "Acme Labs", "--domain", "acme.example", "--anyway", "--id", "0f6e9b1c-6f0e-4c5e-9b61-3f6f6d2a0009"},
 		[]string{"accounts", "add", "Nimbus", "--id", "0f6e9b1c-6f0e-4c5e-9b61-3f6f6d2a0002", "--json"},

@@ -60,7 +60,7 @@ func TestJSONSteersNoTerminal(t *testing.T) {
 	text := "a\x1b\u009b31m\x7f\u202e\U000E0041 Grüße 👩\u200d💻 \u2028"
 	require.NoError(t, writeJSON(&session{Streams: Streams{Out: &out}}, map[string]any{"subject": text, "payload": json.RawMessage(`{"x":"` + "\u009b\u2066" + `"}`)}))
 	require.NotContains(t, out.String(), "\u009b")
-	require.Equal(t, strings.IndexFunc(out.String(), func(r rune) bool { return r != '\n' && steers(r) }), -1, out.String())
+	require.Equal(t, -1, strings.IndexFunc(out.String(), func(r rune) bool { return r != '\n' && steers(r) }), out.String())
 	require.Contains(t, out.String(), "Grüße 👩\u200d💻")
 	var back struct {
 		Subject string

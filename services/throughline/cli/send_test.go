@@ -15,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
+	"github.com/throughline-dev/throughline/pkg/settings"
 	"github.com/throughline-dev/throughline/pkg/source"
 	"github.com/throughline-dev/throughline/pkg/source/catalog"
 	"github.com/throughline-dev/throughline/services/vendors"
@@ -262,8 +263,14 @@ func TestSendPublicURL(t *testing.T) {
 	sh := &shell{t: t, env: map[string]string{"THROUGHLINE_HUBSPOT_SECRETS": secret}, input: "[]"}
 	require.Equal(t, 1, sh.run("send", "hubspot", "-", "--url", rec.URL).code)
 	sh.must("send", "hubspot", "-", "--url", rec.URL, "--public-url", "https://hooks.example.com")
-	sh.env["THROUGHLINE_HUBSPOT_PUBLIC_URL"] = rec.public
-	sh.must("send", "hubspot", "-", "--url", rec.URL)
+	// Whatever the receiver makes of its setting, send makes of the same one.
+	for _, setting := range []string{rec.public, "https://hooks.example.com/", "https://hooks.example.com/in/hubspot", "https://hooks.example.com/webhooks/hubspot/"} {
+		called, err := settings.CalledURL(setting, "hubspot")
+		require.NoError(t, err)
+		rec.public = called
+		sh.env["THROUGHLINE_HUBSPOT_PUBLIC_URL"] = setting
+		sh.must("send", "hubspot", "-", "--url", rec.URL)
+	}
 }
 
 func TestSendRepeat(t *testing.T) {
