@@ -181,6 +181,9 @@ func TestOverlays(t *testing.T) {
 					sameProgram(t, o, theirs.Spec.Containers[0], template.Spec.Containers[0], settings)
 					require.Equal(t, theirs.Spec.Security, template.Spec.Security, o.id())
 					require.Equal(t, theirs.Spec.Grace, template.Spec.Grace, o.id())
+					if o.runs() {
+						requireStarts(t, o, settings)
+					}
 				}
 			}
 		})

@@ -5,6 +5,7 @@ package charttest
 import (
 	"encoding/pem"
 	"io"
+	"maps"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -42,45 +43,57 @@ func TestProgramsTakeTheirSettings(t *testing.T) {
 				if !o.runs() {
 					continue
 				}
-				c := o.Spec.Template.Spec.Containers[0]
-				env := environment(t, o, c)
-				lookup := func(name string) (string, bool) { v, ok := env[name]; return v, ok }
-				cfg := map[string]func() any{
-					"receiver":   func() any { return receiver.NewSettings(c.Args, lookup) },
-					"normalizer": func() any { return normalizer.NewConfig(c.Args, lookup) },
-					"sink":       func() any { return new(sink.Config) },
-					"quarantine": func() any { return quarantine.NewConfig(c.Args, lookup) },
-				}[c.Name]()
-				_, err := settings.Parse(append([]string{"--validate"}, c.Args...), cfg, settings.WithName(c.Name, "A service."), settings.WithEnv(lookup), settings.WithOutput(io.Discard, io.Discard))
-				require.ErrorIs(t, err, settings.ErrDone, "%s %v", o.id(), env)
+				requireStarts(t, o, nil)
 			}
 		})
 	}
 }
 
-// environment gives a container's variables, with its files in a folder of the test.
-func environment(t *testing.T, o *object, c container) map[string]string {
+// requireStarts checks that a service's program takes the settings of its container.
+// configMaps are those that it may read.
+func requireStarts(t *testing.T, o *object, configMaps map[string]map[string]string) {
 	t.Helper()
-	dir := t.TempDir()
+	c := o.Spec.Template.Spec.Containers[0]
+	env := environment(t, o, c, configMaps)
+	lookup := func(name string) (string, bool) { v, ok := env[name]; return v, ok }
+	cfg := map[string]func() any{
+		"receiver":   func() any { return receiver.NewSettings(c.Args, lookup) },
+		"normalizer": func() any { return normalizer.NewConfig(c.Args, lookup) },
+		"sink":       func() any { return new(sink.Config) },
+		"quarantine": func() any { return quarantine.NewConfig(c.Args, lookup) },
+	}[c.Name]()
+	_, err := settings.Parse(append([]string{"--validate"}, c.Args...), cfg, settings.WithName(c.Name, "A service."), settings.WithEnv(lookup), settings.WithOutput(io.Discard, io.Discard))
+	require.ErrorIs(t, err, settings.ErrDone, "%s %v", o.id(), env)
+}
+
+// environment gives a container's variables, with its files in a folder of the test.
+func environment(t *testing.T, o *object, c container, configMaps map[string]map[string]string) map[string]string {
+	t.Helper()
 	env := map[string]string{}
+	for _, from := range c.EnvFrom {
+		maps.Copy(env, configMaps[from.ConfigMap.Name])
+	}
 	for _, e := range c.Env {
-		switch {
-		case e.ValueFrom != nil:
+		env[e.Name] = e.Value
+		if e.ValueFrom != nil {
 			env[e.Name] = o.Metadata.Name + "-0"
-		case strings.HasPrefix(e.Value, "/etc/throughline/"):
-			name := filepath.Base(e.Value)
-			text, ok := contents[name]
-			switch {
-			case name == "kafka-ca.crt":
-				text = authority(t)
-			case !ok:
-				text = signing
-			}
-			env[e.Name] = filepath.Join(dir, name)
-			require.NoError(t, os.WriteFile(env[e.Name], []byte(text), 0o600))
-		default:
-			env[e.Name] = e.Value
 		}
+	}
+	dir := t.TempDir()
+	for variable, path := range env {
+		if !strings.HasPrefix(path, "/etc/throughline/") {
+			continue
+		}
+		name := filepath.Base(path)
+		text, ok := contents[name]
+		switch {
+		case strings.HasSuffix(name, "ca.crt"):
+			text = authority(t)
+		case !ok:
+			text = signing
+		}
+		env[variable] = filepath.Join(dir, name)
+		require.NoError(t, os.WriteFile(env[variable], []byte(text), 0o600))
 	}
 	return env
 }
