@@ -16,7 +16,7 @@ var ErrNothingToProbe = errors.New("the timeline is empty: there is no row to tr
 // Probe tells whether the table takes rows at all: it writes the newest row once more, in a transaction that it rolls
 // back. nil: it does, so what it refuses is the row's own fault. It takes no longer than a batch may.
 func (w *Writer) Probe(ctx context.Context) error {
-	_, err := bounded(ctx, w.timeout, func(ctx context.Context) (struct{}, error) { return struct{}{}, w.probe(ctx) })
+	_, err := Bound(ctx, w.timeout, func(ctx context.Context) (struct{}, error) { return struct{}{}, w.probe(ctx) })
 	return err
 }
 

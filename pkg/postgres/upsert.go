@@ -119,7 +119,7 @@ func (w *Writer) Upsert(ctx context.Context, rows []Row, after ...After) (Result
 	if len(rows) == 0 {
 		return Result{}, nil
 	}
-	inserted, err := bounded(ctx, w.timeout, func(ctx context.Context) (Inserted, error) { return w.upsert(ctx, rows, after) })
+	inserted, err := Bound(ctx, w.timeout, func(ctx context.Context) (Inserted, error) { return w.upsert(ctx, rows, after) })
 	if err != nil {
 		return Result{}, err
 	}
@@ -133,8 +133,9 @@ func (w *Writer) Upsert(ctx context.Context, rows []Row, after ...After) (Result
 	return result, nil
 }
 
-// bounded gives work no longer than limit.
-func bounded[T any](ctx context.Context, limit time.Duration, work func(ctx context.Context) (T, error)) (T, error) {
+// Bound gives work no longer than limit; past that it is a Transient error with which Advice helps. Without it a server
+// process that hangs, on a connection that is alive, holds its caller for as long as it hangs.
+func Bound[T any](ctx context.Context, limit time.Duration, work func(ctx context.Context) (T, error)) (T, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, errBatchTimeout)
 	defer cancel()
 	result, err := work(ctx)

@@ -25,7 +25,7 @@ func (r *Resolver) Ahead(ctx context.Context) *Ahead {
 	a := &Ahead{resolver: r, done: make(chan struct{})}
 	go func() {
 		defer close(a.done)
-		a.epoch, a.err = currentEpoch(ctx, r.pool)
+		a.epoch, a.err = postgres.Bound(ctx, postgres.BatchTimeout, func(ctx context.Context) (uuid.UUID, error) { return currentEpoch(ctx, r.pool) })
 	}()
 	return a
 }

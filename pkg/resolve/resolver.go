@@ -123,7 +123,7 @@ func (r *Resolver) ask(ctx context.Context, db DB, batch [][]source.Reference, v
 	if len(open) == 0 {
 		return nil, nil
 	}
-	a, err := q.answer(ctx, db)
+	a, err := postgres.Bound(ctx, postgres.BatchTimeout, func(ctx context.Context) (*answers, error) { return q.answer(ctx, db) })
 	if err != nil {
 		return nil, postgres.Classify(fmt.Errorf("resolving a batch of %d events: %w", len(batch), err))
 	}

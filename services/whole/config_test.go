@@ -38,9 +38,10 @@ func TestConfigs(t *testing.T) {
 		}},
 		"sink": {func(args []string) builder { return sink.NewConfig(args, os.LookupEnv) }, map[string]string{
 			"THROUGHLINE_SINK_BATCH_RECORDS": "5", "THROUGHLINE_SINK_BATCH_WAIT": "0s", "THROUGHLINE_SINK_BREAKER_ROWS": "0",
-			"THROUGHLINE_SINK_WRITERS": "9", "THROUGHLINE_SINK_MIGRATE": "true",
+			"THROUGHLINE_SINK_WRITERS": "9", "THROUGHLINE_SINK_MIGRATE": "true", "THROUGHLINE_SINK_BATCH_TIMEOUT": "5s", "THROUGHLINE_POSTGRES_PEER_TIMEOUT": "5s",
 		}, map[string]string{
 			"THROUGHLINE_SINK_BATCH_RECORDS": "0", "THROUGHLINE_SINK_BATCH_WAIT": "-1s", "THROUGHLINE_SINK_BREAKER_ROWS": "-1", "THROUGHLINE_SINK_WRITERS": "65",
+			"THROUGHLINE_SINK_BATCH_TIMEOUT": "1ms", "THROUGHLINE_POSTGRES_PEER_TIMEOUT": "1ms",
 		}},
 		"quarantine": {func(args []string) builder { return quarantine.NewConfig(args, os.LookupEnv) }, map[string]string{
 			"THROUGHLINE_RESOLVE_RULES": "links", "THROUGHLINE_QUARANTINE_BATCH_RECORDS": "5", "THROUGHLINE_QUARANTINE_BATCH_WAIT": "1s",

@@ -62,15 +62,15 @@ var mutants = []mutant{
 	{
 		promise: "a link does not release what a person discarded",
 		file:    "pkg/quarantine/release.go",
-		find:    "WHERE q.status = 'open' AND `+releasable",
-		replace: "WHERE q.status IN ('open', 'discarded') AND `+releasable",
+		find:    "WHERE q.status = 'open' AND q.reason = $4",
+		replace: "WHERE q.status IN ('open', 'discarded') AND q.reason = $4",
 		pkg:     "./pkg/quarantine", test: "TestReleaseByLink",
 	},
 	{
 		promise: "only what is replaying is published again",
 		file:    "pkg/quarantine/outbox.go",
-		find:    `WHERE status = 'replaying' AND published_at < now() - $1::interval`,
-		replace: `WHERE published_at < now() - $1::interval`,
+		find:    `WHERE status = 'replaying' AND published_at < $1 ORDER`,
+		replace: `WHERE published_at < $1 ORDER`,
 		pkg:     "./pkg/quarantine", test: "TestPublish",
 	},
 	{

@@ -10,6 +10,7 @@ import (
 	"github.com/throughline-dev/throughline/pkg/deadletter"
 	"github.com/throughline-dev/throughline/pkg/event"
 	"github.com/throughline-dev/throughline/pkg/fault"
+	"github.com/throughline-dev/throughline/pkg/postgres"
 	"github.com/throughline-dev/throughline/pkg/quarantine"
 	"github.com/throughline-dev/throughline/pkg/source"
 	"github.com/throughline-dev/throughline/pkg/stream"
@@ -30,7 +31,7 @@ func (q *Quarantine) Feed(ctx context.Context, batch []*kgo.Record) error {
 		}
 		letters = append(letters, l)
 	}
-	put, err := q.store.Put(ctx, letters)
+	put, err := postgres.Bound(ctx, postgres.BatchTimeout, func(ctx context.Context) (quarantine.PutResult, error) { return q.store.Put(ctx, letters) })
 	if err != nil {
 		return err
 	}

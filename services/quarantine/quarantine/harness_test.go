@@ -157,8 +157,8 @@ func unresolved(n int, offset int64) event.DeadLetter {
 	}
 }
 
-// bury publishes dead letters.
-func (w *world) bury(letters ...event.DeadLetter) {
+// deadLetter publishes dead letters.
+func (w *world) deadLetter(letters ...event.DeadLetter) {
 	w.t.Helper()
 	var records []*kgo.Record
 	for _, l := range letters {

@@ -27,7 +27,7 @@ func TestALinkReleases(t *testing.T) {
 	w := newWorld(t)
 	w.readRaw()
 	w.start(patient())
-	w.bury(unresolved(1, 17), unresolved(2, 18))
+	w.deadLetter(unresolved(1, 17), unresolved(2, 18))
 	w.awaitCount(quarantine.Open, 2)
 	acme := w.account("Acme")
 	require.NoError(t, w.link(1, acme))
@@ -71,13 +71,13 @@ func TestAFailedReplayComesBack(t *testing.T) {
 	w.readRaw()
 	w.start(patient())
 	require.NoError(t, w.link(1, w.account("Acme"))) // before the letter: it is released on arrival
-	w.bury(unresolved(1, 17))
+	w.deadLetter(unresolved(1, 17))
 	raw := stream.ReadRaw(w.awaitReplay(unresolved(1, 17).Value))
 
 	again := unresolved(1, 90)
 	again.Reason, again.Error, again.Attempts = "malformed", "still odd", raw.Attempts+1
 	again.Headers = append(again.Headers, event.Header{Key: stream.HeaderQuarantineID, Value: stream.Header(w.replays(again.Value)[0], stream.HeaderQuarantineID)})
-	w.bury(again, again)
+	w.deadLetter(again, again)
 	w.awaitCount(quarantine.Open, 1)
 	d, err := w.store.Show(t.Context(), raw.QuarantineID)
 	require.NoError(t, err)
@@ -104,7 +104,7 @@ func TestAReleasedPageIsResolved(t *testing.T) {
 	page.SourceEventID, page.Type = "", ""
 	garbage := page
 	garbage.Value, garbage.Offset = []byte("[{"), 18 // nobody knows what this will be
-	w.bury(page, garbage)
+	w.deadLetter(page, garbage)
 	w.awaitCount(quarantine.Open, 2)
 	_, err := w.store.Release(t.Context(), quarantine.Filter{}, "ada", "", false)
 	require.NoError(t, err)
@@ -115,7 +115,7 @@ func TestAReleasedPageIsResolved(t *testing.T) {
 
 	page.Offset = 90
 	page.Headers = append(page.Headers, event.Header{Key: stream.HeaderQuarantineID, Value: strconv.AppendInt(nil, raw.QuarantineID, 10)})
-	w.bury(page)
+	w.deadLetter(page)
 	w.awaitCount(quarantine.Resolved, 0)
 	d, err := w.store.Show(t.Context(), raw.QuarantineID)
 	require.NoError(t, err)
@@ -154,7 +154,7 @@ func TestLinksRace(t *testing.T) {
 					errs <- w.link(j.event, acme)
 					continue
 				}
-				w.bury(unresolved(j.event, int64(j.event)))
+				w.deadLetter(unresolved(j.event, int64(j.event)))
 			}
 		})
 	}
@@ -180,7 +180,7 @@ func TestWhatIsNoLetterStopsNothing(t *testing.T) {
 		&kgo.Record{Topic: stream.DeadLetters, Key: []byte("k"), Value: []byte{0, 0, 0, 9, 9, 1}},
 		&kgo.Record{Topic: stream.DeadLetters, Key: []byte("k")}, // a tombstone
 		&kgo.Record{Topic: stream.DeadLetters, Key: []byte("k"), Value: []byte{}}))
-	w.bury(unresolved(1, 17))
+	w.deadLetter(unresolved(1, 17))
 	w.awaitCount(quarantine.Open, 4)
 	list, err := w.store.List(t.Context(), quarantine.Filter{Reason: "malformed"})
 	require.NoError(t, err)
@@ -210,7 +210,7 @@ func TestALetterOfTheSinkGoesBackToTheRawTopic(t *testing.T) {
 		Headers: []event.Header{{Key: stream.HeaderTraceparent, Value: []byte("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")}}}
 	garbage := letter
 	garbage.Value, garbage.Offset = []byte("garbage"), 6
-	w.bury(letter, garbage)
+	w.deadLetter(letter, garbage)
 	w.awaitCount(quarantine.Open, 2)
 
 	list, err := w.store.List(t.Context(), quarantine.Filter{Source: "stripe"})
@@ -266,7 +266,7 @@ func TestTheOutboxOutlivesTheBrokers(t *testing.T) {
 	w := newWorld(t)
 	w.readRaw()
 	w.start(patient())
-	w.bury(unresolved(1, 17))
+	w.deadLetter(unresolved(1, 17))
 	w.awaitCount(quarantine.Open, 1)
 	// Each produce request loses its connection until the test says otherwise.
 	var mu sync.Mutex
@@ -298,7 +298,7 @@ func TestATopicThatIsMissingHoldsUpNoOther(t *testing.T) {
 	w.start(patient())
 	homeless := unresolved(1, 17)
 	homeless.Topic, homeless.Source = stream.RawTopic("nowhere"), "nowhere"
-	w.bury(homeless, unresolved(2, 18))
+	w.deadLetter(homeless, unresolved(2, 18))
 	acme := w.account("Acme")
 	require.NoError(t, w.link(1, acme))
 	require.NoError(t, w.link(2, acme))
@@ -311,7 +311,7 @@ func TestTheSweepFindsWhatWasMissed(t *testing.T) {
 	w := newWorld(t)
 	w.readRaw()
 	stop := w.start(patient())
-	w.bury(unresolved(1, 17), unresolved(2, 18))
+	w.deadLetter(unresolved(1, 17), unresolved(2, 18))
 	w.awaitCount(quarantine.Open, 2)
 	stop()
 	// A link while the service is down is found at the next start.
@@ -350,7 +350,7 @@ func TestReleasesArePublishedOnceUntilTheyAreLost(t *testing.T) {
 		letters[i].Value = fmt.Appendf(nil, `{"id":"evt_%d"}`, i)
 		letters[i].SourceEventID = fmt.Sprintf("evt_%d", i)
 	}
-	w.bury(letters...)
+	w.deadLetter(letters...)
 	var looks atomic.Int32 // at how far the normalizer is
 	w.cluster.ControlKey(int16(kmsg.OffsetFetch), func(req kmsg.Request) (kmsg.Response, error, bool) {
 		w.cluster.KeepControl()
@@ -392,7 +392,7 @@ func TestMetrics(t *testing.T) {
 	w.readRaw()
 	odd := unresolved(2, 18)
 	odd.Reason = "made up"
-	w.bury(unresolved(1, 17), odd)
+	w.deadLetter(unresolved(1, 17), odd)
 	require.NoError(t, w.link(1, w.account("Acme")))
 	w.start(patient())
 	w.awaitReplay(unresolved(1, 17).Value)

@@ -38,7 +38,7 @@ func TestAStoredFactDoesNotStandOpen(t *testing.T) {
 		w := newWorld(t)
 		w.start(patient())
 		w.snapshot()
-		w.bury(thin())
+		w.deadLetter(thin())
 		w.awaitCount(quarantine.Resolved, 1)
 	})
 	t.Run("before it", func(t *testing.T) {
@@ -47,7 +47,7 @@ func TestAStoredFactDoesNotStandOpen(t *testing.T) {
 		tuning := patient()
 		tuning.SweepEvery = time.Second
 		w.start(tuning)
-		w.bury(thin())
+		w.deadLetter(thin())
 		w.awaitCount(quarantine.Open, 1)
 		w.snapshot()
 		w.awaitCount(quarantine.Resolved, 1)
@@ -63,14 +63,14 @@ func TestAConflictIsSeenOnce(t *testing.T) {
 	w.snapshot()
 	l := unresolved(1, 17)
 	l.Value, l.Reason = []byte(`{"object":"event","id":"evt_1","data":{"object":{"id":"in_1","amount":6}}}`), string(fault.Conflict)
-	w.bury(l)
+	w.deadLetter(l)
 	l.Offset = 18
-	w.bury(l)
+	w.deadLetter(l)
 	require.Eventually(t, func() bool {
 		list, err := w.store.List(t.Context(), quarantine.Filter{Reason: string(fault.Conflict)})
 		return err == nil && len(list) == 1 && list[0].Attempts == 2
 	}, patience, 10*time.Millisecond)
 	require.NoError(t, w.link(1, w.account("Beta")))
-	w.bury(unresolved(2, 19)) // comes after the link's message was looked at, or is itself
+	w.deadLetter(unresolved(2, 19)) // comes after the link's message was looked at, or is itself
 	w.awaitCount(quarantine.Open, 2)
 }

@@ -15,8 +15,8 @@ import (
 // would refuse all of them, for ever.
 const lettersInFlight = 16 << 20
 
-// bury publishes dead letters and returns when all are acknowledged.
-func (s *Sink) bury(ctx context.Context, dead []failed) error {
+// deadLetter publishes dead letters and returns when all are acknowledged.
+func (s *Sink) deadLetter(ctx context.Context, dead []failed) error {
 	var records []*kgo.Record
 	waiting := 0
 	for i := range dead {
@@ -32,7 +32,7 @@ func (s *Sink) bury(ctx context.Context, dead []failed) error {
 		first := i + 1 - len(records)
 		for n, err := range s.letters.PublishEach(ctx, records) {
 			if fault.IsPermanent(err) {
-				err = s.buryAlone(ctx, records[n], &dead[first+n])
+				err = s.deadLetterAlone(ctx, records[n], &dead[first+n])
 			}
 			if err != nil {
 				return fault.Transient(fault.Unavailable, fmt.Errorf("dead-lettering %d records: %w", len(records), err))
@@ -43,9 +43,9 @@ func (s *Sink) bury(ctx context.Context, dead []failed) error {
 	return nil
 }
 
-// buryAlone publishes a letter that was refused together with others, and where
+// deadLetterAlone publishes a letter that was refused together with others, and where
 // it is refused again the one without the record's bytes.
-func (s *Sink) buryAlone(ctx context.Context, letter *kgo.Record, f *failed) error {
+func (s *Sink) deadLetterAlone(ctx context.Context, letter *kgo.Record, f *failed) error {
 	err := s.letters.Publish(ctx, letter)
 	if !fault.IsPermanent(err) {
 		return err

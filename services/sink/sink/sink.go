@@ -218,7 +218,7 @@ func (s *Sink) Write(ctx context.Context, batch []*kgo.Record) error {
 		return err
 	}
 	dead = slices.DeleteFunc(slices.Concat(dead, strange, o.refused, o.twice), func(f failed) bool { return o.open[f.rec.Partition] != nil })
-	if err := s.bury(ctx, dead); err != nil {
+	if err := s.deadLetter(ctx, dead); err != nil {
 		return err
 	}
 	s.breaker.note(o)
