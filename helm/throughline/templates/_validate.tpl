@@ -112,7 +112,6 @@ extraDeploy: extraObjects
 {{- if and (eq $a.keda.by "prometheus") (not (and $a.keda.query $a.keda.prometheusAddress)) }}{{ $p = append $p (printf "services.%s.autoscaling.keda needs prometheusAddress and query" $name) }}{{ end -}}
 {{- if and (eq $a.keda.by "lag") $s.program.markers (lt (int $a.keda.activationLagThreshold) (int (mul 2 $.Values.topics.partitions))) }}{{ $p = append $p (printf "services.%s.autoscaling.keda.activationLagThreshold is below twice topics.partitions: transactions' markers would keep it active" $name) }}{{ end -}}
 {{- end -}}
-{{- if and (not (kindIs "invalid" $s.pdb.minAvailable)) (not (kindIs "invalid" $s.pdb.maxUnavailable)) (ne (get (get $.Values.services $name | default dict) "pdb" | default dict | len) 0) (hasKey (get (get $.Values.services $name) "pdb") "maxUnavailable") }}{{ $p = append $p (printf "services.%s.pdb has minAvailable and maxUnavailable: set one of them" $name) }}{{ end -}}
 {{- if has "webhooks" $s.program.needs -}}
 {{- if ge (int $s.drainDelaySeconds) (int $s.stopTimeoutSeconds) }}{{ $p = append $p (printf "services.%s.drainDelaySeconds must be below stopTimeoutSeconds" $name) }}{{ end -}}
 {{- end -}}
