@@ -53,21 +53,15 @@ func TestARowThatPostgresRefuses(t *testing.T) {
 		"RowSecurity": {`ALTER TABLE account_events ENABLE ROW LEVEL SECURITY; ALTER TABLE account_events FORCE ROW LEVEL SECURITY;
 			CREATE POLICY reading ON account_events FOR SELECT USING (true);
 			CREATE POLICY writing ON account_events FOR INSERT WITH CHECK (event_type <> 'refused')`, "SQLSTATE 42501"},
-		"AnAccountThatDoesNotExist": {`ALTER TABLE account_events ADD CONSTRAINT of_an_account FOREIGN KEY (account_id) REFERENCES accounts (id) NOT VALID`,
-			"SQLSTATE 23503"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			url := postgrestest.URL(t)
 			f := startRefusing(t, url)
-			f.exec(t, "INSERT INTO accounts (id, name) VALUES ($1, 'Acme')", acme)
 			f.exec(t, tt.setup)
 			list := events(0, 200)
 			list[77].Type = "refused"
-			if name == "AnAccountThatDoesNotExist" {
-				list[77].AccountID[0]++
-			}
 			f.publish(t, list)
 			f.requireRows(t, 199)
 			f.requireLetters(t, 1)
@@ -77,7 +71,7 @@ func TestARowThatPostgresRefuses(t *testing.T) {
 			require.Eventually(t, f.ready, patience, 10*time.Millisecond)
 			// Alone it is told by a row that was there before.
 			late := events(300, 301)
-			late[0].Type, late[0].AccountID = "refused", list[77].AccountID
+			late[0].Type = "refused"
 			f.publish(t, late)
 			f.requireLetters(t, 2)
 			require.Eventually(t, func() bool { return f.committed(t) == 201 }, patience, 10*time.Millisecond)
@@ -122,7 +116,7 @@ func TestATableThatRefusesAllRows(t *testing.T) {
 				url := postgrestest.URL(t)
 				f := startRefusing(t, url)
 				role := "" // the sink's
-				require.NoError(t, f.pool.QueryRow(t.Context(), "SELECT usename FROM pg_stat_activity WHERE application_name = 'throughline-sink' LIMIT 1").Scan(&role))
+				require.NoError(t, f.pool.QueryRow(t.Context(), "SELECT usename FROM pg_stat_activity WHERE application_name = 'throughline-sink' AND datname = current_database() LIMIT 1").Scan(&role))
 				f.send(before)
 				f.stored()
 				f.exec(t, formatted(tt.setup, role))

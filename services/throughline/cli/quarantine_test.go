@@ -36,6 +36,25 @@ func TestQuarantineLists(t *testing.T) {
 	)
 }
 
+func TestConflictsAreListed(t *testing.T) {
+	t.Parallel()
+	sh := inDatabase(t)
+	sh.must("accounts", "add", "Acme GmbH", "--id", acme)
+	sh.quarantine(2, "conflict", "stripe", "none")
+	sh.quarantine(1, "malformed", "zendesk", "zendesk:user:7")
+	_, err := sh.pool().Exec(t.Context(), `UPDATE quarantine SET error = 'the timeline has another event of this identity, which differs at "/n"' WHERE id = 1;
+		INSERT INTO account_events (account_id, event_type, source, source_event_id, payload, occurred_at, ingested_at)
+		VALUES ('`+acme+`', 'invoice.paid', 'stripe', 'evt_1', '{"n": 7}', '2026-01-04T08:00:00Z', '2026-01-04T08:00:01Z')`)
+	require.NoError(t, err)
+	sh.golden("conflicts", scrubStatusTime,
+		[]string{"events", "conflicts"},
+		[]string{"events", "conflicts", "--json"},
+		[]string{"events", "conflicts", "--source", "zendesk"},
+		[]string{"events", "conflicts", "--source", "strype"},
+		[]string{"events", "conflicts", "--limit", "-1", "--since", "ever"},
+	)
+}
+
 func TestQuarantineShowRaw(t *testing.T) {
 	t.Parallel()
 	sh := withQuarantine(t)
