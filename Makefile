@@ -80,6 +80,7 @@ fuzz: ## each fuzz target for FUZZTIME (10s)
 tidy: ## go mod tidy in every module
 	@for m in $(MODULES); do (cd $$m && $(GO) mod tidy) || exit 1; done
 	@cd tools && GOWORK=off $(GO) mod tidy
+	@cd tools/chart && GOWORK=off $(GO) mod tidy
 
 toolchain:
 	@GO=$(GO) .ci/toolchain
@@ -92,3 +93,5 @@ prerequisites: ## what the tests need beside Go: a C compiler, Postgres, psql, J
 
 clean: ## programs and local data
 	rm -rf $(BIN) .throughline
+
+include helm/chart.mk

@@ -1,0 +1,134 @@
+//go:build chart
+
+package charttest
+
+import (
+	"encoding/pem"
+	"io"
+	"maps"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/throughline-dev/throughline/pkg/settings"
+	"github.com/throughline-dev/throughline/services/normalizer/normalizer"
+	"github.com/throughline-dev/throughline/services/quarantine/quarantine"
+	"github.com/throughline-dev/throughline/services/receiver/receiver"
+	"github.com/throughline-dev/throughline/services/sink/sink"
+)
+
+// contents are what the Secrets and ConfigMaps hold, by the name of their files.
+var contents = map[string]string{
+	"postgres-url": "postgres://u:secret@postgres:5432/throughline", "postgres-direct-url": "postgres://u:secret@postgres:5433/throughline",
+	"otlp-endpoint": "http://u:secret@collector:4318", "freemail.txt": "example.com\n", "product-events-mapping.yaml": "references: [{kind: order, id: /data/order}]",
+	"billing-mapping.yaml": "references: [{kind: order, id: /data/order}]",
+}
+
+// A signing secret that every source takes.
+const signing = "whsec_MDEyMzQ1Njc4OWFiY2RlZmdoaWprbG1ub3BxcnN0dXY="
+
+// Each program takes the settings that its container is given, with files in the
+// places of the mounts: what --validate says of them is nothing.
+func TestProgramsTakeTheirSettings(t *testing.T) {
+	t.Parallel()
+	for _, file := range valueFiles(t) {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			t.Parallel()
+			for _, o := range parse(t, render(t, "helm4", file)) {
+				if !o.runs() {
+					continue
+				}
+				requireStarts(t, o, nil)
+			}
+		})
+	}
+}
+
+// requireStarts checks that a service's program takes the settings of its container.
+// configMaps are those that it may read.
+func requireStarts(t *testing.T, o *object, configMaps map[string]map[string]string) {
+	t.Helper()
+	c := o.Spec.Template.Spec.Containers[0]
+	env := environment(t, o, c, configMaps)
+	lookup := func(name string) (string, bool) { v, ok := env[name]; return v, ok }
+	cfg := map[string]func() any{
+		"receiver":   func() any { return receiver.NewSettings(c.Args, lookup) },
+		"normalizer": func() any { return normalizer.NewConfig(c.Args, lookup) },
+		"sink":       func() any { return new(sink.Config) },
+		"quarantine": func() any { return quarantine.NewConfig(c.Args, lookup) },
+	}[c.Name]()
+	_, err := settings.Parse(append([]string{"--validate"}, c.Args...), cfg, settings.WithName(c.Name, "A service."), settings.WithEnv(lookup), settings.WithOutput(io.Discard, io.Discard))
+	require.ErrorIs(t, err, settings.ErrDone, "%s %v", o.id(), env)
+}
+
+// environment gives a container's variables, with its files in a folder of the test.
+func environment(t *testing.T, o *object, c container, configMaps map[string]map[string]string) map[string]string {
+	t.Helper()
+	env := map[string]string{}
+	for _, from := range c.EnvFrom {
+		maps.Copy(env, configMaps[from.ConfigMap.Name])
+	}
+	for _, e := range c.Env {
+		env[e.Name] = e.Value
+		if e.ValueFrom != nil {
+			env[e.Name] = o.Metadata.Name + "-0"
+		}
+	}
+	dir := t.TempDir()
+	for variable, path := range env {
+		if !strings.HasPrefix(path, "/etc/throughline/") {
+			continue
+		}
+		name := filepath.Base(path)
+		text, ok := contents[name]
+		switch {
+		case strings.HasSuffix(name, "ca.crt"):
+			text = authority(t)
+		case !ok:
+			text = signing
+		}
+		env[variable] = filepath.Join(dir, name)
+		require.NoError(t, os.WriteFile(env[variable], []byte(text), 0o600))
+	}
+	return env
+}
+
+// authority gives a certificate in PEM.
+func authority(t *testing.T) string {
+	t.Helper()
+	server := httptest.NewTLSServer(nil)
+	defer server.Close()
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}))
+}
+
+var variable = regexp.MustCompile(`^THROUGHLINE_[A-Z0-9_]+$`)
+
+// The jobs' arguments are commands of the CLI.
+func TestJobsAreCommands(t *testing.T) {
+	t.Parallel()
+	allowed := map[string]bool{"migrate": true, "topics apply": true, "accounts moves": true}
+	for _, file := range valueFiles(t) {
+		for _, o := range parse(t, render(t, "helm4", file)) {
+			template, ok := o.pods()
+			if !ok || o.runs() {
+				continue
+			}
+			c := template.Spec.Containers[0]
+			var words []string
+			for _, a := range c.Args {
+				if !strings.HasPrefix(a, "-") {
+					words = append(words, a)
+				}
+			}
+			require.True(t, allowed[strings.Join(words, " ")], "%s runs %v", o.id(), c.Args)
+			for _, e := range c.Env {
+				require.True(t, variable.MatchString(e.Name) || e.Name == "TZ", e.Name)
+			}
+		}
+	}
+}

@@ -1,0 +1,91 @@
+{{/* The jobs that run, as YAML: name → what they need. */}}
+{{- define "throughline.jobs" -}}
+{{- $jobs := dict -}}
+{{- if has .Values.migrations.mode (list "hook" "job") }}{{ $_ := set $jobs "migrate" (list "postgres") }}{{ end -}}
+{{- if and (has .Values.topics.mode (list "hook" "job")) (not .Values.strimzi.topics.enabled) }}{{ $_ := set $jobs "topics" (list "kafka") }}{{ end -}}
+{{- range $name, $job := .Values.cronJobs -}}
+{{- if $job.enabled }}{{ $_ := set $jobs $name $job.needs }}{{ end -}}
+{{- end -}}
+{{- toYaml $jobs -}}
+{{- end -}}
+
+{{/* The annotations that make an object of a job a hook, or none. Takes root, job and weight. */}}
+{{- define "throughline.hook" -}}
+{{- $mode := "" -}}
+{{- if eq .job "migrate" }}{{ $mode = .root.Values.migrations.mode }}{{ end -}}
+{{- if eq .job "topics" }}{{ $mode = .root.Values.topics.mode }}{{ end -}}
+{{- if eq $mode "hook" -}}
+helm.sh/hook: pre-install,pre-upgrade
+helm.sh/hook-weight: {{ .weight | quote }}
+helm.sh/hook-delete-policy: {{ default "before-hook-creation" .delete }}
+{{- end -}}
+{{- end -}}
+
+{{/* The pod template of a job. Takes root, name, args, needs, env, resources, restartPolicy, kafka and postgres. */}}
+{{- define "throughline.jobPod" -}}
+{{- $d := .root.Values.defaults -}}
+{{- $files := include "throughline.files" . | fromYaml -}}
+{{- $env := include "throughline.connectionEnv" . | fromYaml -}}
+metadata:
+  labels:
+    {{- include "throughline.podLabels" (dict "root" .root "component" .name) | nindent 4 }}
+    {{- with $d.podLabels }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+  {{- with $d.podAnnotations }}
+  annotations:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+spec:
+  {{- include "throughline.podCommon" (dict "root" .root "values" $d "serviceAccount" "default") | nindent 2 }}
+  restartPolicy: Never
+  containers:
+    - name: {{ .name }}
+      image: {{ include "throughline.image" .root }}
+      imagePullPolicy: {{ .root.Values.image.pullPolicy }}
+      command: [/usr/local/bin/throughline]
+      args:
+        {{- toYaml .args | nindent 8 }}
+      env:
+        {{- include "throughline.env" (dict "env" (mustMergeOverwrite $env (default dict .env)) "files" $files.files "extra" $d.extraEnv) | nindent 8 }}
+      {{- with $d.extraEnvFrom }}
+      envFrom:
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
+      resources:
+        {{- toYaml .root.Values.migrations.resources | nindent 8 }}
+      securityContext:
+        {{- toYaml $d.containerSecurityContext | nindent 8 }}
+      {{- with concat $files.mounts $d.extraVolumeMounts }}
+      volumeMounts:
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
+  {{- with concat $files.volumes $d.extraVolumes }}
+  volumes:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+{{- end -}}
+
+{{/* A Job. Takes what jobPod does, mode, weight and annotations. A plain Job's name has
+     the version and a hash of all that it is made of, because a Job's template can't be changed. */}}
+{{- define "throughline.job" -}}
+{{- $m := .root.Values.migrations -}}
+{{- $pod := include "throughline.jobPod" . -}}
+{{- $name := .name -}}
+{{- if eq .mode "job" -}}
+{{- $name = printf "%s-%s" .name (sha256sum $pod | trunc 8) -}}
+{{- end -}}
+{{- $hook := include "throughline.hook" (dict "root" .root "job" .name "weight" .weight "delete" "before-hook-creation,hook-succeeded") | fromYaml -}}
+apiVersion: batch/v1
+kind: Job
+metadata:
+  {{- include "throughline.metadata" (dict "root" .root "component" .name "name" $name "annotations" (mustMergeOverwrite $hook .annotations)) | nindent 2 }}
+spec:
+  backoffLimit: {{ $m.backoffLimit }}
+  activeDeadlineSeconds: {{ $m.activeDeadlineSeconds }}
+  {{- if and (eq .mode "job") (not (kindIs "invalid" $m.ttlSecondsAfterFinished)) }}
+  ttlSecondsAfterFinished: {{ $m.ttlSecondsAfterFinished }}
+  {{- end }}
+  template:
+    {{- $pod | nindent 4 }}
+{{- end -}}
