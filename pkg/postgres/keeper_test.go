@@ -76,6 +76,16 @@ func TestKeeper(t *testing.T) {
 		first, stopFirst := runKeeper(t, pool)
 		require.Eventually(t, holds(first), patience, tick)
 		second, stopSecond := runKeeper(t, pool)
+		asked := map[time.Time]bool{}
+		require.Eventually(t, func() bool { // the one who has it asked once, and so would a second who needs none
+			var at *time.Time
+			require.NoError(t, pool.QueryRow(t.Context(), `SELECT max(query_start) FROM pg_stat_activity
+				WHERE datname = current_database() AND query LIKE 'SELECT pg_try_advisory_lock%'`).Scan(&at))
+			if at != nil {
+				asked[*at] = true
+			}
+			return len(asked) > 2
+		}, patience, tick, "the second keeper asks for the lock until it gets it")
 		require.False(t, second.Stats().Holds)
 		stopFirst()
 		require.False(t, first.Stats().Holds)

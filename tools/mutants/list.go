@@ -105,7 +105,7 @@ var mutants = []mutant{
 		file:    "services/sink/sink/batch.go",
 		find: `		case fault.IsPermanent(err):
 			dead = append`,
-		replace: `		case err != nil:
+		replace: `		case fault.IsPermanent(err) || err != nil:
 			dead = append`,
 		pkg: "./services/sink/sink", test: "TestARegistryThatForgotItsSchemas",
 	},
