@@ -9,7 +9,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 LDFLAGS := -X github.com/throughline-dev/throughline/pkg/settings.version=$(VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-unit test-system quick bench build lint fmt vulnerabilities generate verify mutants fuzz tidy toolchain newcomer prerequisites clean
+.PHONY: help run test test-unit test-system quick bench build lint fmt vulnerabilities generate verify mutants fuzz tidy toolchain newcomer prerequisites images images-test clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -81,6 +81,7 @@ tidy: ## go mod tidy in every module
 	@for m in $(MODULES); do (cd $$m && $(GO) mod tidy) || exit 1; done
 	@cd tools && GOWORK=off $(GO) mod tidy
 	@cd tools/chart && GOWORK=off $(GO) mod tidy
+	@cd tools/image && GOWORK=off $(GO) mod tidy
 
 toolchain:
 	@GO=$(GO) .ci/toolchain
@@ -91,7 +92,15 @@ newcomer: ## the README's order in an empty home: run, the commands, test, run a
 prerequisites: ## what the tests need beside Go: a C compiler, Postgres, psql, Java 17, Maven
 	@.ci/prerequisites
 
+images: ## the container image for amd64 and arm64 as an OCI layout in dist/image (PUSH=registry/repository:tag pushes it)
+	@rm -rf dist/image && mkdir -p dist $(BIN)
+	@cd tools/image && GOWORK=off $(GO) build -o $(BIN)/image .
+	@$(BIN)/image -out dist/image -version "$(VERSION)" -revision "$$(git rev-parse HEAD)" -epoch "$$(git log -1 --format=%ct)" $(if $(PUSH),-push $(PUSH))
+
+images-test: ## build the image twice, push, pull and unpack it, and start each program in it (needs root)
+	cd tools/image && GOWORK=off $(GO) test -count=1 ./...
+
 clean: ## programs and local data
-	rm -rf $(BIN) .throughline
+	rm -rf $(BIN) dist .throughline
 
 include helm/chart.mk
