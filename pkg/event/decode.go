@@ -21,8 +21,8 @@ import (
 // stands for another schema than the one that a record was written with, or for
 // none, and one that is away says nothing. So a record that cannot be read by its
 // id is tried with every released schema. One that no schema reads but that begins
-// like our own is garbage only when the registry has just said which schema its id
-// stands for; else it waits (Transient).
+// like our own is malformed only when the registry has just said which schema its id
+// stands for, or that it knows none; while the registry is away it waits (Transient).
 type Decoder struct {
 	registry *Registry
 	event    *record
@@ -124,7 +124,9 @@ func (d *Decoder) decode(ctx context.Context, rec *record, value []byte, read fu
 		if !rec.begins(r.Reset(body)) { // asking the registry for garbage would cost a request each
 			return fault.Permanent(fault.Malformed, errors.New("decoding: the record does not begin like one of ours"))
 		}
-		schema, away = d.lookup(ctx, key)
+		if !d.fresh(key) {
+			schema, away = d.lookup(ctx, key)
+		}
 	}
 	failed := d.readAny(r, rec, key, body, schema, read)
 	if failed == nil {
@@ -135,24 +137,18 @@ func (d *Decoder) decode(ctx context.Context, rec *record, value []byte, read fu
 		if !rec.begins(r.Reset(body)) || d.fresh(key) {
 			return fault.Permanent(fault.Malformed, fmt.Errorf("decoding: %w", failed))
 		}
-		if schema, away = d.lookup(ctx, key); schema != nil {
-			if whole(r, body, schema, read) == nil {
-				return nil
-			}
-			d.mu.Lock()
-			d.asked[key] = time.Now()
-			d.mu.Unlock()
+		if schema, away = d.lookup(ctx, key); schema != nil && whole(r, body, schema, read) == nil {
+			return nil
 		}
 	}
-	switch {
-	case away != nil:
+	if away != nil {
 		return away
-	case schema == nil:
-		return fault.Advise(fault.Transient(fault.Unavailable, fmt.Errorf("the schema registry does not know schema %d, and no released schema reads the record", key.id)),
-			"a newer version of Throughline wrote the record: update this service, or register the newer schemas with the registry")
-	default:
-		return fault.Permanent(fault.Malformed, fmt.Errorf("decoding: %w", failed))
 	}
+	d.told(key)
+	if schema == nil {
+		return fault.Permanent(fault.Malformed, fmt.Errorf("the schema registry does not know schema %d, and no released schema reads the record", key.id))
+	}
+	return fault.Permanent(fault.Malformed, fmt.Errorf("decoding: %w", failed))
 }
 
 // readAny reads body by schema, which may be nil, else by any released one. What
@@ -194,6 +190,19 @@ func (d *Decoder) cached(key schemaKey) (avro.Schema, bool) {
 	defer d.mu.RUnlock()
 	schema, ok := d.byID[key]
 	return schema, ok
+}
+
+// maxAsked bounds the ids that are remembered: a record may have any.
+const maxAsked = 10_000
+
+// told remembers that the registry has just told of the id.
+func (d *Decoder) told(key schemaKey) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.asked) >= maxAsked {
+		clear(d.asked)
+	}
+	d.asked[key] = time.Now()
 }
 
 // fresh reports whether the registry has told of the id lately.

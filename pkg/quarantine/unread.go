@@ -35,14 +35,17 @@ func (s *Store) Unread(ctx context.Context, topic string, after int64, limit int
 	return list, broken("reading what could not be read", err)
 }
 
-// Reread takes in the letter that a record turns out to be, released, and resolves the record. The letter belongs to
-// the record of its event. It may be repeated at will.
-func (s *Store) Reread(ctx context.Context, id int64, l Letter) error {
+// Reread takes in the letter that a record turns out to be and resolves the record. The letter belongs to the record of
+// its event, which is released where nothing but its bytes was wrong. It may be repeated at will.
+func (s *Store) Reread(ctx context.Context, id int64, l Letter, release bool) error {
 	const note = "its bytes could be read later"
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		result, err := s.put(ctx, tx, []Letter{l})
 		if err != nil {
 			return err
+		}
+		if !release {
+			result.Open = nil
 		}
 		for _, step := range []struct {
 			ids []int64

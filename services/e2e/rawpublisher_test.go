@@ -256,6 +256,12 @@ func unknownSchema() []byte {
 	return append(binary.BigEndian.AppendUint32([]byte{0}, 1<<30), 1, 2, 3)
 }
 
+// halfOfUnknownSchema begins like one of ours, and nobody can read it.
+func halfOfUnknownSchema(value []byte) []byte {
+	half := append(unknownSchema()[:5:5], value[5:]...)
+	return half[:len(half)-20]
+}
+
 // garbage are the attacks that fit every topic of ours.
 func garbage(reason string) []attack {
 	plain, packed := kgo.NoCompression(), kgo.GzipCompression()
@@ -281,7 +287,9 @@ func eventAttacks(p *place, t *testing.T, stripeEvent func(mark, more string) st
 		return kgo.Record{Value: value}
 	}
 	plain, packed := kgo.NoCompression(), kgo.GzipCompression()
+	half := simple(func(*event.AccountEvent) {})
 	return append(garbage("malformed"), []attack{
+		{"half an event of an unknown schema", kgo.Record{Value: halfOfUnknownSchema(half.Value)}, plain, "malformed"},
 		{"a type of 100 kB", simple(func(ev *event.AccountEvent) { ev.Type = strings.Repeat("x", 100_000) }), plain, "oversized"},
 		{"the year 9999", simple(func(ev *event.AccountEvent) { ev.OccurredAt = ev.OccurredAt.AddDate(7973, 0, 0) }), plain, "malformed"},
 		{"an account that nobody has", simple(func(ev *event.AccountEvent) { ev.AccountID = uuid.New() }), plain, nothing},
@@ -308,7 +316,9 @@ func letterAttacks(p *place, t *testing.T, waiting victim) []attack {
 		return kgo.Record{Value: value}
 	}
 	plain := kgo.NoCompression()
+	half := letter(func(*event.DeadLetter) {})
 	return append(garbage(nothing), []attack{
+		{"half a letter of an unknown schema", kgo.Record{Value: halfOfUnknownSchema(half.Value)}, plain, nothing},
 		{"another's identity and quarantine id", letter(func(*event.DeadLetter) {}), plain, nothing},
 		{"… of another topic", letter(func(l *event.DeadLetter) { l.Topic = "account-events.dlq" }), plain, nothing},
 		{"a reason of its own", letter(func(l *event.DeadLetter) { l.Reason, l.Value = strings.Repeat("r", 100_000), []byte("r") }), plain, nothing},

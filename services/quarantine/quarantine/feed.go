@@ -89,25 +89,41 @@ func (q *Quarantine) unwrap(ctx context.Context, l *quarantine.Letter) error {
 // rereadAtOnce bounds the records that one sweep tries to read once more, and their memory.
 const rereadAtOnce = 20
 
-// rereadAll tries account events once more that could not be read: their schema may be known now. Each sweep looks at
-// the next few.
+// rereadAll tries once more what could not be read, of both topics that have schemas: they may be known now. Each sweep
+// looks at the next few.
 func (q *Quarantine) rereadAll(ctx context.Context) error {
-	unread, err := q.store.Unread(ctx, q.deps.Kafka.Names().AccountEvents(), q.unread, rereadAtOnce)
+	names := q.deps.Kafka.Names()
+	for _, topic := range []string{names.AccountEvents(), names.DeadLetters()} {
+		if err := q.reread(ctx, topic); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (q *Quarantine) reread(ctx context.Context, topic string) error {
+	unread, err := q.store.Unread(ctx, topic, q.unread[topic], rereadAtOnce)
 	if err != nil {
 		return err
 	}
 	for _, u := range unread {
 		l := quarantine.Letter{DeadLetter: u.Letter, At: u.Letter.FirstSeen}
-		if err := q.unwrap(ctx, &l); err != nil || l.Source == "" {
+		isLetter := topic == q.deps.Kafka.Names().DeadLetters()
+		if isLetter {
+			l, err = q.letter(ctx, &kgo.Record{Topic: topic, Partition: l.Partition, Offset: l.Offset, Key: l.Key, Value: l.Value, Timestamp: l.FirstSeen})
+		} else {
+			err = q.unwrap(ctx, &l)
+		}
+		if err != nil || l.Topic == topic && l.Source == "" {
 			continue // not yet
 		}
-		if err := q.store.Reread(ctx, u.ID, l); err != nil {
+		if err := q.store.Reread(ctx, u.ID, l, !isLetter); err != nil {
 			return err
 		}
 		wake(q.released)
 	}
-	if q.unread = 0; len(unread) == rereadAtOnce {
-		q.unread = unread[len(unread)-1].ID
+	if q.unread[topic] = 0; len(unread) == rereadAtOnce {
+		q.unread[topic] = unread[len(unread)-1].ID
 	}
 	return nil
 }

@@ -93,7 +93,7 @@ type Quarantine struct {
 	changed  *changes          // what was heard of links
 	released chan struct{}     // something is in the outbox
 	lost     lost              // what is looked for
-	unread   int64             // where the next sweep goes on to read what could not be read
+	unread   map[string]int64  // where the next sweep goes on to read what could not be read, by topic
 }
 
 // New makes the service. It registers the schemas, so that a registry which has lost them does not turn letters into
@@ -123,7 +123,7 @@ func New(ctx context.Context, d stage.Deps, o Options) (*Quarantine, error) {
 	}
 	return &Quarantine{
 		deps: d, tuning: o.Tuning, store: quarantine.NewStore(d.Pool).WithSources(d.Sources).WithHoldOff(o.HoldOff), resolver: resolver, decoder: decoder, changes: changes, schemas: d.KeepSchemas("quarantine", letters.Refresh, changes.Refresh),
-		metrics: newMetrics(d.Runtime.Registry), held: &retry.Told{Log: d.Runtime.Log}, changed: newChanges(), released: make(chan struct{}, 1),
+		metrics: newMetrics(d.Runtime.Registry), held: &retry.Told{Log: d.Runtime.Log}, changed: newChanges(), unread: map[string]int64{}, released: make(chan struct{}, 1),
 	}, nil
 }
 

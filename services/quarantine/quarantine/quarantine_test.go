@@ -245,18 +245,23 @@ func TestALetterOfTheSinkIsReadLater(t *testing.T) {
 			Value: value, Topic: stream.AccountEvents, Offset: offset, Reason: "malformed", Error: "decoding", FirstSeen: seen, Attempts: 1, RawIndex: -1,
 		}}
 	}
-	_, err = w.store.Put(t.Context(), []quarantine.Letter{letter(value, 7), letter(garbage, 8), letter([]byte("text"), 9)})
+	of := unresolved(3, 21)
+	unread := letter(nil, 22)
+	unread.Topic = stream.DeadLetters
+	unread.Value, err = w.encoder.DeadLetter(&of)
+	require.NoError(t, err)
+	_, err = w.store.Put(t.Context(), []quarantine.Letter{letter(value, 7), letter(garbage, 8), letter([]byte("text"), 9), unread})
 	require.NoError(t, err)
 	w.readRaw()
 	tuning := patient()
 	tuning.SweepEvery = 10 * time.Millisecond
 	w.start(tuning)
 	require.JSONEq(t, `{"id":"evt_9"}`, string(w.awaitReplay(ev.Payload).Value))
-	w.awaitCount(quarantine.Resolved, 1)
-	w.awaitCount(quarantine.Open, 2)
-	list, err := w.store.List(t.Context(), quarantine.Filter{Source: "stripe"})
+	w.awaitCount(quarantine.Resolved, 2)
+	w.awaitCount(quarantine.Open, 3)
+	list, err := w.store.List(t.Context(), quarantine.Filter{Source: "stripe", Status: quarantine.Replaying})
 	require.NoError(t, err)
-	require.Len(t, list, 1)
+	require.Len(t, list, 1, "a letter of an event that is unresolved is no reason to release it")
 	require.Equal(t, "evt_9", list[0].SourceEventID)
 	require.Equal(t, quarantine.Replaying, list[0].Status)
 }

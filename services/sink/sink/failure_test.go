@@ -133,7 +133,8 @@ func TestWithoutABreakerAllAreDeadLettered(t *testing.T) {
 }
 
 // A registry that forgot its schemas must not empty the topic into quarantine:
-// what one of ours reads is stored, what none reads yet waits.
+// what one of ours reads is stored, what none reads waits while the registry is
+// away, and holds nothing up once the registry says that it does not know it.
 func TestARegistryThatForgotItsSchemas(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -148,10 +149,17 @@ func TestARegistryThatForgotItsSchemas(t *testing.T) {
 	}
 	s := w.start(t)
 	w.requireRows(t, 30)
+	require.Zero(t, s.value(t, "throughline_sink_batch_retries_total"))
+
+	w.schemas.Fail(streamtest.Gone)
 	w.publishRecords(t, unknown(98, events(30, 31)[0], 1))
 	require.Eventually(t, func() bool { return s.value(t, "throughline_sink_batch_retries_total") >= 2 && !s.ready() }, patience, 5*time.Millisecond)
-	require.Equal(t, int64(30), w.committed(t))
 	w.requireLetters(t, 0)
+	w.schemas.Recover()
+	w.publish(t, events(40, 45))
+	w.requireRows(t, 35)
+	w.requireLetters(t, 1)
+	require.Contains(t, w.letters.list()[0].Error, "the schema registry does not know schema 98")
 }
 
 // Bytes that are no event are no reason to stop, however many.

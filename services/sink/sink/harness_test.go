@@ -47,6 +47,7 @@ type world struct {
 	kafka    stream.Config
 	client   *kgo.Client
 	registry *event.Registry
+	schemas  *streamtest.UnreliableRegistry // behind registry
 	encoder  *event.Encoder
 	letters  *letters
 }
@@ -68,7 +69,8 @@ func newWorldOn(t *testing.T, pool *pgxpool.Pool) *world {
 	t.Cleanup(w.client.Close)
 	_, err = stream.ApplyTopics(t.Context(), w.client, stream.Names{}, nil, stream.TopicOptions{Partitions: 4, ReplicationFactor: 1, RawRetention: time.Hour, EventRetention: time.Hour})
 	require.NoError(t, err)
-	w.registry, err = event.NewRegistry(event.RegistryConfig{URL: settings.URL(streamtest.Registry(t))})
+	w.schemas = streamtest.Unreliable(t)
+	w.registry, err = event.NewRegistry(event.RegistryConfig{URL: settings.URL(w.schemas.URL)})
 	require.NoError(t, err)
 	w.encoder, err = event.NewEncoder(t.Context(), w.registry, stream.AccountEvents, stream.DeadLetters)
 	require.NoError(t, err)
