@@ -66,7 +66,7 @@ func importError(problems []LineProblem) error {
 // Links are only ever added, so a file may be imported again at will; each is an entry of the ledger, as if a person
 // had made it.
 func (s *Store) Import(ctx context.Context, r io.Reader, o ImportOptions) (ImportResult, error) {
-	file, err := readImport(r, s.kinds, o.EveryTenant)
+	file, err := readImport(r, s.kinds, o)
 	if err != nil {
 		return ImportResult{}, err
 	}

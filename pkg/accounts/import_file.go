@@ -49,7 +49,7 @@ func (f *importFile) complain(line int, format string, args ...any) {
 	}
 }
 
-func readImport(r io.Reader, kinds Kinds, everyTenant bool) (*importFile, error) {
+func readImport(r io.Reader, kinds Kinds, o ImportOptions) (*importFile, error) {
 	buffered := bufio.NewReader(r)
 	if mark, err := buffered.Peek(3); err == nil && string(mark) == "\xef\xbb\xbf" {
 		_, _ = buffered.Discard(3) // a spreadsheet's byte order mark; it was just peeked
@@ -64,7 +64,7 @@ func readImport(r io.Reader, kinds Kinds, everyTenant bool) (*importFile, error)
 		}
 		return nil, unreadable(err)
 	}
-	columns := f.readHeader(header, kinds, everyTenant)
+	columns := f.readHeader(header, kinds, o.EveryTenant)
 	if len(f.problems) > 0 {
 		return nil, importError(f.problems)
 	}
@@ -87,7 +87,7 @@ func readImport(r io.Reader, kinds Kinds, everyTenant bool) (*importFile, error)
 		}
 		f.readLine(line, cells, columns)
 	}
-	f.findDoubles()
+	f.findDoubles(o.Anyway)
 	if len(f.problems) > 0 {
 		slices.SortStableFunc(f.problems, func(a, b LineProblem) int { return a.Line - b.Line })
 		return nil, importError(f.problems)
@@ -105,6 +105,10 @@ func unreadable(err error) error {
 }
 
 func (f *importFile) readHeader(header []string, kinds Kinds, everyTenant bool) layout {
+	if text := strings.Join(header, ""); !utf8.ValidString(text) || strings.Contains(text, "\x00") {
+		f.complain(1, "is not UTF-8, but perhaps UTF-16 or no text at all: save the file as CSV UTF-8")
+		return layout{}
+	}
 	if len(header) == 1 && strings.Contains(header[0], ";") {
 		f.complain(1, "the fields are separated by semicolons: save the file as CSV with commas")
 		return layout{}
@@ -188,11 +192,11 @@ func (f *importFile) readIDs(line int, account int32, cell string, p prefix) {
 	}
 }
 
-// findDoubles complains of accounts that are there twice and of references that two accounts claim, and drops
-// links that one account has twice.
-func (f *importFile) findDoubles() {
+// findDoubles complains of accounts that are there twice, of references that two accounts claim and, unless anyway, of
+// a domain that two new accounts have, and drops links that one account has twice.
+func (f *importFile) findDoubles(anyway bool) {
 	type nameless struct{ name, domain string }
-	ids, names := map[uuid.UUID]int{}, map[nameless]int{}
+	ids, names, domains := map[uuid.UUID]int{}, map[nameless]int{}, map[string]int{}
 	for _, a := range f.accounts {
 		if a.id != uuid.Nil {
 			if before, twice := ids[a.id]; twice {
@@ -205,8 +209,13 @@ func (f *importFile) findDoubles() {
 		key := nameless{a.name, a.domain}
 		if before, twice := names[key]; twice {
 			f.complain(a.line, "the account %q is on line %d already; give them ids if they are two", a.name, before)
+			continue
+		}
+		names[key] = a.line
+		if before, twice := domains[a.domain]; twice && a.domain != "" && !anyway {
+			f.complain(a.line, "the account on line %d has the domain %s already: give both an id if they are two", before, a.domain)
 		} else {
-			names[key] = a.line
+			domains[a.domain] = a.line
 		}
 	}
 	owners := make(map[source.Reference]importLink, len(f.links))

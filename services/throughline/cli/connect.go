@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -20,10 +21,12 @@ import (
 // What `make run` starts. The addresses are a contract; the command line takes
 // them where nothing is set.
 const (
-	LocalPostgres = "postgres://throughline@127.0.0.1:15432/throughline?passfile=.throughline/postgres.pass"
+	LocalPostgres = "postgres://throughline@127.0.0.1:15432/throughline?sslmode=disable&passfile=" + localPassFile
 	LocalBroker   = "127.0.0.1:19092"
 	LocalReceiver = "http://127.0.0.1:8080"
 	LocalSecrets  = ".throughline/secrets.json"
+
+	localPassFile = ".throughline/postgres.pass"
 )
 
 // brokerTimeout bounds the first answer of the brokers.
@@ -171,6 +174,9 @@ func (s *session) nextStep(err error) string {
 	var pg *pgconn.PgError
 	var refused *pgconn.ConnectError
 	var kafka *unreachable
+	if errors.As(err, &refused) && s.root.Postgres.URL == LocalPostgres && !exists(localPassFile) {
+		return "there is no " + localPassFile + " here: run the command in the directory of `make run` while that runs, or set THROUGHLINE_POSTGRES_URL"
+	}
 	if advice := postgres.Advice(err); advice != "" {
 		return advice
 	}
@@ -189,6 +195,11 @@ func (s *session) nextStep(err error) string {
 		return "check THROUGHLINE_KAFKA_BROKERS (and _TLS, _SASL_MECHANISM, _USER), and that the brokers run"
 	}
 	return ""
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 // withSessions is withDatabase for what needs a session of its own: past a pooler.

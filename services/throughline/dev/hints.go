@@ -16,7 +16,9 @@ import (
 // use, where those are not what the command line takes by itself.
 func (s *stack) hints(a Addresses) []string {
 	var lines []string
-	if s.database != nil && !sameServer(s.postgres, cli.LocalPostgres) {
+	here, err := filepath.Abs(cli.LocalSecrets)
+	elsewhere := err != nil || here != a.SecretsFile // and the password file with it
+	if s.database != nil && (elsewhere || !sameServer(s.postgres, cli.LocalPostgres)) {
 		lines = append(lines, "export THROUGHLINE_POSTGRES_URL='"+s.postgres+"'")
 	}
 	if len(s.set.Kafka.Brokers) == 0 && !slices.Equal(a.Kafka, []string{cli.LocalBroker}) {
@@ -26,7 +28,7 @@ func (s *stack) hints(a Addresses) []string {
 	if a.Receivers != cli.LocalReceiver {
 		where += " --url " + a.Receivers
 	}
-	if here, err := filepath.Abs(cli.LocalSecrets); err != nil || here != a.SecretsFile {
+	if elsewhere {
 		where += " --secrets-file " + quote(a.SecretsFile)
 	}
 	account := "acme-robotics.example"
