@@ -38,6 +38,7 @@ type guarded struct {
 	sender vendors.Sender
 	events func(mark, more string) string
 	sent   int
+	began  time.Time // when the first event was posted
 }
 
 func newGuarded(t *testing.T, kafka *streamtest.Cluster) *guarded {
@@ -126,13 +127,17 @@ func rights() (all []acl) {
 	return append(all, acl{"transactional-id", "throughline-normalizer-*", kadm.OpWrite})
 }
 
-// post sends one event as Stripe does, and gives the answer.
+// post sends the next event as Stripe does, and gives the answer. Until it is
+// acknowledged it is the same one: a vendor tries again with the same bytes.
 func (g *guarded) post() (int, error) {
 	g.t.Helper()
+	if g.began.IsZero() {
+		g.began = time.Now()
+	}
 	simulator, err := vendors.New(catalog.Set(), uint64(1000+g.sent))
 	require.NoError(g.t, err)
 	delivery, err := simulator.Delivery("stripe", vendors.Event{
-		At: time.Now(), About: vendors.Customer{IDs: map[string]string{"stripe:customer": "cus_bad"}}, Members: fmt.Sprintf(`"e2e":"guarded-%d"`, g.sent),
+		At: g.began.Add(time.Duration(g.sent) * time.Millisecond), About: vendors.Customer{IDs: map[string]string{"stripe:customer": "cus_bad"}}, Members: fmt.Sprintf(`"e2e":"guarded-%d"`, g.sent),
 	})
 	require.NoError(g.t, err)
 	answer, err := g.sender.Post(g.t.Context(), delivery)
