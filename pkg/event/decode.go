@@ -59,8 +59,9 @@ func NewDecoder(r *Registry) (*Decoder, error) {
 }
 
 // AccountEvent reads a record value of account-events into ev. What is not such
-// a value is Permanent(Malformed); a registry that does not answer, or does not
-// know the schema of what may be one, is Transient. ev keeps nothing of value.
+// a value, or is of a schema that neither we nor the registry know, is
+// Permanent(Malformed); a registry that does not answer is Transient. ev keeps
+// nothing of value.
 func (d *Decoder) AccountEvent(ctx context.Context, value []byte, ev *AccountEvent) error {
 	return d.decode(ctx, d.event, value, func(r *avro.Reader, schema avro.Schema) error {
 		if schema == d.event.reader {

@@ -40,7 +40,7 @@ func (q *Quarantine) Feed(ctx context.Context, batch []*kgo.Record) error {
 			fmt.Errorf("%d records that a link released came back without an account and are held off", put.HeldOff),
 			"give normalizer and quarantine the same THROUGHLINE_RESOLVE_RULES and THROUGHLINE_FREEMAIL_FILE"), 0)
 	}
-	settled, err := q.store.SettleStored(ctx, put.Open)
+	settled, err := postgres.Bound(ctx, postgres.BatchTimeout, func(ctx context.Context) (quarantine.Settled, error) { return q.store.SettleStored(ctx, put.Open) })
 	if err != nil {
 		return err
 	}

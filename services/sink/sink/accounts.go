@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -19,7 +20,8 @@ const maxKnownAccounts = 100_000
 // knownAccounts tells accounts from what somebody else wrote into account-events. It
 // is safe for concurrent use.
 type knownAccounts struct {
-	pool *pgxpool.Pool
+	pool  *pgxpool.Pool
+	limit time.Duration // of one look-up
 
 	mu    sync.Mutex
 	known map[uuid.UUID]bool
@@ -62,12 +64,14 @@ func (k *knownAccounts) strange(ctx context.Context, ids []uuid.UUID) (map[uuid.
 	if len(ids) == 0 {
 		return nil, nil
 	}
-	rows, err := k.pool.Query(ctx, `SELECT id FROM unnest($1::uuid[]) AS asked (id)
-		WHERE NOT EXISTS (SELECT FROM accounts a WHERE a.id = asked.id) AND NOT EXISTS (SELECT FROM history_moves m WHERE m.from_account = asked.id)`, ids)
-	if err != nil {
-		return nil, postgres.Classify(fmt.Errorf("looking for accounts: %w", err))
-	}
-	list, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+	list, err := postgres.Bound(ctx, k.limit, func(ctx context.Context) ([]uuid.UUID, error) {
+		rows, err := k.pool.Query(ctx, `SELECT id FROM unnest($1::uuid[]) AS asked (id)
+			WHERE NOT EXISTS (SELECT FROM accounts a WHERE a.id = asked.id) AND NOT EXISTS (SELECT FROM history_moves m WHERE m.from_account = asked.id)`, ids)
+		if err != nil {
+			return nil, err
+		}
+		return pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+	})
 	if err != nil {
 		return nil, postgres.Classify(fmt.Errorf("looking for accounts: %w", err))
 	}

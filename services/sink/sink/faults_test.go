@@ -160,18 +160,23 @@ func (f *faulty) onNode(n *postgrestest.Node) {
 // The database's machine vanishes: no answer, and no end of the connection.
 func TestAVanishedDatabase(t *testing.T) {
 	t.Parallel()
-	url := postgrestest.URL(t)
-	network := postgrestest.NewProxy(t, url)
-	f := startFaulty(t, url, network.URL())
-	f.send(50)
-	f.stored()
-	network.Lose(true)
-	f.send(50)
-	f.says("took too long", "pg_stat_activity")
-	network.Lose(false)
-	f.send(50)
-	f.stored()
-	f.requireLetters(t, 0)
+	for name, before := range map[string]int{"AtWork": 50, "BeforeTheFirstEvent": 0} { // then accounts are looked up
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			url := postgrestest.URL(t)
+			network := postgrestest.NewProxy(t, url)
+			f := startFaulty(t, url, network.URL())
+			f.send(before)
+			f.stored()
+			network.Lose(true)
+			f.send(50)
+			f.says("took too long", "pg_stat_activity")
+			network.Lose(false)
+			f.send(50)
+			f.stored()
+			f.requireLetters(t, 0)
+		})
+	}
 }
 
 // Each answer takes two seconds. All goes on, slower, and counts as ready.

@@ -3,8 +3,9 @@
 // Offsets are committed after the database commit and never past a failure; the
 // table's unique constraint makes a redelivery a no-op. A row that Postgres
 // rejects is found by halving its batch and alone goes to the dead letter
-// topic, and so does an event that contradicts the stored one of its identity. When many consecutive rows of a partition are refused, something larger
-// is wrong, and the breaker holds the partition instead of draining it.
+// topic, and so does an event that contradicts the stored one of its identity. When
+// many consecutive rows of a partition are refused, something larger is wrong, and
+// the breaker holds the partition instead of draining it.
 package sink
 
 import (
@@ -143,7 +144,7 @@ func New(ctx context.Context, d stage.Deps, o Options) (*Sink, error) {
 	}
 	s := &Sink{
 		deps: d, tuning: t, decoder: decoder, encoder: encoder, breaker: newBreaker(t.BreakerRows), size: &batchSize{full: max(t.Batch.Records, 1)},
-		known: &knownAccounts{pool: d.Pool, known: map[uuid.UUID]bool{}}, writer: postgres.NewWriter(d.Pool).WithTimeout(t.BatchTimeout),
+		known: &knownAccounts{pool: d.Pool, limit: t.BatchTimeout, known: map[uuid.UUID]bool{}}, writer: postgres.NewWriter(d.Pool).WithTimeout(t.BatchTimeout),
 		mover: accounts.NewMover(d.Pool, resolver, quarantine.Returning(d.Sources)), keeper: postgres.NewKeeper(d.Sessions(), d.Runtime.Log.Named("keeper")),
 	}
 	s.metrics = newMetrics(d.Runtime.Registry, d.Sources, s.keeper.Stats)
