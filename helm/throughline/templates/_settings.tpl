@@ -131,6 +131,7 @@
 {{- $_ := set $env "THROUGHLINE_SOURCES" (join "," (keys $sources | sortAlpha)) -}}
 {{- range $name, $s := $sources -}}
 {{- with default $v.publicURL $s.publicURL }}{{ $_ := set $env (printf "%s_PUBLIC_URL" (include "throughline.sourceVariable" $name)) . }}{{ end -}}
+{{- with $s.maxRate }}{{ $_ := set $env (printf "%s_MAX_RATE" (include "throughline.sourceVariable" $name)) (. | toString) }}{{ end -}}
 {{- end -}}
 {{- end -}}
 {{- toYaml $env -}}

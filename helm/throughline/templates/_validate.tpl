@@ -70,6 +70,7 @@ extraDeploy: extraObjects
 {{- $p := list -}}
 {{- $known := .Files.Get "files/sources.yaml" | fromYaml -}}
 {{- range $name, $s := $v.sources -}}
+{{- if and $s.maxRate (get (get $known.vendors $name | default dict) "spool") }}{{ $p = append $p (printf "sources.%s.maxRate is set, but %s never sends a delivery twice, and what is beyond the limit would be lost: leave it 0" $name $name) }}{{ end -}}
 {{- if not (hasKey $known.vendors $name) }}{{ $p = append $p (printf "sources.%s is no source: there are %s; others go into namedSources" $name (keys $known.vendors | sortAlpha | join ", ")) }}{{ end -}}
 {{- end -}}
 {{- range $name, $s := $v.namedSources -}}
