@@ -46,9 +46,11 @@ func (e eventRate) refuse(now time.Time) *refusal {
 
 // take counts the events of a delivery.
 func (e eventRate) take(now time.Time, events int) {
-	for burst := 0; e.limiter != nil && events > 0; events -= burst {
-		burst = min(events, e.limiter.Burst())
-		e.limiter.ReserveN(now, burst)
+	if e.limiter == nil {
+		return
+	}
+	for burst := e.limiter.Burst(); events > 0; events -= burst {
+		e.limiter.ReserveN(now, min(events, burst))
 	}
 }
 
