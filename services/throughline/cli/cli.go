@@ -85,6 +85,7 @@ type root struct {
 	Events     eventsCommand     `cmd:"" group:"Quarantine" help:"List the events that contradict the timeline."`
 	Topics     topicsCommand     `cmd:"" group:"Setting up" help:"Create and configure the Kafka topics."`
 	Migrate    migrateCommand    `cmd:"" group:"Setting up" help:"Bring the Postgres schema up to date."`
+	Ready      readyCommand      `cmd:"" group:"Setting up" help:"Say whether a service is ready."`
 	Settings   settingsCommand   `cmd:"" group:"Setting up" help:"List the services' settings, with variables and defaults."`
 	Send       sendCommand       `cmd:"" group:"Developing" help:"Make events as a vendor would, sign them, and post them to a receiver."`
 	EventTypes eventTypesCommand `cmd:"" group:"Developing" help:"List the vendors' event types and the event_type of each."`
