@@ -30,8 +30,7 @@ const (
 
 // Keeper merges the GIN index's pending list, so that writers need not stop for it. Run one beside every sink: an
 // advisory lock lets one of them work, and when that one ends, however it ends, another takes over within a
-// second. The role must own account_events (gin_clean_pending_list asks for that). It needs a session of its own
-// (Config.Direct): behind a pooler it says so once and does nothing.
+// second. It needs a session of its own (Config.Direct): behind a pooler it says so once and does nothing.
 type Keeper struct {
 	config *pgx.ConnConfig
 	log    *zap.Logger
@@ -152,7 +151,7 @@ func awaitLock(ctx context.Context, conn *pgx.Conn, asked func()) error {
 func (k *Keeper) clean(ctx context.Context, conn *pgx.Conn) error {
 	start := time.Now()
 	var pages int64
-	err := conn.QueryRow(ctx, "SELECT gin_clean_pending_list('"+payloadIndex+"'::regclass)").Scan(&pages)
+	err := conn.QueryRow(ctx, "SELECT clean_payload_index()").Scan(&pages)
 	if err != nil {
 		return fmt.Errorf("merging the pending list: %w", err)
 	}
