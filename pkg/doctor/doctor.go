@@ -57,9 +57,8 @@ type Settings struct {
 	Admin []string
 	// Sources are the sources whose raw topics there should be.
 	Sources []string
-	// Services run as the user that connects here, so it must have their rights; none: all of them may, and a
-	// right that is missing is a warning.
-	Services []string
+	// As are those of Users as whom the user connects, so it must have their rights; none: anybody's will do.
+	As []string
 	// Only names the checks to run; none: all.
 	Only []string
 	// Now is this machine's clock; nil: time.Now.
@@ -78,7 +77,7 @@ type Check struct {
 
 // Checks gives all checks, in the order in which one would look.
 func Checks() []Check {
-	return slices.Concat(kafkaChecks(), lagChecks(), postgresChecks(), activityChecks(), indexChecks(), quarantineChecks(), registryChecks(), []Check{adminCheck()})
+	return slices.Concat(kafkaChecks(), rightsChecks(), lagChecks(), postgresChecks(), activityChecks(), indexChecks(), quarantineChecks(), registryChecks(), []Check{adminCheck()})
 }
 
 const (

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"net/url"
 	"os"
 	"strings"
 	"testing"
@@ -244,6 +245,49 @@ func TestStandby(t *testing.T) {
 	require.Contains(t, f.Found, "the server is a standby")
 	require.Contains(t, f.Do, "name the primary")
 	require.Equal(t, doctor.OK, w.find("postgres.schema").State)
+}
+
+// The user's rights are told, and those that it should have are missed.
+func TestRights(t *testing.T) {
+	t.Parallel()
+	const password = "a-password-of-tests"
+	cluster := streamtest.KafkaWithUsers(t, map[string]string{"sink": password}, nil)
+	w := newBareWorld(t, cluster.Brokers(), postgrestest.URL(t))
+	names := w.s.Kafka.Names()
+	_, err := stream.ApplyTopics(t.Context(), w.kafka, names, w.s.Sources, stream.TopicOptions{Partitions: 1, ReplicationFactor: 1, RawRetention: time.Hour, EventRetention: time.Hour})
+	require.NoError(t, err)
+	require.Eventually(t, func() bool { return w.find("kafka.rights").State == doctor.OK }, patience, 100*time.Millisecond) // a superuser may do everything
+	w.s.Kafka = &stream.Config{Brokers: cluster.UserBrokers(), Prefix: w.s.Kafka.Prefix, SASLMechanism: "plain", User: "sink", Password: password}
+	f := w.find("kafka.rights")
+	require.Equal(t, doctor.Failed, f.State)
+	require.Contains(t, f.Found, "this Kafka user has nobody's rights")
+	require.Contains(t, f.Do, "throughline acls apply")
+	require.NoError(t, stream.CreateACLs(t.Context(), w.kafka, stream.WantedACLs(map[string]string{stream.Sink: "User:sink"}, "*", names, w.s.Sources)))
+	require.Eventually(t, func() bool { return strings.HasSuffix(w.find("kafka.rights").Found, "what these need: sink") }, patience, 100*time.Millisecond)
+	w.s.As = []string{stream.Normalizer}
+	f = w.find("kafka.rights")
+	require.Equal(t, doctor.Failed, f.State)
+	require.Contains(t, f.Found, "this Kafka user lacks rights: the normalizer's: ")
+	require.NotContains(t, f.Found, password)
+
+	require.Equal(t, doctor.OK, w.find("postgres.rights").State, "the owner may do everything")
+	w.pool, err = postgres.Open(t.Context(), *w.s.Postgres, "doctor-test")
+	require.NoError(t, err)
+	t.Cleanup(w.pool.Close)
+	var role string
+	require.NoError(t, w.pool.QueryRow(t.Context(), "SELECT 'doctor_' || substr(md5(current_database()), 1, 8)").Scan(&role))
+	w.exec("CREATE ROLE " + role + " LOGIN PASSWORD '" + password + "'")
+	t.Cleanup(func() { _, _ = w.pool.Exec(context.Background(), "DROP ROLE "+role) })
+	u, err := url.Parse(string(w.s.Postgres.URL))
+	require.NoError(t, err)
+	u.User = url.UserPassword(role, password)
+	w.s.Postgres = &postgres.Config{URL: settings.URL(u.String()), MaxConns: 2}
+	f = w.find("postgres.rights")
+	require.Equal(t, doctor.Failed, f.State)
+	require.Contains(t, f.Found, "lacks rights: the normalizer's: ")
+	require.Contains(t, f.Do, "throughline roles apply")
+	require.NotContains(t, f.Found, password)
+	require.Equal(t, doctor.NotChecked, w.find("quarantine.open").State, "it may not look")
 }
 
 // A broker that died is missed, though the others do not name it any more.

@@ -4,9 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
-	"strconv"
-	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -35,7 +32,7 @@ func SchemaVersion(ctx context.Context, pool *pgxpool.Pool) (v Versions, err err
 	if v.Want, err = newestMigration(); err != nil {
 		return Versions{}, err
 	}
-	err = pool.QueryRow(ctx, "SELECT coalesce(max(version_id), 0) FROM goose_db_version WHERE is_applied").Scan(&v.Have)
+	err = pool.QueryRow(ctx, "SELECT coalesce(max(version_id), 0) FROM "+versionTable+" WHERE is_applied").Scan(&v.Have)
 	var missing *pgconn.PgError
 	if errors.As(err, &missing) && missing.Code == undefinedTable {
 		return Versions{Want: v.Want}, nil
@@ -44,18 +41,4 @@ func SchemaVersion(ctx context.Context, pool *pgxpool.Pool) (v Versions, err err
 		return Versions{}, fmt.Errorf("reading the schema's version: %w", err)
 	}
 	return v, nil
-}
-
-// newestMigration is the number in the name of the last file.
-func newestMigration() (int64, error) {
-	files, err := Migrations()
-	if err != nil {
-		return 0, fmt.Errorf("reading the embedded migrations: %w", err)
-	}
-	names, err := fs.Glob(files, "*.sql")
-	if err != nil || len(names) == 0 {
-		return 0, errors.Join(err, errors.New("there are no embedded migrations"))
-	}
-	number, _, _ := strings.Cut(names[len(names)-1], "_") // in the order of their names
-	return strconv.ParseInt(number, 10, 64)
 }
