@@ -6,12 +6,9 @@
 package stream
 
 import (
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -23,13 +20,16 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/throughline-dev/throughline/pkg/settings"
+	"github.com/throughline-dev/throughline/pkg/tlsfiles"
 )
 
 // Config says how to reach the brokers. It is what an operator sets.
 type Config struct {
 	Brokers       []string        `name:"kafka-brokers" env:"THROUGHLINE_KAFKA_BROKERS" help:"Kafka brokers to start from, host:port, comma separated." placeholder:"HOST:PORT,…"`
 	TLS           bool            `name:"kafka-tls" env:"THROUGHLINE_KAFKA_TLS" help:"Connect with TLS."`
-	CAFile        string          `name:"kafka-ca-file" env:"THROUGHLINE_KAFKA_CA_FILE" help:"PEM file of the authority that signed the brokers' certificates; the system's otherwise." placeholder:"FILE"`
+	CAFile        string          `name:"kafka-ca-file" env:"THROUGHLINE_KAFKA_CA_FILE" help:"PEM file of the authorities that sign the brokers' certificates; the system's otherwise. Read again when it changes." placeholder:"FILE"`
+	CertFile      string          `name:"kafka-cert-file" env:"THROUGHLINE_KAFKA_CERT_FILE" help:"PEM file of the certificate with which we log in at the brokers (mTLS); read again when it changes. Together with kafka-key-file." placeholder:"FILE"`
+	KeyFile       string          `name:"kafka-key-file" env:"THROUGHLINE_KAFKA_KEY_FILE" help:"PEM file of that certificate's key." placeholder:"FILE"`
 	SASLMechanism string          `name:"kafka-sasl-mechanism" env:"THROUGHLINE_KAFKA_SASL_MECHANISM" enum:",plain,scram-sha-256,scram-sha-512" default:"" help:"plain, scram-sha-256 or scram-sha-512; empty: no SASL."`
 	User          string          `name:"kafka-user" env:"THROUGHLINE_KAFKA_USER" help:"SASL user."`
 	Password      settings.Secret `name:"kafka-password" env:"THROUGHLINE_KAFKA_PASSWORD" help:"SASL password."`
@@ -64,9 +64,27 @@ func (c Config) Validate() error {
 	if c.SASLMechanism == "plain" && !c.TLS {
 		errs = append(errs, errors.New("THROUGHLINE_KAFKA_SASL_MECHANISM=plain sends the password in the clear; set THROUGHLINE_KAFKA_TLS=true (--kafka-tls)"))
 	}
+	errs = append(errs, c.validateTLS())
+	return errors.Join(errs...)
+}
+
+// validateTLS reports every problem with TLS and its files.
+func (c Config) validateTLS() error {
+	var errs []error
+	if !c.TLS && (c.CAFile != "" || c.CertFile != "" || c.KeyFile != "") {
+		errs = append(errs, errors.New("THROUGHLINE_KAFKA_CA_FILE, _CERT_FILE or _KEY_FILE is set but THROUGHLINE_KAFKA_TLS (--kafka-tls) is not"))
+	}
+	if (c.CertFile == "") != (c.KeyFile == "") {
+		errs = append(errs, errors.New("THROUGHLINE_KAFKA_CERT_FILE (--kafka-cert-file) and THROUGHLINE_KAFKA_KEY_FILE (--kafka-key-file) must both be set, or neither"))
+	}
 	if c.CAFile != "" {
-		if _, err := rootCAs(c.CAFile); err != nil {
+		if _, err := tlsfiles.Roots(c.CAFile); err != nil {
 			errs = append(errs, fmt.Errorf("THROUGHLINE_KAFKA_CA_FILE (--kafka-ca-file): %w", err))
+		}
+	}
+	if c.CertFile != "" && c.KeyFile != "" {
+		if _, err := tlsfiles.NewCertificate(c.CertFile, c.KeyFile, nil); err != nil {
+			errs = append(errs, fmt.Errorf("THROUGHLINE_KAFKA_CERT_FILE (--kafka-cert-file): %w", err))
 		}
 	}
 	return errors.Join(errs...)
@@ -104,7 +122,6 @@ func clientOpts(c Config, d Deps) ([]kgo.Opt, error) {
 		// earlier ones are in flight.
 		kgo.ProducerLinger(0),
 		kgo.MaxBufferedBytes(64 << 20),
-		kgo.DialTimeout(5 * time.Second),
 		kgo.RetryBackoffFn(retryBackoff),
 	}
 	if d.Log != nil {
@@ -116,15 +133,13 @@ func clientOpts(c Config, d Deps) ([]kgo.Opt, error) {
 		opts = append(opts, kgo.WithHooks(metrics))
 	}
 	if c.TLS {
-		conf := &tls.Config{MinVersion: tls.VersionTLS12}
-		if c.CAFile != "" {
-			pool, err := rootCAs(c.CAFile)
-			if err != nil {
-				return nil, err
-			}
-			conf.RootCAs = pool
+		dialer, err := tlsfiles.NewDialer(tlsfiles.Files{CA: c.CAFile, Cert: c.CertFile, Key: c.KeyFile}, dialTimeout, d.Log)
+		if err != nil {
+			return nil, fmt.Errorf("making the Kafka client: %w", err)
 		}
-		opts = append(opts, kgo.DialTLSConfig(conf))
+		opts = append(opts, kgo.Dialer(dialer.DialContext))
+	} else {
+		opts = append(opts, kgo.DialTimeout(dialTimeout))
 	}
 	switch c.SASLMechanism {
 	case "plain":
@@ -137,6 +152,8 @@ func clientOpts(c Config, d Deps) ([]kgo.Opt, error) {
 	return opts, nil
 }
 
+const dialTimeout = 5 * time.Second
+
 // batchBytes is the largest batch that our clients build; each of our topics
 // takes it, and a raw topic even a whole page.
 func batchBytes(string) int32 { return normalizedMaxMessageBytes }
@@ -144,16 +161,4 @@ func batchBytes(string) int32 { return normalizedMaxMessageBytes }
 // retryBackoff: quick at first, because a broker that restarts is back soon.
 func retryBackoff(tries int) time.Duration {
 	return min(50*time.Millisecond<<min(tries, 6), 2*time.Second)
-}
-
-func rootCAs(file string) (*x509.CertPool, error) {
-	pem, err := os.ReadFile(file)
-	if err != nil {
-		return nil, fmt.Errorf("reading the certificate authority: %w", err)
-	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("%s holds no PEM certificate", file)
-	}
-	return pool, nil
 }

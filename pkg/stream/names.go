@@ -74,6 +74,10 @@ func (n Names) AccountChanges() string { return n.prefix + AccountChanges }
 // Group is a service's consumer group.
 func (n Names) Group(service string) string { return n.ours() + service }
 
+// ConsumerGroups is what the names of downstream consumers' groups begin with, where
+// their rights are ours to give (Grants).
+func (n Names) ConsumerGroups() string { return n.prefix + "consumer-" }
+
 // ours is what all groups and transactional ids of ours begin with.
 func (n Names) ours() string { return n.prefix + "throughline-" }
 

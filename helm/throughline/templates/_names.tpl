@@ -137,11 +137,5 @@ annotations:
 {{- end -}}
 {{- end -}}
 
-{{/* Which topic an ACL is for. Takes root and topic. */}}
-{{- define "throughline.topicPattern" -}}
-{{- $prefix := .root.Values.kafka.prefix -}}
-{{- if eq .topic "raw" -}}name: {{ $prefix }}raw., patternType: prefix{{- else -}}name: {{ $prefix }}{{ .topic }}, patternType: literal{{- end -}}
-{{- end -}}
-
 {{/* The hours of a duration like 336h. */}}
 {{- define "throughline.hours" -}}{{ trimSuffix "h" . }}{{- end -}}

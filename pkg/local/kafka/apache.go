@@ -50,12 +50,21 @@ type Options struct {
 	// say. They have a listener of their own (UserBrokers); whoever comes to Brokers
 	// may do everything. With none there are no ACLs.
 	Users map[string]string
+	// TLS, if set, makes the users' listener one with TLS and SASL/SCRAM-SHA-512,
+	// and adds one for those who log in with a certificate (CertificateBrokers).
+	TLS *TLS
 	// HeapMB bounds each broker's Java heap; 384 when 0. A broker takes about
 	// 240 MB of memory when idle.
 	HeapMB int
 	// Log gets what is worth knowing: a fetch, a start, how long they took.
 	// Nil is silence. The brokers' own output is in Dir.
 	Log *zap.Logger
+}
+
+// TLS are PEM files for brokers at 127.0.0.1.
+type TLS struct {
+	CertFile, KeyFile string // the brokers' own; the key in PKCS #8
+	CAFile            string // of the authority that signs clients' certificates
 }
 
 // A Cluster is a set of running brokers. Its methods are safe for concurrent
@@ -116,6 +125,16 @@ func (c *Cluster) UserBrokers() []string {
 	var addrs []string
 	for _, n := range c.nodes {
 		addrs = append(addrs, fmt.Sprintf("127.0.0.1:%d", n.users))
+	}
+	return addrs
+}
+
+// CertificateBrokers gives every broker's address for clients that log in with a
+// certificate. Its common name is the user.
+func (c *Cluster) CertificateBrokers() []string {
+	var addrs []string
+	for _, n := range c.nodes {
+		addrs = append(addrs, fmt.Sprintf("127.0.0.1:%d", n.certificates))
 	}
 	return addrs
 }
@@ -200,7 +219,7 @@ func start(ctx context.Context, o Options, vm jvm) (*Cluster, error) {
 	}
 	var format errgroup.Group
 	for _, n := range cluster.nodes {
-		format.Go(func() error { return n.format(ctx) })
+		format.Go(func() error { return n.format(ctx, o.scram()) })
 	}
 	if err := format.Wait(); err != nil {
 		return cluster, err
@@ -222,7 +241,7 @@ func start(ctx context.Context, o Options, vm jvm) (*Cluster, error) {
 // somebody else holds one of its ports.
 func (c *Cluster) portsTaken() bool {
 	for _, n := range c.nodes {
-		if !n.running() && (!process.PortFree(n.port) || !process.PortFree(n.controller) || !process.PortFree(n.users)) {
+		if !n.running() && (!process.PortFree(n.port) || !process.PortFree(n.controller) || !process.PortFree(n.users) || !process.PortFree(n.certificates)) {
 			return true
 		}
 	}
@@ -242,7 +261,7 @@ func layOut(o Options, vm jvm) (*Cluster, error) {
 	if cluster.dir, err = filepath.Abs(cluster.dir); err != nil {
 		return nil, fmt.Errorf("finding the directory: %w", err)
 	}
-	ports, err := process.FreePorts(3 * o.Brokers)
+	ports, err := process.FreePorts(4 * o.Brokers)
 	if err != nil {
 		return nil, errors.Join(err, cluster.clean())
 	}
@@ -250,11 +269,17 @@ func layOut(o Options, vm jvm) (*Cluster, error) {
 	for i := range o.Brokers {
 		cluster.nodes = append(cluster.nodes, &node{
 			id: i + 1, clusterID: id, vm: vm,
-			dir:        filepath.Join(cluster.dir, fmt.Sprintf("broker-%d", i)),
-			port:       ports[i],
-			controller: ports[o.Brokers+i],
-			users:      ports[2*o.Brokers+i],
+			dir:          filepath.Join(cluster.dir, fmt.Sprintf("broker-%d", i)),
+			port:         ports[i],
+			controller:   ports[o.Brokers+i],
+			users:        ports[2*o.Brokers+i],
+			certificates: ports[3*o.Brokers+i],
 		})
+	}
+	if o.TLS != nil {
+		if err := o.TLS.writeStores(cluster.dir); err != nil {
+			return nil, errors.Join(err, cluster.clean())
+		}
 	}
 	for _, n := range cluster.nodes {
 		if err := n.writeConfig(properties(n, cluster.nodes, o)); err != nil {

@@ -29,6 +29,8 @@ type node struct {
 	port       int
 	controller int
 	users      int // port of the listener with SASL, if there are users
+	// certificates is the port of the listener whose clients have one, with Options.TLS
+	certificates int
 
 	mu      sync.Mutex
 	process *process.Process // nil before the first start
@@ -57,13 +59,16 @@ func (n *node) writeConfig(serverProperties string) error {
 }
 
 // format prepares an empty data directory. One of an earlier start keeps its
-// records, and its cluster id.
-func (n *node) format(ctx context.Context) error {
+// records, its cluster id and its users.
+func (n *node) format(ctx context.Context, users []string) error {
 	if _, err := os.Stat(filepath.Join(n.dataDir(), "meta.properties")); err == nil {
 		return nil
 	}
-	cmd := n.vm.command(ctx, n.dir, "kafka.tools.StorageTool",
-		"format", "--cluster-id", n.clusterID, "--config", n.configFile())
+	args := []string{"format", "--cluster-id", n.clusterID, "--config", n.configFile()}
+	for _, user := range users {
+		args = append(args, "--add-scram", user)
+	}
+	cmd := n.vm.command(ctx, n.dir, "kafka.tools.StorageTool", args...)
 	out, err := process.Run(cmd)
 	if err != nil {
 		return fmt.Errorf("formatting the storage of broker %d: %w\n%s", n.id-1, err, process.LastLines(out, tailLines))

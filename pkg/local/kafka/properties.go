@@ -44,6 +44,9 @@ func properties(n *node, all []*node, o Options) string {
 	if len(o.Users) > 0 {
 		maps.Copy(set, access(n, o.Users))
 	}
+	if o.TLS != nil {
+		maps.Copy(set, encryption(n, o.TLS))
+	}
 	maps.Copy(set, o.Properties)
 
 	var text strings.Builder

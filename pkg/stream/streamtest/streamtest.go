@@ -28,6 +28,7 @@ import (
 
 	"github.com/throughline-dev/throughline/pkg/local/broker"
 	"github.com/throughline-dev/throughline/pkg/local/kafka"
+	"github.com/throughline-dev/throughline/pkg/tlsfiles/tlsfilestest"
 )
 
 // startTimeout bounds the start of Apache Kafka: a few seconds when Kafka has
@@ -136,6 +137,17 @@ func KafkaWithUsers(t testing.TB, users map[string]string, properties map[string
 	return start(t, kafka.Options{Dir: t.TempDir(), Log: zaptest.NewLogger(t), Users: users, Properties: properties})
 }
 
+// KafkaWithTLS is KafkaWithUsers whose users log in with TLS and SCRAM-SHA-512, or
+// with a certificate of the authority (CertificateBrokers) whose common name is theirs.
+func KafkaWithTLS(t testing.TB, users map[string]string, authority *tlsfilestest.Authority) *Cluster {
+	t.Helper()
+	cert, key := authority.Issue("broker")
+	return start(t, kafka.Options{Dir: t.TempDir(), Log: zaptest.NewLogger(t), Users: users, TLS: &kafka.TLS{CertFile: cert, KeyFile: key, CAFile: authority.CAFile}})
+}
+
+// CertificateBrokers gives every broker's address for clients with a certificate.
+func (c *Cluster) CertificateBrokers() []string { return c.cluster.CertificateBrokers() }
+
 // UserBrokers gives every broker's address for its users.
 func (c *Cluster) UserBrokers() []string { return c.cluster.UserBrokers() }
 
@@ -170,9 +182,9 @@ type Shared struct {
 	err     error
 }
 
-// Run runs the package's tests, stops what they started, and gives the code to
+// Run runs the package's tests (m is a *testing.M, or what wraps one), stops what they started, and gives the code to
 // exit with.
-func (s *Shared) Run(m *testing.M) (code int) {
+func (s *Shared) Run(m interface{ Run() int }) (code int) {
 	code = m.Run()
 	if s.cluster == nil {
 		return code

@@ -43,7 +43,7 @@ func parse(args []string) (options, error) {
 	flags.StringVar(&o.brokers, "brokers", env("THROUGHLINE_KAFKA_BROKERS", "127.0.0.1:19092"), "Kafka brokers, comma separated")
 	flags.StringVar(&o.registry, "registry", env("THROUGHLINE_SCHEMA_REGISTRY_URL", "http://127.0.0.1:18081"), "schema registry")
 	flags.StringVar(&o.topic, "topic", "account-events", "topic to read")
-	flags.StringVar(&o.group, "group", "example-consumer", "consumer group: a restart under the same name goes on where it stopped")
+	flags.StringVar(&o.group, "group", "consumer-example", "consumer group: a restart under the same name goes on where it stopped")
 	flags.BoolVar(&o.json, "json", false, "print one JSON object a line")
 	return o, flags.Parse(args)
 }

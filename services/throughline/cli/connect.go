@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/throughline-dev/throughline/pkg/fault"
 	"github.com/throughline-dev/throughline/pkg/postgres"
 	"github.com/throughline-dev/throughline/pkg/stream"
 )
@@ -23,6 +25,7 @@ import (
 const (
 	LocalPostgres = "postgres://throughline@127.0.0.1:15432/throughline?sslmode=disable&passfile=" + localPassFile
 	LocalBroker   = "127.0.0.1:19092"
+	LocalRegistry = "http://127.0.0.1:18081"
 	LocalReceiver = "http://127.0.0.1:8080"
 	LocalSecrets  = ".throughline/secrets.json"
 
@@ -177,7 +180,7 @@ func (s *session) nextStep(err error) string {
 	if errors.As(err, &refused) && s.root.Postgres.URL == LocalPostgres && !exists(localPassFile) {
 		return "there is no " + localPassFile + " here: run the command in the directory of `make run` while that runs, or set THROUGHLINE_POSTGRES_URL"
 	}
-	if advice := postgres.Advice(err); advice != "" {
+	if advice := cmp.Or(fault.Advice(err), postgres.Advice(err)); advice != "" {
 		return advice
 	}
 	switch {
