@@ -185,8 +185,8 @@ func (l *least) story(t *testing.T) {
 			return report.Ready, fmt.Sprint(report)
 		})
 	}
-	l.followsReleases()
 	l.lagReachesZero()
+	l.followsReleases()
 	for _, line := range lines.All() {
 		require.NotContains(t, fmt.Sprint(line.Message, line.ContextMap()), "AUTHORIZATION_FAILED")
 		require.NotContains(t, line.Message, "cannot be read") // stream.TopicCheck.Doubts
