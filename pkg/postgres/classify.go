@@ -28,6 +28,9 @@ func Advice(err error) string {
 	if errors.Is(err, errBatchTimeout) {
 		return timeoutAdvice
 	}
+	if advice := tlsAdvice(err); advice != "" {
+		return advice
+	}
 	return stateOf(err).advice
 }
 

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -59,7 +60,10 @@ func (o RoleOptions) Validate() error {
 			problems = append(problems, fmt.Errorf("--member: there is no role %q: it should be one of %s", m.Role, roleList()))
 		}
 		if m.Login == "" {
-			problems = append(problems, fmt.Errorf("--member: %s names no login role: it should be like %s=LOGIN", m.Role, m.Role))
+			problems = append(problems, fmt.Errorf("--member: %q names no login role: it should be like sink=LOGIN", m.Role))
+		}
+		if slices.ContainsFunc(Roles(), func(r Role) bool { return m.Login == RoleName(cmp.Or(o.Prefix, DefaultRolePrefix), r) }) {
+			problems = append(problems, fmt.Errorf("--member: %s is one of the roles that nobody logs in as: name a login role", m.Login))
 		}
 	}
 	return errors.Join(problems...)

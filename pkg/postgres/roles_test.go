@@ -107,7 +107,7 @@ func TestApplyRoles(t *testing.T) {
 		require.ErrorContains(t, postgres.RoleOptions{Prefix: "pg_x", Members: []postgres.RoleMember{{Role: "sinc", Login: "x"}, {Role: "sink"}}}.Validate(),
 			"--prefix is \"pg_x\": it should be at most 40 letters a-z, digits and _, and not begin with a digit or pg_\n"+
 				"--member: there is no role \"sinc\": it should be one of normalizer, sink, quarantine, reader, console, operator\n"+
-				"--member: sink names no login role: it should be like sink=LOGIN")
+				"--member: \"sink\" names no login role: it should be like sink=LOGIN")
 	})
 	t.Run("AnotherVersionsSchema", func(t *testing.T) {
 		exec("INSERT INTO goose_db_version (version_id, is_applied) VALUES (99999, true)")

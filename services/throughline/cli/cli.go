@@ -88,6 +88,7 @@ type root struct {
 	ACLs       aclsCommand       `cmd:"" name:"acls" group:"Setting up" help:"Give the services rights on Kafka."`
 	Migrate    migrateCommand    `cmd:"" group:"Setting up" help:"Bring the Postgres schema up to date."`
 	Roles      rolesCommand      `cmd:"" group:"Setting up" help:"Create the Postgres roles and grant them what each needs."`
+	Ready      readyCommand      `cmd:"" group:"Setting up" help:"Say whether a service is ready."`
 	Settings   settingsCommand   `cmd:"" group:"Setting up" help:"List the services' settings, with variables and defaults."`
 	Send       sendCommand       `cmd:"" group:"Developing" help:"Make events as a vendor would, sign them, and post them to a receiver."`
 	EventTypes eventTypesCommand `cmd:"" group:"Developing" help:"List the vendors' event types and the event_type of each."`

@@ -34,14 +34,7 @@ func (*rolesApplyCommand) Help() string {
 func (*rolesApplyCommand) needs() need { return needsPostgres }
 
 // Validate is kong's.
-func (c *rolesApplyCommand) Validate() error {
-	for _, member := range c.Members {
-		if !strings.Contains(member, "=") {
-			return fmt.Errorf("--member is %q: it should be like sink=LOGIN", member)
-		}
-	}
-	return c.options().Validate()
-}
+func (c *rolesApplyCommand) Validate() error { return c.options().Validate() }
 
 func (c *rolesApplyCommand) options() postgres.RoleOptions {
 	o := postgres.RoleOptions{Prefix: c.Prefix, DryRun: c.DryRun}
