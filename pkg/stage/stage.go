@@ -153,6 +153,7 @@ const checkTimeout = 2 * time.Second
 // the names postgres, schema and kafka.
 func (d Deps) checks() service.Component {
 	stop := func() {}
+	d.measurePools()
 	return service.Component{
 		Name: "connections",
 		Start: func(context.Context) error {
@@ -180,6 +181,15 @@ func (d Deps) checks() service.Component {
 			return nil
 		},
 		Stop: func(context.Context) error { stop(); return nil },
+	}
+}
+
+// measurePools registers the metrics of the pools.
+func (d Deps) measurePools() {
+	for kind, pool := range map[string]*pgxpool.Pool{"pool": d.Pool, "direct": d.Direct} {
+		if pool != nil {
+			_ = d.Runtime.Registry.Register(postgres.NewPoolMetrics(pool, kind)) // a second time is no news
+		}
 	}
 }
 
