@@ -54,10 +54,21 @@
 {{- if and (has "registry" .needs) $v.schemaRegistry.existingSecret -}}
 {{- $files = append $files (dict "env" "THROUGHLINE_SCHEMA_REGISTRY_PASSWORD_FILE" "secret" $v.schemaRegistry.existingSecret "key" $v.schemaRegistry.key "path" "schema-registry-password") -}}
 {{- end -}}
+{{- if and (has "registry" .needs) $v.schemaRegistry.caSecret -}}
+{{- $files = append $files (dict "env" "THROUGHLINE_SCHEMA_REGISTRY_CA_FILE" "secret" $v.schemaRegistry.caSecret "key" $v.schemaRegistry.caKey "path" "schema-registry-ca.crt") -}}
+{{- end -}}
+{{- if and (has "registry" .needs) $v.schemaRegistry.clientSecret -}}
+{{- $files = append $files (dict "env" "THROUGHLINE_SCHEMA_REGISTRY_CERT_FILE" "secret" $v.schemaRegistry.clientSecret "key" "tls.crt" "path" "schema-registry-client.crt") -}}
+{{- $files = append $files (dict "env" "THROUGHLINE_SCHEMA_REGISTRY_KEY_FILE" "secret" $v.schemaRegistry.clientSecret "key" "tls.key" "path" "schema-registry-client.key") -}}
+{{- end -}}
 {{- if and (has "process" .needs) $v.traces.existingSecret -}}
 {{- $files = append $files (dict "env" "THROUGHLINE_OTLP_ENDPOINT_FILE" "secret" $v.traces.existingSecret "key" $v.traces.key "path" "otlp-endpoint") -}}
 {{- end -}}
 {{- if has "webhooks" .needs -}}
+{{- with $v.services.receiver.tls.existingSecret -}}
+{{- $files = append $files (dict "env" "THROUGHLINE_RECEIVER_TLS_CERT_FILE" "secret" . "key" "tls.crt" "path" "receiver.crt") -}}
+{{- $files = append $files (dict "env" "THROUGHLINE_RECEIVER_TLS_KEY_FILE" "secret" . "key" "tls.key" "path" "receiver.key") -}}
+{{- end -}}
 {{- range $name, $s := include "throughline.sources" .root | fromYaml -}}
 {{- $files = append $files (dict "env" (printf "%s_SECRETS_FILE" (include "throughline.sourceVariable" $name)) "secret" $s.existingSecret "key" (default "secrets" $s.key) "path" (printf "%s-secrets" $name)) -}}
 {{- end -}}
