@@ -21,6 +21,7 @@ import (
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
 
+	"github.com/throughline-dev/throughline/pkg/fault"
 	"github.com/throughline-dev/throughline/pkg/postgres/postgrestest"
 	"github.com/throughline-dev/throughline/pkg/service"
 	"github.com/throughline-dev/throughline/pkg/settings"
@@ -120,7 +121,37 @@ func TestEachServiceAsItsOwnUser(t *testing.T) {
 	require.Contains(t, errs, "--operation ALTER --cluster")
 
 	t.Run("story", l.story)
+	l.wrongLogins()
 	l.refusals()
+}
+
+// wrongLogins: whoever cannot log in is told what to change.
+func (l *least) wrongLogins() {
+	t := l.t
+	stranger := tlsfilestest.NewAuthority(t)
+	authority := l.as(stream.Sink)
+	authority.CAFile = stranger.CAFile
+	password := l.as(stream.Sink)
+	password.Password = "wrong"
+	none, unknown := l.byCertificate(stream.Sink), l.byCertificate(stream.Sink)
+	none.CertFile, none.KeyFile = "", ""
+	unknown.CertFile, unknown.KeyFile = stranger.Issue(stream.Sink)
+	for _, wrong := range []struct {
+		config stream.Config
+		advice string
+	}{
+		{authority, "THROUGHLINE_KAFKA_CA_FILE"}, {password, "THROUGHLINE_KAFKA_PASSWORD"}, {none, "THROUGHLINE_KAFKA_CERT_FILE"}, {unknown, "THROUGHLINE_KAFKA_CERT_FILE"},
+	} {
+		client := l.client(wrong.config, kgo.RequestRetries(0))
+		await(t, patience, "an answer that advises "+wrong.advice, func() (bool, string) {
+			err := stream.Classify(client.Ping(t.Context()))
+			require.Error(t, err)
+			return strings.Contains(fault.Advice(err), wrong.advice), fmt.Sprint(err, " / ", fault.Advice(err))
+		})
+	}
+	expired := l.byCertificate(stream.Sink)
+	expired.CertFile, expired.KeyFile = l.authority.IssueUntil("expired", time.Now().Add(-time.Hour))
+	require.ErrorContains(t, expired.Validate(), "THROUGHLINE_KAFKA_CERT_FILE (--kafka-cert-file): the certificate in "+expired.CertFile+" expired on")
 }
 
 // story is from a vendor's post to the timeline, through the quarantine, and on to a
@@ -185,8 +216,8 @@ func (l *least) story(t *testing.T) {
 			return report.Ready, fmt.Sprint(report)
 		})
 	}
-	l.followsReleases()
 	l.lagReachesZero()
+	l.followsReleases()
 	for _, line := range lines.All() {
 		require.NotContains(t, fmt.Sprint(line.Message, line.ContextMap()), "AUTHORIZATION_FAILED")
 		require.NotContains(t, line.Message, "cannot be read") // stream.TopicCheck.Doubts

@@ -142,7 +142,7 @@ extraDeploy: extraObjects
 {{- end -}}
 {{- range $name, $job := $v.cronJobs -}}
 {{- if and $job.enabled (has "kafka" $job.needs) $v.strimzi.users.enabled (not ($job.kafka | default dict).user) }}{{ $p = append $p (printf "cronJobs.%s needs Kafka, and strimzi.users.enabled makes no user for it: set cronJobs.%s.kafka" $name $name) }}{{ end -}}
-{{- if has $name (list "migrate" "topics") }}{{ $p = append $p (printf "cronJobs.%s has the name of a job of the chart: choose another" $name) }}{{ end -}}
+{{- if has $name (list "migrate" "topics" "doctor") }}{{ $p = append $p (printf "cronJobs.%s has the name of a job of the chart: choose another" $name) }}{{ end -}}
 {{- end -}}
 {{- toYaml $p -}}
 {{- end -}}
