@@ -83,7 +83,8 @@ func ids(tables ...string) (all []Privilege) {
 }
 
 // Privileges gives all that a role may do, and needs to. It is the truth for `throughline roles apply`, which grants
-// this and takes the rest, and for Missing. An unknown role may do nothing.
+// this and takes the rest, and for Missing. An unknown role may do nothing. A version keeps what the version before it
+// needs, since the two run side by side.
 func Privileges(role Role) []Privilege {
 	var own []Privilege
 	switch role {

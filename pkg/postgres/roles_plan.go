@@ -193,7 +193,8 @@ func (s *rolesState) plan(o RoleOptions) (changes []RoleChange) {
 	for _, g := range wanted {
 		public, whole := g, g
 		public.Grantee, whole.Column = "", ""
-		if !s.grants[g] && !(s.grants[public] && public.kept()) || g.Column != "" && cleared[whole] {
+		has := s.grants[g] || s.grants[public] && public.kept()
+		if !has || g.Column != "" && cleared[whole] {
 			missing = append(missing, g)
 		}
 	}

@@ -50,7 +50,7 @@ func states() map[string]state {
 		"P0": suspect(trigger), "09": suspect(trigger), "0A": suspect(trigger), "20": suspect(trigger), "21": suspect(trigger),
 		"27": suspect(trigger), "2F": suspect(trigger), "38": suspect(trigger), "39": suspect(trigger), "42": suspect(trigger),
 
-		insufficientPrivilege: suspect("grant the user of THROUGHLINE_POSTGRES_URL the right, or look at the table's row security policies"),
+		insufficientPrivilege: suspect("run `throughline roles apply` as the owner of the schema, or grant the user of THROUGHLINE_POSTGRES_URL the right, or look at the table's row security policies"),
 		"28000":               password,
 		"28P01":               password,
 		"3D000":               advise("create the database, or name another in THROUGHLINE_POSTGRES_URL"),
