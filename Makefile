@@ -9,7 +9,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 LDFLAGS := -X github.com/throughline-dev/throughline/pkg/settings.version=$(VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-unit test-system quick bench build lint fmt vulnerabilities generate verify mutants fuzz tidy toolchain newcomer prerequisites images images-test release clean
+.PHONY: help run test test-unit test-system quick bench build lint fmt vulnerabilities generate verify mutants fuzz tidy toolchain newcomer prerequisites images images-test release upgrade-test clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -91,6 +91,9 @@ newcomer: ## the README's order in an empty home: run, the commands, test, run a
 
 prerequisites: ## what the tests need beside Go: a C compiler, Postgres, psql, Java 17, Maven
 	@.ci/prerequisites
+
+upgrade-test: ## replace the programs of an older version (FROM=REVISION; the last tag) by today's and back, while events come; some minutes
+	@.ci/upgrade $(FROM)
 
 $(BIN)/image: $(wildcard tools/image/*.go) tools/image/go.mod tools/image/go.sum
 	@mkdir -p $(BIN)

@@ -51,6 +51,7 @@ type spec struct {
 		Name       string `yaml:"name"`
 		TargetPort any    `yaml:"targetPort"`
 	} `yaml:"ports"`
+	Pod pod `yaml:",inline"` // of a Pod
 }
 
 type jobTemplate struct {
@@ -148,6 +149,8 @@ func (o *object) pods() (*podTemplate, bool) {
 		return &o.Spec.Template, true
 	case "CronJob":
 		return &o.Spec.JobTemplate.Spec.Template, true
+	case "Pod":
+		return &podTemplate{o.Metadata, o.Spec.Pod}, true
 	}
 	return nil, false
 }

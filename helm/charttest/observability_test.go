@@ -158,5 +158,7 @@ func TestAlerts(t *testing.T) {
 		require.Contains(t, []string{"critical", "warning", "info"}, a.Labels["severity"], a.Alert)
 		require.NotEmpty(t, a.Annotations["summary"], a.Alert)
 		require.Contains(t, tested, "alertname: "+a.Alert+"\n", "every alert has a test")
+		runbook := read(t, "../../docs/operations/runbooks", a.Alert+".md")
+		require.Contains(t, runbook, "Severity: "+a.Labels["severity"]+".", a.Alert)
 	}
 }

@@ -65,7 +65,7 @@ func labelled(o *object, _ []*object) string {
 
 func hooks(o *object, _ []*object) string {
 	for hook := range strings.SplitSeq(o.Metadata.Annotations["helm.sh/hook"], ",") {
-		if hook != "" && !strings.HasPrefix(hook, "pre-") {
+		if hook != "" && hook != "test" && !strings.HasPrefix(hook, "pre-") {
 			return "a hook runs " + hook + ", which --wait would wait for in vain"
 		}
 	}
@@ -334,7 +334,7 @@ func TestVariablesAreRead(t *testing.T) {
 	for _, prefix := range []string{"normalizer", "sink"} {
 		plain, _, _ := variables(t, prefix)
 		for _, v := range plain {
-			if strings.Contains(v, "_KAFKA_") || strings.Contains(v, "_POSTGRES_") {
+			if strings.Contains(v, "_KAFKA_") || strings.Contains(v, "_POSTGRES_") || strings.Contains(v, "_SCHEMA_REGISTRY_") {
 				cli[v] = true
 			}
 		}
@@ -345,7 +345,7 @@ func TestVariablesAreRead(t *testing.T) {
 			if !ok {
 				continue
 			}
-			for _, c := range template.Spec.Containers {
+			for _, c := range slices.Concat(template.Spec.Init, template.Spec.Containers) {
 				reads := cli
 				if o.runs() {
 					plain, _, _ := variables(t, c.Name)

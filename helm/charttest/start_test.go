@@ -109,7 +109,7 @@ var variable = regexp.MustCompile(`^THROUGHLINE_[A-Z0-9_]+$`)
 // The jobs' arguments are commands of the CLI.
 func TestJobsAreCommands(t *testing.T) {
 	t.Parallel()
-	allowed := map[string]bool{"migrate": true, "roles apply": true, "topics apply": true, "acls apply": true, "accounts moves": true}
+	allowed := map[string]bool{"migrate": true, "roles apply": true, "topics apply": true, "acls apply": true, "doctor": true, "accounts moves": true}
 	for _, file := range valueFiles(t) {
 		for _, o := range parse(t, render(t, "helm4", file)) {
 			template, ok := o.pods()

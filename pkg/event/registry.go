@@ -12,6 +12,8 @@ import (
 
 	"github.com/throughline-dev/throughline/pkg/fault"
 	"github.com/throughline-dev/throughline/pkg/settings"
+	"github.com/throughline-dev/throughline/pkg/tlsfiles"
+	"github.com/throughline-dev/throughline/schemas"
 )
 
 // RegistryConfig says where the schema registry is. The zero value is invalid.
@@ -19,6 +21,9 @@ type RegistryConfig struct {
 	URL      settings.URL    `name:"schema-registry-url" env:"THROUGHLINE_SCHEMA_REGISTRY_URL" help:"Schema registry (Confluent API) that holds the Avro schemas." placeholder:"URL"`
 	User     string          `name:"schema-registry-user" env:"THROUGHLINE_SCHEMA_REGISTRY_USER" help:"User for basic authentication at the registry."`
 	Password settings.Secret `name:"schema-registry-password" env:"THROUGHLINE_SCHEMA_REGISTRY_PASSWORD" help:"Password for basic authentication at the registry."`
+	CAFile   string          `name:"schema-registry-ca-file" env:"THROUGHLINE_SCHEMA_REGISTRY_CA_FILE" help:"PEM file of the authorities that sign the registry's certificate; the system's otherwise. Read again when it changes." placeholder:"FILE"`
+	CertFile string          `name:"schema-registry-cert-file" env:"THROUGHLINE_SCHEMA_REGISTRY_CERT_FILE" help:"PEM file of the certificate with which we log in at the registry (mTLS); read again when it changes. Together with schema-registry-key-file." placeholder:"FILE"`
+	KeyFile  string          `name:"schema-registry-key-file" env:"THROUGHLINE_SCHEMA_REGISTRY_KEY_FILE" help:"PEM file of that certificate's key." placeholder:"FILE"`
 	Timeout  time.Duration   `name:"schema-registry-timeout" env:"THROUGHLINE_SCHEMA_REGISTRY_TIMEOUT" default:"5s" help:"Longest wait for one answer of the registry."`
 	Refresh  time.Duration   `name:"schema-registry-refresh" env:"THROUGHLINE_SCHEMA_REGISTRY_REFRESH" default:"1m" help:"How often a service makes sure that the registry still has the schemas that it writes with (${default})."`
 }
@@ -38,6 +43,18 @@ func (c RegistryConfig) Validate() error {
 	}
 	if c.Password != "" && c.User == "" {
 		add("PASSWORD (--schema-registry-password) is set but THROUGHLINE_SCHEMA_REGISTRY_USER (--schema-registry-user) is not")
+	}
+	if (c.CertFile == "") != (c.KeyFile == "") {
+		add("CERT_FILE (--schema-registry-cert-file) and THROUGHLINE_SCHEMA_REGISTRY_KEY_FILE (--schema-registry-key-file) must both be set, or neither")
+	} else if c.CertFile != "" {
+		if _, err := tlsfiles.NewCertificate(c.CertFile, c.KeyFile, nil); err != nil {
+			add("CERT_FILE (--schema-registry-cert-file): " + err.Error())
+		}
+	}
+	if c.CAFile != "" {
+		if _, err := tlsfiles.Roots(c.CAFile); err != nil {
+			add("CA_FILE (--schema-registry-ca-file): " + err.Error())
+		}
 	}
 	if c.Timeout < 0 {
 		add(fmt.Sprintf("TIMEOUT (--schema-registry-timeout) is %v: it should be above 0", c.Timeout))
@@ -62,7 +79,11 @@ func (r *Registry) Refresh() time.Duration { return r.refresh }
 // as its default.
 func NewRegistry(c RegistryConfig) (*Registry, error) {
 	settings.Defaults(&c)
-	opts := []sr.ClientOpt{sr.URLs(string(c.URL)), sr.HTTPClient(&http.Client{Timeout: c.Timeout}), sr.UserAgent("throughline")}
+	transport, err := transport(c)
+	if err != nil {
+		return nil, fmt.Errorf("making the schema registry client: %w", err)
+	}
+	opts := []sr.ClientOpt{sr.URLs(string(c.URL)), sr.HTTPClient(&http.Client{Timeout: c.Timeout, Transport: transport}), sr.UserAgent("throughline")}
 	if c.User != "" {
 		opts = append(opts, sr.BasicAuth(c.User, string(c.Password)))
 	}
@@ -77,11 +98,23 @@ func NewRegistry(c RegistryConfig) (*Registry, error) {
 	return &Registry{client: client, host: host, refresh: c.Refresh}, nil
 }
 
+// transport gives the default one where no file says otherwise.
+func transport(c RegistryConfig) (http.RoundTripper, error) {
+	if c.CAFile == "" && c.CertFile == "" {
+		return http.DefaultTransport, nil
+	}
+	dialer, err := tlsfiles.NewDialer(tlsfiles.Files{CA: c.CAFile, Cert: c.CertFile, Key: c.KeyFile}, c.Timeout, nil)
+	if err != nil {
+		return nil, err
+	}
+	return &http.Transport{Proxy: http.ProxyFromEnvironment, DialTLSContext: dialer.DialContext, IdleConnTimeout: 90 * time.Second, MaxIdleConns: 10}, nil
+}
+
 // register finds the id of the schema under the topic's subject, and registers
 // it where it is not there. So a registry that may only be read is enough once
 // somebody has registered the schemas.
 func (r *Registry) register(ctx context.Context, topic, schema string) (int, error) {
-	subject := topic + "-value" // the Confluent TopicNameStrategy
+	subject := subjectOf(topic)
 	want := sr.Schema{Schema: schema, Type: sr.TypeAvro}
 	found, err := r.client.LookupSchema(ctx, subject, want)
 	if status(err) != http.StatusNotFound {
@@ -94,6 +127,29 @@ func (r *Registry) register(ctx context.Context, topic, schema string) (int, err
 	}
 	return id, r.classify("registering the schema of "+subject, err)
 }
+
+// Topics are the names of the topics that have a schema.
+type Topics struct{ Events, Letters, Changes string }
+
+// Missing gives the subjects under which the registry does not have the current schemas of the topics. It registers
+// nothing. An error is the registry's, as NewEncoder has it.
+func (r *Registry) Missing(ctx context.Context, t Topics) (subjects []string, err error) {
+	for _, s := range []struct{ topic, schema string }{{t.Events, schemas.AccountEvent}, {t.Letters, schemas.DeadLetter}, {t.Changes, schemas.AccountChange}} {
+		subject := subjectOf(s.topic)
+		_, err := r.client.LookupSchema(ctx, subject, sr.Schema{Schema: s.schema, Type: sr.TypeAvro})
+		var answer *sr.ResponseError
+		switch {
+		case errors.As(err, &answer) && answer.StatusCode == http.StatusNotFound && answer.ErrorCode != 0:
+			subjects = append(subjects, subject)
+		case err != nil:
+			return nil, r.classify("looking for the schema of "+subject, err)
+		}
+	}
+	return subjects, nil
+}
+
+// subjectOf is Confluent's TopicNameStrategy.
+func subjectOf(topic string) string { return topic + "-value" }
 
 // errUnknownSchema says that the registry has no schema of an id.
 var errUnknownSchema = errors.New("the schema registry does not know the schema")

@@ -24,10 +24,12 @@ const (
 )
 
 // keeperRuns: pg_locks splits the 64-bit key of an advisory lock in two, and marks such a key with objsubid 1.
-const keeperRuns = `
-EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1
-  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-  AND classid::bigint = ` + keeperLock + `::bigint >> 32 AND objid::bigint = ` + keeperLock + `::bigint & 4294967295)`
+const (
+	keeperRuns  = `EXISTS (SELECT FROM pg_locks l WHERE ` + keeperHolds + `)`
+	keeperHolds = `l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
+  AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+  AND l.classid::bigint = ` + keeperLock + `::bigint >> 32 AND l.objid::bigint = ` + keeperLock + `::bigint & 4294967295`
+)
 
 // ErrNotMeasured says that pending pages cannot be seen: the extension pgstattuple is not installed in the
 // database, or the owner of the schema may not call it (it needs pg_stat_scan_tables).

@@ -150,9 +150,10 @@ func (d Deps) Told(name string) *retry.Told {
 const checkTimeout = 2 * time.Second
 
 // checks asks the connections whenever somebody asks for the readiness, under
-// the names postgres and kafka.
+// the names postgres, schema and kafka.
 func (d Deps) checks() service.Component {
 	stop := func() {}
+	d.measurePools()
 	return service.Component{
 		Name: "connections",
 		Start: func(context.Context) error {
@@ -162,14 +163,17 @@ func (d Deps) checks() service.Component {
 			}
 			health := d.Runtime.Health
 			if d.Pool != nil {
-				ping := newPinger(d.Pool.Ping)
+				schema := &schemaWatch{pool: d.Pool}
+				ping := newPinger(schema.ping)
 				health.Check("postgres", checkTimeout, ping.check)
+				health.CheckNoted("schema", checkTimeout, schema.check)
 				stop = ping.stop
 			}
 			health.Check("kafka", checkTimeout, func(ctx context.Context) error { return stream.Classify(client.Ping(ctx)) })
 			stopped := stop
 			stop = func() {
 				health.Remove("postgres")
+				health.Remove("schema")
 				health.Remove("kafka")
 				stopped()
 				client.Close()
@@ -177,6 +181,15 @@ func (d Deps) checks() service.Component {
 			return nil
 		},
 		Stop: func(context.Context) error { stop(); return nil },
+	}
+}
+
+// measurePools registers the metrics of the pools.
+func (d Deps) measurePools() {
+	for kind, pool := range map[string]*pgxpool.Pool{"pool": d.Pool, "direct": d.Direct} {
+		if pool != nil {
+			_ = d.Runtime.Registry.Register(postgres.NewPoolMetrics(pool, kind)) // a second time is no news
+		}
 	}
 }
 

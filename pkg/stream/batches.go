@@ -67,8 +67,12 @@ func (l *loop) writeBatch(work context.Context, h *holds, batch []*kgo.Record, c
 	start := l.Progress.begin()
 	defer l.Progress.end()
 	var held *HeldError
+	events := withoutMarkers(batch)
 	err := l.retry(work, "writing a batch", func(ctx context.Context) error {
-		err := write(ctx, batch)
+		if len(events) == 0 {
+			return nil
+		}
+		err := write(ctx, events)
 		if errors.As(err, &held) {
 			return nil
 		}
@@ -93,7 +97,7 @@ func (l *loop) writeBatch(work context.Context, h *holds, batch []*kgo.Record, c
 	} else {
 		commits.Succeeded("committing offsets")
 	}
-	l.done(batch, start)
+	l.done(batch, len(withoutMarkers(batch)), start)
 	return skip(h.client, batch)
 }
 

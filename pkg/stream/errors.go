@@ -2,8 +2,10 @@ package stream
 
 import (
 	"cmp"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 
@@ -46,7 +48,13 @@ func refusal(err error) error {
 // advice gives what a person can do about what the brokers refuse; "" when
 // waiting is enough.
 func advice(err error) string {
+	var unverified *tls.CertificateVerificationError
+	var network *net.OpError
 	switch {
+	case errors.As(err, &unverified):
+		return "the brokers' certificate has expired, names another host, or is of an authority that is not known here: check THROUGHLINE_KAFKA_CA_FILE and THROUGHLINE_KAFKA_BROKERS"
+	case errors.As(err, &network) && network.Op == remoteAlert:
+		return "the brokers want a certificate of this client, or refuse the one that it has: check THROUGHLINE_KAFKA_CERT_FILE, until when it is valid, and that the brokers know its authority"
 	case is(err, kerr.FencedInstanceID, kerr.UnreleasedInstanceID):
 		return "another running instance may use the same THROUGHLINE_KAFKA_INSTANCE_ID: give each its own"
 	case is(err, kerr.TopicAuthorizationFailed):
@@ -67,6 +75,9 @@ func advice(err error) string {
 		return ""
 	}
 }
+
+// remoteAlert is the operation of crypto/tls' error for an alert that the peer sent.
+const remoteAlert = "remote error"
 
 // denied gives err with the command that grants the right which this user lacks, if
 // that is what it says; else err.

@@ -62,7 +62,7 @@ func (h *holds) take(batch []*kgo.Record, held *HeldError) (written []*kgo.Recor
 		tp := topicPartition{r.Topic, r.Partition}
 		if !refused[tp] {
 			written = append(written, r)
-			if h.drop(tp) && len(h.held) == 0 {
+			if !isMarker(r) && h.drop(tp) && len(h.held) == 0 {
 				h.loop.told[inHold].Succeeded(holding)
 			}
 		} else if first[tp] == nil {

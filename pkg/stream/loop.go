@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -117,6 +118,10 @@ func (l *loop) consumerOpts() []kgo.Opt {
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 		// account-events and its dead letters are written in transactions.
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		// The markers of their transactions take offsets too. A group that does not
+		// commit those never reaches the end of a topic, and whoever looks at its lag
+		// sees one record a partition that never goes away.
+		kgo.KeepControlRecords(),
 		// Offsets follow the work; a timer would commit ahead of it.
 		kgo.DisableAutoCommit(),
 		kgo.Balancers(kgo.CooperativeStickyBalancer()),
@@ -187,12 +192,26 @@ func (l *loop) retry(ctx context.Context, doing string, work func(context.Contex
 	return retry.Forever(ctx, retry.Policy{}, doing, l.told[inBatch], work)
 }
 
-// done records that a batch went through.
-func (l *loop) done(batch []*kgo.Record, since time.Time) {
-	l.Metrics.records.Add(float64(len(batch)))
-	l.Metrics.batch.Observe(float64(len(batch)))
-	l.Metrics.seconds.Observe(time.Since(since).Seconds())
+// done records that a batch of so many events went through.
+func (l *loop) done(batch []*kgo.Record, events int, since time.Time) {
+	if events > 0 {
+		l.Metrics.records.Add(float64(events))
+		l.Metrics.batch.Observe(float64(events))
+		l.Metrics.seconds.Observe(time.Since(since).Seconds())
+	}
 	l.lag.done(batch)
+}
+
+// isMarker says whether a record is the marker of a transaction's end: the brokers'
+// own, of which only the offset counts.
+func isMarker(r *kgo.Record) bool { return r.Attrs.IsControl() }
+
+// withoutMarkers gives the events of a batch.
+func withoutMarkers(batch []*kgo.Record) []*kgo.Record {
+	if !slices.ContainsFunc(batch, isMarker) {
+		return batch
+	}
+	return slices.DeleteFunc(slices.Clone(batch), isMarker)
 }
 
 // errClosed ends a loop whose client somebody closed.

@@ -33,7 +33,7 @@ func NewLoopMetrics(reg prometheus.Registerer, stage string) *LoopMetrics {
 		retries: prometheus.NewCounter(prometheus.CounterOpts{Name: name("batch_retries_total"), Help: "Times that a batch was tried again after a transient failure."}),
 		held:    prometheus.NewGauge(prometheus.GaugeOpts{Name: name("held_partitions"), Help: "Partitions whose records cannot be written, while others' can."}),
 		lag: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name("consumer_lag_records"),
-			Help: "Offsets between the newest batch and the end of its partition; a transaction's marker counts as one."}, []string{"topic", "partition"}),
+			Help: "Offsets between the newest batch and the end of its partition."}, []string{"topic", "partition"}),
 	}
 	if reg != nil {
 		reg.MustRegister(m.records, m.batch, m.seconds, m.retries, m.held, m.lag)

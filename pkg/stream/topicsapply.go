@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -73,11 +74,17 @@ func applyTopic(ctx context.Context, adm *kadm.Client, spec topicSpec, o TopicOp
 	return change, err
 }
 
-// replicasOf gives the smallest number of replicas that a partition has.
+// replicasOf gives the smallest number of replicas that a partition has of a topic
+// that exists.
 func replicasOf(ctx context.Context, adm *kadm.Client, topic string) (int, error) {
 	details, err := adm.ListTopics(ctx, topic)
 	if err == nil {
 		err = details[topic].Err
+	}
+	if unknownTopic(err) && ctx.Err() == nil {
+		// It was created a moment ago, and this broker has not heard of it yet.
+		sleep(ctx, 100*time.Millisecond)
+		return replicasOf(ctx, adm, topic)
 	}
 	if err != nil {
 		return 0, Classify(fmt.Errorf("reading the replicas of topic %s: %w", topic, err))

@@ -81,30 +81,33 @@ func (l *loop) transformBatch(ctx context.Context, session *kgo.GroupTransactSes
 	start := l.Progress.begin()
 	defer l.Progress.end()
 	var out []*kgo.Record
+	events := withoutMarkers(batch)
 	err := l.retry(ctx, "transforming a batch", func(ctx context.Context) (err error) {
-		out, err = transform(ctx, batch)
+		if len(events) > 0 {
+			out, err = transform(ctx, events)
+		}
 		return err
 	})
 	if err != nil {
 		return err // ctx has ended
 	}
-	tx := transaction{session: session, user: o.Config.User, timeout: o.TransactionTimeout, batch: batch, replace: o.Replace}
+	tx := transaction{session: session, user: o.Config.User, timeout: o.TransactionTimeout, batch: events, replace: o.Replace}
 	committed, err := tx.run(out)
 	if err != nil {
 		if len(tx.refused) > 0 { // they may have been too many for one transaction
-			l.MaxRecords = max(1, len(batch)/2)
+			l.MaxRecords = max(1, len(events)/2)
 		}
 		return l.classify(err)
 	}
 	l.MaxRecords = l.maxRecords
-	lost := unreadable(batch)
+	lost := unreadable(events)
 	if !committed {
 		if len(lost) > 0 { // only another client comes to them again
 			return errSkipped
 		}
 		return nil
 	}
-	l.done(batch, start)
+	l.done(batch, len(events), start)
 	if len(lost) == 0 {
 		return nil
 	}

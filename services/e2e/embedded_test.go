@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -35,6 +36,13 @@ func startEmbedded(t *testing.T, p *place) (url string) {
 // startEmbeddedAs is startEmbedded with another way to the brokers and another log.
 func startEmbeddedAs(t *testing.T, p *place, kafka stream.Config, log *zap.Logger) (url string) {
 	t.Helper()
+	return "http://" + startServices(t, p, kafka, log)
+}
+
+// startServices is startEmbeddedAs with some services only; it gives the receiver's
+// address, or "" when that is not among them. p.runtime becomes theirs.
+func startServices(t *testing.T, p *place, kafka stream.Config, log *zap.Logger, only ...string) (addr string) {
+	t.Helper()
 	rt := service.NewRuntime(service.Options{Name: "e2e", Log: log, StopTimeout: patience})
 	p.runtime = rt
 	registry, err := event.NewRegistry(event.RegistryConfig{URL: settings.URL(p.registry), Refresh: p.refresh})
@@ -47,7 +55,7 @@ func startEmbeddedAs(t *testing.T, p *place, kafka stream.Config, log *zap.Logge
 	if p.direct != "" {
 		deps.Direct = openPool(t, p.direct)
 	}
-	services, err := whole.New(t.Context(), deps, whole.Options{Endpoints: endpoints, Receiver: receiver.Config{
+	services, err := whole.New(t.Context(), deps, whole.Options{Only: only, Endpoints: endpoints, Receiver: receiver.Config{
 		Listen: "127.0.0.1:0", SpoolDir: filepath.Join(t.TempDir(), "spool"), PublishTimeout: 10 * time.Second,
 	}})
 	require.NoError(t, err)
@@ -56,6 +64,9 @@ func startEmbeddedAs(t *testing.T, p *place, kafka stream.Config, log *zap.Logge
 		defer close(stopped)
 		return services.Run(ctx)
 	})
+	if len(only) > 0 && !slices.Contains(only, whole.Receiver) {
+		return ""
+	}
 	await(t, patience, "the receiver to listen", func() (bool, string) {
 		select {
 		case <-stopped:
@@ -64,5 +75,5 @@ func startEmbeddedAs(t *testing.T, p *place, kafka stream.Config, log *zap.Logge
 		}
 		return services.Addr() != "", ""
 	})
-	return "http://" + services.Addr()
+	return services.Addr()
 }

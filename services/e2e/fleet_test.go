@@ -31,7 +31,14 @@ func newFleet(t *testing.T, brokers []string, env ...string) *fleet {
 
 func newFleetAt(t *testing.T, p *place, env ...string) *fleet {
 	t.Helper()
-	f := &fleet{place: p, listen: freeAddress(t)}
+	return newFleetOf(t, p, "", freeAddress(t), func(name string) string { return program(t, name) }, env...)
+}
+
+// newFleetOf is newFleetAt for programs of another version, which this tells from others in what is said; vendors post to
+// listen.
+func newFleetOf(t *testing.T, p *place, version, listen string, path func(service string) string, env ...string) *fleet {
+	t.Helper()
+	f := &fleet{place: p, listen: listen}
 	common := append([]string{
 		"THROUGHLINE_KAFKA_BROKERS=" + strings.Join(p.brokers, ","),
 		"THROUGHLINE_POSTGRES_URL=" + p.postgres,
@@ -40,7 +47,7 @@ func newFleetAt(t *testing.T, p *place, env ...string) *fleet {
 		"THROUGHLINE_LOG_LEVEL=info",
 	}, env...)
 	service := func(name string, more ...string) *child {
-		return newChild(t, name, program(t, name), append(common[:len(common):len(common)], more...)...)
+		return newChild(t, version+name, path(name), append(common[:len(common):len(common)], more...)...)
 	}
 	doors := []string{"THROUGHLINE_RECEIVER_LISTEN=" + f.listen, "THROUGHLINE_SPOOL_DIR=" + filepath.Join(t.TempDir(), "spool")}
 	for _, name := range catalog.Set().Names() {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kmsg"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
@@ -65,66 +66,28 @@ func (g *guarded) startAs(config stream.Config, log *zap.Logger) {
 	g.t.Cleanup(http.DefaultClient.CloseIdleConnections)
 }
 
-// acl is what the user may do.
-type acl struct {
-	kind, name string
-	operation  kadm.ACLOperation
+// right is a right of the user's.
+func right(resource kmsg.ACLResourceType, name string, operation kmsg.ACLOperation) stream.ACL {
+	return stream.ACL{Principal: "User:" + kafkaUser, Host: "*", Grant: stream.Grant{Resource: resource, Name: name, Prefixed: strings.HasSuffix(name, "-"), Operation: operation}}
 }
 
-func (a acl) builder() *kadm.ACLBuilder {
-	b := kadm.NewACLs().Allow("User:" + kafkaUser).AllowHosts("*").Operations(a.operation).ResourcePatternType(kadm.ACLPatternLiteral)
-	pattern, prefixed := strings.CutSuffix(a.name, "*")
-	if prefixed && pattern != "" {
-		b = b.ResourcePatternType(kadm.ACLPatternPrefixed)
-	} else {
-		pattern = a.name
-	}
-	switch a.kind {
-	case "topic":
-		return b.Topics(pattern)
-	case "group":
-		return b.Groups(pattern)
-	case "transactional-id":
-		return b.TransactionalIDs(pattern)
-	default:
-		return b.Clusters()
-	}
-}
-
-func (g *guarded) grant(acls ...acl) {
+func (g *guarded) grant(acls ...stream.ACL) {
 	g.t.Helper()
-	for _, a := range acls {
-		answers, err := g.admin.CreateACLs(g.t.Context(), a.builder())
-		require.NoError(g.t, err)
-		require.NoError(g.t, answers[0].Err)
-	}
+	require.NoError(g.t, stream.CreateACLs(g.t.Context(), g.place.kafka, acls))
 }
 
-func (g *guarded) revoke(a acl) {
+func (g *guarded) revoke(a stream.ACL) {
 	g.t.Helper()
-	answers, err := g.admin.DeleteACLs(g.t.Context(), a.builder())
-	require.NoError(g.t, err)
-	require.NoError(g.t, answers[0].Err)
-	require.Len(g.t, answers[0].Deleted, 1)
+	require.NoError(g.t, stream.RemoveACLs(g.t.Context(), g.place.kafka, []stream.ACL{a}))
 }
 
-// rights are all that the services need.
-func rights() (all []acl) {
-	for _, topic := range []string{stream.RawTopic("*"), stream.AccountEvents, stream.DeadLetters, stream.AccountChanges} {
-		for _, operation := range []kadm.ACLOperation{kadm.OpRead, kadm.OpWrite, kadm.OpDescribeConfigs} {
-			if strings.HasSuffix(topic, "*") {
-				for _, name := range catalog.Set().Names() {
-					all = append(all, acl{"topic", stream.RawTopic(name), operation})
-				}
-				continue
-			}
-			all = append(all, acl{"topic", topic, operation})
-		}
+// rights are all that the services need, for one user.
+func rights() []stream.ACL {
+	users := map[string]string{}
+	for _, service := range []string{stream.Receiver, stream.Normalizer, stream.Sink, stream.Quarantine} {
+		users[service] = "User:" + kafkaUser
 	}
-	for _, group := range []string{"normalizer", "sink", "quarantine"} {
-		all = append(all, acl{"group", "throughline-" + group, kadm.OpRead})
-	}
-	return append(all, acl{"transactional-id", "throughline-normalizer-*", kadm.OpWrite})
+	return stream.WantedACLs(users, "*", stream.Names{}, catalog.Set().Names())
 }
 
 // post sends the next event as Stripe does, and gives the answer. Until it is
@@ -249,17 +212,18 @@ func TestTopicSettingsAndRights(t *testing.T) {
 		}
 	}
 
+	topic, group, id := kmsg.ACLResourceTypeTopic, kmsg.ACLResourceTypeGroup, kmsg.ACLResourceTypeTransactionalId
 	for _, right := range []struct {
-		acl       acl
+		acl       stream.ACL
 		component string
 		text      string
 		advice    string
 		write     func(int)
 	}{
-		{acl{"topic", stream.RawTopic("stripe"), kadm.OpRead}, "normalizer-", "TOPIC_AUTHORIZATION_FAILED", "--operation READ --topic raw.stripe", g.write},
-		{acl{"group", "throughline-sink", kadm.OpRead}, "sink-0", "GROUP_AUTHORIZATION_FAILED", "--operation READ --group throughline-sink", g.write},
-		{acl{"topic", stream.RawTopic("stripe"), kadm.OpWrite}, "receiver-topics", "topic raw.stripe: TOPIC_AUTHORIZATION_FAILED", "--operation WRITE --topic raw.stripe", nil},
-		{acl{"transactional-id", "throughline-normalizer-*", kadm.OpWrite}, "normalizer-", "TRANSACTIONAL_ID_AUTHORIZATION_FAILED", "--operation WRITE --resource-pattern-type prefixed --transactional-id throughline-", g.write},
+		{right(topic, stream.RawTopic("stripe"), kmsg.ACLOperationRead), "normalizer-", "TOPIC_AUTHORIZATION_FAILED", "--operation READ --topic raw.stripe", g.write},
+		{right(group, "throughline-sink", kmsg.ACLOperationRead), "sink-0", "GROUP_AUTHORIZATION_FAILED", "--operation READ --group throughline-sink", g.write},
+		{right(topic, stream.RawTopic("stripe"), kmsg.ACLOperationWrite), "receiver-topics", "topic raw.stripe: TOPIC_AUTHORIZATION_FAILED", "--operation WRITE --topic raw.stripe", nil},
+		{right(id, "throughline-normalizer-", kmsg.ACLOperationWrite), "normalizer-", "TRANSACTIONAL_ID_AUTHORIZATION_FAILED", "--operation WRITE --resource-pattern-type prefixed --transactional-id throughline-", g.write},
 	} {
 		t.Run(strings.ReplaceAll(right.advice[2:], " ", ""), func(t *testing.T) {
 			g.revoke(right.acl)

@@ -107,21 +107,17 @@ func (b builder) flags() []string {
 	return []string{"-trimpath", "-buildvcs=false", "-tags", "timetzdata", "-ldflags", "-s -w -buildid= -X github.com/throughline-dev/throughline/pkg/settings.version=" + b.version}
 }
 
-// compile makes the programs for a platform. They are in a directory of their own below b.dir.
+// compile makes the programs for a platform, once. They are in a directory of their own below b.dir.
 func (b builder) compile(ctx context.Context, platform v1.Platform) ([]binary, error) {
 	dir := filepath.Join(b.dir, platform.OS+"-"+platform.Architecture)
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, fmt.Errorf("making a directory for the programs: %w", err)
-	}
-	args := append([]string{"build", "-o", dir + "/"}, b.flags()...)
-	for _, p := range programs {
-		args = append(args, "./services/"+p)
-	}
-	cmd := exec.CommandContext(ctx, "go", args...)
-	cmd.Dir, cmd.Stdout, cmd.Stderr = b.root, os.Stderr, os.Stderr
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off", "GOFLAGS=", "GOOS="+platform.OS, "GOARCH="+platform.Architecture)
-	if err := cmd.Run(); err != nil {
-		return nil, fmt.Errorf("compiling: %w", err)
+	if _, err := os.Stat(dir); err != nil {
+		// Under its own name when it is whole.
+		if err := b.compileInto(ctx, dir+".unfinished", platform); err != nil {
+			return nil, err
+		}
+		if err := os.Rename(dir+".unfinished", dir); err != nil {
+			return nil, fmt.Errorf("giving the programs' directory its name: %w", err)
+		}
 	}
 	var all []binary
 	for _, p := range programs {
@@ -132,6 +128,23 @@ func (b builder) compile(ctx context.Context, platform v1.Platform) ([]binary, e
 		all = append(all, one)
 	}
 	return all, nil
+}
+
+func (b builder) compileInto(ctx context.Context, dir string, platform v1.Platform) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("making a directory for the programs: %w", err)
+	}
+	args := append([]string{"build", "-o", dir + "/"}, b.flags()...)
+	for _, p := range programs {
+		args = append(args, "./services/"+p)
+	}
+	cmd := exec.CommandContext(ctx, "go", args...)
+	cmd.Dir, cmd.Stdout, cmd.Stderr = b.root, os.Stderr, os.Stderr
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off", "GOFLAGS=", "GOOS="+platform.OS, "GOARCH="+platform.Architecture)
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("compiling: %w", err)
+	}
+	return nil
 }
 
 // labels are those of the OCI image specification.

@@ -88,7 +88,7 @@ func started(t *testing.T, root string, command ...string) (string, error) {
 func unpack(t *testing.T, image v1.Image, root string) {
 	t.Helper()
 	stream := mutate.Extract(image)
-	defer stream.Close() //nolint:errcheck // it was read to its end
+	defer stream.Close()
 	archive := tar.NewReader(stream)
 	for {
 		header, err := archive.Next()
@@ -96,7 +96,7 @@ func unpack(t *testing.T, image v1.Image, root string) {
 			return
 		}
 		require.NoError(t, err)
-		path := filepath.Join(root, header.Name) //nolint:gosec // it is our own archive
+		path := filepath.Join(root, header.Name)
 		require.Equal(t, filepath.Clean(header.Name) == spoolDir, header.Uid == user, header.Name)
 		if header.Typeflag == tar.TypeDir {
 			require.NoError(t, os.MkdirAll(path, 0o755))

@@ -73,7 +73,7 @@ func run(ctx context.Context, args []string) error {
 	if err != nil {
 		return fmt.Errorf("making a directory for the programs: %w", err)
 	}
-	defer os.RemoveAll(dir) //nolint:errcheck // it is a temporary directory
+	defer os.RemoveAll(dir)
 	b := builder{root: ".", version: *version, revision: *revision, created: time.Unix(created, 0).UTC(), dir: dir}
 	built, err := b.build(ctx, platforms, tell)
 	if err != nil {
@@ -91,14 +91,14 @@ func run(ctx context.Context, args []string) error {
 	if err != nil {
 		return fmt.Errorf("computing the digest: %w", err)
 	}
-	fmt.Printf("%s  %s\n", digest, *out)
+	fmt.Fprintf(os.Stdout, "%s  %s\n", digest, *out)
 	if *push == "" {
 		return nil
 	}
 	if err := built.push(ctx, to); err != nil {
 		return err
 	}
-	fmt.Printf("%s@%s\n", to.Context(), digest)
+	fmt.Fprintf(os.Stdout, "%s@%s\n", to.Context(), digest)
 	return nil
 }
 

@@ -261,7 +261,7 @@ func (r release) chart(ctx context.Context, files string) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir) //nolint:errcheck // it is a temporary directory
+	defer os.RemoveAll(dir)
 	cmd := exec.CommandContext(ctx, r.helm, "package", "helm/throughline", "--version", r.number(), "--app-version", r.number(), "--destination", dir)
 	cmd.Dir = r.root
 	if out, err := cmd.CombinedOutput(); err != nil {
@@ -276,7 +276,7 @@ func (r release) chart(ctx context.Context, files string) error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(files, name), content, 0o644)
+	return os.WriteFile(filepath.Join(files, name), content, 0o644) //nolint:gosec // the version was checked
 }
 
 // repack gives a compressed archive the times and the order that ours have.

@@ -3,10 +3,24 @@
 {{- $jobs := dict -}}
 {{- if has .Values.migrations.mode (list "hook" "job") }}{{ $_ := set $jobs "migrate" (list "postgres") }}{{ end -}}
 {{- if and (has .Values.topics.mode (list "hook" "job")) (not .Values.strimzi.topics.enabled) }}{{ $_ := set $jobs "topics" (list "kafka") }}{{ end -}}
+{{- if .Values.doctor.enabled -}}
+{{- $needs := list "postgres" "registry" "admin" -}}
+{{- if or .Values.doctor.kafka.user (not .Values.strimzi.users.enabled) }}{{ $needs = append $needs "kafka" }}{{ end -}}
+{{- $_ := set $jobs "doctor" $needs -}}
+{{- end -}}
 {{- range $name, $job := .Values.cronJobs -}}
 {{- if $job.enabled }}{{ $_ := set $jobs $name $job.needs }}{{ end -}}
 {{- end -}}
 {{- toYaml $jobs -}}
+{{- end -}}
+
+{{/* The variable of the named sources, where there are some, as YAML. */}}
+{{- define "throughline.namedEnv" -}}
+{{- $named := list -}}
+{{- range $name, $s := .Values.namedSources -}}
+{{- if $s.enabled }}{{ $named = append $named (printf "%s=%s" $name $s.format) }}{{ end -}}
+{{- end -}}
+{{- with $named }}{{ toYaml (dict "THROUGHLINE_NAMED_SOURCES" (join "," .)) }}{{ end -}}
 {{- end -}}
 
 {{/* The annotations that make an object of a job a hook, or none. Takes root, job and weight. */}}

@@ -18,6 +18,14 @@
 {{- if has "registry" .needs }}
 {{- include "throughline.egressRule" (dict "to" $n.schemaRegistry.to "ports" (list (include "throughline.port" $v.schemaRegistry.url | int))) }}
 {{- end }}
+{{- if has "admin" .needs }}
+- ports: [{port: 9090, protocol: TCP}]
+  to:
+    - podSelector:
+        matchLabels:
+          app.kubernetes.io/name: {{ include "throughline.name" .root }}
+          app.kubernetes.io/instance: {{ .root.Release.Name }}
+{{- end }}
 {{- if and (has "process" .needs) (or $v.traces.endpoint $v.traces.existingSecret) }}
 {{- include "throughline.egressRule" (dict "to" $n.traces.to "ports" (list (include "throughline.port" (default "http://collector:4318" $v.traces.endpoint) | int))) }}
 {{- end }}

@@ -112,7 +112,6 @@ extraDeploy: extraObjects
 {{- if eq $a.mode "keda" -}}
 {{- if and (eq $a.keda.by "lag") (not $s.program.group) }}{{ $p = append $p (printf "services.%s.autoscaling.keda.by is lag, but it consumes nothing: set it to prometheus, or mode to hpa" $name) }}{{ end -}}
 {{- if and (eq $a.keda.by "prometheus") (not (and $a.keda.query $a.keda.prometheusAddress)) }}{{ $p = append $p (printf "services.%s.autoscaling.keda needs prometheusAddress and query" $name) }}{{ end -}}
-{{- if and (eq $a.keda.by "lag") $s.program.markers (lt (int $a.keda.activationLagThreshold) (int (mul 2 $.Values.topics.partitions))) }}{{ $p = append $p (printf "services.%s.autoscaling.keda.activationLagThreshold is below twice topics.partitions: transactions' markers would keep it active" $name) }}{{ end -}}
 {{- end -}}
 {{- if has "webhooks" $s.program.needs -}}
 {{- if ge (int $s.drainDelaySeconds) (int $s.stopTimeoutSeconds) }}{{ $p = append $p (printf "services.%s.drainDelaySeconds must be below stopTimeoutSeconds" $name) }}{{ end -}}
@@ -143,7 +142,7 @@ extraDeploy: extraObjects
 {{- end -}}
 {{- range $name, $job := $v.cronJobs -}}
 {{- if and $job.enabled (has "kafka" $job.needs) $v.strimzi.users.enabled (not ($job.kafka | default dict).user) }}{{ $p = append $p (printf "cronJobs.%s needs Kafka, and strimzi.users.enabled makes no user for it: set cronJobs.%s.kafka" $name $name) }}{{ end -}}
-{{- if has $name (list "migrate" "topics") }}{{ $p = append $p (printf "cronJobs.%s has the name of a job of the chart: choose another" $name) }}{{ end -}}
+{{- if has $name (list "migrate" "topics" "doctor") }}{{ $p = append $p (printf "cronJobs.%s has the name of a job of the chart: choose another" $name) }}{{ end -}}
 {{- end -}}
 {{- toYaml $p -}}
 {{- end -}}

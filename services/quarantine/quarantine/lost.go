@@ -39,7 +39,7 @@ func (q *Quarantine) republishLost(ctx context.Context, client *kgo.Client) erro
 }
 
 func (q *Quarantine) findLost(ctx context.Context, client *kgo.Client) (bool, error) {
-	names, kafka := q.deps.Kafka.Names(), q.deps.Kafka
+	names := q.deps.Kafka.Names()
 	if q.lost.before.IsZero() {
 		before, some, err := q.store.Stuck(ctx, q.tuning.StuckAfter)
 		if err != nil || !some {
@@ -52,7 +52,7 @@ func (q *Quarantine) findLost(ctx context.Context, client *kgo.Client) (bool, er
 		q.lost = lost{before: before, raw: raw}
 	}
 	if q.lost.out == nil {
-		passed, err := stream.Passed(ctx, kafka, client, names.Group(stream.Normalizer), q.lost.raw)
+		passed, err := stream.Passed(ctx, client, names.Group(stream.Normalizer), q.lost.raw)
 		if err != nil || !passed {
 			return false, err
 		}
@@ -63,7 +63,7 @@ func (q *Quarantine) findLost(ctx context.Context, client *kgo.Client) (bool, er
 		q.lost.out = out
 	}
 	for service, topic := range map[string]string{stream.Sink: names.AccountEvents(), stream.Quarantine: names.DeadLetters()} {
-		passed, err := stream.Passed(ctx, kafka, client, names.Group(service), stream.Marks{topic: q.lost.out[topic]})
+		passed, err := stream.Passed(ctx, client, names.Group(service), stream.Marks{topic: q.lost.out[topic]})
 		if err != nil || !passed {
 			return false, err
 		}

@@ -11,11 +11,14 @@ import (
 
 	"github.com/throughline-dev/throughline/pkg/settings"
 	"github.com/throughline-dev/throughline/pkg/source"
+	"github.com/throughline-dev/throughline/pkg/tlsfiles"
 )
 
 // Config is what an operator sets for the receiver, beside the sources' secrets.
 type Config struct {
 	Listen                   string         `name:"listen" env:"THROUGHLINE_RECEIVER_LISTEN" default:":8080" placeholder:"HOST:PORT" help:"Address that vendors post to (${default}); port 0: a free one."`
+	TLSCertFile              string         `name:"tls-cert-file" env:"THROUGHLINE_RECEIVER_TLS_CERT_FILE" placeholder:"FILE" help:"PEM file of the certificate to speak HTTPS with, and those of the authorities between; read again when it changes. Not set: HTTP, for a proxy in front that ends TLS."`
+	TLSKeyFile               string         `name:"tls-key-file" env:"THROUGHLINE_RECEIVER_TLS_KEY_FILE" placeholder:"FILE" help:"PEM file of that certificate's key."`
 	PublishTimeout           time.Duration  `name:"publish-timeout" env:"THROUGHLINE_PUBLISH_TIMEOUT" default:"4s" help:"Longest wait for the brokers before a vendor is told to retry (${default}); HubSpot and Intercom give up after 5s."`
 	ReadTimeout              time.Duration  `name:"read-timeout" env:"THROUGHLINE_READ_TIMEOUT" default:"20s" help:"Longest time that a request may take to arrive (${default})."`
 	MaxInFlight              int64          `name:"max-in-flight" env:"THROUGHLINE_MAX_IN_FLIGHT" default:"1024" help:"Most verified requests at a time (${default}); beyond it vendors are told to retry, and those that never do are spooled."`
@@ -58,6 +61,13 @@ func (c *Config) Validate() error {
 	} {
 		if !bound.ok {
 			problems = append(problems, errors.New(bound.flag+" should be above 0"))
+		}
+	}
+	if (c.TLSCertFile == "") != (c.TLSKeyFile == "") {
+		problems = append(problems, errors.New("--tls-cert-file and --tls-key-file must both be set, or neither"))
+	} else if c.TLSCertFile != "" {
+		if _, err := tlsfiles.NewCertificate(c.TLSCertFile, c.TLSKeyFile, nil); err != nil {
+			problems = append(problems, fmt.Errorf("--tls-cert-file: %w", err))
 		}
 	}
 	if c.DrainDelay < 0 {

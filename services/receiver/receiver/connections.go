@@ -1,6 +1,7 @@
 package receiver
 
 import (
+	"crypto/tls"
 	"net"
 	"net/http"
 	"net/netip"
@@ -86,8 +87,17 @@ func (c *connections) open(conn net.Conn) {
 	}
 	c.mu.Unlock()
 	for _, e := range excess { // outside: Close may call track
-		_ = e.conn.Close() // it is being given up
+		giveUp(e.conn)
 	}
+}
+
+// giveUp closes a connection without a word: to say goodbye in TLS would wait for a
+// peer that does not read, and the acceptor with it.
+func giveUp(conn net.Conn) {
+	if secure, ok := conn.(*tls.Conn); ok {
+		conn = secure.NetConn()
+	}
+	_ = conn.Close()
 }
 
 // take removes a connection that is to be closed from what is counted.

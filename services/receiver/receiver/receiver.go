@@ -2,6 +2,7 @@ package receiver
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -20,6 +21,7 @@ import (
 	"github.com/throughline-dev/throughline/pkg/service"
 	"github.com/throughline-dev/throughline/pkg/settings"
 	"github.com/throughline-dev/throughline/pkg/stream"
+	"github.com/throughline-dev/throughline/pkg/tlsfiles"
 	"github.com/throughline-dev/throughline/services/receiver/spool"
 )
 
@@ -138,6 +140,13 @@ func (r *Receiver) build() error {
 	}
 	r.handler = paths
 	r.server = r.newServer()
+	if c := r.o.Config; c.TLSCertFile != "" {
+		certificate, err := tlsfiles.NewCertificate(c.TLSCertFile, c.TLSKeyFile, r.o.Runtime.Log)
+		if err != nil {
+			return fmt.Errorf("--tls-cert-file: %w", err)
+		}
+		r.server.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: certificate.GetCertificate}
+	}
 	return nil
 }
 
@@ -216,7 +225,11 @@ func (r *Receiver) ReplaceSecrets(endpoints []Endpoint) error {
 }
 
 func (r *Receiver) newServer() *http.Server {
+	// The limits know one request a connection: no HTTP/2, with or without TLS.
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
 	return &http.Server{
+		Protocols:         protocols,
 		Handler:           r.handler,
 		ReadHeaderTimeout: min(readHeaderTimeout, r.o.Config.ReadTimeout),
 		ReadTimeout:       r.o.Config.ReadTimeout,
@@ -325,7 +338,13 @@ func (r *Receiver) listen(ctx context.Context) error {
 }
 
 func (r *Receiver) serve(context.Context) error {
-	if err := r.server.Serve(*r.listener.Load()); !errors.Is(err, http.ErrServerClosed) {
+	serve := r.server.Serve
+	if r.server.TLSConfig != nil {
+		// A handshake is bounded as a header is, and its connection counts as one
+		// without a request.
+		serve = func(l net.Listener) error { return r.server.ServeTLS(l, "", "") }
+	}
+	if err := serve(*r.listener.Load()); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serving: %w", err)
 	}
 	return nil

@@ -25,6 +25,7 @@ import (
 const (
 	LocalPostgres = "postgres://throughline@127.0.0.1:15432/throughline?sslmode=disable&passfile=" + localPassFile
 	LocalBroker   = "127.0.0.1:19092"
+	LocalRegistry = "http://127.0.0.1:18081"
 	LocalReceiver = "http://127.0.0.1:8080"
 	LocalSecrets  = ".throughline/secrets.json"
 
