@@ -9,7 +9,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 LDFLAGS := -X github.com/throughline-dev/throughline/pkg/settings.version=$(VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-unit test-system quick bench build lint fmt vulnerabilities generate verify mutants fuzz tidy toolchain newcomer prerequisites images images-test clean
+.PHONY: help run test test-unit test-system quick bench build lint fmt vulnerabilities generate verify mutants fuzz tidy toolchain newcomer prerequisites images images-test release clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -92,10 +92,16 @@ newcomer: ## the README's order in an empty home: run, the commands, test, run a
 prerequisites: ## what the tests need beside Go: a C compiler, Postgres, psql, Java 17, Maven
 	@.ci/prerequisites
 
-images: ## the container image for amd64 and arm64 as an OCI layout in dist/image (PUSH=registry/repository:tag pushes it)
-	@rm -rf dist/image && mkdir -p dist $(BIN)
-	@cd tools/image && GOWORK=off $(GO) build -o $(BIN)/image .
+$(BIN)/image: $(wildcard tools/image/*.go) tools/image/go.mod tools/image/go.sum
+	@mkdir -p $(BIN)
+	@cd tools/image && GOWORK=off $(GO) build -o $@ .
+
+images: $(BIN)/image ## the container image for amd64 and arm64 as an OCI layout in dist/image, with SBOMs (PUSH=registry/repository:tag pushes it)
+	@rm -rf dist/image dist/throughline-image-*.spdx.json && mkdir -p dist
 	@$(BIN)/image -out dist/image -version "$(VERSION)" -revision "$$(git rev-parse HEAD)" -epoch "$$(git log -1 --format=%ct)" $(if $(PUSH),-push $(PUSH))
+
+release: $(BIN)/image $(BIN)/helm4 ## VERSION=v1.2.3: programs, image, chart, SBOMs and checksums in dist/release/VERSION, from a clean tree
+	@$(BIN)/image release "$(VERSION)"
 
 images-test: ## build the image twice, push, pull and unpack it, and start each program in it (needs root)
 	cd tools/image && GOWORK=off $(GO) test -count=1 ./...

@@ -142,7 +142,7 @@ func TestSources(t *testing.T) {
 		require.Equal(t, s.Profile().NeverRetries, known.Vendors[name].Spool, name)
 		require.Equal(t, s.Profile().NeedsPublicURL, known.Vendors[name].PublicURL, name)
 		require.Equal(t, false, values.Sources[name]["enabled"], "%s is off until somebody turns it on", name)
-		require.ElementsMatch(t, []string{"enabled", "existingSecret", "key", "tenant", "publicURL", "testData"}, slices.Collect(maps.Keys(values.Sources[name])), name)
+		require.ElementsMatch(t, []string{"enabled", "existingSecret", "key", "tenant", "publicURL", "testData", "maxRate"}, slices.Collect(maps.Keys(values.Sources[name])), name)
 	}
 	var formats []string
 	for _, f := range catalog.Formats() {
@@ -156,7 +156,7 @@ func TestSourceVariables(t *testing.T) {
 	t.Parallel()
 	plain, _, _ := variables(t, "receiver")
 	for _, name := range append(catalog.Set().Names(), exampleSource) {
-		for _, setting := range []string{"SECRETS_FILE", "PUBLIC_URL", "TENANT", "TEST_DATA"} {
+		for _, setting := range []string{"SECRETS_FILE", "PUBLIC_URL", "MAX_RATE", "TENANT", "TEST_DATA"} {
 			require.Contains(t, plain, settings.SourceVariable(name, setting))
 		}
 	}

@@ -116,7 +116,7 @@ func TestSchema(t *testing.T) {
 			case has && isMap:
 				visit(at, child, sub)
 			case has, child.Help != "", slices.Contains(optional, at), strings.HasPrefix(path, "services."):
-			case strings.HasSuffix(path, ".kafka"), strings.HasSuffix(path, ".postgres"), strings.Contains(path, "probes."), strings.HasSuffix(path, "resources"), path == "externalSecrets.storeRef":
+			case strings.HasSuffix(path, ".kafka"), strings.HasSuffix(path, ".postgres"), strings.Contains(path, "probes."), strings.HasSuffix(path, "resources"), path == "externalSecrets.storeRef", path == "migrations.roles.members", path == "topics.acls.users":
 			default:
 				require.Fail(t, "the schema has "+at+", and values.yaml has not")
 			}

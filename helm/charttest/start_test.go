@@ -3,19 +3,19 @@
 package charttest
 
 import (
-	"encoding/pem"
 	"io"
 	"maps"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/throughline-dev/throughline/pkg/settings"
+	"github.com/throughline-dev/throughline/pkg/tlsfiles/tlsfilestest"
 	"github.com/throughline-dev/throughline/services/normalizer/normalizer"
 	"github.com/throughline-dev/throughline/services/quarantine/quarantine"
 	"github.com/throughline-dev/throughline/services/receiver/receiver"
@@ -80,16 +80,22 @@ func environment(t *testing.T, o *object, c container, configMaps map[string]map
 		}
 	}
 	dir := t.TempDir()
+	var authority *tlsfilestest.Authority // made where one is needed
 	for variable, path := range env {
 		if !strings.HasPrefix(path, "/etc/throughline/") {
 			continue
 		}
 		name := filepath.Base(path)
 		text, ok := contents[name]
-		switch {
-		case strings.HasSuffix(name, "ca.crt"):
-			text = authority(t)
-		case !ok:
+		if extension := filepath.Ext(name); extension == ".crt" || extension == ".key" {
+			if authority == nil {
+				authority = tlsfilestest.NewAuthority(t)
+				authority.Issue("ours")
+			}
+			env[variable] = filepath.Join(filepath.Dir(authority.CAFile), "ours"+extension)
+			continue
+		}
+		if !ok {
 			text = signing
 		}
 		env[variable] = filepath.Join(dir, name)
@@ -98,36 +104,29 @@ func environment(t *testing.T, o *object, c container, configMaps map[string]map
 	return env
 }
 
-// authority gives a certificate in PEM.
-func authority(t *testing.T) string {
-	t.Helper()
-	server := httptest.NewTLSServer(nil)
-	defer server.Close()
-	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}))
-}
-
 var variable = regexp.MustCompile(`^THROUGHLINE_[A-Z0-9_]+$`)
 
 // The jobs' arguments are commands of the CLI.
 func TestJobsAreCommands(t *testing.T) {
 	t.Parallel()
-	allowed := map[string]bool{"migrate": true, "topics apply": true, "accounts moves": true}
+	allowed := map[string]bool{"migrate": true, "roles apply": true, "topics apply": true, "acls apply": true, "accounts moves": true}
 	for _, file := range valueFiles(t) {
 		for _, o := range parse(t, render(t, "helm4", file)) {
 			template, ok := o.pods()
 			if !ok || o.runs() {
 				continue
 			}
-			c := template.Spec.Containers[0]
-			var words []string
-			for _, a := range c.Args {
-				if !strings.HasPrefix(a, "-") {
-					words = append(words, a)
+			for _, c := range slices.Concat(template.Spec.Init, template.Spec.Containers) {
+				var words []string
+				for _, a := range c.Args {
+					if !strings.HasPrefix(a, "-") {
+						words = append(words, a)
+					}
 				}
-			}
-			require.True(t, allowed[strings.Join(words, " ")], "%s runs %v", o.id(), c.Args)
-			for _, e := range c.Env {
-				require.True(t, variable.MatchString(e.Name) || e.Name == "TZ", e.Name)
+				require.True(t, allowed[strings.Join(words, " ")], "%s runs %v", o.id(), c.Args)
+				for _, e := range c.Env {
+					require.True(t, variable.MatchString(e.Name) || e.Name == "TZ", e.Name)
+				}
 			}
 		}
 	}

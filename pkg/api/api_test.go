@@ -51,6 +51,7 @@ func TestForms(t *testing.T) {
 		api.NewEvent(postgres.TimelineEvent{ID: 1, AccountID: one, EventType: "a.b", Source: "hubspot", SourceEventID: "x", Subject: "s", Payload: []byte(`{"a":1}`), OccurredAt: at, IngestedAt: at}),
 		api.NewEvent(postgres.TimelineEvent{ID: 1, AccountID: one, OccurredAt: at, IngestedAt: at}),
 		api.NewTopicChanges([]stream.TopicChange{{Topic: "raw.hubspot", Change: "created"}})[0],
+		api.NewRoleChanges([]postgres.RoleChange{{SQL: "REVOKE TEMPORARY ON DATABASE \"throughline\" FROM PUBLIC CASCADE", Beyond: true, Problem: "permission denied"}})[0],
 		api.NewQuarantineRecords([]quarantine.Record{{ID: 1, FirstSeen: at, LastSeen: at, StatusAt: at}})[0],
 		api.NewQuarantineDetail(quarantine.Detail{Record: record, Key: []byte("k"), Headers: []quarantine.Header{{Key: "tl-source", Value: []byte("v")}}, Raw: []byte("raw"),
 			Payload: []byte(`{"a":1}`), Decisions: []quarantine.Decision{{From: quarantine.Open, To: quarantine.Replaying, By: "ada", At: at, Note: "n"}}}),

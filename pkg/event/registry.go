@@ -13,6 +13,7 @@ import (
 	"github.com/throughline-dev/throughline/pkg/fault"
 	"github.com/throughline-dev/throughline/pkg/settings"
 	"github.com/throughline-dev/throughline/pkg/tlsfiles"
+	"github.com/throughline-dev/throughline/schemas"
 )
 
 // RegistryConfig says where the schema registry is. The zero value is invalid.
@@ -113,7 +114,7 @@ func transport(c RegistryConfig) (http.RoundTripper, error) {
 // it where it is not there. So a registry that may only be read is enough once
 // somebody has registered the schemas.
 func (r *Registry) register(ctx context.Context, topic, schema string) (int, error) {
-	subject := topic + "-value" // the Confluent TopicNameStrategy
+	subject := subjectOf(topic)
 	want := sr.Schema{Schema: schema, Type: sr.TypeAvro}
 	found, err := r.client.LookupSchema(ctx, subject, want)
 	if status(err) != http.StatusNotFound {
@@ -126,6 +127,29 @@ func (r *Registry) register(ctx context.Context, topic, schema string) (int, err
 	}
 	return id, r.classify("registering the schema of "+subject, err)
 }
+
+// Topics are the names of the topics that have a schema.
+type Topics struct{ Events, Letters, Changes string }
+
+// Missing gives the subjects under which the registry does not have the current schemas of the topics. It registers
+// nothing. An error is the registry's, as NewEncoder has it.
+func (r *Registry) Missing(ctx context.Context, t Topics) (subjects []string, err error) {
+	for _, s := range []struct{ topic, schema string }{{t.Events, schemas.AccountEvent}, {t.Letters, schemas.DeadLetter}, {t.Changes, schemas.AccountChange}} {
+		subject := subjectOf(s.topic)
+		_, err := r.client.LookupSchema(ctx, subject, sr.Schema{Schema: s.schema, Type: sr.TypeAvro})
+		var answer *sr.ResponseError
+		switch {
+		case errors.As(err, &answer) && answer.StatusCode == http.StatusNotFound && answer.ErrorCode != 0:
+			subjects = append(subjects, subject)
+		case err != nil:
+			return nil, r.classify("looking for the schema of "+subject, err)
+		}
+	}
+	return subjects, nil
+}
+
+// subjectOf is Confluent's TopicNameStrategy.
+func subjectOf(topic string) string { return topic + "-value" }
 
 // errUnknownSchema says that the registry has no schema of an id.
 var errUnknownSchema = errors.New("the schema registry does not know the schema")

@@ -28,12 +28,18 @@ func Advice(err error) string {
 	if errors.Is(err, errBatchTimeout) {
 		return timeoutAdvice
 	}
+	if advice := tlsAdvice(err); advice != "" {
+		return advice
+	}
 	return stateOf(err).advice
 }
 
 // timeoutAdvice is for work that Postgres neither does nor refuses.
 const timeoutAdvice = "Postgres does not finish the statement: look in pg_stat_activity and pg_blocking_pids() for who holds a lock, " +
 	"and at the server's disks and processes"
+
+// ReadOnly reports whether the server takes no writes: a standby, or one that is set so.
+func ReadOnly(err error) bool { return errors.Is(err, errReadOnly) || code(err) == readOnlyTransaction }
 
 // TimedOut reports whether a statement or a batch took longer than it may: statement_timeout, or Upsert's own bound.
 func TimedOut(err error) bool {

@@ -94,6 +94,9 @@ func urlProblem(raw string) string {
 		return "names no host: it should be like " + urlExample
 	}
 	if _, err := pgxpool.ParseConfig(raw); err != nil {
+		if problem := filesProblem(err); problem != "" {
+			return problem
+		}
 		return "is a URL that Postgres does not understand (port, sslmode or another parameter): it should be like " + urlExample
 	}
 	return ""

@@ -30,10 +30,10 @@ const (
 
 // Keeper merges the GIN index's pending list, so that writers need not stop for it. Run one beside every sink: an
 // advisory lock lets one of them work, and when that one ends, however it ends, another takes over within a
-// second. The role must own account_events (gin_clean_pending_list asks for that). It needs a session of its own
-// (Config.Direct): behind a pooler it says so once and does nothing.
+// second. It needs a session of its own (Config.Direct): behind a pooler it says so once and does nothing.
 type Keeper struct {
 	config *pgx.ConnConfig
+	before func(context.Context, *pgx.ConnConfig) error // of the pool; may be nil
 	log    *zap.Logger
 
 	mu    sync.Mutex
@@ -54,12 +54,13 @@ func NewKeeper(pool *pgxpool.Pool, log *zap.Logger) *Keeper {
 	if log == nil {
 		log = zap.NewNop()
 	}
-	config := pool.Config().ConnConfig
+	from := pool.Config()
+	config := from.ConnConfig
 	// Cancelling a merge keeps the connection, by which we give back the lock in good order.
 	config.BuildContextWatcherHandler = func(conn *pgconn.PgConn) ctxwatch.Handler {
 		return &pgconn.CancelRequestContextWatcherHandler{Conn: conn, DeadlineDelay: cancelGrace}
 	}
-	return &Keeper{config: config, log: log}
+	return &Keeper{config: config, before: from.BeforeConnect, log: log}
 }
 
 // Stats is a snapshot for metrics.
@@ -79,7 +80,13 @@ func (k *Keeper) Run(ctx context.Context) error {
 
 // session is one connection's life: become the keeper, then clean until ctx ends or an error.
 func (k *Keeper) session(ctx context.Context, worked func()) error {
-	conn, err := pgx.ConnectConfig(ctx, k.config)
+	config := k.config.Copy()
+	if k.before != nil {
+		if err := k.before(ctx, config); err != nil {
+			return Classify(fmt.Errorf("connecting the keeper: %w", err))
+		}
+	}
+	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
 		return Classify(fmt.Errorf("connecting the keeper: %w", err))
 	}
@@ -152,7 +159,7 @@ func awaitLock(ctx context.Context, conn *pgx.Conn, asked func()) error {
 func (k *Keeper) clean(ctx context.Context, conn *pgx.Conn) error {
 	start := time.Now()
 	var pages int64
-	err := conn.QueryRow(ctx, "SELECT gin_clean_pending_list('"+payloadIndex+"'::regclass)").Scan(&pages)
+	err := conn.QueryRow(ctx, "SELECT clean_payload_index()").Scan(&pages)
 	if err != nil {
 		return fmt.Errorf("merging the pending list: %w", err)
 	}

@@ -12,6 +12,8 @@ import (
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
 	"go.uber.org/zap"
+
+	"github.com/throughline-dev/throughline/pkg/fault"
 )
 
 //go:embed migrations/*.sql
@@ -53,8 +55,32 @@ func Migrate(ctx context.Context, pool *pgxpool.Pool, log *zap.Logger) (err erro
 	for _, result := range results {
 		log.Info("migration applied", zap.Int64("version", result.Source.Version), zap.Duration("took", result.Duration))
 	}
+	if code(err) == insufficientPrivilege {
+		return fault.Advise(fmt.Errorf("migrating the database as %s, who may not change the schema: %w", pool.Config().ConnConfig.User, err),
+			"run `throughline migrate` as the owner of the schema (a service: without THROUGHLINE_SINK_MIGRATE), and `throughline roles apply` after it")
+	}
 	if err != nil {
 		return fmt.Errorf("migrating the database: %w", err)
 	}
 	return nil
+}
+
+// newestMigration is the version of the schema that this program makes.
+func newestMigration() (newest int64, err error) {
+	files, err := Migrations()
+	if err != nil {
+		return 0, fmt.Errorf("reading the embedded migrations: %w", err)
+	}
+	names, err := fs.Glob(files, "*.sql")
+	if err != nil {
+		return 0, fmt.Errorf("reading the embedded migrations: %w", err)
+	}
+	for _, name := range names {
+		version, err := goose.NumericComponent(name)
+		if err != nil {
+			return 0, fmt.Errorf("reading the embedded migrations: %w", err)
+		}
+		newest = max(newest, version)
+	}
+	return newest, nil
 }

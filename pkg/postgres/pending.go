@@ -19,26 +19,27 @@ import (
 // killed: writers look every second whether somebody holds the keeper's lock, and go back to the default when not.
 // A limit that an operator gave the index itself (ALTER INDEX … SET) wins over both.
 const (
-	payloadIndex     = "account_events_payload_idx"
 	keeperLock       = "8388080129014197104" // any number that no other advisory lock uses
 	keeperCheckEvery = time.Second
 )
 
 // keeperRuns: pg_locks splits the 64-bit key of an advisory lock in two, and marks such a key with objsubid 1.
-const keeperRuns = `
-EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1
-  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-  AND classid::bigint = ` + keeperLock + `::bigint >> 32 AND objid::bigint = ` + keeperLock + `::bigint & 4294967295)`
+const (
+	keeperRuns  = `EXISTS (SELECT FROM pg_locks l WHERE ` + keeperHolds + `)`
+	keeperHolds = `l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
+  AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+  AND l.classid::bigint = ` + keeperLock + `::bigint >> 32 AND l.objid::bigint = ` + keeperLock + `::bigint & 4294967295`
+)
 
 // ErrNotMeasured says that pending pages cannot be seen: the extension pgstattuple is not installed in the
-// database, or the role may not call it (it needs pg_stat_scan_tables).
+// database, or the owner of the schema may not call it (it needs pg_stat_scan_tables).
 var ErrNotMeasured = errors.New("pending pages are not measured: the extension pgstattuple is missing or not permitted")
 
 // PendingPages is how many 8 KB pages of the GIN index wait to be merged: what every search of the payload has to
 // read besides the index. It is ErrNotMeasured where Postgres has no way to tell.
 func PendingPages(ctx context.Context, pool *pgxpool.Pool) (int64, error) {
-	var pages int64
-	err := pool.QueryRow(ctx, "SELECT pending_pages FROM pgstatginindex('"+payloadIndex+"')").Scan(&pages)
+	var pages *int64
+	err := pool.QueryRow(ctx, "SELECT payload_index_pending_pages()").Scan(&pages)
 	var pgErr *pgconn.PgError
 	if errors.As(err, &pgErr) && (pgErr.Code == undefinedFunction || pgErr.Code == insufficientPrivilege) {
 		return 0, ErrNotMeasured
@@ -46,7 +47,10 @@ func PendingPages(ctx context.Context, pool *pgxpool.Pool) (int64, error) {
 	if err != nil {
 		return 0, Classify(fmt.Errorf("measuring the pending list: %w", err))
 	}
-	return pages, nil
+	if pages == nil {
+		return 0, ErrNotMeasured
+	}
+	return *pages, nil
 }
 
 // keepAlive makes the server notice within seconds that a client's machine is gone, so that its lock is free for

@@ -26,7 +26,7 @@ const (
 //
 // Connections keep no statement prepared by name, so that they may go through a pooler in transaction mode
 // (default_query_exec_mode in the URL says otherwise). They are made to servers that take writes only, unless the
-// URL has its own target_session_attrs. When one finds that its server has become read-only or shuts down, all of the
+// URL has its own target_session_attrs. Each reads the files for TLS that the URL names anew. When one finds that its server has become read-only or shuts down, all of the
 // pool are dropped, and the next look for the server that takes writes among the hosts of the URL.
 func Open(ctx context.Context, c Config, name string) (*pgxpool.Pool, error) {
 	if err := c.Validate(); err != nil {
@@ -76,6 +76,7 @@ func poolConfig(c Config, name string) (*pgxpool.Config, error) {
 	}
 	pc.PingTimeout = pingTimeout
 	conn.DialFunc = dial(c.peerTimeout())
+	pc.BeforeConnect = renewed(c)
 	return pc, nil
 }
 

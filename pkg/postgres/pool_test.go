@@ -109,15 +109,6 @@ func TestABatchHasADeadline(t *testing.T) {
 	}
 }
 
-// withUser gives a database's address for another user.
-func withUser(t *testing.T, address, user string) string {
-	t.Helper()
-	u, err := url.Parse(address)
-	require.NoError(t, err)
-	u.User = url.User(user)
-	return u.String()
-}
-
 // An error names Postgres and its address, and never the password.
 func TestErrorsNameTheServer(t *testing.T) {
 	t.Parallel()

@@ -25,7 +25,7 @@ func TestWriterWithoutTemporaryTables(t *testing.T) {
 		GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO `+role+`; GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO `+role)
 	require.NoError(t, err)
 	t.Cleanup(func() { _, _ = owner.Exec(context.Background(), "DROP OWNED BY "+role+"; DROP ROLE "+role) })
-	pool, err := postgres.Open(t.Context(), postgres.Config{URL: settings.URL(withUser(t, address, role)), MaxConns: 2}, "writer")
+	pool, err := postgres.Open(t.Context(), postgres.Config{URL: settings.URL(postgrestest.WithUser(t, address, role)), MaxConns: 2}, "writer")
 	require.NoError(t, err)
 	t.Cleanup(pool.Close)
 	_, err = pool.Exec(t.Context(), "CREATE TEMPORARY TABLE denied (n INT)")

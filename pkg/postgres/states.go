@@ -4,6 +4,7 @@ package postgres
 const (
 	uniqueViolation       = "23505"
 	undefinedFunction     = "42883"
+	undefinedTable        = "42P01"
 	insufficientPrivilege = "42501"
 	readOnlyTransaction   = "25006"
 	queryCanceled         = "57014"
@@ -41,7 +42,7 @@ func states() map[string]state {
 		"3F000":           migrate, // no such schema
 		"42703":           migrate, // no such column
 		"42704":           migrate, // no such object
-		"42P01":           migrate, // no such table
+		undefinedTable:    migrate, // no such table
 		undefinedFunction: migrate,
 		"42P10":           migrate, // ON CONFLICT without its unique constraint
 

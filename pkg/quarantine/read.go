@@ -114,8 +114,9 @@ func (s *Store) Show(ctx context.Context, id int64) (Detail, error) {
 
 // Stats is the quarantine's size.
 type Stats struct {
-	Open      map[string]int // by reason
-	Oldest    time.Time      // first seen of the oldest open record; zero: none is open
+	Open      map[string]int       // by reason
+	OldestOf  map[string]time.Time // first seen of the oldest open record, by reason
+	Oldest    time.Time            // of all; zero: none is open
 	Replaying int
 	Stuck     int // replaying, and published longer ago than asked
 	Held      int // open, and held off
@@ -123,7 +124,7 @@ type Stats struct {
 
 // Stats counts what is open and under way.
 func (s *Store) Stats(ctx context.Context, stuckAfter time.Duration) (Stats, error) {
-	stats := Stats{Open: map[string]int{}}
+	stats := Stats{Open: map[string]int{}, OldestOf: map[string]time.Time{}}
 	rows, err := s.pool.Query(ctx, `SELECT reason, count(*), min(first_seen), 0::bigint, count(*) FILTER (WHERE held_until > now()) FROM quarantine WHERE status = 'open' GROUP BY reason
 		UNION ALL
 		SELECT '', count(*), NULL, count(*) FILTER (WHERE published_at < now() - $1::interval), 0::bigint FROM quarantine WHERE status = 'replaying'`, stuckAfter)
@@ -140,7 +141,11 @@ func (s *Store) Stats(ctx context.Context, stuckAfter time.Duration) (Stats, err
 		}
 		stats.Open[reason] = count
 		stats.Held += held
-		if oldest != nil && (stats.Oldest.IsZero() || oldest.Before(stats.Oldest)) {
+		if oldest == nil {
+			return nil
+		}
+		stats.OldestOf[reason] = *oldest
+		if stats.Oldest.IsZero() || oldest.Before(stats.Oldest) {
 			stats.Oldest = *oldest
 		}
 		return nil

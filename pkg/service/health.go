@@ -36,8 +36,10 @@ type ComponentHealth struct {
 	Ready bool   `json:"ready"`
 	Error string `json:"error,omitempty"`
 	// Advice is what a person can do; without one the trouble passes by itself.
-	Advice string    `json:"advice,omitempty"`
-	Since  time.Time `json:"since,omitzero"` // when it came into this state; not of a check
+	Advice string `json:"advice,omitempty"`
+	// Note is what a part that is ready has to say all the same.
+	Note  string    `json:"note,omitempty"`
+	Since time.Time `json:"since,omitzero"` // when it came into this state; not of a check
 }
 
 // HealthReport is what /readyz?verbose shows. Ready means that there is at
@@ -73,6 +75,11 @@ func (h *Health) Set(name string, err error) {
 // seconds). A check that does not end is not asked again before it has. A check
 // and a state of one name both count.
 func (h *Health) Check(name string, timeout time.Duration, check func(context.Context) error) {
+	h.CheckNoted(name, timeout, func(ctx context.Context) (string, error) { return "", check(ctx) })
+}
+
+// CheckNoted is Check for a part that may have something to say although it is ready: its note.
+func (h *Health) CheckNoted(name string, timeout time.Duration, check func(context.Context) (note string, err error)) {
 	if timeout <= 0 {
 		timeout = checkTimeout
 	}
@@ -164,7 +171,7 @@ func (r HealthReport) summary() string {
 type healthCheck struct {
 	name    string
 	timeout time.Duration
-	check   func(context.Context) error
+	check   func(context.Context) (note string, err error)
 	idle    chan struct{} // holds an element while the check runs
 }
 
@@ -176,27 +183,29 @@ func (c *healthCheck) ask(ctx context.Context) ComponentHealth {
 	select {
 	case c.idle <- struct{}{}:
 	case <-ctx.Done():
-		return c.answer(errors.New("an earlier check has not ended"))
+		return c.answer("", errors.New("an earlier check has not ended"))
 	}
-	result := make(chan error, 1)
+	result := make(chan ComponentHealth, 1)
 	go func() {
-		err := c.check(ctx)
+		note, err := c.check(ctx)
 		<-c.idle
-		result <- err
+		result <- c.answer(note, err)
 	}()
 	select {
-	case err := <-result:
-		return c.answer(err)
+	case state := <-result:
+		return state
 	case <-ctx.Done():
-		return c.answer(fmt.Errorf("no answer within %v", c.timeout))
+		return c.answer("", fmt.Errorf("no answer within %v", c.timeout))
 	}
 }
 
-func (c *healthCheck) answer(err error) ComponentHealth {
+func (c *healthCheck) answer(note string, err error) ComponentHealth {
 	state := ComponentHealth{Name: c.name, Ready: err == nil}
 	if err != nil {
 		state.Error, state.Advice = err.Error(), fault.Advice(err)
+		return state
 	}
+	state.Note = note
 	return state
 }
 

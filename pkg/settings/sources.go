@@ -15,6 +15,7 @@ import (
 type SourceSetting struct {
 	Secrets   Secrets // signing secrets, any of which may have signed; none: the source is off
 	PublicURL string  // where the vendor posts to, as the vendor sees it; some sign it. "" when not behind a proxy
+	MaxRate   float64 // most events a second that a receiver takes; 0: no limit
 	Tenant    string  // the vendor's account, for events that do not say it; it is a part of their identity
 	TestData  bool    // what the vendor marks as test data joins the timeline
 	Mapping   string  // of a named source: path of the file that says what lies where in its events, or ""
@@ -44,7 +45,7 @@ type SourceSettings struct {
 // SourceOption changes which settings NewSourceSettings makes.
 type SourceOption func(*SourceSettings)
 
-// TenantsOnly leaves out what only a receiver needs: secrets and public URLs.
+// TenantsOnly leaves out what only a receiver needs: secrets, public URLs and rates.
 func TenantsOnly() SourceOption {
 	return func(s *SourceSettings) { s.tenantsOnly = true }
 }
@@ -142,6 +143,7 @@ func (s *SourceSettings) Get(name string) SourceSetting {
 	if !s.tenantsOnly {
 		set.Secrets = v.FieldByName("Secrets").Interface().(Secrets)
 		set.PublicURL = v.FieldByName("PublicURL").String() // the value: reflection calls no method
+		set.MaxRate = v.FieldByName("MaxRate").Float()
 	}
 	return set
 }
@@ -202,6 +204,7 @@ func (s *SourceSettings) structOf(source string) reflect.Type {
 	return reflect.StructOf(append([]reflect.StructField{
 		field("Secrets", reflect.TypeFor[Secrets](), "SECRETS", "SECRET,...", "Signing secrets, newest first, separated by commas while one is rotated."),
 		field("PublicURL", reflect.TypeFor[publicURL](), "PUBLIC_URL", "URL", "Address that the vendor posts to, as the vendor knows it."),
+		field("MaxRate", reflect.TypeFor[float64](), "MAX_RATE", "EVENTS", "Most events a second, in each receiver; beyond it the vendor is told to retry. What a minute leaves may be used in a burst. 0 or not set: no limit."),
 	}, fields...))
 }
 

@@ -150,7 +150,7 @@ func (d Deps) Told(name string) *retry.Told {
 const checkTimeout = 2 * time.Second
 
 // checks asks the connections whenever somebody asks for the readiness, under
-// the names postgres and kafka.
+// the names postgres, schema and kafka.
 func (d Deps) checks() service.Component {
 	stop := func() {}
 	return service.Component{
@@ -162,14 +162,17 @@ func (d Deps) checks() service.Component {
 			}
 			health := d.Runtime.Health
 			if d.Pool != nil {
-				ping := newPinger(d.Pool.Ping)
+				schema := &schemaWatch{pool: d.Pool}
+				ping := newPinger(schema.ping)
 				health.Check("postgres", checkTimeout, ping.check)
+				health.CheckNoted("schema", checkTimeout, schema.check)
 				stop = ping.stop
 			}
 			health.Check("kafka", checkTimeout, func(ctx context.Context) error { return stream.Classify(client.Ping(ctx)) })
 			stopped := stop
 			stop = func() {
 				health.Remove("postgres")
+				health.Remove("schema")
 				health.Remove("kafka")
 				stopped()
 				client.Close()

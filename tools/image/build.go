@@ -25,59 +25,68 @@ const (
 	description = "The lead-to-cash event stream: every event of a company's tools on one timeline per account"
 )
 
-// builder makes one image for several platforms.
+// builder makes the programs, and images of them.
 type builder struct {
-	root      string // of the repository
-	version   string
-	revision  string // commit; "": not known
-	created   time.Time
-	platforms []v1.Platform
+	root     string // of the repository
+	version  string
+	revision string // commit; "": not known
+	created  time.Time
+	dir      string // where programs are compiled to; it exists
 }
 
-// build compiles the programs and gives the image's index. tell is called before each step that takes long.
-func (b builder) build(ctx context.Context, tell func(string)) (v1.ImageIndex, error) {
-	dir, err := os.MkdirTemp("", "throughline-image-")
-	if err != nil {
-		return nil, fmt.Errorf("making a directory for the programs: %w", err)
-	}
-	defer os.RemoveAll(dir) //nolint:errcheck // it is a temporary directory
-	base, err := baseLayer()
+// built is an image for several platforms, with the bill of materials of each.
+type built struct {
+	index v1.ImageIndex
+	boms  []bom // in the order of the platforms
+}
+
+// build compiles the programs for these platforms and gives their image. tell is called before each step that takes long.
+func (b builder) build(ctx context.Context, platforms []v1.Platform, tell func(string)) (*built, error) {
+	files, err := baseArchive()
 	if err != nil {
 		return nil, err
 	}
+	base, err := files.layer()
+	if err != nil {
+		return nil, err
+	}
+	all := &built{}
 	index := mutate.IndexMediaType(empty.Index, types.OCIImageIndex)
-	for i, platform := range b.platforms {
-		tell(fmt.Sprintf("compiling for %s (%d of %d)", platform, i+1, len(b.platforms)))
-		image, err := b.image(ctx, filepath.Join(dir, platform.Architecture), platform, base)
+	for i, platform := range platforms {
+		tell(fmt.Sprintf("image for %s (%d of %d)", platform, i+1, len(platforms)))
+		image, bom, err := b.image(ctx, platform, base)
 		if err != nil {
 			return nil, fmt.Errorf("building for %s: %w", platform, err)
 		}
-		index = mutate.AppendManifests(index, mutate.IndexAddendum{Add: image, Descriptor: v1.Descriptor{Platform: &b.platforms[i]}})
+		all.boms = append(all.boms, bom)
+		index = mutate.AppendManifests(index, mutate.IndexAddendum{Add: image, Descriptor: v1.Descriptor{Platform: &platforms[i]}})
 	}
 	annotated, ok := mutate.Annotations(index, b.labels()).(v1.ImageIndex)
 	if !ok {
 		return nil, fmt.Errorf("annotating the index: it is a %T", index)
 	}
-	return annotated, nil
+	all.index = annotated
+	return all, nil
 }
 
-func (b builder) image(ctx context.Context, dir string, platform v1.Platform, base v1.Layer) (v1.Image, error) {
-	if err := b.compile(ctx, dir, platform); err != nil {
-		return nil, err
-	}
-	layer, err := programLayer(dir)
+func (b builder) image(ctx context.Context, platform v1.Platform, base v1.Layer) (v1.Image, bom, error) {
+	binaries, err := b.compile(ctx, platform)
 	if err != nil {
-		return nil, err
+		return nil, bom{}, err
+	}
+	layer, err := programLayer(binaries)
+	if err != nil {
+		return nil, bom{}, err
 	}
 	image := mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON)
 	history := v1.History{Created: v1.Time{Time: b.created}, CreatedBy: "tools/image"}
 	image, err = mutate.Append(image, mutate.Addendum{Layer: base, History: history}, mutate.Addendum{Layer: layer, History: history})
 	if err != nil {
-		return nil, fmt.Errorf("appending the layers: %w", err)
+		return nil, bom{}, fmt.Errorf("appending the layers: %w", err)
 	}
 	file, err := image.ConfigFile()
 	if err != nil {
-		return nil, fmt.Errorf("reading the configuration: %w", err)
+		return nil, bom{}, fmt.Errorf("reading the configuration: %w", err)
 	}
 	file = file.DeepCopy()
 	file.OS, file.Architecture, file.Variant, file.Created = platform.OS, platform.Architecture, platform.Variant, v1.Time{Time: b.created}
@@ -86,16 +95,25 @@ func (b builder) image(ctx context.Context, dir string, platform v1.Platform, ba
 		// The image holds several programs: a container names its own. This one says what there is.
 		Entrypoint: []string{"/" + binDir + "/throughline"},
 	}
-	return mutate.ConfigFile(image, file)
+	if image, err = mutate.ConfigFile(image, file); err != nil {
+		return nil, bom{}, fmt.Errorf("writing the configuration: %w", err)
+	}
+	bom, err := b.imageBOM(image, platform, binaries)
+	return image, bom, err
 }
 
-// compile makes static programs that hold neither paths nor times of this machine.
-func (b builder) compile(ctx context.Context, dir string, platform v1.Platform) error {
+// flags are those that every program is compiled with: it is static, and holds neither paths nor times of this machine.
+func (b builder) flags() []string {
+	return []string{"-trimpath", "-buildvcs=false", "-tags", "timetzdata", "-ldflags", "-s -w -buildid= -X github.com/throughline-dev/throughline/pkg/settings.version=" + b.version}
+}
+
+// compile makes the programs for a platform. They are in a directory of their own below b.dir.
+func (b builder) compile(ctx context.Context, platform v1.Platform) ([]binary, error) {
+	dir := filepath.Join(b.dir, platform.OS+"-"+platform.Architecture)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return fmt.Errorf("making a directory for the programs: %w", err)
+		return nil, fmt.Errorf("making a directory for the programs: %w", err)
 	}
-	args := []string{"build", "-trimpath", "-buildvcs=false", "-tags", "timetzdata", "-o", dir + "/",
-		"-ldflags", "-s -w -buildid= -X github.com/throughline-dev/throughline/pkg/settings.version=" + b.version}
+	args := append([]string{"build", "-o", dir + "/"}, b.flags()...)
 	for _, p := range programs {
 		args = append(args, "./services/"+p)
 	}
@@ -103,9 +121,17 @@ func (b builder) compile(ctx context.Context, dir string, platform v1.Platform) 
 	cmd.Dir, cmd.Stdout, cmd.Stderr = b.root, os.Stderr, os.Stderr
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off", "GOFLAGS=", "GOOS="+platform.OS, "GOARCH="+platform.Architecture)
 	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("compiling: %w", err)
+		return nil, fmt.Errorf("compiling: %w", err)
 	}
-	return nil
+	var all []binary
+	for _, p := range programs {
+		one, err := readBinary(filepath.Join(dir, p))
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, one)
+	}
+	return all, nil
 }
 
 // labels are those of the OCI image specification.

@@ -3,12 +3,12 @@ package main
 import (
 	"archive/tar"
 	"bytes"
+	"compress/gzip"
 	"encoding/pem"
 	"fmt"
 	"io"
 	"os"
 	"path"
-	"path/filepath"
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -28,7 +28,13 @@ func newArchive() *archive {
 }
 
 func (a *archive) dir(name string, mode int64) error {
-	return a.tar.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: name + "/", Mode: mode, ModTime: time.Unix(0, 0), Format: tar.FormatUSTAR})
+	return a.ownedDir(name, mode, 0)
+}
+
+func (a *archive) ownedDir(name string, mode int64, owner int) error {
+	return a.tar.WriteHeader(&tar.Header{
+		Typeflag: tar.TypeDir, Name: name + "/", Mode: mode, Uid: owner, Gid: owner, ModTime: time.Unix(0, 0), Format: tar.FormatUSTAR,
+	})
 }
 
 func (a *archive) file(name string, mode int64, content []byte) error {
@@ -40,24 +46,56 @@ func (a *archive) file(name string, mode int64, content []byte) error {
 	return err
 }
 
-func (a *archive) layer() (v1.Layer, error) {
+// bytes ends the archive and gives it.
+func (a *archive) bytes() ([]byte, error) {
 	if err := a.tar.Close(); err != nil {
 		return nil, fmt.Errorf("ending the archive: %w", err)
 	}
-	return layerOf(a.buf.Bytes())
+	return a.buf.Bytes(), nil
 }
 
-// baseLayer has what a static program looks for: root certificates, the user's name, and /tmp. Time zones are in the
-// programs.
-func baseLayer() (v1.Layer, error) {
+// compressed ends the archive and gives it with gzip.
+func (a *archive) compressed() ([]byte, error) {
+	content, err := a.bytes()
+	if err != nil {
+		return nil, err
+	}
+	var out bytes.Buffer
+	w := gzip.NewWriter(&out)
+	if _, err := w.Write(content); err != nil {
+		return nil, fmt.Errorf("compressing the archive: %w", err)
+	}
+	if err := w.Close(); err != nil {
+		return nil, fmt.Errorf("compressing the archive: %w", err)
+	}
+	return out.Bytes(), nil
+}
+
+func (a *archive) layer() (v1.Layer, error) {
+	content, err := a.bytes()
+	if err != nil {
+		return nil, err
+	}
+	return layerOf(content)
+}
+
+// spoolDir is the user's own, because a new volume of a container engine takes its owner from what it covers.
+const spoolDir = "var/lib/throughline/spool"
+
+// baseArchive has what a static program looks for: root certificates, the user's name, /tmp, and a place for the spool.
+// Time zones are in the programs.
+func baseArchive() (*archive, error) {
 	a := newArchive()
 	for _, d := range []struct {
 		name string
 		mode int64
-	}{{"etc", 0o755}, {"etc/ssl", 0o755}, {"etc/ssl/certs", 0o755}, {"tmp", 0o1777}} {
+	}{{"etc", 0o755}, {"etc/ssl", 0o755}, {"etc/ssl/certs", 0o755}, {"tmp", 0o1777}, {"var", 0o755}, {"var/lib", 0o755}, {"var/lib/throughline", 0o755}} {
 		if err := a.dir(d.name, d.mode); err != nil {
 			return nil, fmt.Errorf("adding %s: %w", d.name, err)
 		}
+	}
+	if err := a.ownedDir(spoolDir, 0o700, user); err != nil {
+		return nil, fmt.Errorf("adding %s: %w", spoolDir, err)
 	}
 	for _, f := range []struct{ name, text string }{
 		{"etc/group", fmt.Sprintf("root:x:0:\nthroughline:x:%d:\n", user)},
@@ -68,7 +106,7 @@ func baseLayer() (v1.Layer, error) {
 			return nil, fmt.Errorf("adding %s: %w", f.name, err)
 		}
 	}
-	return a.layer()
+	return a, nil
 }
 
 // certificates are Mozilla's roots, without those that it trusts under conditions only, which a file cannot say.
@@ -82,24 +120,32 @@ func certificates() string {
 	return text.String()
 }
 
-// programLayer holds the programs that were compiled into dir.
-func programLayer(dir string) (v1.Layer, error) {
+// programLayer holds the programs.
+func programLayer(binaries []binary) (v1.Layer, error) {
 	a := newArchive()
 	for _, d := range []string{"usr", "usr/local", binDir} {
 		if err := a.dir(d, 0o755); err != nil {
 			return nil, fmt.Errorf("adding %s: %w", d, err)
 		}
 	}
-	for _, p := range programs {
-		content, err := os.ReadFile(filepath.Join(dir, p))
-		if err != nil {
-			return nil, fmt.Errorf("reading a program: %w", err)
-		}
-		if err := a.file(path.Join(binDir, p), 0o755, content); err != nil {
-			return nil, fmt.Errorf("adding %s: %w", p, err)
+	for _, b := range binaries {
+		if err := a.program(path.Join(binDir, b.name), b); err != nil {
+			return nil, err
 		}
 	}
 	return a.layer()
+}
+
+// program adds a program under a path in the archive.
+func (a *archive) program(name string, b binary) error {
+	content, err := os.ReadFile(b.path)
+	if err != nil {
+		return fmt.Errorf("reading a program: %w", err)
+	}
+	if err := a.file(name, 0o755, content); err != nil {
+		return fmt.Errorf("adding %s: %w", name, err)
+	}
+	return nil
 }
 
 // opener reads content from its beginning each time.

@@ -28,22 +28,24 @@ import (
 func TestImage(t *testing.T) {
 	t.Parallel()
 	platform := v1.Platform{OS: "linux", Architecture: runtime.GOARCH}
-	b := builder{root: "../..", version: "1.2.3-test", revision: "abc", created: time.Unix(1_700_000_000, 0).UTC(), platforms: []v1.Platform{platform}}
-	built, err := b.build(t.Context(), func(line string) { t.Log(line) })
+	b := builder{root: "../..", version: "v1.2.3-test", revision: "abc", created: time.Unix(1_700_000_000, 0).UTC(), dir: t.TempDir()}
+	built, err := b.build(t.Context(), []v1.Platform{platform}, func(line string) { t.Log(line) })
 	require.NoError(t, err)
-	again, err := b.build(t.Context(), func(string) {})
+	b.dir = t.TempDir()
+	again, err := b.build(t.Context(), []v1.Platform{platform}, func(string) {})
 	require.NoError(t, err)
-	digest, err := built.Digest()
+	digest, err := built.index.Digest()
 	require.NoError(t, err)
-	digestAgain, err := again.Digest()
+	digestAgain, err := again.index.Digest()
 	require.NoError(t, err)
 	require.Equal(t, digest, digestAgain, "two builds of one source are one image")
+	require.Equal(t, built.boms, again.boms, "and are said to be made of the same")
 
-	server := httptest.NewServer(registry.New())
+	server := httptest.NewServer(registry.New(registry.WithReferrersSupport(true)))
 	t.Cleanup(server.Close)
 	tag, err := name.NewTag(strings.TrimPrefix(server.URL, "http://") + "/throughline:1.2.3")
 	require.NoError(t, err)
-	require.NoError(t, remote.WriteIndex(tag, built, remote.WithContext(t.Context())))
+	require.NoError(t, built.push(t.Context(), tag))
 	descriptor, err := remote.Get(tag, remote.WithContext(t.Context()), remote.WithPlatform(platform))
 	require.NoError(t, err)
 	require.Equal(t, digest, descriptor.Digest)
@@ -53,10 +55,13 @@ func TestImage(t *testing.T) {
 	config, err := image.ConfigFile()
 	require.NoError(t, err)
 	require.Equal(t, "65532:65532", config.Config.User)
-	require.Equal(t, "1.2.3-test", config.Config.Labels["org.opencontainers.image.version"])
+	require.Equal(t, "v1.2.3-test", config.Config.Labels["org.opencontainers.image.version"])
 	root := t.TempDir()
 	require.NoError(t, os.Chmod(root, 0o755))
 	unpack(t, image, root)
+	requireBOM(t, built.boms[0].content, root)
+	requireReferrer(t, tag.Repository, image, built.boms[0])
+	requireLayout(t, built, digest)
 	for _, p := range programs {
 		out, err := started(t, root, "/usr/local/bin/"+p, "--help")
 		require.NoError(t, err, out)
@@ -64,7 +69,7 @@ func TestImage(t *testing.T) {
 	}
 	out, err := started(t, root, "/usr/local/bin/throughline", "version")
 	require.NoError(t, err, out)
-	require.Contains(t, out, "1.2.3-test")
+	require.Contains(t, out, "v1.2.3-test")
 	out, err = started(t, root, "/usr/local/bin/sink", "--validate")
 	require.Error(t, err)
 	require.Contains(t, out, "THROUGHLINE_POSTGRES_URL")
@@ -83,7 +88,7 @@ func started(t *testing.T, root string, command ...string) (string, error) {
 func unpack(t *testing.T, image v1.Image, root string) {
 	t.Helper()
 	stream := mutate.Extract(image)
-	defer stream.Close() //nolint:errcheck // it was read to its end
+	defer stream.Close()
 	archive := tar.NewReader(stream)
 	for {
 		header, err := archive.Next()
@@ -91,11 +96,12 @@ func unpack(t *testing.T, image v1.Image, root string) {
 			return
 		}
 		require.NoError(t, err)
-		path := filepath.Join(root, header.Name) //nolint:gosec // it is our own archive
-		require.Zero(t, header.Uid, header.Name)
+		path := filepath.Join(root, header.Name)
+		require.Equal(t, filepath.Clean(header.Name) == spoolDir, header.Uid == user, header.Name)
 		if header.Typeflag == tar.TypeDir {
 			require.NoError(t, os.MkdirAll(path, 0o755))
 			require.NoError(t, os.Chmod(path, header.FileInfo().Mode()))
+			require.NoError(t, os.Chown(path, header.Uid, header.Gid))
 			continue
 		}
 		content, err := io.ReadAll(archive)

@@ -21,7 +21,33 @@ helm.sh/hook-delete-policy: {{ default "before-hook-creation" .delete }}
 {{- end -}}
 {{- end -}}
 
-{{/* The pod template of a job. Takes root, name, args, needs, env, resources, restartPolicy, kafka and postgres. */}}
+{{/* A container of a job. Takes what jobPod does, container (name and args), fileSet and base. */}}
+{{- define "throughline.jobContainer" -}}
+{{- $d := .root.Values.defaults -}}
+- name: {{ .container.name }}
+  image: {{ include "throughline.image" .root }}
+  imagePullPolicy: {{ .root.Values.image.pullPolicy }}
+  command: [/usr/local/bin/throughline]
+  args:
+    {{- toYaml .container.args | nindent 4 }}
+  env:
+    {{- include "throughline.env" (dict "env" (mustMergeOverwrite (deepCopy .base) (default dict .env)) "files" .fileSet.files "extra" $d.extraEnv) | nindent 4 }}
+  {{- with $d.extraEnvFrom }}
+  envFrom:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  resources:
+    {{- toYaml .root.Values.migrations.resources | nindent 4 }}
+  securityContext:
+    {{- toYaml $d.containerSecurityContext | nindent 4 }}
+  {{- with concat .fileSet.mounts $d.extraVolumeMounts }}
+  volumeMounts:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+{{- end -}}
+
+{{/* The pod template of a job. Takes root, name, args, needs, kafka, postgres, and optionally
+     env and then: name and args of a container that runs after the first has succeeded. */}}
 {{- define "throughline.jobPod" -}}
 {{- $d := .root.Values.defaults -}}
 {{- $files := include "throughline.files" . | fromYaml -}}
@@ -39,27 +65,14 @@ metadata:
 spec:
   {{- include "throughline.podCommon" (dict "root" .root "values" $d "serviceAccount" "default") | nindent 2 }}
   restartPolicy: Never
+  {{- $last := dict "name" .name "args" .args }}
+  {{- with .then }}
+  {{- $last = . }}
+  initContainers:
+    {{- include "throughline.jobContainer" (mustMergeOverwrite (dict "container" (dict "name" $.name "args" $.args) "fileSet" $files "base" $env) $) | nindent 4 }}
+  {{- end }}
   containers:
-    - name: {{ .name }}
-      image: {{ include "throughline.image" .root }}
-      imagePullPolicy: {{ .root.Values.image.pullPolicy }}
-      command: [/usr/local/bin/throughline]
-      args:
-        {{- toYaml .args | nindent 8 }}
-      env:
-        {{- include "throughline.env" (dict "env" (mustMergeOverwrite $env (default dict .env)) "files" $files.files "extra" $d.extraEnv) | nindent 8 }}
-      {{- with $d.extraEnvFrom }}
-      envFrom:
-        {{- toYaml . | nindent 8 }}
-      {{- end }}
-      resources:
-        {{- toYaml .root.Values.migrations.resources | nindent 8 }}
-      securityContext:
-        {{- toYaml $d.containerSecurityContext | nindent 8 }}
-      {{- with concat $files.mounts $d.extraVolumeMounts }}
-      volumeMounts:
-        {{- toYaml . | nindent 8 }}
-      {{- end }}
+    {{- include "throughline.jobContainer" (mustMergeOverwrite (dict "container" $last "fileSet" $files "base" $env) $) | nindent 4 }}
   {{- with concat $files.volumes $d.extraVolumes }}
   volumes:
     {{- toYaml . | nindent 4 }}

@@ -35,6 +35,11 @@
 {{- with include "throughline.kafkaUser" . | fromYaml -}}
 {{- $files = append $files (dict "env" "THROUGHLINE_KAFKA_PASSWORD_FILE" "secret" .secret "key" .key "path" "kafka-password") -}}
 {{- end -}}
+{{- $client := default $v.kafka.tls.clientSecret (default dict .kafka).clientSecret -}}
+{{- if and $v.kafka.tls.enabled $client -}}
+{{- $files = append $files (dict "env" "THROUGHLINE_KAFKA_CERT_FILE" "secret" $client "key" "tls.crt" "path" "kafka-client.crt") -}}
+{{- $files = append $files (dict "env" "THROUGHLINE_KAFKA_KEY_FILE" "secret" $client "key" "tls.key" "path" "kafka-client.key") -}}
+{{- end -}}
 {{- if and $v.kafka.tls.enabled (include "throughline.kafkaCA" .root) -}}
 {{- $files = append $files (dict "env" "THROUGHLINE_KAFKA_CA_FILE" "secret" (include "throughline.kafkaCA" .root) "key" $v.kafka.tls.caKey "path" "kafka-ca.crt") -}}
 {{- end -}}
@@ -131,6 +136,7 @@
 {{- $_ := set $env "THROUGHLINE_SOURCES" (join "," (keys $sources | sortAlpha)) -}}
 {{- range $name, $s := $sources -}}
 {{- with default $v.publicURL $s.publicURL }}{{ $_ := set $env (printf "%s_PUBLIC_URL" (include "throughline.sourceVariable" $name)) . }}{{ end -}}
+{{- with $s.maxRate }}{{ $_ := set $env (printf "%s_MAX_RATE" (include "throughline.sourceVariable" $name)) (. | toString) }}{{ end -}}
 {{- end -}}
 {{- end -}}
 {{- toYaml $env -}}
@@ -189,6 +195,11 @@
 {{- $files := list -}}
 {{- $secrets := include "throughline.secretFiles" . | fromYamlArray -}}
 {{- $configs := include "throughline.configFiles" . | fromYamlArray -}}
+{{- $postgres := default .root.Values.postgres.tlsSecret (default dict .postgres).tlsSecret -}}
+{{- if and (has "postgres" .needs) $postgres -}}
+{{- $volumes = append $volumes (dict "name" "postgres-tls" "secret" (dict "secretName" $postgres "defaultMode" 288)) -}}
+{{- $mounts = append $mounts (dict "name" "postgres-tls" "mountPath" "/etc/throughline/postgres" "readOnly" true) -}}
+{{- end -}}
 {{- if $secrets -}}
 {{- $sources := list -}}
 {{- range $secrets -}}

@@ -54,6 +54,7 @@ extraDeploy: extraObjects
 {{- if and (eq $v.kafka.sasl.mechanism "plain") (not $v.kafka.tls.enabled) }}{{ $p = append $p "kafka.sasl.mechanism is plain, which sends the password in the clear: set kafka.tls.enabled, or take scram-sha-512" }}{{ end -}}
 {{- if not $v.kafka.sasl.existingSecret }}{{ $p = append $p "kafka.sasl.existingSecret is empty: name the Secret that holds the password" }}{{ end -}}
 {{- end -}}
+{{- if and $v.kafka.tls.clientSecret (not $v.kafka.tls.enabled) }}{{ $p = append $p "kafka.tls.clientSecret is set but kafka.tls.enabled is not: a client certificate needs TLS" }}{{ end -}}
 {{- if and (not $v.postgres.existingSecret) (not $v.cnpg.enabled) }}{{ $p = append $p "postgres.existingSecret is empty: name the Secret that holds postgres://user:password@host:5432/database, or set cnpg.enabled" }}{{ end -}}
 {{- if not $v.schemaRegistry.url }}{{ $p = append $p "schemaRegistry.url is empty: set it, like http://registry:8081" }}
 {{- else if not (regexMatch "^https?://[^/\\s]+" $v.schemaRegistry.url) }}{{ $p = append $p "schemaRegistry.url should be an address like http://registry:8081" }}{{ end -}}
@@ -70,6 +71,7 @@ extraDeploy: extraObjects
 {{- $p := list -}}
 {{- $known := .Files.Get "files/sources.yaml" | fromYaml -}}
 {{- range $name, $s := $v.sources -}}
+{{- if and $s.maxRate (get (get $known.vendors $name | default dict) "spool") }}{{ $p = append $p (printf "sources.%s.maxRate is set, but %s never sends a delivery twice, and what is beyond the limit would be lost: leave it 0" $name $name) }}{{ end -}}
 {{- if not (hasKey $known.vendors $name) }}{{ $p = append $p (printf "sources.%s is no source: there are %s; others go into namedSources" $name (keys $known.vendors | sortAlpha | join ", ")) }}{{ end -}}
 {{- end -}}
 {{- range $name, $s := $v.namedSources -}}
@@ -130,6 +132,9 @@ extraDeploy: extraObjects
 {{- $topics := and (eq $v.topics.mode "hook") (hasKey $jobs "topics") -}}
 {{- if and $v.cnpg.enabled (not $v.postgres.existingSecret) (not $v.migrations.postgres.existingSecret) $migrates }}{{ $p = append $p "cnpg.enabled makes the database with the release, and a hook runs before it: set migrations.mode to job or app" }}{{ end -}}
 {{- if and $v.strimzi.users.enabled (hasKey $jobs "topics") (not $v.topics.kafka.user) }}{{ $p = append $p "strimzi.users.enabled makes no user for the topics Job: set strimzi.topics.enabled, topics.kafka, or topics.mode to none" }}{{ end -}}
+{{- if and $v.migrations.roles.enabled (not (hasKey $jobs "migrate")) }}{{ $p = append $p "migrations.roles.enabled needs migrations.mode hook or job: `throughline roles apply` runs after the migration, as the schema's owner" }}{{ end -}}
+{{- if and $v.topics.acls.enabled (not (hasKey $jobs "topics")) }}{{ $p = append $p "topics.acls.enabled needs the topics Job: set topics.mode to hook or job, and strimzi.topics.enabled to false" }}{{ end -}}
+{{- if and $v.topics.acls.enabled $v.strimzi.users.enabled }}{{ $p = append $p "topics.acls.enabled and strimzi.users.enabled both give rights on Kafka: choose one" }}{{ end -}}
 {{- if $v.externalSecrets.enabled -}}
 {{- if not $v.externalSecrets.storeRef.name }}{{ $p = append $p "externalSecrets.storeRef.name is empty: name the store" }}{{ end -}}
 {{- if $migrates }}{{ $p = append $p "externalSecrets.enabled makes the Secrets with the release, and a hook runs before it: set migrations.mode to job or app" }}{{ end -}}

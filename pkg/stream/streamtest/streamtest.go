@@ -182,9 +182,9 @@ type Shared struct {
 	err     error
 }
 
-// Run runs the package's tests, stops what they started, and gives the code to
+// Run runs the package's tests (m is a *testing.M, or what wraps one), stops what they started, and gives the code to
 // exit with.
-func (s *Shared) Run(m *testing.M) (code int) {
+func (s *Shared) Run(m interface{ Run() int }) (code int) {
 	code = m.Run()
 	if s.cluster == nil {
 		return code

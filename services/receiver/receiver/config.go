@@ -114,6 +114,8 @@ type Endpoint struct {
 	PublicURL string
 	// Tenant is the vendor account for deliveries that do not say it, or "".
 	Tenant string
+	// MaxRate bounds the events a second, 0 not at all. Not for a source whose vendor never retries.
+	MaxRate float64
 }
 
 // Endpoints makes the endpoints of these sources of the set from their settings
@@ -160,7 +162,8 @@ func newEndpoint(src source.Webhook, set settings.SourceSetting) (Endpoint, erro
 	if set.PublicURL == "" && src.Profile().NeedsPublicURL {
 		problems = append(problems, fmt.Errorf("--%s-public-url is not set: %s signs the address that it posts to, like https://hooks.example.com%s", name, src.Profile().Title, path(name)))
 	}
-	return Endpoint{Source: src, Secrets: set.Secrets, PublicURL: set.PublicURL, Tenant: set.Tenant}, errors.Join(problems...)
+	problems = append(problems, checkRate(name, src.Profile().Title, set.MaxRate, src.Profile().NeverRetries))
+	return Endpoint{Source: src, Secrets: set.Secrets, PublicURL: set.PublicURL, Tenant: set.Tenant, MaxRate: set.MaxRate}, errors.Join(problems...)
 }
 
 // secretsProblem names the setting of secrets that a source does not open.

@@ -32,6 +32,7 @@ type handler struct {
 	bodies    *bodies
 	load      *load
 	line      *line
+	rate      eventRate
 	raw       stream.RawMaker
 	publisher *publisher
 	log       *zap.Logger
@@ -125,9 +126,13 @@ func (h *handler) receive(w http.ResponseWriter, r *http.Request, q *request) *r
 	if no := h.authenticate(w, r, q); no != nil {
 		return no
 	}
+	if no := h.rate.refuse(q.delivery.ReceivedAt); no != nil {
+		return no
+	}
 	if err := h.split(q); err != nil {
 		return refusePermanent(err)
 	}
+	h.rate.take(q.delivery.ReceivedAt, q.events)
 	span := h.trace(r, q)
 	no := refuseUnpublished(h.publish(q))
 	if no == nil {

@@ -19,12 +19,13 @@ const (
 	unavailable     reason = "unavailable"     // the brokers, and the spool where there is one
 	overloaded      reason = "overloaded"      // our bounds of what is verified and in flight
 	limited         reason = "limited"         // our bounds of what is not verified
+	overRate        reason = "rate"            // the source's own limit of events a second
 	incomplete      reason = "incomplete"      // the client was too slow or went away
 	internal        reason = "internal"        // a bug of ours
 )
 
 func reasons() []reason {
-	return []reason{unauthenticated, malformed, unsupported, oversized, unavailable, overloaded, limited, incomplete, internal}
+	return []reason{unauthenticated, malformed, unsupported, oversized, unavailable, overloaded, limited, overRate, incomplete, internal}
 }
 
 // metrics are the receiver's. Every label value is there from the start, so

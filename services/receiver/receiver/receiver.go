@@ -127,7 +127,7 @@ func (r *Receiver) build() error {
 		}
 		h := &handler{
 			src: e.Source, name: name, profile: e.Source.Profile(), address: address, tenant: e.Tenant, metrics: m.handler(name),
-			bodies: bodies, load: r.load, line: r.load.admission.newLine(limits(m.limited, name)), readTimeout: r.o.Config.ReadTimeout, publisher: &p, log: r.o.Runtime.Log, raw: r.o.Kafka.Names().RawMaker(name),
+			bodies: bodies, load: r.load, line: r.load.admission.newLine(limits(m.limited, name)), rate: newEventRate(e.MaxRate), readTimeout: r.o.Config.ReadTimeout, publisher: &p, log: r.o.Runtime.Log, raw: r.o.Kafka.Names().RawMaker(name),
 		}
 		if _, silent := r.o.Runtime.TracerProvider.(noop.TracerProvider); !silent {
 			h.tracer = r.o.Runtime.Tracer

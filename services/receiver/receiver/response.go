@@ -18,7 +18,7 @@ import (
 type refusal struct {
 	reason reason
 	err    error
-	wait   time.Duration // of a limited one: when to come again
+	wait   time.Duration // of a limited one, or one over its source's rate: when to come again
 }
 
 // cutWait is the wait of a request that was cut to make room: others will be
@@ -79,14 +79,21 @@ func (h *handler) refuse(w http.ResponseWriter, r *http.Request, q *request, no 
 		respond(w, tooMany(no.wait))
 		return
 	}
+	if no.reason == overRate {
+		w.Header().Set("Retry-After", retryAfter(no.wait))
+	}
 	respond(w, h.src.Reply(&q.delivery, no.err))
+}
+
+// retryAfter gives the header's value: whole seconds.
+func retryAfter(wait time.Duration) string {
+	return strconv.Itoa(int((wait + time.Second - 1) / time.Second))
 }
 
 // tooMany answers who is over a limit on what is not verified.
 func tooMany(wait time.Duration) source.Response {
-	seconds := strconv.Itoa(int((wait + time.Second - 1) / time.Second))
 	return source.Response{
-		Status: http.StatusTooManyRequests, Header: http.Header{"Retry-After": {seconds}},
+		Status: http.StatusTooManyRequests, Header: http.Header{"Retry-After": {retryAfter(wait)}},
 		Body: []byte(`{"error":"limited","detail":"too many requests that are not verified: come again later"}`),
 	}
 }

@@ -231,15 +231,6 @@ func lockTable(t *testing.T, pool *pgxpool.Pool, table string) pgx.Tx {
 	return tx
 }
 
-// withUser gives a database's address for another user.
-func withUser(t *testing.T, address, user string) string {
-	t.Helper()
-	u, err := url.Parse(address)
-	require.NoError(t, err)
-	u.User = url.User(user)
-	return u.String()
-}
-
 // withQuery gives a database's address with one more parameter.
 func withQuery(t *testing.T, address, name, value string) string {
 	t.Helper()

@@ -88,7 +88,7 @@ func TestARowThatPostgresRefuses(t *testing.T) {
 func startRefusing(t *testing.T, url string) *faulty {
 	t.Helper()
 	role, _ := writerRole(t, url)
-	return startFaulty(t, url, withUser(t, url, role), func(o *options) { o.tuning.BatchTimeout = 30 * time.Second })
+	return startFaulty(t, url, postgrestest.WithUser(t, url, role), func(o *options) { o.tuning.BatchTimeout = 30 * time.Second })
 }
 
 // What Postgres refuses of all rows holds them, and says what a person can do.

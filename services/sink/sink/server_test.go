@@ -33,7 +33,7 @@ func TestAServerThatCannot(t *testing.T) {
 			t.Parallel()
 			url := postgrestest.URL(t)
 			role, admin := writerRole(t, url)
-			address := withUser(t, url, role)
+			address := postgrestest.WithUser(t, url, role)
 			if tt.parameter != "" {
 				address = withQuery(t, address, tt.parameter, tt.value)
 			}

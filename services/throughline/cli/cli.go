@@ -83,9 +83,12 @@ type root struct {
 	Links      linksCommand      `cmd:"" group:"Accounts and links" help:"List links and the decisions behind them; deny a link."`
 	Quarantine quarantineCommand `cmd:"" group:"Quarantine" help:"List, show, release and discard events that could not be processed."`
 	Events     eventsCommand     `cmd:"" group:"Quarantine" help:"List the events that contradict the timeline."`
+	Doctor     doctorCommand     `cmd:"" group:"Operating" help:"Find out what is wrong with an installation, and what to do about it."`
 	Topics     topicsCommand     `cmd:"" group:"Setting up" help:"Create and configure the Kafka topics."`
 	ACLs       aclsCommand       `cmd:"" name:"acls" group:"Setting up" help:"Give the services rights on Kafka."`
 	Migrate    migrateCommand    `cmd:"" group:"Setting up" help:"Bring the Postgres schema up to date."`
+	Roles      rolesCommand      `cmd:"" group:"Setting up" help:"Create the Postgres roles and grant them what each needs."`
+	Ready      readyCommand      `cmd:"" group:"Setting up" help:"Say whether a service is ready."`
 	Settings   settingsCommand   `cmd:"" group:"Setting up" help:"List the services' settings, with variables and defaults."`
 	Send       sendCommand       `cmd:"" group:"Developing" help:"Make events as a vendor would, sign them, and post them to a receiver."`
 	EventTypes eventTypesCommand `cmd:"" group:"Developing" help:"List the vendors' event types and the event_type of each."`

@@ -25,6 +25,7 @@ import (
 const (
 	LocalPostgres = "postgres://throughline@127.0.0.1:15432/throughline?sslmode=disable&passfile=" + localPassFile
 	LocalBroker   = "127.0.0.1:19092"
+	LocalRegistry = "http://127.0.0.1:18081"
 	LocalReceiver = "http://127.0.0.1:8080"
 	LocalSecrets  = ".throughline/secrets.json"
 
@@ -179,7 +180,7 @@ func (s *session) nextStep(err error) string {
 	if errors.As(err, &refused) && s.root.Postgres.URL == LocalPostgres && !exists(localPassFile) {
 		return "there is no " + localPassFile + " here: run the command in the directory of `make run` while that runs, or set THROUGHLINE_POSTGRES_URL"
 	}
-	if advice := cmp.Or(postgres.Advice(err), fault.Advice(err)); advice != "" {
+	if advice := cmp.Or(fault.Advice(err), postgres.Advice(err)); advice != "" {
 		return advice
 	}
 	switch {

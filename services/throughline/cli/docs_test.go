@@ -74,7 +74,7 @@ func words(command string) []string {
 
 var (
 	variable = regexp.MustCompile("`(THROUGHLINE_[A-Z_]+[A-Z])(=|`)|export (THROUGHLINE_[A-Z_]+)=")
-	named    = regexp.MustCompile("^THROUGHLINE_[A-Z]+_(SECRETS|PUBLIC_URL|TENANT|TEST_DATA|MAPPING)$")
+	named    = regexp.MustCompile("^THROUGHLINE_[A-Z]+_(SECRETS|PUBLIC_URL|MAX_RATE|TENANT|TEST_DATA|MAPPING)$")
 )
 
 // Every variable that a page names is a setting.

@@ -1,0 +1,19 @@
+package api
+
+import "github.com/throughline-dev/throughline/pkg/postgres"
+
+// RoleChange says what was done to the roles and privileges of the database.
+type RoleChange struct {
+	SQL     string `json:"sql"`
+	Beyond  bool   `json:"beyond,omitempty"`  // it takes away what no role of ours needs
+	Problem string `json:"problem,omitempty"` // why it could not be done
+}
+
+// NewRoleChanges gives what postgres.ApplyRoles did.
+func NewRoleChanges(list []postgres.RoleChange) []RoleChange {
+	out := make([]RoleChange, len(list))
+	for i, c := range list {
+		out[i] = RoleChange(c)
+	}
+	return out
+}

@@ -1,0 +1,115 @@
+package doctor
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/throughline-dev/throughline/pkg/fault"
+	"github.com/throughline-dev/throughline/pkg/quarantine"
+)
+
+const (
+	// oldRecord is how long a record may wait for a person.
+	oldRecord = 3 * 24 * time.Hour
+	// stuckAfter is how long a release may be under way, and outboxMost how long it may wait to be published.
+	stuckAfter, outboxMost = 10 * time.Minute, 2 * time.Minute
+	// moveMost is how long a move of history may take.
+	moveMost = 30 * time.Minute
+)
+
+func quarantineChecks() []Check {
+	return []Check{
+		onPostgres("quarantine.open", "nothing has waited in quarantine for long, by reason", (*examination).quarantined),
+		onPostgres("quarantine.conflicts", "nothing contradicts the timeline", (*examination).conflicts),
+		onPostgres("quarantine.releases", "released records are published and arrive", (*examination).releases),
+		onPostgres("accounts.moves", "the events of changed links have moved", (*examination).moves),
+		onPostgres("accounts.changes", "changes of accounts are published to account-changes", (*examination).changes),
+	}
+}
+
+func (e *examination) quarantined(ctx context.Context, pool *pgxpool.Pool) Finding {
+	stats, err := quarantine.NewStore(pool).Stats(ctx, stuckAfter)
+	if err != nil {
+		return queryFailed(err)
+	}
+	delete(stats.Open, string(fault.Conflict)) // quarantine.conflicts
+	if len(stats.Open) == 0 {
+		return ok("nothing waits in quarantine")
+	}
+	age := func(reason string) time.Duration { return max(e.Now().Sub(stats.OldestOf[reason]), 0) }
+	reasons := slices.Collect(maps.Keys(stats.Open))
+	slices.SortFunc(reasons, func(a, b string) int { return cmp.Or(cmp.Compare(age(b), age(a)), cmp.Compare(a, b)) })
+	var parts []string
+	for _, reason := range reasons {
+		parts = append(parts, fmt.Sprintf("%d %s, the oldest for %v", stats.Open[reason], reason, rounded(age(reason))))
+	}
+	text := strings.Join(parts, "; ")
+	if age(reasons[0]) > oldRecord {
+		return warning("throughline quarantine list --reason "+reasons[0]+"; link what it waits for, or discard it", "%s", text)
+	}
+	return ok("%s", text)
+}
+
+func (e *examination) conflicts(ctx context.Context, pool *pgxpool.Pool) Finding {
+	stats, err := quarantine.NewStore(pool).Stats(ctx, stuckAfter)
+	if err != nil {
+		return queryFailed(err)
+	}
+	if n := stats.Open[string(fault.Conflict)]; n > 0 {
+		return warning("throughline events conflicts lists them beside what is stored; throughline quarantine discard ID closes one",
+			"%d records contradict the timeline, the oldest for %v", n, rounded(max(e.Now().Sub(stats.OldestOf[string(fault.Conflict)]), 0)))
+	}
+	return ok("nothing contradicts the timeline")
+}
+
+func (e *examination) releases(ctx context.Context, pool *pgxpool.Pool) Finding {
+	var waiting, stuck int
+	var oldest time.Duration
+	err := pool.QueryRow(ctx, `SELECT count(*) FILTER (WHERE published_at IS NULL), count(*) FILTER (WHERE published_at < now() - $1::interval),
+		coalesce(max(now() - status_at) FILTER (WHERE published_at IS NULL), '0') FROM quarantine WHERE status = 'replaying'`, stuckAfter).Scan(&waiting, &stuck, &oldest)
+	if err != nil {
+		return queryFailed(err)
+	}
+	switch {
+	case oldest > outboxMost:
+		return failed("start the quarantine service, which publishes them; if it runs, look at its /readyz?verbose", "%d released records wait to be published, the oldest for %v", waiting, rounded(oldest))
+	case stuck > 0:
+		return warning("see lag.normalizer and lag.sink; what is lost is published again by the quarantine service", "%d released records were published over %v ago and have not arrived", stuck, stuckAfter)
+	}
+	return ok("%d released records are under way to their topics", waiting)
+}
+
+// ageOf counts what waits and says for how long, by a query that gives both.
+func ageOf(ctx context.Context, pool *pgxpool.Pool, sql string) (n int, oldest time.Duration, err error) {
+	err = pool.QueryRow(ctx, sql).Scan(&n, &oldest)
+	return n, oldest, err
+}
+
+func (e *examination) moves(ctx context.Context, pool *pgxpool.Pool) Finding {
+	n, oldest, err := ageOf(ctx, pool, "SELECT count(*), coalesce(max(now() - created_at), '0') FROM history_moves WHERE finished_at IS NULL")
+	if err != nil {
+		return queryFailed(err)
+	}
+	if oldest > moveMost {
+		return warning("throughline accounts moves --pending lists them, --resume finishes them; see postgres.transactions for what they wait for", "%d moves are not finished, the oldest for %v", n, rounded(oldest))
+	}
+	return ok("%d moves are under way", n)
+}
+
+func (e *examination) changes(ctx context.Context, pool *pgxpool.Pool) Finding {
+	n, oldest, err := ageOf(ctx, pool, "SELECT count(*), coalesce(max(now() - at), '0') FROM account_changes WHERE published_at IS NULL")
+	if err != nil {
+		return queryFailed(err)
+	}
+	if oldest > outboxMost {
+		return failed("start the quarantine service, which publishes them; if it runs, look at its /readyz?verbose", "%d changes of accounts wait to be published, the oldest for %v", n, rounded(oldest))
+	}
+	return ok("%d changes wait to be published", n)
+}

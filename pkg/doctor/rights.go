@@ -1,0 +1,86 @@
+package doctor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/twmb/franz-go/pkg/kadm"
+
+	"github.com/throughline-dev/throughline/pkg/postgres"
+	"github.com/throughline-dev/throughline/pkg/stream"
+)
+
+// Users gives whom the connected user can be: the services, and the operator of the command line.
+func Users() []string {
+	return []string{stream.Receiver, stream.Normalizer, stream.Sink, stream.Quarantine, stream.Operator}
+}
+
+func rightsChecks() []Check {
+	return []Check{
+		onKafka("kafka.rights", "the Kafka user may do what a service needs, or those of --as", (*examination).kafkaRights),
+		onPostgres("postgres.rights", "the Postgres user may do what a service needs, or those of --as", (*examination).postgresRights),
+	}
+}
+
+func (e *examination) kafkaRights(ctx context.Context, _ *kadm.Client) Finding {
+	client, err := e.kafka()
+	if err != nil {
+		return kafkaFailed(err)
+	}
+	return e.rights("Kafka", "throughline acls apply --dry-run shows what is missing", Users(), func(user string) (missing []string, err error) {
+		grants, err := stream.MissingGrants(ctx, client, stream.Grants(user, e.Kafka.Names(), e.Sources))
+		for _, g := range grants {
+			missing = append(missing, g.String())
+		}
+		return missing, err
+	}, kafkaFailed)
+}
+
+func (e *examination) postgresRights(ctx context.Context, pool *pgxpool.Pool) Finding {
+	users := slices.DeleteFunc(Users(), func(user string) bool { return user == stream.Receiver }) // it does not connect
+	return e.rights("Postgres", "throughline roles apply, and make this user a member of that role", users, func(user string) (missing []string, err error) {
+		privileges, err := postgres.Missing(ctx, pool, postgres.Role(user))
+		for _, p := range privileges {
+			missing = append(missing, p.String())
+		}
+		return missing, err
+	}, queryFailed)
+}
+
+// rights tells whose rights the connected user has. Those of e.As must be among them; without those, anybody's will do.
+func (e *examination) rights(where, do string, users []string, ask func(user string) ([]string, error), broken func(error) Finding) Finding {
+	var full []string
+	var lacks []error
+	for _, user := range users {
+		if len(e.As) > 0 && !slices.Contains(e.As, user) {
+			continue
+		}
+		missing, err := ask(user)
+		if err != nil {
+			return broken(err)
+		}
+		if len(missing) > 0 {
+			lacks = append(lacks, fmt.Errorf("the %s's: %s", user, some(missing)))
+		} else {
+			full = append(full, user)
+		}
+	}
+	switch {
+	case len(e.As) > 0 && len(lacks) > 0:
+		return failed(do, "this %s user lacks rights: %s", where, line(errors.Join(lacks...).Error()))
+	case len(full) > 0:
+		return ok("this %s user may do what these need: %s", where, strings.Join(full, ", "))
+	case len(lacks) > 0:
+		return failed(do, "this %s user has nobody's rights; least is missing of %s", where, fewest(lacks))
+	}
+	return ok("the receiver needs no rights in %s", where)
+}
+
+// fewest is the shortest of the texts.
+func fewest(lacks []error) string {
+	return slices.MinFunc(lacks, func(a, b error) int { return len(a.Error()) - len(b.Error()) }).Error()
+}

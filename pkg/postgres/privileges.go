@@ -1,0 +1,280 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Role is who connects to the database: a service, or people. The receiver does not connect; the owner of the schema,
+// who migrates, may do everything. In the database it is a group role (RoleName), which login roles are members of.
+type Role string
+
+// The roles.
+const (
+	RoleNormalizer Role = "normalizer"
+	RoleSink       Role = "sink"
+	RoleQuarantine Role = "quarantine"
+	RoleReader     Role = "reader"   // reads timelines: the users' own consumers
+	RoleConsole    Role = "console"  // reads everything
+	RoleOperator   Role = "operator" // reads everything, decides about accounts, links and the quarantine: the command line
+)
+
+// Roles gives all of them.
+func Roles() []Role {
+	return []Role{RoleNormalizer, RoleSink, RoleQuarantine, RoleReader, RoleConsole, RoleOperator}
+}
+
+// ObjectKind says what a Privilege is on.
+type ObjectKind string
+
+// What privileges are on. The database and the schema are those of the connection.
+const (
+	KindTable    ObjectKind = "table"
+	KindSequence ObjectKind = "sequence"
+	KindFunction ObjectKind = "function"
+	KindSchema   ObjectKind = "schema"
+	KindDatabase ObjectKind = "database"
+)
+
+// Privilege is one operation on one object, in Postgres' words.
+type Privilege struct {
+	Kind      ObjectKind
+	Object    string   // a name without its schema, a function with its argument types; "" for the schema and the database
+	Operation string   // SELECT, INSERT, UPDATE, DELETE, USAGE, EXECUTE, CONNECT or TEMPORARY
+	Columns   []string // those that it is bounded to; nil: the whole object
+}
+
+// String is the privilege as GRANT has it: UPDATE (account_id) ON TABLE account_events.
+func (p Privilege) String() string {
+	columns := ""
+	if p.Columns != nil {
+		columns = " (" + strings.Join(p.Columns, ", ") + ")"
+	}
+	object := ""
+	if p.Object != "" {
+		object = " " + p.Object
+	}
+	return p.Operation + columns + " ON " + strings.ToUpper(string(p.Kind)) + object
+}
+
+// on gives operations on a whole table: "SELECT, INSERT".
+func on(table, operations string) (all []Privilege) {
+	for operation := range strings.SplitSeq(operations, ", ") {
+		all = append(all, Privilege{Kind: KindTable, Object: table, Operation: operation})
+	}
+	return all
+}
+
+// of gives an operation on some columns of a table: "id, name".
+func of(table, operation, columns string) []Privilege {
+	return []Privilege{{Kind: KindTable, Object: table, Operation: operation, Columns: strings.Split(columns, ", ")}}
+}
+
+// ids lets a role insert into tables whose ids count up.
+func ids(tables ...string) (all []Privilege) {
+	for _, table := range tables {
+		all = append(all, Privilege{Kind: KindSequence, Object: table + "_id_seq", Operation: "USAGE"})
+	}
+	return all
+}
+
+// Privileges gives all that a role may do, and needs to. It is the truth for `throughline roles apply`, which grants
+// this and takes the rest, and for Missing. An unknown role may do nothing.
+func Privileges(role Role) []Privilege {
+	var own []Privilege
+	switch role {
+	case RoleNormalizer:
+		own = slices.Concat(of("accounts", "SELECT", "id, domain, merged_into"), resolving())
+	case RoleSink:
+		own = slices.Concat(
+			on("account_events", "SELECT, INSERT"), ids("account_events"),
+			on("account_event_origins", "SELECT, INSERT"),
+			of("accounts", "SELECT", "id, domain, merged_into"), resolving(),
+			of("history_moves", "SELECT", "decision_id, from_account"), // what left an account while its events were on their way
+			moving(),
+			functions("clean_payload_index()", "payload_index_pending_pages()"),
+		)
+	case RoleQuarantine:
+		own = slices.Concat(
+			on("quarantine", "INSERT, UPDATE"),
+			of("quarantine_outbox_lease", "UPDATE", "holder, until"), on("quarantine_outbox_lease", "SELECT"),
+			on("account_events", "SELECT"), on("account_event_origins", "SELECT"),
+			of("accounts", "SELECT", "id, domain, merged_into"), resolving(),
+			on("link_decisions", "SELECT"),
+			on("history_moves", "SELECT"), moveProgress(),
+			moving(),
+			on("account_changes", "SELECT, DELETE"), of("account_changes", "UPDATE", "published_at"),
+			on("account_changes_lease", "SELECT"), of("account_changes_lease", "UPDATE", "holder, until"),
+		)
+	case RoleReader:
+		own = slices.Concat(on("account_events", "SELECT"), on("accounts", "SELECT"))
+	case RoleConsole:
+		own = everything()
+	case RoleOperator:
+		own = slices.Concat(
+			everything(),
+			on("accounts", "INSERT, DELETE"), of("accounts", "UPDATE", "name, domain, parent_id, merged_into, updated_at"),
+			on("account_links", "INSERT, DELETE"), ids("account_links"),
+			of("account_links", "UPDATE", "account_id, learned, evidence, created_by, created_at, decision_id"),
+			on("account_link_denials", "INSERT, DELETE"), ids("account_link_denials"), of("account_link_denials", "UPDATE", "account_id"),
+			on("link_decisions", "INSERT"), ids("link_decisions"), of("link_decisions", "UPDATE", "undone_by"),
+			on("history_moves", "INSERT"), ids("history_moves"), moveProgress(),
+			moving(),
+			[]Privilege{{Kind: KindDatabase, Operation: "TEMPORARY"}}, // `throughline accounts import` checks a file in temporary tables
+		)
+	default:
+		return nil
+	}
+	return distinct(slices.Concat([]Privilege{
+		{Kind: KindDatabase, Operation: "CONNECT"},
+		{Kind: KindSchema, Operation: "USAGE"},
+	}, on(versionTable, "SELECT"), own))
+}
+
+// versionTable is where the schema's version stands.
+const versionTable = "goose_db_version"
+
+// Tables gives all tables of the schema.
+func Tables() []string {
+	return []string{
+		"account_changes", "account_changes_lease", "account_event_origins", "account_events", "account_link_denials", "account_links", "accounts",
+		versionTable, "history_moves", "link_changes", "link_decisions", "link_epoch", "quarantine", "quarantine_decisions", "quarantine_outbox_lease",
+	}
+}
+
+// Functions gives all functions of the schema, with their argument types.
+func Functions() []string {
+	return []string{
+		"announce_accounts()", "announce_links()", "clean_payload_index()", "delete_account_event_origins()", "move_link_epoch()",
+		"note_link_change()", "payload_index_pending_pages()", "record_link()",
+	}
+}
+
+// everything reads all that people read: link_changes is only ever written, by triggers.
+func everything() (all []Privilege) {
+	for _, table := range Tables() {
+		if table != "link_changes" {
+			all = append(all, on(table, "SELECT")...)
+		}
+	}
+	return all
+}
+
+func functions(signatures ...string) (all []Privilege) {
+	for _, f := range signatures {
+		all = append(all, Privilege{Kind: KindFunction, Object: f, Operation: "EXECUTE"})
+	}
+	return all
+}
+
+// resolving is what it takes to find out where a reference leads (pkg/resolve), besides accounts.
+func resolving() []Privilege {
+	const key = "source, tenant, kind, external_id, account_id"
+	return slices.Concat(of("account_links", "SELECT", key), of("account_link_denials", "SELECT", key), on("link_epoch", "SELECT"))
+}
+
+// moving is what it takes to bring events to the account where the ledger says that they belong (accounts.Mover), or back
+// to quarantine: only the account of an event is ever changed, and of a record only what does not say which event it is.
+func moving() []Privilege {
+	return slices.Concat(
+		of("account_events", "UPDATE", "account_id"), on("account_events", "DELETE"),
+		on("account_changes", "INSERT"), ids("account_changes"),
+		on("quarantine", "SELECT, INSERT"), ids("quarantine"),
+		of("quarantine", "UPDATE", "reason, error, tenant, event_type, topic, partition, offset, record_key, headers, raw, payload, references, "+
+			"reference_keys, raw_index, last_seen, status, status_by, status_at, published_at, outcome, releases, ruling, held_until"),
+		on("quarantine_decisions", "INSERT"), ids("quarantine_decisions"),
+	)
+}
+
+func moveProgress() []Privilege {
+	return of("history_moves", "UPDATE", "fence, next_event, moved, returned, finished_at")
+}
+
+// distinct leaves out what comes again, and columns of what is given on the whole object.
+func distinct(list []Privilege) (all []Privilege) {
+	whole := map[string]bool{}
+	for _, p := range list {
+		if p.Columns == nil {
+			whole[p.Operation+" "+p.Object] = true
+		}
+	}
+	seen := map[string]bool{}
+	for _, p := range list {
+		if key := p.String(); !seen[key] && (p.Columns == nil || !whole[p.Operation+" "+p.Object]) {
+			seen[key] = true
+			all = append(all, p)
+		}
+	}
+	return all
+}
+
+// querier is a pool, a connection or a transaction.
+type querier interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+}
+
+// An object or a column that is not there gives NULL: nobody has a privilege on it.
+const missingPrivileges = `
+SELECT n, "column" FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[]) AS asked (kind, object, operation, "column", n)
+WHERE NOT coalesce(CASE kind
+  WHEN 'table' THEN CASE "column"
+    WHEN '' THEN has_table_privilege(to_regclass(object), operation)
+    ELSE has_column_privilege(to_regclass(object), (SELECT attnum FROM pg_attribute WHERE attrelid = to_regclass(object) AND attname = "column" AND NOT attisdropped), operation) END
+  WHEN 'sequence' THEN has_sequence_privilege(to_regclass(object), operation)
+  WHEN 'function' THEN has_function_privilege(to_regprocedure(object), operation)
+  WHEN 'schema' THEN has_schema_privilege(current_schema(), operation)
+  WHEN 'database' THEN has_database_privilege(current_database(), operation) END, false)
+ORDER BY n, "column"`
+
+// Missing gives those of a role's privileges that the connected user lacks, however others are come by (a superuser and
+// the owner lack none): with the columns that are missing, where a privilege is bounded to columns. What the schema does
+// not have yet is missing too. It is one query. db is a pool, a connection or a transaction; errors are marked by
+// Classify.
+func Missing(ctx context.Context, db querier, role Role) ([]Privilege, error) {
+	all := Privileges(role)
+	var kinds, objects, operations, columns []string
+	var numbers []int64
+	for i, p := range all {
+		asked := p.Columns
+		if asked == nil {
+			asked = []string{""}
+		}
+		for _, column := range asked {
+			kinds, objects, operations = append(kinds, string(p.Kind)), append(objects, p.Object), append(operations, p.Operation)
+			columns, numbers = append(columns, column), append(numbers, int64(i))
+		}
+	}
+	rows, err := db.Query(ctx, missingPrivileges, kinds, objects, operations, columns, numbers)
+	if err != nil {
+		return nil, Classify(fmt.Errorf("looking for privileges: %w", err))
+	}
+	var missing []Privilege
+	var i, last int64 = 0, -1
+	var column string
+	if _, err := pgx.ForEachRow(rows, []any{&i, &column}, func() error {
+		if i != last {
+			last = i
+			p := all[i]
+			p.Columns = nil
+			missing = append(missing, p)
+		}
+		if column != "" {
+			p := &missing[len(missing)-1]
+			p.Columns = append(p.Columns, column)
+		}
+		return nil
+	}); err != nil {
+		return nil, Classify(fmt.Errorf("looking for privileges: %w", err))
+	}
+	return missing, nil
+}
+
+// DefaultRolePrefix is what the names of the group roles begin with unless another prefix is chosen.
+const DefaultRolePrefix = "throughline_"
+
+// RoleName is a role's name in the database. Roles belong to a whole server, hence the prefix.
+func RoleName(prefix string, role Role) string { return prefix + string(role) }

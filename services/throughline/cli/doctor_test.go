@@ -1,0 +1,35 @@
+package cli_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// What the command line says: the checks, what is wrong with its arguments, and what is not checked for want of a setting.
+func TestDoctor(t *testing.T) {
+	t.Parallel()
+	sh := inDatabase(t)
+	sh.golden("doctor", nil,
+		[]string{"doctor", "--list"},
+		[]string{"doctor", "--only", "kafka,postgres.schema,registry"},
+		[]string{"doctor", "--only", "postgres.keeper", "--strict"},
+		[]string{"doctor", "--only", "quarantine", "--json"},
+		[]string{"doctor", "--only", "nonsense", "--admin", "ftp://x", "--as", "kim"},
+	)
+}
+
+// A failure is exit code 1, stands first, and holds no password.
+func TestDoctorFails(t *testing.T) {
+	t.Parallel()
+	sh := inDatabase(t)
+	sh.env["THROUGHLINE_SCHEMA_REGISTRY_URL"] = "http://127.0.0.1:1"
+	sh.env["THROUGHLINE_SCHEMA_REGISTRY_USER"], sh.env["THROUGHLINE_SCHEMA_REGISTRY_PASSWORD"] = "kim", "hunter2"
+	r := sh.run("doctor")
+	require.Equal(t, 1, r.code)
+	require.True(t, strings.HasPrefix(r.out, "failed       registry.reachable"), r.out)
+	require.Contains(t, r.out, "→ check that the registry of THROUGHLINE_SCHEMA_REGISTRY_URL runs")
+	require.Equal(t, "throughline: not healthy: see above\n", r.err)
+	require.NotContains(t, r.out+r.err, "hunter2")
+}
