@@ -254,15 +254,17 @@ func (l *least) lagReachesZero() {
 			require.NoError(t, err)
 			committed, err := admin.FetchOffsets(t.Context(), stream.Names{}.Group(group))
 			require.NoError(t, err)
-			lag, text := int64(0), ""
+			lag, lines := int64(0), []string{}
 			ends.Each(func(end kadm.ListedOffset) {
 				at, ok := committed.Lookup(topic, end.Partition)
 				if !ok {
 					at.At = 0
 				}
 				lag += end.Offset - at.At
-				text += fmt.Sprintf("%s/%d: end %d, committed %d\n", topic, end.Partition, end.Offset, at.At)
+				lines = append(lines, fmt.Sprintf("%s/%d: end %d, committed %d", topic, end.Partition, end.Offset, at.At))
 			})
+			slices.Sort(lines) // the same state is the same text
+			text := strings.Join(lines, "\n")
 			if lag == 0 {
 				t.Logf("%s has no lag\n%s", group, text)
 			}

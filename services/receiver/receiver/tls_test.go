@@ -38,12 +38,12 @@ func newSecureRig(t *testing.T, change func(*Options)) *secureRig {
 }
 
 // client speaks TLS as conf says, and offers HTTP/2.
-func (s *secureRig) client(conf tls.Config) *http.Client {
+func (s *secureRig) client(conf *tls.Config) *http.Client {
 	s.t.Helper()
 	roots, err := tlsfiles.Roots(s.authority.CAFile)
 	require.NoError(s.t, err)
 	conf.RootCAs = roots
-	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &conf, ForceAttemptHTTP2: true}, Timeout: patience}
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: conf, ForceAttemptHTTP2: true}, Timeout: patience}
 	s.t.Cleanup(client.CloseIdleConnections)
 	return client
 }
@@ -65,13 +65,13 @@ func TestHTTPS(t *testing.T) {
 	t.Parallel()
 	s := newSecureRig(t, nil)
 	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
-		response, err := s.post(s.client(tls.Config{MinVersion: version, MaxVersion: version}))
+		response, err := s.post(s.client(&tls.Config{MinVersion: version, MaxVersion: version}))
 		require.NoError(t, err)
 		require.Equal(t, http.StatusOK, response.StatusCode)
 		require.Equal(t, version, response.TLS.Version)
 		require.Equal(t, "HTTP/1.1", response.Proto)
 	}
-	_, err := s.post(s.client(tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}))
+	_, err := s.post(s.client(&tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}))
 	require.ErrorContains(t, err, "protocol version")
 	_, err = s.post(&http.Client{Transport: &http.Transport{DisableKeepAlives: true}})
 	require.ErrorContains(t, err, "unknown authority")
@@ -81,7 +81,7 @@ func TestHTTPS(t *testing.T) {
 func TestTheCertificateIsRenewed(t *testing.T) {
 	t.Parallel()
 	s := newSecureRig(t, nil)
-	kept := s.client(tls.Config{})
+	kept := s.client(&tls.Config{})
 	first, err := s.post(kept)
 	require.NoError(t, err)
 	require.Equal(t, "receiver", first.TLS.PeerCertificates[0].Subject.CommonName)
@@ -89,11 +89,11 @@ func TestTheCertificateIsRenewed(t *testing.T) {
 	cert, key := s.authority.Issue("renewed")
 	move := func(from, to string) { require.NoError(t, os.Rename(from, to)) }
 	move(cert, s.options.Config.TLSCertFile) // the key is still the old one
-	between, err := s.post(s.client(tls.Config{}))
+	between, err := s.post(s.client(&tls.Config{}))
 	require.NoError(t, err)
 	require.Equal(t, "receiver", between.TLS.PeerCertificates[0].Subject.CommonName)
 	move(key, s.options.Config.TLSKeyFile)
-	second, err := s.post(s.client(tls.Config{}))
+	second, err := s.post(s.client(&tls.Config{}))
 	require.NoError(t, err)
 	require.Equal(t, "renewed", second.TLS.PeerCertificates[0].Subject.CommonName)
 	again, err := s.post(kept)
@@ -136,7 +136,7 @@ func TestHandshakesAreBounded(t *testing.T) {
 			require.NotErrorIs(t, err, os.ErrDeadlineExceeded, "the oldest are closed")
 		}
 		require.Eventually(t, func() bool { return s.metric("connections") <= most }, patience, time.Millisecond)
-		response, err := s.post(s.client(tls.Config{}))
+		response, err := s.post(s.client(&tls.Config{}))
 		require.NoError(t, err)
 		require.Equal(t, http.StatusOK, response.StatusCode)
 	})
