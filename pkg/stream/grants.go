@@ -73,7 +73,7 @@ func Grants(service string, n Names, sources []string) []Grant {
 	case Normalizer:
 		g.consumes(n.Group(Normalizer), raw...)
 		g.topics(kmsg.ACLOperationWrite, events, letters)
-		g.settings(append(raw, events, letters)...)
+		g.settings(slices.Concat(raw, []string{events, letters})...)
 		g.add(kmsg.ACLResourceTypeTransactionalId, n.Group(Normalizer)+"-", true, kmsg.ACLOperationWrite)
 	case Sink:
 		g.consumes(n.Group(Sink), events)
@@ -81,8 +81,8 @@ func Grants(service string, n Names, sources []string) []Grant {
 		g.settings(events, letters)
 	case Quarantine:
 		g.consumes(n.Group(Quarantine), letters)
-		g.topics(kmsg.ACLOperationWrite, append(raw, changes)...)
-		g.settings(append(raw, letters, changes)...)
+		g.topics(kmsg.ACLOperationWrite, slices.Concat(raw, []string{changes})...)
+		g.settings(slices.Concat(raw, []string{letters, changes})...)
 		// It follows what it released through the other services.
 		g.topics(kmsg.ACLOperationDescribe, events)
 		g.groups(kmsg.ACLOperationDescribe, n.Group(Normalizer), n.Group(Sink))
