@@ -63,7 +63,8 @@ verify: toolchain build $(BIN)/mutants ## what is generated is what is committed
 	@test -z "$$(gofmt -l $(MODULES))" || { gofmt -l $(MODULES); echo "run make fmt"; exit 1; }
 	@.ci/links
 	@$(BIN)/mutants -check
-	@echo "verified: generated pages, formatting, links, the list of make mutants"
+	@cd tools/image && GOWORK=off $(GO) test -skip '^TestImage$$' ./...
+	@echo "verified: generated pages, formatting, links, the list of make mutants, the Dockerfile"
 
 $(BIN)/mutants: tools/mutants/main.go tools/mutants/list.go
 	@mkdir -p $(BIN)
