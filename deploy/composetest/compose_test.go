@@ -209,13 +209,15 @@ func commandLine(t *testing.T, args ...string) string {
 // Every vendor can be received from, at the address that it knows, and what comes once is kept on a volume.
 func TestSources(t *testing.T) {
 	t.Parallel()
-	s := Load(t, "PUBLIC_URL=https://hooks.example.com").Services["receiver"]
+	s := Load(t, "PUBLIC_URL=https://hooks.example.com/").Services["receiver"]
 	env, set := Environment(s), catalog.Set()
 	for _, name := range set.Names() {
 		source, _ := set.Find(name)
 		require.Equal(t, Secrets+name+"-secrets", env[settings.SourceVariable(name, "SECRETS_FILE")])
 		if source.Profile().NeedsPublicURL {
-			require.Equal(t, "https://hooks.example.com/webhooks/"+name, env[settings.SourceVariable(name, "PUBLIC_URL")])
+			called, err := settings.CalledURL(env[settings.SourceVariable(name, "PUBLIC_URL")], name)
+			require.NoError(t, err)
+			require.Equal(t, "https://hooks.example.com/webhooks/"+name, called)
 		}
 		if source.Profile().NeverRetries {
 			require.True(t, slices.ContainsFunc(s.Volumes, func(v types.ServiceVolumeConfig) bool { return v.Target == env["THROUGHLINE_SPOOL_DIR"] }))
