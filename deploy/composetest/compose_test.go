@@ -2,6 +2,7 @@ package composetest
 
 import (
 	"bytes"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -363,4 +364,20 @@ func mounted(t *testing.T, s types.ServiceConfig, target string) string {
 	}
 	require.Fail(t, "nothing is mounted", target)
 	return ""
+}
+
+// A password of the user's own may hold what means something in an address.
+func TestAPasswordOfYourOwn(t *testing.T) {
+	t.Parallel()
+	const password = `p@ss/w:rd#1 %2f"é`
+	dir := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "postgres-password"), []byte(password+"\n"), 0o600))
+	MakeSecrets(t, dir)
+	address, err := os.ReadFile(filepath.Join(dir, "postgres-url"))
+	require.NoError(t, err)
+	made, err := url.Parse(strings.TrimSpace(string(address)))
+	require.NoError(t, err)
+	got, _ := made.User.Password()
+	require.Equal(t, password, got)
+	require.Equal(t, "postgres:5432", made.Host)
 }
