@@ -7,7 +7,6 @@
 package stripeapi
 
 import (
-	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -221,8 +220,12 @@ func refuse(w http.ResponseWriter, status int, code, param, message string) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	text, _ := json.Marshal(map[string]any{"error": map[string]any{
-		"type": kind, "code": cmp.Or(code, "unknown"), "param": param, "message": message,
-	}})
+	body := map[string]string{"type": kind, "message": message}
+	for name, value := range map[string]string{"code": code, "param": param} {
+		if value != "" {
+			body[name] = value
+		}
+	}
+	text, _ := json.Marshal(map[string]any{"error": body})
 	w.Write(text)
 }

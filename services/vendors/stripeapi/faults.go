@@ -21,7 +21,8 @@ type injected struct {
 }
 
 // Inject lets this fault answer so many requests, after so many that are answered
-// rightly; a negative count: all that come.
+// rightly; a negative count: all that come. The newest fault goes before older ones, and
+// nil is none.
 func (a *API) Inject(after, count int, f Fault) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -30,7 +31,7 @@ func (a *API) Inject(after, count int, f Fault) {
 	if count < 0 {
 		to = int(^uint(0) >> 1)
 	}
-	a.faults = append(a.faults, injected{from, to, f})
+	a.faults = append([]injected{{from, to, f}}, a.faults...)
 }
 
 func (a *API) next(request int) Fault {
