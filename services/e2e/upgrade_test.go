@@ -30,7 +30,7 @@ INSERT INTO goose_db_version (version_id, is_applied) VALUES (99999, true);`
 func TestTheSchemaIsNewer(t *testing.T) {
 	t.Parallel()
 	random := newRand(t)
-	f := newFleet(t, streamtest.Kafka(t, 1).Brokers())
+	f := newFleet(t, streamtest.Embedded(t))
 	admins := map[*child]string{f.normalizer: freeAddress(t), f.sink: freeAddress(t), f.quarantine: freeAddress(t)}
 	f.receiver.start(stable)
 	for _, c := range []*child{f.normalizer, f.sink, f.quarantine} {

@@ -158,7 +158,7 @@ func TestTLSFilesAreChecked(t *testing.T) {
 		c.TLSCertFile, c.TLSKeyFile = bad.cert, bad.key
 		err := c.Validate()
 		require.ErrorContains(t, err, bad.says)
-		require.Equal(t, 1, len(strings.Split(err.Error(), "\n")))
+		require.Len(t, strings.Split(err.Error(), "\n"), 1)
 	}
 	c := testConfig(t)
 	c.TLSCertFile, c.TLSKeyFile = cert, key
