@@ -81,7 +81,7 @@ func (e *examination) service(ctx context.Context, address string) Finding {
 		return warning("see kafka.partitions; they are published when the brokers take them", "%s has %v deliveries on its spool", name, n)
 	}
 	if len(notes) > 0 {
-		return warning("see docs/operations/upgrade.md", "%s is ready, and says: %s", name, some(notes))
+		return warning("see docs/operations/upgrade.md for the schema, docs/operations/runbooks/ThroughlineCertificateExpires.md for a certificate", "%s is ready, and says: %s", name, some(notes))
 	}
 	return ok("%s is ready", name)
 }

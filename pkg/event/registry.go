@@ -8,7 +8,9 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/sr"
+	"go.uber.org/zap"
 
 	"github.com/throughline-dev/throughline/pkg/fault"
 	"github.com/throughline-dev/throughline/pkg/settings"
@@ -70,6 +72,17 @@ type Registry struct {
 	client  *sr.Client
 	host    string
 	refresh time.Duration
+	dialer  *tlsfiles.Dialer // nil: there are no files
+}
+
+// Observe logs renewals of the files for TLS, and why one failed, and shows in the
+// metrics whether they can be used and until when. It is called before the first use.
+func (r *Registry) Observe(log *zap.Logger, metrics prometheus.Registerer) error {
+	if r.dialer == nil {
+		return nil
+	}
+	r.dialer.Log(log)
+	return r.dialer.Register(metrics, "registry")
 }
 
 // Refresh is how often an Encoder's schemas should be looked for again.
@@ -79,7 +92,7 @@ func (r *Registry) Refresh() time.Duration { return r.refresh }
 // as its default.
 func NewRegistry(c RegistryConfig) (*Registry, error) {
 	settings.Defaults(&c)
-	transport, err := transport(c)
+	transport, dialer, err := transport(c)
 	if err != nil {
 		return nil, fmt.Errorf("making the schema registry client: %w", err)
 	}
@@ -95,19 +108,19 @@ func NewRegistry(c RegistryConfig) (*Registry, error) {
 	if u, err := url.Parse(string(c.URL)); err == nil {
 		host = u.Host
 	}
-	return &Registry{client: client, host: host, refresh: c.Refresh}, nil
+	return &Registry{client: client, host: host, refresh: c.Refresh, dialer: dialer}, nil
 }
 
-// transport gives the default one where no file says otherwise.
-func transport(c RegistryConfig) (http.RoundTripper, error) {
+// transport gives the default one and no dialer where no file says otherwise.
+func transport(c RegistryConfig) (http.RoundTripper, *tlsfiles.Dialer, error) {
 	if c.CAFile == "" && c.CertFile == "" {
-		return http.DefaultTransport, nil
+		return http.DefaultTransport, nil, nil
 	}
 	dialer, err := tlsfiles.NewDialer(tlsfiles.Files{CA: c.CAFile, Cert: c.CertFile, Key: c.KeyFile}, c.Timeout, nil)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return &http.Transport{Proxy: http.ProxyFromEnvironment, DialTLSContext: dialer.DialContext, IdleConnTimeout: 90 * time.Second, MaxIdleConns: 10}, nil
+	return &http.Transport{Proxy: http.ProxyFromEnvironment, DialTLSContext: dialer.DialContext, IdleConnTimeout: 90 * time.Second, MaxIdleConns: 10}, dialer, nil
 }
 
 // register finds the id of the schema under the topic's subject, and registers

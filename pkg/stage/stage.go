@@ -88,6 +88,9 @@ func Connect(ctx context.Context, c *Config, rt *service.Runtime) (Deps, error) 
 	if err != nil {
 		return Deps{}, err
 	}
+	if err := registry.Observe(rt.Log, rt.Registry); err != nil {
+		return Deps{}, err
+	}
 	pool, err := postgres.Open(ctx, c.Postgres, "throughline-"+rt.Name)
 	if err != nil {
 		return Deps{}, advised(err)

@@ -137,6 +137,11 @@ func clientOpts(c Config, d Deps) ([]kgo.Opt, error) {
 		if err != nil {
 			return nil, fmt.Errorf("making the Kafka client: %w", err)
 		}
+		if d.Registry != nil {
+			if err := dialer.Register(d.Registry, "kafka"); err != nil {
+				return nil, fmt.Errorf("making the Kafka client: %w", err)
+			}
+		}
 		opts = append(opts, kgo.Dialer(dialer.DialContext))
 	} else {
 		opts = append(opts, kgo.DialTimeout(dialTimeout))

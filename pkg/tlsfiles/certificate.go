@@ -51,3 +51,10 @@ func (c *Certificate) GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, er
 func (c *Certificate) GetClientCertificate(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
 	return c.pair.get(), nil
 }
+
+// Status gives the time at which the certificate in use ends, and why what the files
+// hold now cannot be used, which is one sentence; nil: they hold the one in use.
+func (c *Certificate) Status() (end time.Time, broken error) {
+	pair, broken := c.pair.look()
+	return pair.Leaf.NotAfter, broken
+}

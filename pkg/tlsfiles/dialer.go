@@ -43,6 +43,17 @@ func NewDialer(f Files, timeout time.Duration, log *zap.Logger) (*Dialer, error)
 	return d, nil
 }
 
+// Log sets where renewals are logged from then on, in place of NewDialer's. It is not
+// called while the dialer is in use.
+func (d *Dialer) Log(log *zap.Logger) {
+	if d.roots != nil {
+		d.roots.log = log
+	}
+	if d.own != nil {
+		d.own.pair.log = log
+	}
+}
+
 // DialContext connects and shakes hands, with TLS 1.2 or later. addr is host:port,
 // and the host is whom the server's certificate must name.
 func (d *Dialer) DialContext(ctx context.Context, network, addr string) (net.Conn, error) {

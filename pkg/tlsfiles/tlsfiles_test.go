@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 	"go.uber.org/zap"
@@ -82,6 +83,57 @@ func TestARenewedCertificateIsUsed(t *testing.T) {
 	}
 	dir.put(authority.Issue("third"))
 	require.Equal(t, "third", commonName(t, c))
+}
+
+// What ends soon and what cannot be renewed shows, until it is repaired.
+func TestStatusAndMetrics(t *testing.T) {
+	t.Parallel()
+	authority := tlsfilestest.NewAuthority(t)
+	end := time.Now().Add(time.Hour).Truncate(time.Second)
+	cert, key := authority.IssueUntil("server", end)
+	good, err := os.ReadFile(cert)
+	require.NoError(t, err)
+	c, err := tlsfiles.NewCertificate(cert, key, nil)
+	require.NoError(t, err)
+	registry := prometheus.NewRegistry()
+	require.NoError(t, c.Register(registry, "receiver"))
+	dialer, err := tlsfiles.NewDialer(tlsfiles.Files{CA: authority.CAFile, Cert: cert, Key: key}, time.Second, nil)
+	require.NoError(t, err)
+	require.NoError(t, dialer.Register(registry, "kafka"))
+	require.NoError(t, dialer.Register(registry, "kafka"), "another client of the process")
+	shows := func(receiver, kafka float64) {
+		t.Helper()
+		families, err := registry.Gather()
+		require.NoError(t, err)
+		got := map[string]float64{}
+		for _, f := range families {
+			for _, m := range f.Metric {
+				got[f.GetName()+" "+m.Label[0].GetValue()] = m.GetGauge().GetValue()
+			}
+		}
+		require.Equal(t, map[string]float64{
+			"throughline_tls_certificate_expiry_timestamp_seconds receiver": float64(end.Unix()), "throughline_tls_files_broken receiver": receiver,
+			"throughline_tls_certificate_expiry_timestamp_seconds kafka": float64(end.Unix()), "throughline_tls_files_broken kafka": kafka,
+		}, got)
+	}
+	shows(0, 0)
+	for _, bad := range [][]byte{{}, good[:len(good)/2], nil} { // emptied, half written, gone
+		if bad == nil {
+			require.NoError(t, os.Remove(cert))
+		} else {
+			require.NoError(t, os.WriteFile(cert, bad, 0o600))
+		}
+		for range 2 {
+			until, broken := c.Status()
+			require.ErrorContains(t, broken, cert)
+			require.True(t, until.Equal(end))
+			shows(1, 1)
+		}
+	}
+	require.NoError(t, os.WriteFile(cert, good, 0o600))
+	shows(0, 0)
+	require.NoError(t, os.WriteFile(authority.CAFile, nil, 0o600))
+	shows(0, 1)
 }
 
 func TestWhatCannotBeUsedIsOneSentence(t *testing.T) {

@@ -20,6 +20,7 @@ type watched[T any] struct {
 	mu     sync.Mutex
 	stamps []fs.FileInfo // nil: it is not there
 	value  T
+	broken error // why what the files hold now cannot be used; nil: value is theirs
 }
 
 // watch reads the files a first time. log may be nil.
@@ -53,23 +54,30 @@ func same(a, b fs.FileInfo) bool {
 
 // get gives what the files held last, of what could be read.
 func (w *watched[T]) get() T {
+	value, _ := w.look()
+	return value
+}
+
+// look is get, with the reason why what the files hold now cannot be used, if so.
+func (w *watched[T]) look() (value T, broken error) {
 	now := stamps(w.files)
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if slices.EqualFunc(now, w.stamps, same) {
-		return w.value
+	changed := !slices.EqualFunc(now, w.stamps, same)
+	if !changed && w.broken == nil {
+		return w.value, nil
 	}
 	// Of two files one may be the new one and the other still the old one: then
-	// they are read again when that changes too.
+	// they are read again when that changes too. What could not be read is tried
+	// each time, because permissions leave no stamp.
 	w.stamps = now
-	value, err := w.read()
-	if err != nil {
-		w.log.Error("a renewed certificate cannot be used; the earlier one stays in use", zap.Strings("files", w.files), zap.Error(err))
-		return w.value
+	if value, w.broken = w.read(); w.broken == nil {
+		w.log.Info("a renewed certificate is in use", zap.Strings("files", w.files))
+		w.value = value
+	} else if changed {
+		w.log.Error("a renewed certificate cannot be used; the earlier one stays in use", zap.Strings("files", w.files), zap.Error(w.broken))
 	}
-	w.log.Info("a renewed certificate is in use", zap.Strings("files", w.files))
-	w.value = value
-	return value
+	return w.value, w.broken
 }
 
 // content reads a file, and says which it is and no more when that fails.

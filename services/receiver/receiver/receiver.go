@@ -2,7 +2,6 @@ package receiver
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -21,7 +20,6 @@ import (
 	"github.com/throughline-dev/throughline/pkg/service"
 	"github.com/throughline-dev/throughline/pkg/settings"
 	"github.com/throughline-dev/throughline/pkg/stream"
-	"github.com/throughline-dev/throughline/pkg/tlsfiles"
 	"github.com/throughline-dev/throughline/services/receiver/spool"
 )
 
@@ -140,14 +138,7 @@ func (r *Receiver) build() error {
 	}
 	r.handler = paths
 	r.server = r.newServer()
-	if c := r.o.Config; c.TLSCertFile != "" {
-		certificate, err := tlsfiles.NewCertificate(c.TLSCertFile, c.TLSKeyFile, r.o.Runtime.Log)
-		if err != nil {
-			return fmt.Errorf("--tls-cert-file: %w", err)
-		}
-		r.server.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: certificate.GetCertificate}
-	}
-	return nil
+	return r.buildTLS()
 }
 
 // buildLimits makes what all sources share, and shows it.

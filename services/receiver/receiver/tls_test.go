@@ -2,6 +2,7 @@ package receiver
 
 import (
 	"crypto/tls"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -13,6 +14,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/throughline-dev/throughline/pkg/fault"
+	"github.com/throughline-dev/throughline/pkg/service"
+	"github.com/throughline-dev/throughline/pkg/service/servicetest"
 	"github.com/throughline-dev/throughline/pkg/tlsfiles"
 	"github.com/throughline-dev/throughline/pkg/tlsfiles/tlsfilestest"
 )
@@ -100,6 +104,33 @@ func TestTheCertificateIsRenewed(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "receiver", again.TLS.PeerCertificates[0].Subject.CommonName, "the same connection")
 	require.EqualValues(t, 3, s.metric("connections"), "none was closed")
+}
+
+// Readiness notes a certificate that ends soon or cannot be renewed, and is gone with
+// one that has expired.
+func TestReadinessKnowsTheCertificate(t *testing.T) {
+	t.Parallel()
+	s := newSecureRig(t, nil) // for twelve hours
+	state := func() service.ComponentHealth {
+		found, there := servicetest.Component(s.options.Runtime, "receiver-certificate")
+		require.True(t, there)
+		return found
+	}
+	require.True(t, state().Ready)
+	require.Contains(t, state().Note, "the certificate ends on ")
+	require.NoError(t, os.WriteFile(s.options.Config.TLSCertFile, nil, 0o600))
+	require.True(t, state().Ready)
+	require.Contains(t, state().Note, "cannot be renewed")
+	require.Contains(t, state().Note, s.options.Config.TLSCertFile)
+
+	now := time.Now()
+	note, err := certificateState(now, now.Add(8*24*time.Hour), nil)
+	require.NoError(t, err)
+	require.Empty(t, note)
+	_, err = certificateState(now, now.Add(-time.Second), errors.New("tls.crt is empty"))
+	require.ErrorContains(t, err, "expired on ")
+	require.ErrorContains(t, err, "tls.crt is empty")
+	require.Contains(t, fault.Advice(err), "THROUGHLINE_RECEIVER_TLS_CERT_FILE")
 }
 
 // Whoever never ends its handshake is cut, and holds no place of others meanwhile.

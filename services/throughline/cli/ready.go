@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -49,7 +50,7 @@ func (c *readyCommand) Run(ctx context.Context, s *session) error {
 		{title: "part", text: func(h svc.ComponentHealth) string { return h.Name }},
 		{title: "state", text: state},
 		{title: "since", text: func(h svc.ComponentHealth) string { return stamp(h.Since) }, leave: 1},
-		{title: "error", wide: true, text: func(h svc.ComponentHealth) string { return h.Error }},
+		{title: "error or note", wide: true, text: func(h svc.ComponentHealth) string { return cmp.Or(h.Error, h.Note) }},
 		{title: "what to do", wide: true, text: func(h svc.ComponentHealth) string { return h.Advice }},
 	})
 	switch {

@@ -187,6 +187,9 @@ func (s *stack) openServices(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := registry.Observe(s.rt.Log, s.rt.Registry); err != nil {
+		return err
+	}
 	endpoints, err := s.endpoints()
 	if err != nil {
 		return err
