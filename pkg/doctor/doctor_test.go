@@ -311,12 +311,14 @@ func TestADeadBroker(t *testing.T) {
 func TestNothingAnswers(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
+	require.Eventually(t, func() bool { return w.find("kafka.topics").State == doctor.OK }, patience, 100*time.Millisecond) // all brokers know them
 	proxy := postgrestest.NewProxy(t, string(w.s.Postgres.URL))
 	proxy.Lose(true)
 	silent := silentServer(t)
 	w.s.Postgres.URL = settings.URL(proxy.URL())
 	w.s.Registry.URL = settings.URL("http://" + silent)
 	w.s.Admin = []string{"http://" + silent}
+	w.s.Only = nil
 	began := time.Now()
 	states := map[string]doctor.State{}
 	for _, f := range doctor.Run(t.Context(), w.s) {
@@ -334,6 +336,20 @@ func TestNothingAnswers(t *testing.T) {
 	require.Equal(t, doctor.Failed, findings[0].State)
 	require.Equal(t, doctor.NotChecked, findings[1].State)
 	require.Equal(t, doctor.NotChecked, findings[2].State)
+}
+
+// A broker that takes connections and says nothing, first in the list, is named and holds nothing up.
+func TestTheFirstBrokerIsFrozen(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	silent := silentServer(t)
+	w.s.Kafka.Brokers = append([]string{silent}, w.s.Kafka.Brokers...)
+	require.Equal(t, doctor.OK, w.find("kafka.reachable").State)
+	require.Eventually(t, func() bool { return w.find("kafka.topics").State == doctor.OK }, patience, 100*time.Millisecond) // all brokers know them
+	f := w.find("kafka.brokers")
+	require.Equal(t, doctor.Failed, f.State)
+	require.Contains(t, f.Found, "brokers that do not answer: "+silent)
+	require.NotContains(t, f.Found, w.s.Kafka.Brokers[1])
 }
 
 // silentServer takes connections and never answers.

@@ -81,7 +81,7 @@ func (e *examination) close() {
 
 // client makes a client that gives up soon.
 func (e *examination) client(opts ...kgo.Opt) (*kgo.Client, error) {
-	return stream.NewClient(*e.Kafka, stream.Deps{Name: "doctor"}, append(opts, kgo.RequestRetries(2), kgo.RetryTimeout(connectTimeout), kgo.MetadataMinAge(10*time.Millisecond))...)
+	return stream.NewClient(*e.Kafka, stream.Deps{Name: "doctor"}, append(opts, kgo.RequestRetries(2), kgo.RetryTimeout(connectTimeout), kgo.RequestTimeoutOverhead(brokerTimeout), kgo.MetadataMinAge(10*time.Millisecond))...)
 }
 
 func (e *examination) connectKafka(ctx context.Context) (*kgo.Client, error) {
@@ -91,7 +91,7 @@ func (e *examination) connectKafka(ctx context.Context) (*kgo.Client, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
-	if err := client.Ping(ctx); err != nil {
+	if err := stream.Reach(ctx, client); err != nil {
 		client.Close()
 		return nil, stream.Classify(err)
 	}
