@@ -3,6 +3,7 @@ package doctor
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"slices"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -223,7 +225,10 @@ func (e *examination) transactions(ctx context.Context, admin *kadm.Client) Find
 		return notChecked("", "kafka.topics failed")
 	}
 	described, err := admin.DescribeProducers(ctx, topics)
-	if err != nil {
+	switch {
+	case errors.Is(err, kerr.TopicAuthorizationFailed):
+		return notChecked("run the doctor as a user with READ on the topics to see open transactions", "this Kafka user may describe the topics and not read them, so it does not see their producers")
+	case err != nil:
 		return kafkaFailed(err)
 	}
 	var open []kadm.DescribedProducer
