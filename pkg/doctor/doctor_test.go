@@ -14,7 +14,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/throughline-dev/throughline/pkg/doctor"
 	"github.com/throughline-dev/throughline/pkg/event"
@@ -261,12 +263,20 @@ func TestStandby(t *testing.T) {
 func TestRights(t *testing.T) {
 	t.Parallel()
 	const password = "a-password-of-tests"
-	cluster := streamtest.KafkaWithUsers(t, map[string]string{"sink": password}, nil)
+	cluster := streamtest.KafkaWithUsers(t, map[string]string{"sink": password, "looker-on": password}, nil)
 	w := newBareWorld(t, cluster.Brokers(), postgrestest.URL(t))
 	names := w.s.Kafka.Names()
 	_, err := stream.ApplyTopics(t.Context(), w.kafka, names, w.s.Sources, stream.TopicOptions{Partitions: 1, ReplicationFactor: 1, RawRetention: time.Hour, EventRetention: time.Hour})
 	require.NoError(t, err)
 	require.Eventually(t, func() bool { return w.find("kafka.rights").State == doctor.OK }, patience, 100*time.Millisecond) // a superuser may do everything
+	// The operator's rights are enough for all but the producers, and WRITE is nothing to give for a look.
+	require.NoError(t, stream.CreateACLs(t.Context(), w.kafka, stream.WantedACLs(map[string]string{stream.Operator: "User:looker-on"}, "*", names, w.s.Sources)))
+	w.s.Kafka = &stream.Config{Brokers: cluster.UserBrokers(), Prefix: w.s.Kafka.Prefix, SASLMechanism: "plain", User: "looker-on", Password: password}
+	require.Eventually(t, func() bool { return strings.HasSuffix(w.find("kafka.rights").Found, "what these need: operator") }, patience, 100*time.Millisecond)
+	producers := w.find("kafka.transactions")
+	require.Equal(t, doctor.NotChecked, producers.State)
+	require.Contains(t, producers.Do, "READ on the topics")
+	require.NotContains(t, producers.Do, "WRITE")
 	w.s.Kafka = &stream.Config{Brokers: cluster.UserBrokers(), Prefix: w.s.Kafka.Prefix, SASLMechanism: "plain", User: "sink", Password: password}
 	f := w.find("kafka.rights")
 	require.Equal(t, doctor.Failed, f.State)
@@ -296,8 +306,35 @@ func TestRights(t *testing.T) {
 	require.Equal(t, doctor.Failed, f.State)
 	require.Contains(t, f.Found, "lacks rights: the normalizer's: ")
 	require.Contains(t, f.Do, "throughline roles apply")
+	w.s.As = nil
+	f = w.find("postgres.rights")
+	require.Equal(t, doctor.Failed, f.State)
+	require.Contains(t, f.Found, "nobody's rights")
+	require.NotContains(t, f.Found, "DELETE")
+	require.Contains(t, f.Do, "--member console=LOGIN")
 	require.NotContains(t, f.Found, password)
 	require.Equal(t, doctor.NotChecked, w.find("quarantine.open").State, "it may not look")
+}
+
+// A new cluster, whose offsets topic is not made yet, is not one whose brokers are away.
+func TestANewClusterHasNoCoordinator(t *testing.T) {
+	t.Parallel()
+	broker := streamtest.Fake(t)
+	broker.ControlKey(int16(kmsg.FindCoordinator), func(request kmsg.Request) (kmsg.Response, error, bool) {
+		broker.KeepControl()
+		answer := request.ResponseKind().(*kmsg.FindCoordinatorResponse)
+		answer.ErrorCode = kerr.CoordinatorNotAvailable.Code
+		for _, key := range request.(*kmsg.FindCoordinatorRequest).CoordinatorKeys {
+			c := kmsg.NewFindCoordinatorResponseCoordinator()
+			c.Key, c.ErrorCode = key, kerr.CoordinatorNotAvailable.Code
+			answer.Coordinators = append(answer.Coordinators, c)
+		}
+		return answer, nil, true
+	})
+	w := newBareWorld(t, broker.ListenAddrs(), "postgres://127.0.0.1:1/none")
+	f := w.find("kafka.rights")
+	require.Equal(t, doctor.NotChecked, f.State)
+	require.Contains(t, f.Found, "__consumer_offsets")
 }
 
 // A broker that died is missed, though the others do not name it any more.
@@ -321,12 +358,14 @@ func TestADeadBroker(t *testing.T) {
 func TestNothingAnswers(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
+	require.Eventually(t, func() bool { return w.find("kafka.topics").State == doctor.OK }, patience, 100*time.Millisecond) // all brokers know them
 	proxy := postgrestest.NewProxy(t, string(w.s.Postgres.URL))
 	proxy.Lose(true)
 	silent := silentServer(t)
 	w.s.Postgres.URL = settings.URL(proxy.URL())
 	w.s.Registry.URL = settings.URL("http://" + silent)
 	w.s.Admin = []string{"http://" + silent}
+	w.s.Only = nil
 	began := time.Now()
 	states := map[string]doctor.State{}
 	for _, f := range doctor.Run(t.Context(), w.s) {
@@ -344,6 +383,20 @@ func TestNothingAnswers(t *testing.T) {
 	require.Equal(t, doctor.Failed, findings[0].State)
 	require.Equal(t, doctor.NotChecked, findings[1].State)
 	require.Equal(t, doctor.NotChecked, findings[2].State)
+}
+
+// A broker that takes connections and says nothing, first in the list, is named and holds nothing up.
+func TestTheFirstBrokerIsFrozen(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	silent := silentServer(t)
+	w.s.Kafka.Brokers = append([]string{silent}, w.s.Kafka.Brokers...)
+	require.Equal(t, doctor.OK, w.find("kafka.reachable").State)
+	require.Eventually(t, func() bool { return w.find("kafka.topics").State == doctor.OK }, patience, 100*time.Millisecond) // all brokers know them
+	f := w.find("kafka.brokers")
+	require.Equal(t, doctor.Failed, f.State)
+	require.Contains(t, f.Found, "brokers that do not answer: "+silent)
+	require.NotContains(t, f.Found, w.s.Kafka.Brokers[1])
 }
 
 // silentServer takes connections and never answers.

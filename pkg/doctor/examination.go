@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/throughline-dev/throughline/pkg/event"
@@ -81,7 +82,7 @@ func (e *examination) close() {
 
 // client makes a client that gives up soon.
 func (e *examination) client(opts ...kgo.Opt) (*kgo.Client, error) {
-	return stream.NewClient(*e.Kafka, stream.Deps{Name: "doctor"}, append(opts, kgo.RequestRetries(2), kgo.RetryTimeout(connectTimeout), kgo.MetadataMinAge(10*time.Millisecond))...)
+	return stream.NewClient(*e.Kafka, stream.Deps{Name: "doctor"}, append(opts, kgo.RequestRetries(2), kgo.RetryTimeout(connectTimeout), kgo.RequestTimeoutOverhead(brokerTimeout), kgo.MetadataMinAge(10*time.Millisecond))...)
 }
 
 func (e *examination) connectKafka(ctx context.Context) (*kgo.Client, error) {
@@ -91,7 +92,7 @@ func (e *examination) connectKafka(ctx context.Context) (*kgo.Client, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
-	if err := client.Ping(ctx); err != nil {
+	if err := stream.Reach(ctx, client); err != nil {
 		client.Close()
 		return nil, stream.Classify(err)
 	}
@@ -159,6 +160,14 @@ func unset(variable string) Finding { return notChecked("set "+variable, "%s is 
 
 // kafkaFailed is a question that the brokers did not answer.
 func kafkaFailed(err error) Finding {
+	switch {
+	case errors.Is(err, kerr.CoordinatorNotAvailable):
+		return notChecked("run it again in a few seconds; if it stays so, the cluster has fewer brokers than offsets.topic.replication.factor, or the group's coordinator is away",
+			"the brokers have no coordinator for the consumer group yet: on a new cluster they make the topic __consumer_offsets when somebody first asks for a group")
+	case errors.Is(err, kerr.TopicAuthorizationFailed), errors.Is(err, kerr.GroupAuthorizationFailed), errors.Is(err, kerr.ClusterAuthorizationFailed):
+		// What a service would need is more than the doctor does.
+		return notChecked("give this Kafka user the operator's rights: throughline acls apply --user operator=User:NAME", "this Kafka user may not look: %v", err)
+	}
 	err = stream.Classify(err)
 	if do := fault.Advice(err); do != "" {
 		return notChecked(do, "%v", err)

@@ -3,7 +3,9 @@ package doctor
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"strconv"
 	"strings"
@@ -11,6 +13,8 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/throughline-dev/throughline/pkg/fault"
@@ -21,8 +25,8 @@ const (
 	applyTopics = "run `throughline topics apply`"
 	// openMost is how long a transaction may be silent: ours end after ten seconds at most.
 	openMost = time.Minute
-	// brokerTimeout bounds one broker's answer.
-	brokerTimeout = 4 * time.Second
+	// brokerTimeout bounds one broker's answer, so that another can be asked within checkTimeout.
+	brokerTimeout = 3 * time.Second
 )
 
 func kafkaChecks() []Check {
@@ -63,28 +67,40 @@ func (e *examination) kafkaReachable(context.Context, string) Finding {
 	return ok("Kafka at %s answers%s", at, as)
 }
 
-// brokers asks every broker, and those that only the partitions still name.
+// brokers asks every broker, every address of the settings, and those that only the partitions still name.
 func (e *examination) brokers(ctx context.Context, admin *kadm.Client) Finding {
 	meta, err := admin.Metadata(ctx, e.topics()...)
 	if err != nil {
 		return kafkaFailed(err)
 	}
-	addresses := map[int32]string{}
-	for _, b := range meta.Brokers {
-		addresses[b.NodeID] = fmt.Sprintf("%d (%s:%d)", b.NodeID, b.Host, b.Port)
-	}
-	client, err := e.kafka()
+	client, err := e.client()
 	if err != nil {
 		return kafkaFailed(err)
+	}
+	e.later(client.Close)
+	addresses := map[int32]string{}
+	asked := map[string]*kgo.Broker{}
+	for i, seed := range client.SeedBrokers() {
+		asked[e.Kafka.Brokers[i]] = seed
+	}
+	known, err := e.kafka()
+	if err != nil {
+		return kafkaFailed(err)
+	}
+	for _, b := range meta.Brokers {
+		at := net.JoinHostPort(b.Host, strconv.Itoa(int(b.Port)))
+		addresses[b.NodeID] = fmt.Sprintf("%d (%s)", b.NodeID, at)
+		delete(asked, at) // it is one of the cluster
+		asked[addresses[b.NodeID]] = known.Broker(int(b.NodeID))
 	}
 	var mu sync.Mutex
 	var silent []string
 	var group sync.WaitGroup
-	for id, address := range addresses {
+	for address, broker := range asked {
 		group.Go(func() {
 			bounded, cancel := context.WithTimeout(ctx, brokerTimeout)
 			defer cancel()
-			if _, err := client.Broker(int(id)).Request(bounded, kmsg.NewPtrApiVersionsRequest()); err != nil {
+			if _, err := broker.Request(bounded, kmsg.NewPtrApiVersionsRequest()); err != nil {
 				mu.Lock()
 				defer mu.Unlock()
 				silent = append(silent, address)
@@ -209,7 +225,10 @@ func (e *examination) transactions(ctx context.Context, admin *kadm.Client) Find
 		return notChecked("", "kafka.topics failed")
 	}
 	described, err := admin.DescribeProducers(ctx, topics)
-	if err != nil {
+	switch {
+	case errors.Is(err, kerr.TopicAuthorizationFailed):
+		return notChecked("run the doctor as a user with READ on the topics to see open transactions", "this Kafka user may describe the topics and not read them, so it does not see their producers")
+	case err != nil:
 		return kafkaFailed(err)
 	}
 	var open []kadm.DescribedProducer

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -56,7 +57,7 @@ func postgresAway(err error, variable string) Finding {
 	var refused *pgconn.ConnectError
 	if errors.As(err, &refused) {
 		// The library's own text has the user and the database, and each attempt.
-		text = "connecting to Postgres: " + errors.Unwrap(refused).Error()
+		text = "connecting to Postgres: " + strings.ReplaceAll(errors.Unwrap(refused).Error(), "ValidateConnect failed: ", "")
 	}
 	return failed(cmp.Or(postgres.Advice(err), "check that the server of "+variable+" runs and is reachable from here"), "%s", text)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -42,7 +43,12 @@ func (e *examination) kafkaRights(ctx context.Context, _ *kadm.Client) Finding {
 
 func (e *examination) postgresRights(ctx context.Context, pool *pgxpool.Pool) Finding {
 	users := slices.DeleteFunc(Users(), func(user string) bool { return user == stream.Receiver }) // it does not connect
-	return e.rights("Postgres", "throughline roles apply, and make this user a member of that role", users, func(user string) (missing []string, err error) {
+	do := "throughline roles apply, and make this user a member of that role"
+	if len(e.As) == 0 {
+		users = append(users, string(postgres.RoleConsole))
+		do = "run throughline roles apply --member console=LOGIN: that role reads everything and changes nothing, which is enough to look; a service's user becomes a member of the service's role"
+	}
+	return e.rights("Postgres", do, users, func(user string) (missing []string, err error) {
 		privileges, err := postgres.Missing(ctx, pool, postgres.Role(user))
 		for _, p := range privileges {
 			missing = append(missing, p.String())
@@ -55,6 +61,8 @@ func (e *examination) postgresRights(ctx context.Context, pool *pgxpool.Pool) Fi
 func (e *examination) rights(where, do string, users []string, ask func(user string) ([]string, error), broken func(error) Finding) Finding {
 	var full []string
 	var lacks []error
+	var least error // of lacks, the one with the fewest rights
+	fewest := math.MaxInt
 	for _, user := range users {
 		if len(e.As) > 0 && !slices.Contains(e.As, user) {
 			continue
@@ -64,7 +72,11 @@ func (e *examination) rights(where, do string, users []string, ask func(user str
 			return broken(err)
 		}
 		if len(missing) > 0 {
-			lacks = append(lacks, fmt.Errorf("the %s's: %s", user, some(missing)))
+			n, lack := len(missing), fmt.Errorf("the %s's: %s", user, some(missing))
+			lacks = append(lacks, lack)
+			if n < fewest {
+				fewest, least = n, lack
+			}
 		} else {
 			full = append(full, user)
 		}
@@ -75,12 +87,7 @@ func (e *examination) rights(where, do string, users []string, ask func(user str
 	case len(full) > 0:
 		return ok("this %s user may do what these need: %s", where, strings.Join(full, ", "))
 	case len(lacks) > 0:
-		return failed(do, "this %s user has nobody's rights; least is missing of %s", where, fewest(lacks))
+		return failed(do, "this %s user has nobody's rights; least is missing of %v", where, least)
 	}
 	return ok("the receiver needs no rights in %s", where)
-}
-
-// fewest is the shortest of the texts.
-func fewest(lacks []error) string {
-	return slices.MinFunc(lacks, func(a, b error) int { return len(a.Error()) - len(b.Error()) }).Error()
 }

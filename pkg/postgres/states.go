@@ -55,7 +55,7 @@ func states() map[string]state {
 		"28000":               password,
 		"28P01":               password,
 		"3D000":               advise("create the database, or name another in THROUGHLINE_POSTGRES_URL"),
-		readOnlyTransaction: {lost: true, advice: "the server is read-only, a standby or a demoted primary; " +
+		readOnlyTransaction: {lost: true, advice: "the server is a standby, a demoted primary or set to read-only; " +
 			"name the primary, or all servers, in THROUGHLINE_POSTGRES_URL (only to read: target_session_attrs=any)"},
 
 		queryCanceled:    advise(timeoutAdvice + "; or raise the user's statement_timeout"),

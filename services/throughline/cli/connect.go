@@ -32,8 +32,12 @@ const (
 	localPassFile = ".throughline/postgres.pass"
 )
 
-// brokerTimeout bounds the first answer of the brokers.
-const brokerTimeout = 10 * time.Second
+const (
+	// brokerTimeout bounds the first answer of the brokers.
+	brokerTimeout = 10 * time.Second
+	// silentBroker is how long one broker may be silent beyond what a request itself may take; then another is asked.
+	silentBroker = 3 * time.Second
+)
 
 // postgresFlags and kafkaFlags are the services' own flags without their
 // Validate, so that a command is not refused for a setting it does not use.
@@ -138,13 +142,13 @@ func (s *session) database(ctx context.Context) (*pgxpool.Pool, error) {
 
 // kafka makes a client and proves that the brokers answer. The caller closes it.
 func (s *session) kafka(ctx context.Context) (*kgo.Client, error) {
-	cl, err := stream.NewClient(stream.Config(s.root.Kafka), stream.Deps{Name: "cli"})
+	cl, err := stream.NewClient(stream.Config(s.root.Kafka), stream.Deps{Name: "cli"}, kgo.RequestTimeoutOverhead(silentBroker))
 	if err != nil {
 		return nil, err
 	}
 	bounded, cancel := context.WithTimeout(ctx, brokerTimeout)
 	defer cancel()
-	if err := cl.Ping(bounded); err != nil {
+	if err := stream.Reach(bounded, cl); err != nil {
 		cl.Close()
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
@@ -171,7 +175,7 @@ func (s *session) explain(err error) string {
 	if errors.As(err, &refused) {
 		// The library tells of each address and each attempt; one says enough.
 		first, _, _ := strings.Cut(errors.Unwrap(refused).Error(), "\n")
-		text = "connecting to Postgres: " + first
+		text = "connecting to Postgres: " + strings.Replace(first, "ValidateConnect failed: ", "", 1)
 	}
 	if next := s.nextStep(err); next != "" {
 		return text + ": " + next

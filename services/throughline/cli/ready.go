@@ -79,8 +79,9 @@ func readiness(ctx context.Context, url string) (svc.HealthReport, error) {
 	if err != nil {
 		return report, fmt.Errorf("reading the answer of %s: %w", url, err)
 	}
-	if err := json.Unmarshal(body, &report); err != nil {
-		return report, fmt.Errorf("%s answered %s, which is no readiness of a service: check --admin-addr (THROUGHLINE_ADMIN_ADDR)", url, response.Status)
+	// A report has components, if none; any other JSON is another port's.
+	if err := json.Unmarshal(body, &report); err != nil || report.Components == nil {
+		return report, fmt.Errorf("%s answered %s, which is no readiness of a service, so this is no admin port: check --admin-addr (THROUGHLINE_ADMIN_ADDR)", url, response.Status)
 	}
 	return report, nil
 }

@@ -1,6 +1,7 @@
 package cli_test
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"net/http/httptest"
@@ -38,11 +39,24 @@ func TestReady(t *testing.T) {
 		require.Regexp(t, `(?m)^topics  ready  `, sh.must("ready", "--admin-addr", addr+port))
 	}
 
+	health.CheckNoted("certificate", 0, func(context.Context) (string, error) { return "it ends soon", nil })
+	require.Regexp(t, `(?m)^certificate  ready  .*it ends soon`, sh.must("ready"))
+
+	// The webhook port's answer is JSON, too.
+	webhooks := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusNotFound)
+		_, _ = w.Write([]byte(`{"error":"not found"}`))
+	}))
+	t.Cleanup(webhooks.Close)
+	r = sh.run("ready", "--admin-addr", strings.TrimPrefix(webhooks.URL, "http://"))
+	require.Equal(t, 1, r.code)
+	require.Contains(t, r.err, "this is no admin port: check --admin-addr")
+
 	other := httptest.NewServer(http.NotFoundHandler())
 	t.Cleanup(other.Close)
 	r = sh.run("ready", "--admin-addr", strings.TrimPrefix(other.URL, "http://"))
 	require.Equal(t, 1, r.code)
-	require.Contains(t, r.err, "answered 404 Not Found, which is no readiness of a service: check --admin-addr")
+	require.Contains(t, r.err, "answered 404 Not Found, which is no readiness of a service, so this is no admin port: check --admin-addr")
 	r = sh.run("ready", "--admin-addr", "127.0.0.1:1")
 	require.Equal(t, 1, r.code)
 	require.Contains(t, r.err, "connection refused: check that the service runs")
