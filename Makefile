@@ -101,8 +101,9 @@ $(BIN)/image: $(wildcard tools/image/*.go) tools/image/go.mod tools/image/go.sum
 	@cd tools/image && GOWORK=off $(GO) build -o $@ .
 
 images: $(BIN)/image ## the container image for amd64 and arm64 as an OCI layout in dist/image, with SBOMs (PUSH=registry/repository:tag pushes it)
-	@rm -rf dist/image dist/throughline-image-*.spdx.json && mkdir -p dist
-	@$(BIN)/image -out dist/image -version "$(VERSION)" -revision "$$(git rev-parse HEAD)" -epoch "$$(git log -1 --format=%ct)" $(if $(PUSH),-push $(PUSH))
+	@rm -rf dist/new && mkdir -p dist/new
+	@$(BIN)/image -out dist/new/image -version "$(VERSION)" -revision "$$(git rev-parse HEAD)" -epoch "$$(git log -1 --format=%ct)" $(if $(PUSH),-push $(PUSH))
+	@rm -rf dist/image dist/throughline-image-*.spdx.json && mv dist/new/* dist/ && rmdir dist/new
 
 release: $(BIN)/image $(BIN)/helm4 ## VERSION=v1.2.3: programs, image, chart, SBOMs and checksums in dist/release/VERSION, from a clean tree
 	@$(BIN)/image release "$(VERSION)"

@@ -2,6 +2,7 @@ package composetest
 
 import (
 	"bytes"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -209,13 +210,15 @@ func commandLine(t *testing.T, args ...string) string {
 // Every vendor can be received from, at the address that it knows, and what comes once is kept on a volume.
 func TestSources(t *testing.T) {
 	t.Parallel()
-	s := Load(t, "PUBLIC_URL=https://hooks.example.com").Services["receiver"]
+	s := Load(t, "PUBLIC_URL=https://hooks.example.com/").Services["receiver"]
 	env, set := Environment(s), catalog.Set()
 	for _, name := range set.Names() {
 		source, _ := set.Find(name)
 		require.Equal(t, Secrets+name+"-secrets", env[settings.SourceVariable(name, "SECRETS_FILE")])
 		if source.Profile().NeedsPublicURL {
-			require.Equal(t, "https://hooks.example.com/webhooks/"+name, env[settings.SourceVariable(name, "PUBLIC_URL")])
+			called, err := settings.CalledURL(env[settings.SourceVariable(name, "PUBLIC_URL")], name)
+			require.NoError(t, err)
+			require.Equal(t, "https://hooks.example.com/webhooks/"+name, called)
 		}
 		if source.Profile().NeverRetries {
 			require.True(t, slices.ContainsFunc(s.Volumes, func(v types.ServiceVolumeConfig) bool { return v.Target == env["THROUGHLINE_SPOOL_DIR"] }))
@@ -361,4 +364,20 @@ func mounted(t *testing.T, s types.ServiceConfig, target string) string {
 	}
 	require.Fail(t, "nothing is mounted", target)
 	return ""
+}
+
+// A password of the user's own may hold what means something in an address.
+func TestAPasswordOfYourOwn(t *testing.T) {
+	t.Parallel()
+	const password = `p@ss/w:rd#1 %2f"é`
+	dir := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "postgres-password"), []byte(password+"\n"), 0o600))
+	MakeSecrets(t, dir)
+	address, err := os.ReadFile(filepath.Join(dir, "postgres-url"))
+	require.NoError(t, err)
+	made, err := url.Parse(strings.TrimSpace(string(address)))
+	require.NoError(t, err)
+	got, _ := made.User.Password()
+	require.Equal(t, password, got)
+	require.Equal(t, "postgres:5432", made.Host)
 }

@@ -7,11 +7,13 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/throughline-dev/throughline/pkg/fault"
+	"github.com/throughline-dev/throughline/pkg/postgres"
 	"github.com/throughline-dev/throughline/pkg/resolve"
 	"github.com/throughline-dev/throughline/pkg/source"
 )
@@ -20,11 +22,11 @@ import (
 // Nothing that stores or reads events takes it.
 const ledgerLock = int64(0x7468726f75676c64) // any number that no other advisory lock uses
 
-func lockLedger(ctx context.Context, tx pgx.Tx) error {
-	if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1)", ledgerLock); err != nil {
-		return fmt.Errorf("taking the ledger's lock: %w", err)
-	}
-	return nil
+// ledgerWait is how long a decision waits for others. Only an import of a very large file takes longer.
+const ledgerWait = 30 * time.Second
+
+func (s *Store) lockLedger(ctx context.Context, tx pgx.Tx) error {
+	return postgres.LockAdvisory(ctx, tx, ledgerLock, "the link ledger", s.wait)
 }
 
 // errDryRun rolls a dry run back.
@@ -36,7 +38,8 @@ var errDryRun = errors.New("dry run")
 //
 // A decision that changes nothing (a link that is there, an account that is merged there already) is no error and no
 // entry. Errors are Permanent: Malformed (the decision is incomplete), NotFound (no such account or link), Conflict
-// (the reference is linked to another account, or the account was merged into another), Unsupported; or Transient.
+// (the reference is linked to another account, or the account was merged into another), Unsupported; or Transient, also
+// where others keep the ledger's lock for half a minute.
 func (s *Store) Decide(ctx context.Context, d Decision) (Effect, error) {
 	if err := s.check(&d); err != nil {
 		return Effect{}, err
@@ -156,7 +159,7 @@ type linkRow struct {
 
 func (s *Store) decide(ctx context.Context, tx pgx.Tx, decision Decision) (Effect, error) {
 	d := &deciding{Decision: decision, s: s, tx: tx}
-	if err := lockLedger(ctx, tx); err != nil {
+	if err := s.lockLedger(ctx, tx); err != nil {
 		return Effect{}, err
 	}
 	if err := tx.QueryRow(ctx, "SELECT count(*) FROM history_moves WHERE finished_at IS NULL").Scan(&d.effect.Pending); err != nil {

@@ -75,7 +75,7 @@ func (s *Store) Import(ctx context.Context, r io.Reader, o ImportOptions) (Impor
 	}
 	result := ImportResult{Lines: len(file.accounts)}
 	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		if err := lockLedger(ctx, tx); err != nil {
+		if err := s.lockLedger(ctx, tx); err != nil {
 			return err
 		}
 		var before int64

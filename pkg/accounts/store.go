@@ -3,6 +3,7 @@ package accounts
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -24,12 +25,13 @@ type Store struct {
 	pool     *pgxpool.Pool
 	kinds    Kinds
 	resolver *resolve.Resolver
+	wait     time.Duration // for other decisions
 }
 
 // NewStore makes a Store. kinds says which kinds of reference each source has. Where a reference leads is answered
 // with all rules and the built-in free-mail list; see WithResolver.
 func NewStore(pool *pgxpool.Pool, kinds Kinds) *Store {
-	return &Store{pool: pool, kinds: kinds, resolver: resolve.Default(pool)}
+	return &Store{pool: pool, kinds: kinds, resolver: resolve.Default(pool), wait: ledgerWait}
 }
 
 // WithResolver gives a Store that asks r where references lead. r should have the rules of the services.

@@ -198,6 +198,16 @@ func sicknesses() []sick {
 			w.t.Cleanup(func() { _ = tx.Rollback(context.Background()) })
 		}, "postgres.transactions", doctor.OK, "the longest transaction has been open for", ""}, // ten minutes cannot be had
 		{"NoKeeper", func(*world) {}, "postgres.keeper", doctor.Warning, "no process keeps the payload index", "start a sink"},
+		{"AStrangerHoldsTheKeepersLock", func(w *world) {
+			reader, err := pgxpool.New(w.t.Context(), postgrestest.Logins(w.t, string(w.s.Postgres.URL))[postgres.RoleReader])
+			require.NoError(w.t, err)
+			w.t.Cleanup(reader.Close)
+			conn, err := reader.Acquire(w.t.Context())
+			require.NoError(w.t, err)
+			w.t.Cleanup(conn.Release)
+			_, err = conn.Exec(w.t.Context(), "SELECT pg_advisory_lock(8388080129014197104)")
+			require.NoError(w.t, err)
+		}, "postgres.keeper", doctor.Warning, "reader_login, which may not merge the payload index's pending list, holds the lock", "pg_terminate_backend("},
 		{"OldQuarantine", func(w *world) { w.waits(fault.Unresolved, "open", "NULL") }, "quarantine.open", doctor.Warning, "1 unresolved_account, the oldest for 120h0m0s", "throughline quarantine list --reason unresolved_account"},
 		{"Conflict", func(w *world) { w.waits(fault.Conflict, "open", "NULL") }, "quarantine.conflicts", doctor.Warning, "1 records contradict the timeline", "throughline events conflicts"},
 		{"ReleasesNotPublished", func(w *world) { w.waits(fault.Unresolved, "replaying", "NULL") }, "quarantine.releases", doctor.Failed, "1 released records wait to be published, the oldest for 1h0m0s", "start the quarantine service"},

@@ -3,6 +3,7 @@ package doctor
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -28,6 +29,9 @@ func (e *examination) keeper(ctx context.Context, pool *pgxpool.Pool) Finding {
 		return queryFailed(err)
 	}
 	switch {
+	case k.Foreign:
+		return warning(fmt.Sprintf("SELECT pg_terminate_backend(%d), and ask who uses the role %s: whoever may connect to the database can take that lock", k.PID, k.Role),
+			"process %d of role %s, which may not merge the payload index's pending list, holds the lock of who does: no process keeps the index, and writers stop to merge", k.PID, k.Role)
 	case !k.Holds:
 		return warning("start a sink; where THROUGHLINE_POSTGRES_URL leads to a pooler, set THROUGHLINE_POSTGRES_DIRECT_URL for it", "no process keeps the payload index, so writers stop to merge its pending list")
 	case k.Program == "":

@@ -107,7 +107,7 @@ func (k *Keeper) session(ctx context.Context, worked func()) error {
 	if _, err := conn.Exec(ctx, keepAlive); err != nil {
 		return Classify(fmt.Errorf("setting up the keeper's session: %w", err))
 	}
-	if err := awaitLock(ctx, conn, worked); err != nil {
+	if err := k.awaitLock(ctx, conn, worked); err != nil {
 		return Classify(err)
 	}
 	k.hold(true)
@@ -139,8 +139,8 @@ func requireOwnSession(ctx context.Context, conn *pgx.Conn) error {
 	return nil
 }
 
-func awaitLock(ctx context.Context, conn *pgx.Conn, asked func()) error {
-	for {
+func (k *Keeper) awaitLock(ctx context.Context, conn *pgx.Conn, asked func()) error {
+	for told := 0; ; {
 		var got bool
 		if err := conn.QueryRow(ctx, "SELECT pg_try_advisory_lock("+keeperLock+")").Scan(&got); err != nil {
 			return fmt.Errorf("asking for the keeper's lock: %w", err)
@@ -148,6 +148,15 @@ func awaitLock(ctx context.Context, conn *pgx.Conn, asked func()) error {
 		asked()
 		if got {
 			return nil
+		}
+		now, err := KeeperNow(ctx, conn)
+		if err != nil {
+			return err
+		}
+		if now.Foreign && now.PID != told {
+			told = now.PID
+			k.log.Warn("nobody keeps the GIN index, so writers merge its pending list: a session that may not holds the keeper's lock; end it with pg_terminate_backend",
+				zap.Int("pid", now.PID), zap.String("role", now.Role), zap.String("program", now.Program))
 		}
 		if !sleep(ctx, candidateEvery) {
 			return ctx.Err()

@@ -7,7 +7,9 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest"
+	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/throughline-dev/throughline/pkg/postgres"
 	"github.com/throughline-dev/throughline/pkg/postgres/postgrestest"
@@ -119,28 +121,72 @@ func TestKeeper(t *testing.T) {
 	})
 }
 
+// seeLimit gives what tells how long a writer lets the pending list grow. The INSERT runs a trigger in the writer's
+// transaction, which tells its setting.
+func seeLimit(t *testing.T, owner *pgxpool.Pool) func(*postgres.Writer) string {
+	t.Helper()
+	_, err := owner.Exec(t.Context(), `CREATE TABLE seen_limit (value TEXT);
+		INSERT INTO seen_limit VALUES ('');
+		GRANT ALL ON seen_limit TO PUBLIC;
+		CREATE FUNCTION see_limit() RETURNS trigger LANGUAGE plpgsql AS $$
+		BEGIN UPDATE seen_limit SET value = current_setting('gin_pending_list_limit'); RETURN NULL; END $$;
+		CREATE TRIGGER see_limit BEFORE INSERT ON account_events FOR EACH STATEMENT EXECUTE FUNCTION see_limit()`)
+	require.NoError(t, err)
+	return func(w *postgres.Writer) string {
+		upsert(t, w, eventRows(0, 1))
+		var value string
+		require.NoError(t, owner.QueryRow(t.Context(), "SELECT value FROM seen_limit").Scan(&value))
+		return value
+	}
+}
+
 // A writer lets the pending list grow while somebody keeps the index, and no longer.
 func TestWriterFollowsTheKeeper(t *testing.T) {
 	t.Parallel()
 	pool := postgrestest.New(t)
 	_, stop := runKeeper(t, pool)
-	limit := func(w *postgres.Writer) string {
-		// The INSERT runs a trigger in the writer's transaction, which tells its setting.
-		upsert(t, w, eventRows(0, 1))
-		var value string
-		require.NoError(t, pool.QueryRow(t.Context(), "SELECT value FROM seen_limit").Scan(&value))
-		return value
-	}
-	_, err := pool.Exec(t.Context(), `CREATE TABLE seen_limit (value TEXT);
-		INSERT INTO seen_limit VALUES ('');
-		CREATE FUNCTION see_limit() RETURNS trigger LANGUAGE plpgsql AS $$
-		BEGIN UPDATE seen_limit SET value = current_setting('gin_pending_list_limit'); RETURN NULL; END $$;
-		CREATE TRIGGER see_limit BEFORE INSERT ON account_events FOR EACH STATEMENT EXECUTE FUNCTION see_limit()`)
-	require.NoError(t, err)
+	limit := seeLimit(t, pool)
 	w := postgres.NewWriter(pool)
 	require.Eventually(t, func() bool { return limit(w) == "1GB" }, patience, tick)
 	stop()
 	require.Eventually(t, func() bool { return limit(w) == "4MB" }, patience, tick)
+}
+
+// Whoever may connect can take the keeper's lock. Nobody takes that session for a keeper.
+func TestAStrangerIsNoKeeper(t *testing.T) {
+	t.Parallel()
+	address := postgrestest.URL(t)
+	owner, logins := open(t, address, 4), postgrestest.Logins(t, address)
+	sink, limit := open(t, logins[postgres.RoleSink], 4), seeLimit(t, owner)
+	stranger := hold(t, logins[postgres.RoleReader], postgres.KeeperLock)
+
+	for _, pool := range []*pgxpool.Pool{owner, sink, open(t, logins[postgres.RoleConsole], 1)} {
+		require.False(t, keeperRuns(t, pool))
+		now, err := postgres.KeeperNow(t.Context(), pool)
+		require.NoError(t, err)
+		require.True(t, now.Foreign)
+		require.False(t, now.Holds)
+		require.Equal(t, int(stranger.PgConn().PID()), now.PID)
+		require.Regexp(t, "reader_login$", now.Role)
+	}
+	require.Equal(t, "4MB", limit(postgres.NewWriter(sink)))
+
+	core, logs := observer.New(zap.WarnLevel)
+	keeper := postgres.NewKeeper(sink, zap.New(core))
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- keeper.Run(ctx) }()
+	defer func() { cancel(); require.NoError(t, <-done) }()
+	require.Eventually(t, func() bool { return logs.FilterField(zap.Int("pid", int(stranger.PgConn().PID()))).Len() == 1 }, patience, tick, "the keeper says who is in its way")
+	require.NoError(t, stranger.Close(t.Context()))
+	require.Eventually(t, holds(keeper), patience, tick)
+	require.True(t, keeperRuns(t, sink))
+	w := postgres.NewWriter(sink)
+	require.Eventually(t, func() bool { return limit(w) == "1GB" }, patience, tick)
+	now, err := postgres.KeeperNow(t.Context(), open(t, logins[postgres.RoleConsole], 1))
+	require.NoError(t, err)
+	require.True(t, now.Holds)
+	require.False(t, now.Foreign)
 }
 
 func TestPendingPagesWithoutTheExtension(t *testing.T) {

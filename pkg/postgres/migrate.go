@@ -2,10 +2,12 @@ package postgres
 
 import (
 	"context"
+	"database/sql"
 	"embed"
 	"errors"
 	"fmt"
 	"io/fs"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
@@ -30,8 +32,13 @@ const lockTries = 300
 
 // Migrate brings the schema up to date, and does nothing where it is. Any number of processes may do so at once:
 // a session advisory lock lets one work and the others wait (so pool must not go through a pooler in transaction
-// mode: Config.Direct). The log may be nil; each migration applied is one line.
-func Migrate(ctx context.Context, pool *pgxpool.Pool, log *zap.Logger) (err error) {
+// mode: Config.Direct). The error of who waited in vain, for five minutes, names the session that holds the lock. The log
+// may be nil; each migration applied is one line, and so is a wait.
+func Migrate(ctx context.Context, pool *pgxpool.Pool, log *zap.Logger) error {
+	return migrate(ctx, pool, log, lockTries)
+}
+
+func migrate(ctx context.Context, pool *pgxpool.Pool, log *zap.Logger, tries uint64) (err error) {
 	if log == nil {
 		log = zap.NewNop()
 	}
@@ -39,7 +46,7 @@ func Migrate(ctx context.Context, pool *pgxpool.Pool, log *zap.Logger) (err erro
 	if err != nil {
 		return fmt.Errorf("reading the embedded migrations: %w", err)
 	}
-	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, lockTries))
+	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, tries))
 	if err != nil {
 		return fmt.Errorf("making the migration lock: %w", err)
 	}
@@ -47,7 +54,7 @@ func Migrate(ctx context.Context, pool *pgxpool.Pool, log *zap.Logger) (err erro
 	// Closing db gives its connections back; the pool stays open.
 	defer func() { err = errors.Join(err, db.Close()) }()
 	provider, err := goose.NewProvider(goose.DialectPostgres, db, files,
-		goose.WithSessionLocker(locker), goose.WithDisableGlobalRegistry(true))
+		goose.WithSessionLocker(tellingLocker{locker, log, time.Duration(tries) * time.Second}), goose.WithDisableGlobalRegistry(true))
 	if err != nil {
 		return fmt.Errorf("reading the migrations: %w", err)
 	}
@@ -63,6 +70,49 @@ func Migrate(ctx context.Context, pool *pgxpool.Pool, log *zap.Logger) (err erro
 		return fmt.Errorf("migrating the database: %w", err)
 	}
 	return nil
+}
+
+// tellingLocker says who holds the lock: before it waits, and when it has waited in vain.
+type tellingLocker struct {
+	lock.SessionLocker
+	log  *zap.Logger
+	most time.Duration
+}
+
+// SessionLock is goose's.
+func (l tellingLocker) SessionLock(ctx context.Context, conn *sql.Conn) error {
+	before, err := migrating(ctx, conn)
+	if err != nil {
+		return err
+	}
+	if len(before) > 0 {
+		l.log.Warn("waiting for whoever holds the lock of the migrations", zap.Stringers("holders", before), zap.Duration("at_most", l.most))
+	}
+	err = l.SessionLocker.SessionLock(ctx, conn)
+	if err == nil || ctx.Err() != nil {
+		return err
+	}
+	if holders, lookErr := migrating(ctx, conn); lookErr == nil && len(holders) > 0 {
+		return lockHeld("the migrations", l.most, holders)
+	}
+	return err
+}
+
+// migrating gives who holds the lock of the migrations.
+func migrating(ctx context.Context, conn *sql.Conn) (holders []lockHolder, err error) {
+	rows, err := conn.QueryContext(ctx, lockHolders, lock.DefaultLockID)
+	if err != nil {
+		return nil, fmt.Errorf("looking who holds the lock of the migrations: %w", err)
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		var h lockHolder
+		if err := rows.Scan(&h.PID, &h.Role, &h.Program); err != nil {
+			return nil, fmt.Errorf("looking who holds the lock of the migrations: %w", err)
+		}
+		holders = append(holders, h)
+	}
+	return holders, rows.Err()
 }
 
 // newestMigration is the version of the schema that this program makes.

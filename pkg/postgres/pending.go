@@ -16,19 +16,19 @@ import (
 // and half the longest stall.
 //
 // The limit is set in the writer's transaction and nowhere else. Nothing is left behind when a keeper or a writer is
-// killed: writers look every second whether somebody holds the keeper's lock, and go back to the default when not.
+// killed: writers look every second whether a keeper holds its lock, and go back to the default when not.
 // A limit that an operator gave the index itself (ALTER INDEX … SET) wins over both.
 const (
 	keeperLock       = "8388080129014197104" // any number that no other advisory lock uses
 	keeperCheckEvery = time.Second
 )
 
-// keeperRuns: pg_locks splits the 64-bit key of an advisory lock in two, and marks such a key with objsubid 1.
+// Anybody who may connect can take the lock, so it counts only in the hands of a role that may merge the list: a member of
+// the sink's role, the owner of the schema or a superuser. Who a session's role is, all may see.
 const (
-	keeperRuns  = `EXISTS (SELECT FROM pg_locks l WHERE ` + keeperHolds + `)`
-	keeperHolds = `l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
-  AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-  AND l.classid::bigint = ` + keeperLock + `::bigint >> 32 AND l.objid::bigint = ` + keeperLock + `::bigint & 4294967295`
+	keeperMay   = `coalesce(has_function_privilege(a.usesysid, to_regprocedure('clean_payload_index()'), 'EXECUTE'), false)`
+	keeperHolds = advisoryHeld + keeperLock
+	keeperRuns  = `EXISTS (SELECT FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid WHERE ` + keeperHolds + ` AND ` + keeperMay + `)`
 )
 
 // ErrNotMeasured says that pending pages cannot be seen: the extension pgstattuple is not installed in the

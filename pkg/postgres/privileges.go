@@ -18,6 +18,7 @@ const (
 	RoleNormalizer Role = "normalizer"
 	RoleSink       Role = "sink"
 	RoleQuarantine Role = "quarantine"
+	RolePuller     Role = "puller"   // keeps how far pulls from the vendors' APIs are
 	RoleReader     Role = "reader"   // reads timelines: the users' own consumers
 	RoleConsole    Role = "console"  // reads everything
 	RoleOperator   Role = "operator" // reads everything, decides about accounts, links and the quarantine: the command line
@@ -25,7 +26,7 @@ const (
 
 // Roles gives all of them.
 func Roles() []Role {
-	return []Role{RoleNormalizer, RoleSink, RoleQuarantine, RoleReader, RoleConsole, RoleOperator}
+	return []Role{RoleNormalizer, RoleSink, RoleQuarantine, RolePuller, RoleReader, RoleConsole, RoleOperator}
 }
 
 // ObjectKind says what a Privilege is on.
@@ -111,6 +112,8 @@ func Privileges(role Role) []Privilege {
 			on("account_changes", "SELECT, DELETE"), of("account_changes", "UPDATE", "published_at"),
 			on("account_changes_lease", "SELECT"), of("account_changes_lease", "UPDATE", "holder, until"),
 		)
+	case RolePuller:
+		own = pulling()
 	case RoleReader:
 		own = slices.Concat(on("account_events", "SELECT"), on("accounts", "SELECT"))
 	case RoleConsole:
@@ -125,6 +128,7 @@ func Privileges(role Role) []Privilege {
 			on("link_decisions", "INSERT"), ids("link_decisions"), of("link_decisions", "UPDATE", "undone_by"),
 			on("history_moves", "INSERT"), ids("history_moves"), moveProgress(),
 			moving(),
+			pulling(),
 			[]Privilege{{Kind: KindDatabase, Operation: "TEMPORARY"}}, // `throughline accounts import` checks a file in temporary tables
 		)
 	default:
@@ -143,7 +147,8 @@ const versionTable = "goose_db_version"
 func Tables() []string {
 	return []string{
 		"account_changes", "account_changes_lease", "account_event_origins", "account_events", "account_link_denials", "account_links", "accounts",
-		versionTable, "history_moves", "link_changes", "link_decisions", "link_epoch", "quarantine", "quarantine_decisions", "quarantine_outbox_lease",
+		versionTable, "history_moves", "link_changes", "link_decisions", "link_epoch", "pull_checkpoints", "pull_runs", "quarantine", "quarantine_decisions",
+		"quarantine_outbox_lease",
 	}
 }
 
@@ -193,6 +198,16 @@ func moving() []Privilege {
 
 func moveProgress() []Privilege {
 	return of("history_moves", "UPDATE", "fence, next_event, moved, returned, finished_at")
+}
+
+// pulling is what it takes to keep how far a pull is (pkg/pull).
+func pulling() []Privilege {
+	return slices.Concat(
+		on("pull_checkpoints", "SELECT, INSERT"), ids("pull_checkpoints"),
+		of("pull_checkpoints", "UPDATE", "to_time, window_from, window_to, cursor, fence, updated_at, finished_at"),
+		on("pull_runs", "SELECT, INSERT"), ids("pull_runs"),
+		of("pull_runs", "UPDATE", "status, pages, events, unread, oldest, newest, error, updated_at, finished_at"),
+	)
 }
 
 // distinct leaves out what comes again, and columns of what is given on the whole object.

@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -18,9 +19,10 @@ import (
 
 // RoleOptions say what ApplyRoles does.
 type RoleOptions struct {
-	Prefix  string       // what the roles' names begin with; "": DefaultRolePrefix
-	Members []RoleMember // login roles that are to have a role's privileges
-	DryRun  bool         // find out, and change nothing
+	Prefix  string        // what the roles' names begin with; "": DefaultRolePrefix
+	Members []RoleMember  // login roles that are to have a role's privileges
+	DryRun  bool          // find out, and change nothing
+	Wait    time.Duration // for another run; 0: half a minute
 }
 
 // RoleMember is a login role that exists, and the role that it is to be a member of.
@@ -31,9 +33,12 @@ type RoleMember struct {
 
 // RoleChange is one statement of ApplyRoles.
 type RoleChange struct {
-	SQL     string // without a semicolon
-	Beyond  bool   // it takes away what Privileges does not have
-	Problem string // why it could not be done; "": it was, or on a dry run would be
+	SQL      string // without a semicolon
+	Beyond   bool   // it takes away what Privileges does not have
+	Optional bool   // everything works and is safe without it
+	Problem  string // why it could not be done; "": it was, or on a dry run would be
+
+	cure string // what to do about the problem
 }
 
 // RolesResult is what ApplyRoles did.
@@ -42,9 +47,18 @@ type RolesResult struct {
 	Warnings []string // what it does not change
 }
 
-// Failed reports whether a change could not be made.
-func (r RolesResult) Failed() bool {
-	return slices.ContainsFunc(r.Changes, func(c RoleChange) bool { return c.Problem != "" })
+// Err says what to do about the changes that could not be made; nil: there are none but optional ones.
+func (r RolesResult) Err() error {
+	var cures []string
+	for _, c := range r.Changes {
+		if c.Problem != "" && !c.Optional && !slices.Contains(cures, c.cure) {
+			cures = append(cures, c.cure)
+		}
+	}
+	if cures == nil {
+		return nil
+	}
+	return fmt.Errorf("not all of it could be done: %s", strings.Join(cures, "; "))
 }
 
 var rolePrefix = regexp.MustCompile(`^[a-z_][a-z0-9_]{0,39}$`)
@@ -80,9 +94,11 @@ func roleList() string {
 // rolesLock is the advisory lock of ApplyRoles; any number that no other uses.
 const rolesLock = 8388080129014197105
 
+const rolesWait = 30 * time.Second
+
 // ApplyRoles makes the group roles, none of which can log in, and brings what they and PUBLIC may do in this database to
 // what Privileges says: it grants what is missing and revokes the rest. Other roles' privileges are none of its
-// business. It may be repeated at will, and is to be after each migration; runs at once wait for each other.
+// business. It may be repeated at will, and is to be after each migration; runs at once wait for each other, for o.Wait at most.
 //
 // The caller owns the schema, or is a member of the role that does, and makes roles (CREATEROLE) unless they are there
 // already; it need not be a superuser. What Postgres refuses is the Problem of its change, and the others are made.
@@ -91,12 +107,19 @@ func ApplyRoles(ctx context.Context, pool *pgxpool.Pool, o RoleOptions) (RolesRe
 	if o.Prefix == "" {
 		o.Prefix = DefaultRolePrefix
 	}
+	var members []RoleMember
+	for _, m := range o.Members {
+		if !slices.Contains(members, m) {
+			members = append(members, m)
+		}
+	}
+	o.Members = members
 	if err := o.Validate(); err != nil {
 		return RolesResult{}, fault.Permanent(fault.Malformed, err)
 	}
 	var result RolesResult
 	err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1)", int64(rolesLock)); err != nil {
+		if err := LockAdvisory(ctx, tx, rolesLock, "`throughline roles apply`", cmp.Or(o.Wait, rolesWait)); err != nil {
 			return err
 		}
 		if err := requireSchema(ctx, tx); err != nil {
@@ -121,11 +144,13 @@ func ApplyRoles(ctx context.Context, pool *pgxpool.Pool, o RoleOptions) (RolesRe
 			return err
 		}
 		for _, left := range after.plan(o) {
-			left.Problem = after.whoMay()
+			left.Problem = fmt.Sprintf("%s may not; %s", after.user, left.cure)
 			if i := slices.IndexFunc(result.Changes, func(c RoleChange) bool { return c.SQL == left.SQL }); i < 0 {
 				result.Changes = append(result.Changes, left)
-			} else if result.Changes[i].Problem == "" {
-				result.Changes[i].Problem = left.Problem
+			} else if left.Optional || result.Changes[i].Problem == "" {
+				result.Changes[i] = left
+			} else {
+				result.Changes[i].Optional = false
 			}
 		}
 		return nil

@@ -21,8 +21,9 @@ type granted struct {
 
 // rolesState is what the database knows of roles and privileges.
 type rolesState struct {
-	schema, database, owner, user string
-	version                       int // of the server, as server_version_num
+	schema, owner, user     string
+	database, databaseOwner string
+	version                 int // of the server, as server_version_num
 
 	grants     map[granted]bool // of our roles, and of PUBLIC on what is ours
 	order      []granted
@@ -79,8 +80,9 @@ func readRoles(ctx context.Context, tx pgx.Tx, o RoleOptions) (*rolesState, erro
 	for _, m := range o.Members {
 		logins = append(logins, m.Login)
 	}
-	err := tx.QueryRow(ctx, `SELECT current_schema()::text, current_database()::text, pg_get_userbyid(relowner)::text, current_user::text, current_setting('server_version_num')::int
-		FROM pg_class WHERE oid = 'account_events'::regclass`).Scan(&s.schema, &s.database, &s.owner, &s.user, &s.version)
+	err := tx.QueryRow(ctx, `SELECT current_schema()::text, current_database()::text, pg_get_userbyid(datdba)::text, pg_get_userbyid(relowner)::text, current_user::text,
+		current_setting('server_version_num')::int FROM pg_class, pg_database WHERE pg_class.oid = 'account_events'::regclass AND datname = current_database()`).
+		Scan(&s.schema, &s.database, &s.databaseOwner, &s.owner, &s.user, &s.version)
 	if err != nil {
 		return nil, fmt.Errorf("finding the schema's owner: %w", err)
 	}
@@ -167,7 +169,7 @@ func (g granted) kept() bool {
 func (s *rolesState) plan(o RoleOptions) (changes []RoleChange) {
 	add := func(beyond bool, statements ...string) {
 		for _, sql := range statements {
-			changes = append(changes, RoleChange{SQL: sql, Beyond: beyond})
+			changes = append(changes, RoleChange{SQL: sql, Beyond: beyond, cure: s.cure()})
 		}
 	}
 	for _, role := range Roles() {
@@ -198,30 +200,34 @@ func (s *rolesState) plan(o RoleOptions) (changes []RoleChange) {
 			missing = append(missing, g)
 		}
 	}
-	add(true, statements("REVOKE", "FROM", " CASCADE", beyond)...)
+	changes = append(changes, s.statements(true, "REVOKE", "FROM", " CASCADE", beyond)...)
 	var options []granted
 	for _, g := range s.options {
 		if isWanted[g] && !cleared[g] {
 			options = append(options, g)
 		}
 	}
-	add(true, statements("REVOKE GRANT OPTION FOR", "FROM", " CASCADE", options)...)
+	changes = append(changes, s.statements(true, "REVOKE GRANT OPTION FOR", "FROM", " CASCADE", options)...)
 	add(true, s.defaults...)
-	add(false, statements("GRANT", "TO", "", missing)...)
+	changes = append(changes, s.statements(false, "GRANT", "TO", "", missing)...)
 	for _, m := range o.Members {
 		if !s.members[m] {
+			cure := s.cure()
+			if _, exists := s.logins[m.Login]; !exists {
+				cure = fmt.Sprintf("create the login role %s (CREATE ROLE %s LOGIN) and run this again, or correct --member", m.Login, quoted(m.Login))
+			}
 			sql := "GRANT " + quoted(RoleName(o.Prefix, m.Role)) + " TO " + quoted(m.Login)
 			if s.version >= 160000 { // before, the member's own INHERIT decides
 				sql += " WITH INHERIT TRUE"
 			}
-			add(false, sql)
+			changes = append(changes, RoleChange{SQL: sql, cure: cure})
 		}
 	}
 	return changes
 }
 
 // statements gives one statement for each grantee and object.
-func statements(verb, preposition, end string, list []granted) (all []string) {
+func (s *rolesState) statements(beyond bool, verb, preposition, end string, list []granted) (all []RoleChange) {
 	type target struct{ grantee, kind, schema, object string }
 	type operation struct {
 		name    string
@@ -263,16 +269,29 @@ func statements(verb, preposition, end string, list []granted) (all []string) {
 		if t.grantee != "" {
 			grantee = quoted(t.grantee)
 		}
-		all = append(all, verb+" "+strings.Join(what, ", ")+" ON "+strings.ToUpper(t.kind)+" "+object+" "+preposition+" "+grantee+end)
+		change := RoleChange{SQL: verb + " " + strings.Join(what, ", ") + " ON " + strings.ToUpper(t.kind) + " " + object + " " + preposition + " " + grantee + end, Beyond: beyond, cure: s.cure()}
+		if ObjectKind(t.kind) == KindDatabase {
+			change.cure = fmt.Sprintf("%s, the owner of the database, has to run that statement", s.databaseOwner)
+			// TEMPORARY in the hands of PUBLIC is no danger since functions that run as the owner look past pg_temp, and
+			// what PUBLIC has, nobody needs to be given.
+			change.Optional = s.grants[granted{Kind: t.kind, Schema: t.schema, Object: t.object, Operation: "TEMPORARY"}] &&
+				!slices.ContainsFunc(operations[t], func(o operation) bool { return o.name != "TEMPORARY" })
+		}
+		all = append(all, change)
 	}
 	return all
 }
 
 func quoted(name string) string { return pgx.Identifier{name}.Sanitize() }
 
-// warnings are about the members that are named.
+// warnings are about the logins that are named.
 func (s *rolesState) warnings(o RoleOptions) (all []string) {
+	seen := map[string]bool{}
 	for _, m := range o.Members {
+		if seen[m.Login] {
+			continue
+		}
+		seen[m.Login] = true
 		l, exists := s.logins[m.Login]
 		switch {
 		case !exists:
@@ -288,7 +307,7 @@ func (s *rolesState) warnings(o RoleOptions) (all []string) {
 	return all
 }
 
-// whoMay says who can do what Postgres left undone.
-func (s *rolesState) whoMay() string {
-	return fmt.Sprintf("%s may not: have the owner of the object do it, or whoever granted it (the schema's owner is %s)", s.user, s.owner)
+// cure says what helps where the caller may not do something to the schema or to a role.
+func (s *rolesState) cure() string {
+	return fmt.Sprintf("connect as the owner of the schema (%s), with CREATEROLE; or print the SQL (--dry-run) for somebody who may", s.owner)
 }

@@ -2,6 +2,7 @@ package postgres_test
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"testing"
 
@@ -63,7 +64,7 @@ func TestApplyRoles(t *testing.T) {
 			GRANT INSERT ON accounts TO PUBLIC; GRANT CREATE ON SCHEMA public TO PUBLIC; GRANT SELECT ON account_events TO X_sink WITH GRANT OPTION;
 			ALTER ROLE X_reader LOGIN CREATEDB; GRANT pg_read_all_data TO X_reader; ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT ON TABLES TO X_reader;
 			ALTER DEFAULT PRIVILEGES GRANT ALL ON SEQUENCES TO PUBLIC; CREATE SCHEMA other; CREATE TABLE other.theirs (n INT); GRANT SELECT ON other.theirs TO X_sink;
-			GRANT EXECUTE ON FUNCTION clean_payload_index() TO X_console; REVOKE USAGE ON SEQUENCE account_events_id_seq FROM X_sink; GRANT CREATE ON DATABASE ` + database + ` TO X_sink`)
+			GRANT EXECUTE ON FUNCTION clean_payload_index() TO X_console; REVOKE USAGE ON SEQUENCE account_events_id_seq FROM X_sink; GRANT CREATE ON DATABASE ` + database + ` TO X_sink; GRANT EXECUTE ON FUNCTION lo_create(oid) TO X_sink`)
 		super := pool.Config().ConnConfig.User
 		require.Equal(t, []string{
 			`ALTER ROLE "X_reader" NOLOGIN NOCREATEDB -- beyond`,
@@ -74,6 +75,7 @@ func TestApplyRoles(t *testing.T) {
 			`REVOKE SELECT ON TABLE "public"."accounts" FROM "X_normalizer" CASCADE -- beyond`,
 			`REVOKE DELETE ON TABLE "public"."quarantine" FROM "X_quarantine" CASCADE -- beyond`,
 			`REVOKE CREATE ON DATABASE "` + database + `" FROM "X_sink" CASCADE -- beyond`,
+			`REVOKE EXECUTE ON FUNCTION "pg_catalog".lo_create(oid) FROM "X_sink" CASCADE -- beyond`,
 			`REVOKE SELECT ON TABLE "other"."theirs" FROM "X_sink" CASCADE -- beyond`,
 			`REVOKE UPDATE ("payload") ON TABLE "public"."account_events" FROM "X_sink" CASCADE -- beyond`,
 			`REVOKE GRANT OPTION FOR SELECT ON TABLE "public"."account_events" FROM "X_sink" CASCADE -- beyond`,
@@ -88,7 +90,8 @@ func TestApplyRoles(t *testing.T) {
 		exec("CREATE ROLE X_login LOGIN; CREATE ROLE X_apart LOGIN NOINHERIT; CREATE ROLE X_super LOGIN SUPERUSER")
 		with := o
 		for _, login := range []string{"login", "apart", "super", "nobody"} {
-			with.Members = append(with.Members, postgres.RoleMember{Role: postgres.RoleSink, Login: o.Prefix + login})
+			member := postgres.RoleMember{Role: postgres.RoleSink, Login: o.Prefix + login}
+			with.Members = append(with.Members, member, member) // twice is once
 		}
 		warnings := []string{
 			"warning: X_apart does not inherit the privileges of the roles that it is a member of: ALTER ROLE \"X_apart\" INHERIT",
@@ -106,7 +109,7 @@ func TestApplyRoles(t *testing.T) {
 		require.Empty(t, applied(t, pool, with), "it is a member already")
 		require.ErrorContains(t, postgres.RoleOptions{Prefix: "pg_x", Members: []postgres.RoleMember{{Role: "sinc", Login: "x"}, {Role: "sink"}}}.Validate(),
 			"--prefix is \"pg_x\": it should be at most 40 letters a-z, digits and _, and not begin with a digit or pg_\n"+
-				"--member: there is no role \"sinc\": it should be one of normalizer, sink, quarantine, reader, console, operator\n"+
+				"--member: there is no role \"sinc\": it should be one of normalizer, sink, quarantine, puller, reader, console, operator\n"+
 				"--member: \"sink\" names no login role: it should be like sink=LOGIN")
 	})
 	t.Run("AnotherVersionsSchema", func(t *testing.T) {
@@ -151,10 +154,7 @@ func TestApplyRolesWithoutASuperuser(t *testing.T) {
 		group.Go(func() error {
 			result, err := postgres.ApplyRoles(t.Context(), admin, o)
 			changed[i] = len(result.Changes)
-			if result.Failed() {
-				t.Errorf("%v", result.Changes)
-			}
-			return err
+			return errors.Join(err, result.Err())
 		})
 	}
 	require.NoError(t, group.Wait())
@@ -182,8 +182,26 @@ func TestApplyRolesWithoutASuperuser(t *testing.T) {
 		require.ErrorContains(t, err, "permission denied for table goose_db_version")
 		exec(admin, "GRANT SELECT ON goose_db_version TO X_plain")
 		got := applied(t, plain, o)
-		require.Contains(t, strings.Join(got, "\n"), `REVOKE TEMPORARY ON DATABASE "`+database+`" FROM PUBLIC CASCADE -- beyond -- `+prefix+"plain may not: have the owner of the object do it, or whoever granted it (the schema's owner is "+prefix+"admin)")
+		require.Contains(t, strings.Join(got, "\n"), `REVOKE TEMPORARY ON DATABASE "`+database+`" FROM PUBLIC CASCADE -- beyond -- `+prefix+"plain may not; "+super.Config().ConnConfig.User+", the owner of the database, has to run that statement")
 		exec(admin, "REVOKE SELECT ON goose_db_version FROM X_plain")
+	})
+	t.Run("AnotherOwnsTheDatabase", func(t *testing.T) {
+		exec(super, "REVOKE TEMPORARY ON DATABASE DB FROM X_operator")
+		names := super.Config().ConnConfig.User + ", the owner of the database, has to run that statement"
+		result, err := postgres.ApplyRoles(t.Context(), admin, o)
+		require.NoError(t, err)
+		require.NoError(t, result.Err(), "the operator may make temporary tables, as all may")
+		require.Len(t, result.Changes, 2, "%v", result.Changes)
+		for _, c := range result.Changes {
+			require.True(t, c.Optional)
+			require.Contains(t, c.SQL, "TEMPORARY ON DATABASE")
+			require.Equal(t, prefix+"admin may not; "+names, c.Problem)
+		}
+		exec(super, "REVOKE TEMPORARY ON DATABASE DB FROM PUBLIC")
+		result, err = postgres.ApplyRoles(t.Context(), admin, o)
+		require.NoError(t, err)
+		require.EqualError(t, result.Err(), "not all of it could be done: "+names, "the operator needs it")
+		exec(super, "GRANT TEMPORARY ON DATABASE DB TO PUBLIC, X_operator")
 	})
 	t.Run("AMemberOfTheOwner", func(t *testing.T) {
 		exec(super, "GRANT X_admin TO X_plain; ALTER DATABASE DB OWNER TO X_admin; REVOKE SELECT ON account_events FROM X_sink")
@@ -193,7 +211,7 @@ func TestApplyRolesWithoutASuperuser(t *testing.T) {
 	})
 	t.Run("MigrateWithoutTheRight", func(t *testing.T) {
 		require.NoError(t, postgres.Migrate(t.Context(), sink, nil), "there is nothing to do")
-		exec(admin, "DELETE FROM goose_db_version WHERE version_id = 12; DROP FUNCTION clean_payload_index()")
+		exec(admin, "DELETE FROM goose_db_version WHERE version_id = 13; DROP TABLE pull_runs, pull_checkpoints")
 		err := postgres.Migrate(t.Context(), sink, nil)
 		require.ErrorContains(t, err, "migrating the database as "+prefix+"login, who may not change the schema: ")
 		require.Equal(t, "run `throughline migrate` as the owner of the schema (a service: without THROUGHLINE_SINK_MIGRATE), and `throughline roles apply` after it", fault.Advice(err))

@@ -8,6 +8,7 @@ const (
 	insufficientPrivilege = "42501"
 	readOnlyTransaction   = "25006"
 	queryCanceled         = "57014"
+	lockNotAvailable      = "55P03"
 )
 
 // state is what is known of a SQLSTATE. The zero value: it may pass by itself.
@@ -57,8 +58,8 @@ func states() map[string]state {
 		readOnlyTransaction: {lost: true, advice: "the server is a standby, a demoted primary or set to read-only; " +
 			"name the primary, or all servers, in THROUGHLINE_POSTGRES_URL (only to read: target_session_attrs=any)"},
 
-		queryCanceled: advise(timeoutAdvice + "; or raise the user's statement_timeout"),
-		"55P03":       advise("somebody holds a lock on the table: look in pg_stat_activity and pg_blocking_pids()"),
+		queryCanceled:    advise(timeoutAdvice + "; or raise the user's statement_timeout"),
+		lockNotAvailable: advise("somebody holds a lock on the table: look in pg_stat_activity and pg_blocking_pids()"),
 
 		"53100": advise("make room on the server's disk"),
 		"53200": advise("give the server more memory"),

@@ -18,6 +18,8 @@ type SourceSetting struct {
 	MaxRate   float64 // most events a second that a receiver takes; 0: no limit
 	Tenant    string  // the vendor's account, for events that do not say it; it is a part of their identity
 	TestData  bool    // what the vendor marks as test data joins the timeline
+	APIKey    Secret  // for the vendor's API (WithAPIs)
+	APIURL    string  // what stands in for the address of the vendor's API, or ""
 	Mapping   string  // of a named source: path of the file that says what lies where in its events, or ""
 	// Own are the settings that this source alone has, by the name that
 	// WithOwnSetting gave them, without the empty ones.
@@ -39,6 +41,7 @@ type SourceSettings struct {
 	readNamed        func() string // the text of THROUGHLINE_NAMED_SOURCES; nil: there are none
 	tenantsOnly      bool
 	own              []ownSetting
+	apis             []string                 // sources whose vendor's API is called
 	values           map[string]reflect.Value // each the struct of one source's flags
 }
 
@@ -48,6 +51,12 @@ type SourceOption func(*SourceSettings)
 // TenantsOnly leaves out what only a receiver needs: secrets, public URLs and rates.
 func TenantsOnly() SourceOption {
 	return func(s *SourceSettings) { s.tenantsOnly = true }
+}
+
+// WithAPIs adds the key and the address of the vendor's API to these sources, for
+// who calls it: --stripe-api-key (THROUGHLINE_STRIPE_API_KEY) and --stripe-api-url.
+func WithAPIs(sources ...string) SourceOption {
+	return func(s *SourceSettings) { s.apis = append(s.apis, sources...) }
 }
 
 // ownSetting is a list of texts that one source has beside what all have.
@@ -129,6 +138,9 @@ func (s *SourceSettings) Get(name string) SourceSetting {
 	if mapping := v.FieldByName("Mapping"); mapping.IsValid() {
 		set.Mapping = mapping.String()
 	}
+	if key := v.FieldByName("APIKey"); key.IsValid() {
+		set.APIKey, set.APIURL = key.Interface().(Secret), v.FieldByName("APIURL").String()
+	}
 	for _, own := range s.own {
 		if own.source != name {
 			continue
@@ -189,6 +201,11 @@ func (s *SourceSettings) structOf(source string) reflect.Type {
 	if slices.ContainsFunc(s.named, func(n NamedSource) bool { return n.Name == source }) {
 		fields = append(fields, field("Mapping", reflect.TypeFor[string](), "MAPPING", "FILE",
 			"YAML or JSON file that says what lies where in its events. Identities rest on it: the same for every service, set before the first event."))
+	}
+	if slices.Contains(s.apis, source) {
+		fields = append(fields,
+			field("APIKey", reflect.TypeFor[Secret](), "API_KEY", "KEY", "Key for the vendor's API. One that may only read is enough."),
+			field("APIURL", reflect.TypeFor[publicURL](), "API_URL", "URL", "Address that stands in for the vendor's API: a gateway through which calls have to go."))
 	}
 	for _, own := range s.own {
 		if own.source == source {

@@ -39,7 +39,7 @@ helm.sh/hook-delete-policy: {{ default "before-hook-creation" .delete }}
 {{- define "throughline.jobContainer" -}}
 {{- $d := .root.Values.defaults -}}
 - name: {{ .container.name }}
-  image: {{ include "throughline.image" .root }}
+  image: {{ include "throughline.image" .root | quote }}
   imagePullPolicy: {{ .root.Values.image.pullPolicy }}
   command: [/usr/local/bin/throughline]
   args:

@@ -3,13 +3,12 @@
 {{- end -}}
 
 {{- define "throughline.fullname" -}}
-{{- if .Values.fullnameOverride -}}
-{{- .Values.fullnameOverride | trunc 40 | trimSuffix "-" -}}
-{{- else if contains (include "throughline.name" .) .Release.Name -}}
-{{- .Release.Name | trunc 40 | trimSuffix "-" -}}
-{{- else -}}
-{{- printf "%s-%s" .Release.Name (include "throughline.name" .) | trunc 40 | trimSuffix "-" -}}
+{{- $name := .Values.fullnameOverride -}}
+{{- if not $name -}}
+{{- $name = ternary .Release.Name (printf "%s-%s" .Release.Name (include "throughline.name" .)) (contains (include "throughline.name" .) .Release.Name) -}}
 {{- end -}}
+{{- /* A long name is cut, and told from another that begins alike. */ -}}
+{{- if gt (len $name) 40 -}}{{ printf "%s-%s" (trunc 31 $name | trimSuffix "-") (sha256sum $name | trunc 8) }}{{- else -}}{{ $name }}{{- end -}}
 {{- end -}}
 
 {{- define "throughline.namespace" -}}

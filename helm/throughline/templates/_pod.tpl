@@ -12,7 +12,7 @@ securityContext:
   {{- toYaml $v.podSecurityContext | nindent 2 }}
 {{- range $key := list "nodeSelector" "tolerations" "affinity" "priorityClassName" "schedulerName" "runtimeClassName" "dnsPolicy" "dnsConfig" "hostAliases" }}
 {{- with get $v $key }}
-{{ $key }}: {{ if kindIs "string" . }}{{ . }}{{ else }}{{- toYaml . | nindent 2 }}{{ end }}
+{{ $key }}: {{ if kindIs "string" . }}{{ . | quote }}{{ else }}{{- toYaml . | nindent 2 }}{{ end }}
 {{- end }}
 {{- end }}
 {{- if kindIs "bool" $v.hostUsers }}
@@ -61,7 +61,7 @@ spec:
   {{- end }}
   containers:
     - name: {{ .name }}
-      image: {{ include "throughline.image" .root }}
+      image: {{ include "throughline.image" .root | quote }}
       imagePullPolicy: {{ .root.Values.image.pullPolicy }}
       command: [/usr/local/bin/{{ .name }}]
       {{- with $s.extraArgs }}

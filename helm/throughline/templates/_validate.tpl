@@ -92,18 +92,42 @@ extraDeploy: extraObjects
 {{- toYaml $p -}}
 {{- end -}}
 
-{{- define "throughline.problemsOfServices" -}}
+{{/* What is wrong with credentials of its own. Takes root, name, at (its key), kafka and postgres. */}}
+{{- define "throughline.problemsOfOwn" -}}
 {{- $p := list -}}
+{{- $kafka := default dict .kafka -}}
+{{- $user := include "throughline.kafkaUser" . | fromYaml -}}
+{{- if and $kafka $user (not $user.secret) }}{{ $p = append $p (printf "%s.kafka.existingSecret is empty: name the Secret that holds the password of its user" .at) }}{{ end -}}
+{{- if and $kafka.clientSecret (not .root.Values.kafka.tls.enabled) }}{{ $p = append $p (printf "%s.kafka.clientSecret is set but kafka.tls.enabled is not: a client certificate needs TLS" .at) }}{{ end -}}
+{{- $postgres := default dict .postgres -}}
+{{- if and (or $postgres.key $postgres.directURLKey) (not $postgres.existingSecret) }}{{ $p = append $p (printf "%s.postgres.existingSecret is empty: name the Secret whose key that is" .at) }}{{ end -}}
+{{- toYaml $p -}}
+{{- end -}}
+
+{{/* Labels that are the chart's own. Takes at and labels. */}}
+{{- define "throughline.problemsOfLabels" -}}
+{{- $p := list -}}
+{{- range list "name" "instance" "component" -}}
+{{- if hasKey (default dict $.labels) (printf "app.kubernetes.io/%s" .) }}{{ $p = append $p (printf "%s has app.kubernetes.io/%s, which the chart's selectors go by: choose another label" $.at .) }}{{ end -}}
+{{- end -}}
+{{- toYaml $p -}}
+{{- end -}}
+
+{{- define "throughline.problemsOfServices" -}}
+{{- $p := include "throughline.problemsOfLabels" (dict "at" "commonLabels" "labels" .Values.commonLabels) | fromYamlArray -}}
 {{- $known := .Files.Get "files/settings.yaml" | fromYaml -}}
 {{- range $name, $s := include "throughline.services" . | fromYaml -}}
 {{- $in := dict "root" $ "name" $name "service" $s "needs" (append $s.program.needs "process") "kafka" $s.kafka "postgres" $s.postgres -}}
 {{- $ours := include "throughline.serviceEnv" $in | fromYaml -}}
 {{- $reads := get $known $name -}}
 {{- range $variable, $_ := $s.settings -}}
-{{- if hasKey $ours $variable }}{{ $p = append $p (printf "services.%s.settings.%s is set by the chart: change the value that it comes from" $name $variable) }}
+{{- if eq $variable "THROUGHLINE_KAFKA_INSTANCE_ID" }}{{ $p = append $p (printf "services.%s.settings.THROUGHLINE_KAFKA_INSTANCE_ID names one process, and pods would take it from each other: leave it out, the normalizer's pods have names of their own" $name) }}
+{{- else if hasKey $ours $variable }}{{ $p = append $p (printf "services.%s.settings.%s is set by the chart: change the value that it comes from" $name $variable) }}
 {{- else if has $variable $reads.secret }}{{ $p = append $p (printf "services.%s.settings.%s is a secret: put it into a Secret and name that (existingSecret)" $name $variable) }}
 {{- else if not (has $variable $reads.plain) }}{{ $p = append $p (printf "services.%s.settings.%s is no setting of %s: docs/operations/settings.md lists them" $name $variable $name) }}{{ end -}}
 {{- end -}}
+{{- $p = concat $p (include "throughline.problemsOfOwn" (dict "root" $ "name" $name "at" (printf "services.%s" $name) "kafka" $s.kafka "postgres" $s.postgres) | fromYamlArray) -}}
+{{- $p = concat $p (include "throughline.problemsOfLabels" (dict "at" (printf "services.%s.podLabels" $name) "labels" $s.podLabels) | fromYamlArray) -}}
 {{- $a := $s.autoscaling -}}
 {{- if gt (int $a.minReplicas) (int $a.maxReplicas) }}{{ $p = append $p (printf "services.%s.autoscaling.minReplicas is above maxReplicas" $name) }}{{ end -}}
 {{- if eq $a.mode "hpa" -}}
@@ -140,7 +164,12 @@ extraDeploy: extraObjects
 {{- if $migrates }}{{ $p = append $p "externalSecrets.enabled makes the Secrets with the release, and a hook runs before it: set migrations.mode to job or app" }}{{ end -}}
 {{- if $topics }}{{ $p = append $p "externalSecrets.enabled makes the Secrets with the release, and a hook runs before it: set topics.mode to job" }}{{ end -}}
 {{- end -}}
+{{- range $at, $own := dict "doctor" $v.doctor "topics" $v.topics "migrations" $v.migrations -}}
+{{- $p = concat $p (include "throughline.problemsOfOwn" (dict "root" $ "name" $at "at" $at "kafka" $own.kafka "postgres" $own.postgres) | fromYamlArray) -}}
+{{- end -}}
+{{- if and $v.migrations.roles.enabled $v.cnpg.enabled (not $v.postgres.existingSecret) (not $v.migrations.postgres.existingSecret) }}{{ $p = append $p "migrations.roles.enabled needs CREATEROLE, which the owner of CloudNativePG's database has not: name a Secret of one who has it in migrations.postgres.existingSecret" }}{{ end -}}
 {{- range $name, $job := $v.cronJobs -}}
+{{- if $job.enabled }}{{ $p = concat $p (include "throughline.problemsOfOwn" (dict "root" $ "name" $name "at" (printf "cronJobs.%s" $name) "kafka" $job.kafka "postgres" $job.postgres) | fromYamlArray) }}{{ end -}}
 {{- if and $job.enabled (has "kafka" $job.needs) $v.strimzi.users.enabled (not ($job.kafka | default dict).user) }}{{ $p = append $p (printf "cronJobs.%s needs Kafka, and strimzi.users.enabled makes no user for it: set cronJobs.%s.kafka" $name $name) }}{{ end -}}
 {{- if has $name (list "migrate" "topics" "doctor") }}{{ $p = append $p (printf "cronJobs.%s has the name of a job of the chart: choose another" $name) }}{{ end -}}
 {{- end -}}

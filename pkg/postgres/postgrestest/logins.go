@@ -66,7 +66,7 @@ func Logins(t testing.TB, databaseURL string) map[postgres.Role]string {
 	}
 	result, err := postgres.ApplyRoles(t.Context(), pool, options)
 	require.NoError(t, err)
-	require.False(t, result.Failed(), "%v", result.Changes)
+	require.NoError(t, result.Err(), "%v", result.Changes)
 	require.Empty(t, result.Warnings)
 	return urls
 }

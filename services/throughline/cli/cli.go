@@ -83,6 +83,8 @@ type root struct {
 	Links      linksCommand      `cmd:"" group:"Accounts and links" help:"List links and the decisions behind them; deny a link."`
 	Quarantine quarantineCommand `cmd:"" group:"Quarantine" help:"List, show, release and discard events that could not be processed."`
 	Events     eventsCommand     `cmd:"" group:"Quarantine" help:"List the events that contradict the timeline."`
+	Backfill   backfillCommand   `cmd:"" group:"Past events" help:"Bring a vendor's past events in from its API."`
+	Pulls      pullsCommand      `cmd:"" group:"Past events" help:"List what was brought in from vendors' APIs, and how far it is."`
 	Doctor     doctorCommand     `cmd:"" group:"Operating" help:"Find out what is wrong with an installation, and what to do about it."`
 	Topics     topicsCommand     `cmd:"" group:"Setting up" help:"Create and configure the Kafka topics."`
 	ACLs       aclsCommand       `cmd:"" name:"acls" group:"Setting up" help:"Give the services rights on Kafka."`

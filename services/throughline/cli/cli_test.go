@@ -43,7 +43,7 @@ func TestHelp(t *testing.T) {
 		{}, {"timeline"}, {"accounts"}, {"accounts", "import"}, {"accounts", "add"}, {"accounts", "list"}, {"accounts", "rename"}, {"accounts", "merge"}, {"accounts", "remove"}, {"accounts", "moves"},
 		{"link"}, {"unlink"}, {"relink"}, {"links"}, {"links", "list"}, {"links", "log"}, {"links", "deny"},
 		{"quarantine"}, {"quarantine", "list"}, {"quarantine", "show"}, {"quarantine", "release"}, {"quarantine", "discard"},
-		{"topics"}, {"topics", "apply"}, {"acls"}, {"acls", "apply"}, {"migrate"}, {"roles"}, {"roles", "apply"}, {"ready"}, {"send"}, {"event-types"}, {"version"},
+		{"topics"}, {"topics", "apply"}, {"acls"}, {"acls", "apply"}, {"migrate"}, {"roles"}, {"roles", "apply"}, {"ready"}, {"backfill"}, {"pulls"}, {"send"}, {"event-types"}, {"version"},
 	} {
 		t.Run(fmt.Sprint(command), func(t *testing.T) {
 			t.Parallel()

@@ -65,6 +65,7 @@ const (
 	needsKafka
 	needsSources  // their names and mappings
 	needsReceiver // and their secrets, addresses and tenants
+	needsAPI      // their tenants, and how the vendors' APIs are called
 )
 
 // BeforeResolve is kong's: it learns what the chosen command needs. Where that is
@@ -83,10 +84,15 @@ func (c *connections) BeforeResolve(ctx *kong.Context) error {
 
 // of says whether a setting of sources is needed.
 func (n need) of(flag *kong.Flag) bool {
-	if isReceiverFlag(flag) {
+	switch {
+	case isAPIFlag(flag):
+		return n&needsAPI != 0
+	case strings.HasSuffix(flag.Name, "-tenant"):
+		return n&(needsReceiver|needsAPI) != 0
+	case isReceiverFlag(flag):
 		return n&needsReceiver != 0
 	}
-	return n&(needsSources|needsReceiver) != 0
+	return n&(needsSources|needsReceiver|needsAPI) != 0
 }
 
 // Validate reports every problem with the settings that the chosen command uses.

@@ -74,7 +74,7 @@ func words(command string) []string {
 
 var (
 	variable = regexp.MustCompile("`(THROUGHLINE_[A-Z_]+[A-Z])(=|`)|export (THROUGHLINE_[A-Z_]+)=")
-	named    = regexp.MustCompile("^THROUGHLINE_[A-Z]+_(SECRETS|PUBLIC_URL|MAX_RATE|TENANT|TEST_DATA|MAPPING)$")
+	named    = regexp.MustCompile("^THROUGHLINE_[A-Z]+_(SECRETS|PUBLIC_URL|MAX_RATE|TENANT|TEST_DATA|MAPPING|API_KEY|API_URL)$")
 )
 
 // Every variable that a page names is a setting.
@@ -82,7 +82,7 @@ func TestDocumentedVariablesExist(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile(filepath.Join(root, "docs/operations/settings.md"))
 	require.NoError(t, err)
-	known := string(text) + " `THROUGHLINE_BY` "
+	known := string(text) + " `THROUGHLINE_BY` `THROUGHLINE_EGRESS_ALLOW_PRIVATE` "
 	for path, text := range pages(t) {
 		for _, m := range variable.FindAllStringSubmatch(text, -1) {
 			name := m[1] + m[3]

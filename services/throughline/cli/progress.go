@@ -24,6 +24,7 @@ type progress struct {
 	now       func() time.Time
 	what      string
 	total     int64 // 0: unknown
+	notes     bool  // the moving line shows the note in place of the numbers
 	shown     time.Time
 	tracker   *pretty.Tracker // on a terminal, from the first turn on
 	rendering sync.WaitGroup
@@ -36,6 +37,9 @@ func (s *session) newProgress(what string, total int64) *progress {
 // at tells that done of the total are done, and note, a few words more.
 func (p *progress) at(done int64, note string) {
 	if p.tracker != nil {
+		if p.notes {
+			p.tracker.UpdateMessage(clean(p.what + " " + note))
+		}
 		p.tracker.UpdateTotal(p.total)
 		p.tracker.SetValue(done)
 		return
@@ -68,6 +72,7 @@ func (p *progress) render(done int64) {
 	w.SetUpdateFrequency(progressEvery)
 	w.SetAutoStop(true) // it ends with its tracker
 	w.Style().Visibility.ETA = true
+	w.Style().Visibility.Value = !p.notes
 	w.AppendTracker(p.tracker)
 	p.rendering.Go(w.Render)
 }

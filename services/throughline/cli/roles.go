@@ -34,7 +34,12 @@ func (*rolesApplyCommand) Help() string {
 func (*rolesApplyCommand) needs() need { return needsPostgres }
 
 // Validate is kong's.
-func (c *rolesApplyCommand) Validate() error { return c.options().Validate() }
+func (c *rolesApplyCommand) Validate() error {
+	if c.Prefix == "" {
+		return errors.Join(errors.New("--prefix is empty: leave it out for throughline_"), c.options().Validate())
+	}
+	return c.options().Validate()
+}
 
 func (c *rolesApplyCommand) options() postgres.RoleOptions {
 	o := postgres.RoleOptions{Prefix: c.Prefix, DryRun: c.DryRun}
@@ -56,7 +61,9 @@ func (c *rolesApplyCommand) Run(ctx context.Context, s *session) error {
 			s.say("warning: %s", warning)
 		}
 		for _, change := range result.Changes {
-			if change.Beyond {
+			if change.Optional && change.Problem != "" {
+				s.say("warning: not done, and safe without it: %s: %s", change.SQL, change.Problem)
+			} else if change.Beyond {
 				s.say("warning: beyond what is needed: %s", change.SQL)
 			}
 		}
@@ -68,10 +75,7 @@ func (c *rolesApplyCommand) Run(ctx context.Context, s *session) error {
 		default:
 			err = c.print(s, result.Changes)
 		}
-		if result.Failed() {
-			err = errors.Join(err, errors.New("not all of it could be done: connect as the owner of the schema, with CREATEROLE; or print the SQL (--dry-run) for somebody who may"))
-		}
-		return err
+		return errors.Join(err, result.Err())
 	})
 }
 

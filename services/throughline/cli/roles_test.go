@@ -19,10 +19,11 @@ func TestRoles(t *testing.T) {
 	scrub := func(text string) string { return strings.NewReplacer(prefix, "p_", name, "DATABASE").Replace(text) }
 	sh.golden("roles", scrub,
 		[]string{"roles", "apply", "--prefix", "Throughline", "--member", "sink", "--member", "sinc=x", "--member", "sink=Throughlinesink"},
+		[]string{"roles", "apply", "--prefix", "", "--member", "sink"},
 		[]string{"roles", "apply", "--prefix", prefix, "--dry-run"},
 		[]string{"roles", "apply", "--prefix", prefix},
 		[]string{"roles", "apply", "--prefix", prefix},
-		[]string{"roles", "apply", "--prefix", prefix, "--member", "sink=nobody_here"},
+		[]string{"roles", "apply", "--prefix", prefix, "--member", "sink=nobody_here", "--member", "sink=nobody_here"},
 		[]string{"roles", "apply", "--prefix", prefix, "--member", "sink=nobody_here", "--json"},
 	)
 

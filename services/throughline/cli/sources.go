@@ -25,7 +25,13 @@ type sources struct {
 // newSources reads the names of named sources ahead, as args and the environment
 // have them.
 func newSources(args []string, lookup func(string) (string, bool)) sources {
-	s := catalog.NewSettings(args, lookup)
+	var apis []string
+	for _, src := range catalog.Set().Sources() {
+		if _, ok := src.(source.Pager); ok {
+			apis = append(apis, src.Name())
+		}
+	}
+	s := catalog.NewSettings(args, lookup, settings.WithAPIs(apis...))
 	return sources{Flags: s.Plugins(), settings: s, set: catalog.Set()}
 }
 
@@ -48,7 +54,7 @@ func (s *sources) take() error {
 // what it was given.
 func (s *sources) check(c *connections) error {
 	err := s.take()
-	if c.needed&(needsSources|needsReceiver) == 0 {
+	if c.needed&(needsSources|needsReceiver|needsAPI) == 0 {
 		return nil
 	}
 	if command, ok := c.chosen.(sourced); ok && err == nil {
@@ -61,6 +67,13 @@ func (s *sources) check(c *connections) error {
 // source is received, and not what it is.
 func isReceiverFlag(flag *kong.Flag) bool {
 	return isSourceFlag(flag) && !strings.HasSuffix(flag.Name, "-mapping") && !strings.HasSuffix(flag.Name, "-column") && flag.Name != "named-sources"
+}
+
+// isAPIFlag reports whether a flag is one of these settings that says how a vendor's
+// API is called.
+func isAPIFlag(flag *kong.Flag) bool {
+	name := strings.TrimSuffix(flag.Name, "-file")
+	return isSourceFlag(flag) && (strings.HasSuffix(name, "-api-key") || strings.HasSuffix(name, "-api-url"))
 }
 
 // isSourceFlag reports whether a flag is one of these settings.

@@ -1,0 +1,250 @@
+// Package egress makes requests to vendors' APIs, and to nothing else.
+//
+// A Client calls the hosts of one source, by HTTPS, and looks at each address
+// itself, after DNS has given it and before anything is sent: a name that leads to
+// this machine, a private network or a cloud's metadata service is refused,
+// whatever it led to a moment before. It follows no redirect to another host, uses
+// no proxy of the environment, and bounds the time, the size and the rate of
+// requests. The key is put on the headers of requests to those hosts only; no error
+// holds it, nor a URL's query.
+package egress
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/throughline-dev/throughline/pkg/fault"
+	"github.com/throughline-dev/throughline/pkg/rawjson"
+	"github.com/throughline-dev/throughline/pkg/settings"
+	"github.com/throughline-dev/throughline/pkg/source"
+)
+
+// Options say what a Client may do.
+type Options struct {
+	// API has the address, the hosts and the rate of the vendor's API.
+	API source.API
+	// Key is put on each request by API.Authorize.
+	Key settings.Secret
+	// Address replaces the API's, and its host the API's hosts: a gateway through
+	// which calls have to go, or a fake in a test. "": the API's own. It is the only
+	// way to call by http.
+	Address string
+	// AllowPrivate takes private, loopback and link-local addresses.
+	AllowPrivate bool
+	// Rate replaces the API's requests a second, where it is above 0.
+	Rate float64
+	// Timeout bounds one request until its body is read; 0: a minute.
+	Timeout time.Duration
+	// MostBytes bounds an answer's body after decompression; 0: what a page of a raw
+	// topic may have.
+	MostBytes int64
+	// Roots are the authorities that sign the hosts' certificates; nil: the system's.
+	Roots *x509.CertPool
+	// Resolver finds addresses; nil: the system's.
+	Resolver *net.Resolver
+}
+
+const (
+	defaultTimeout = time.Minute
+	dialTimeout    = 10 * time.Second
+	mostHeader     = 64 << 10
+	mostRedirects  = 3
+)
+
+// Client is a source.Doer. It is safe for concurrent use. Close it.
+type Client struct {
+	o       Options
+	base    *url.URL
+	hosts   []string
+	limiter *rate.Limiter
+	client  *http.Client
+	pool    *http.Transport
+}
+
+// New makes a Client. It does not connect. An error is one sentence for the person
+// who set Address.
+func New(o Options) (*Client, error) {
+	address, hosts := o.API.Address, o.API.Hosts
+	if o.Address != "" {
+		address = o.Address
+	}
+	base, err := url.Parse(address)
+	switch {
+	case err != nil || base.Host == "" || base.Scheme != "https" && base.Scheme != "http":
+		return nil, errors.New("the API's address should be an absolute URL like https://api.example.com")
+	case base.User != nil || base.RawQuery != "" || base.Fragment != "":
+		return nil, errors.New("the API's address should be without user, query and fragment")
+	case base.Scheme == "http" && !o.AllowPrivate:
+		return nil, errors.New("the API's address should begin with https://: the key would be sent in the clear")
+	}
+	if o.Address != "" {
+		hosts = []string{base.Hostname()}
+	}
+	if o.Rate <= 0 {
+		o.Rate = o.API.Rate
+	}
+	limit := rate.Inf
+	if o.Rate > 0 {
+		limit = rate.Limit(o.Rate)
+	}
+	if o.Timeout <= 0 {
+		o.Timeout = defaultTimeout
+	}
+	if o.MostBytes <= 0 {
+		o.MostBytes = rawjson.MaxPageBytes
+	}
+	c := &Client{o: o, base: base, hosts: hosts, limiter: rate.NewLimiter(limit, 1)}
+	dialer := &net.Dialer{Timeout: dialTimeout, Resolver: o.Resolver, ControlContext: c.control}
+	c.pool = &http.Transport{
+		Proxy:                  nil, // not the environment's: it would resolve names in our place
+		DialContext:            dialer.DialContext,
+		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: o.Roots},
+		TLSHandshakeTimeout:    dialTimeout,
+		MaxResponseHeaderBytes: mostHeader,
+		MaxConnsPerHost:        8,
+		MaxIdleConnsPerHost:    8,
+		IdleConnTimeout:        30 * time.Second,
+		ForceAttemptHTTP2:      true,
+	}
+	c.client = &http.Client{Transport: c.pool, CheckRedirect: c.redirect, Timeout: o.Timeout}
+	return c, nil
+}
+
+// Close ends idle connections.
+func (c *Client) Close() { c.pool.CloseIdleConnections() }
+
+// Do implements source.Doer: it waits for its turn, which the rate gives, and asks.
+// Errors are Permanent(Forbidden) where the request may not be made, whatever asks
+// for it, and else Transient(Unavailable). The body gives Permanent(Oversized) where
+// it is over the bound.
+func (c *Client) Do(r *http.Request) (*http.Response, error) {
+	at := c.base.ResolveReference(r.URL)
+	if !r.URL.IsAbs() {
+		at.Path = strings.TrimSuffix(c.base.Path, "/") + r.URL.Path
+	}
+	if err := c.check(at); err != nil {
+		return nil, err
+	}
+	if err := c.limiter.Wait(r.Context()); err != nil {
+		return nil, fault.Transient(fault.Unavailable, fmt.Errorf("waiting for the turn of a request: %w", err))
+	}
+	r = r.Clone(r.Context())
+	r.URL, r.Host = at, ""
+	if c.o.API.Authorize != nil {
+		c.o.API.Authorize(r.Header, string(c.o.Key))
+	}
+	resp, err := c.client.Do(r)
+	if err != nil {
+		return nil, c.failed(at, err)
+	}
+	resp.Body = &bounded{body: resp.Body, left: c.o.MostBytes, most: c.o.MostBytes}
+	return resp, nil
+}
+
+// check refuses what is not the vendor's.
+func (c *Client) check(at *url.URL) error {
+	switch {
+	case at.Scheme != c.base.Scheme:
+		return forbidden("a request to %s would not go by %s", at.Hostname(), c.base.Scheme)
+	case at.User != nil:
+		return forbidden("a request to %s has a user in its URL", at.Hostname())
+	case at.Port() != c.base.Port():
+		return forbidden("a request to %s goes to another port than the API's", at.Hostname())
+	case !slices.ContainsFunc(c.hosts, func(host string) bool { return matches(host, at.Hostname()) }):
+		return forbidden("%s is no host of this API (%s)", at.Hostname(), strings.Join(c.hosts, ", "))
+	}
+	return nil
+}
+
+// matches: ".example.com" stands for every name below example.com.
+func matches(pattern, host string) bool {
+	host = strings.ToLower(host)
+	if strings.HasPrefix(pattern, ".") {
+		return len(host) > len(pattern) && strings.HasSuffix(host, pattern)
+	}
+	return host == strings.ToLower(pattern)
+}
+
+// control sees the address that a connection is about to be made to.
+func (c *Client) control(_ context.Context, _, address string, _ syscall.RawConn) error {
+	if c.o.AllowPrivate {
+		return nil
+	}
+	to, err := netip.ParseAddrPort(address)
+	if err != nil || isInner(to.Addr()) {
+		return forbidden("the host leads to %s, which is no address on the internet (--egress-allow-private takes it)", to.Addr())
+	}
+	return nil
+}
+
+// redirect follows what stays on the host: the key goes along.
+func (c *Client) redirect(r *http.Request, via []*http.Request) error {
+	first := via[0].URL
+	switch {
+	case r.URL.Scheme != first.Scheme || r.URL.Host != first.Host || r.URL.User != nil:
+		return forbidden("the API redirects to another place, %s, which is not followed", r.URL.Hostname())
+	case len(via) > mostRedirects:
+		return forbidden("the API redirects more than %d times", mostRedirects)
+	}
+	return nil
+}
+
+// failed names the host and the path: a query may hold what is nobody's business.
+func (c *Client) failed(at *url.URL, err error) error {
+	var wrapped *url.Error
+	if errors.As(err, &wrapped) {
+		err = wrapped.Err // its text is the whole URL's
+	}
+	err = fmt.Errorf("asking %s%s: %w", at.Host, at.Path, err)
+	if fault.IsPermanent(err) {
+		return err
+	}
+	return fault.Transient(fault.Unavailable, err)
+}
+
+func forbidden(format string, args ...any) error {
+	return fault.Permanent(fault.Forbidden, fmt.Errorf(format, args...))
+}
+
+// bounded is a body that ends with an error where it is too large.
+type bounded struct {
+	body       io.ReadCloser
+	left, most int64
+}
+
+// Read implements io.Reader.
+func (b *bounded) Read(p []byte) (int, error) {
+	if b.left < 0 {
+		return 0, b.over()
+	}
+	if int64(len(p)) > b.left+1 {
+		p = p[:b.left+1]
+	}
+	n, err := b.body.Read(p)
+	b.left -= int64(n)
+	if b.left < 0 {
+		return n, b.over()
+	}
+	return n, err
+}
+
+func (b *bounded) over() error {
+	return fault.Permanent(fault.Oversized, fmt.Errorf("the answer has more than %d bytes", b.most))
+}
+
+// Close implements io.Closer.
+func (b *bounded) Close() error { return b.body.Close() }

@@ -1,0 +1,114 @@
+package source
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+)
+
+// Pager is implemented by sources whose vendor's API gives the events of the past.
+// Like the rest of a source it is pure: who calls, how often, with which key and
+// within which bounds is the caller's business (pkg/pull).
+type Pager interface {
+	Source
+
+	// API says how the vendor's API is called.
+	API() API
+
+	// Streams gives what the API can be asked for, at least one.
+	Streams() []Stream
+
+	// Page makes one request and gives its events. A Transient error may be tried
+	// again with the same query, after the pause that After gives; one whose reason
+	// is Malformed is an answer that no such API gives, which may come of something
+	// between. ErrCursorGone in the chain says that only the cursor is refused.
+	Page(ctx context.Context, api Doer, q Query) (APIPage, error)
+}
+
+// API is how a vendor's API is called.
+type API struct {
+	// Address is what requests are relative to: "https://api.stripe.com".
+	Address string
+	// Hosts are the only ones that may be called. One with a dot before it stands
+	// for every name that ends so.
+	Hosts []string
+	// Rate is how many requests a second the vendor allows, with room to spare.
+	Rate float64
+	// Authorize puts the key on a request's headers, never in its URL.
+	Authorize func(h http.Header, key string)
+}
+
+// Stream is one thing that a vendor's API can be asked for.
+type Stream struct {
+	// Name is how checkpoints name it: "events".
+	Name string
+	// Window is the longest time that one cursor walks through; a longer period is
+	// taken in several, the oldest first.
+	Window time.Duration
+	// Keeps is how far back the vendor promises to have events; 0: without end.
+	Keeps time.Duration
+	// MostTypes is how many types may be asked for; 0: types cannot be chosen.
+	MostTypes int
+}
+
+// Query asks for one page of a stream.
+type Query struct {
+	Stream string
+	// From and To bound the time of events, To not included. Both are whole seconds.
+	From, To time.Time
+	// Types are the vendor's own types; none: all.
+	Types []string
+	// Cursor is the Next of the page before, or nil.
+	Cursor []byte
+}
+
+// MaxCursorBytes bounds a page's Next.
+const MaxCursorBytes = 4 << 10
+
+// APIPage is what one request gave. Its parts may alias the answer's bytes, which
+// belong to it alone.
+type APIPage struct {
+	// Parts are the events, the oldest first, as a webhook would have brought them.
+	Parts []Part
+	// Next is where the next page begins, of at most MaxCursorBytes bytes; nil:
+	// this was the last of the query's period.
+	Next []byte
+}
+
+// Doer makes requests of one vendor's API. A request's URL is relative to
+// API.Address; the Doer adds the key, and bounds time, size and rate. The
+// answer's body must be closed.
+type Doer interface {
+	Do(r *http.Request) (*http.Response, error)
+}
+
+// ErrCursorGone says that the vendor no longer knows a cursor. The period may be
+// asked for again from its beginning.
+var ErrCursorGone = errors.New("the vendor no longer knows the cursor")
+
+// Later says that err, which the vendor's API answered with, may be tried again
+// after this pause and not before. A nil err gives nil.
+func Later(err error, pause time.Duration) error {
+	if err == nil || pause <= 0 {
+		return err
+	}
+	return &later{err, pause}
+}
+
+// After gives the pause that an error of a vendor's API asks for, or 0.
+func After(err error) time.Duration {
+	var l *later
+	if errors.As(err, &l) {
+		return l.pause
+	}
+	return 0
+}
+
+type later struct {
+	err   error
+	pause time.Duration
+}
+
+func (l *later) Error() string { return l.err.Error() }
+func (l *later) Unwrap() error { return l.err }
