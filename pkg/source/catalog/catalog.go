@@ -11,6 +11,7 @@ import (
 	"slices"
 
 	"github.com/throughline-dev/throughline/pkg/source"
+	"github.com/throughline-dev/throughline/pkg/source/cloudevents"
 	"github.com/throughline-dev/throughline/pkg/source/hubspot"
 	"github.com/throughline-dev/throughline/pkg/source/intercom"
 	"github.com/throughline-dev/throughline/pkg/source/looker"
@@ -43,7 +44,7 @@ type Format struct {
 
 // Formats gives every format.
 func Formats() []Format {
-	return []Format{{standardwebhooks.Format, standardwebhooks.New}}
+	return []Format{{standardwebhooks.Format, standardwebhooks.New}, {cloudevents.Format, cloudevents.New}}
 }
 
 // Named is a source that a person names.
