@@ -2,20 +2,25 @@ package vendors
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/throughline-dev/throughline/pkg/source"
-	"github.com/throughline-dev/throughline/pkg/source/standardwebhooks"
+	"github.com/throughline-dev/throughline/pkg/source/mapping"
 )
 
 // mapped is a source whose events have what its mapping says, and nothing else
 // that is known.
 type mapped interface {
 	source.Source
-	Mapping() standardwebhooks.Mapping
+	Mapping() mapping.Mapping
 }
+
+// constant is a format whose events have members that no mapping names, by their
+// JSON pointers.
+type constant interface{ Constants() map[string]string }
 
 // namedType is the type of a named source's events where none is given.
 const namedType = "example.created"
@@ -25,6 +30,9 @@ const namedType = "example.created"
 func namedVendor(src mapped) *vendor {
 	m := src.Mapping()
 	v := &vendor{name: src.Name(), tenant: "example", kinds: map[string]string{}, open: true}
+	if c, ok := src.(constant); ok {
+		v.constants = c.Constants()
+	}
 	for _, ref := range m.References {
 		prefix := ref.Prefix
 		if prefix == "" || strings.ContainsAny(prefix, " \t\r\n") {
@@ -44,13 +52,16 @@ func namedVendor(src mapped) *vendor {
 // compileMapping makes the template of an event that has a value wherever the
 // mapping looks for one, and an id where it looks for none: such events are told
 // apart by all that they say. vendorType is a member's value.
-func (s *Simulator) compileMapping(v *vendor, m standardwebhooks.Mapping, vendorType string) (*template, error) {
+func (s *Simulator) compileMapping(v *vendor, m mapping.Mapping, vendorType string) (*template, error) {
 	var event member
 	for _, place := range append(referencePlaces(m), []place{
 		{m.Livemode, "live"}, {m.Tenant, `"tenant`}, {m.Subject, `"subject An example`},
 		{cmp.Or(m.ID, "/example_id"), `"id evt_ 22`}, {m.Time, `"milli3339`}, {m.Type, vendorType},
 	}...) {
 		event.set(place.pointer, place.value)
+	}
+	for _, pointer := range slices.Sorted(maps.Keys(v.constants)) {
+		event.set(pointer, "="+v.constants[pointer])
 	}
 	t := &template{}
 	err := event.compile(s, v, t)
@@ -60,7 +71,7 @@ func (s *Simulator) compileMapping(v *vendor, m standardwebhooks.Mapping, vendor
 // place is where a member's value lies in an event.
 type place struct{ pointer, value string }
 
-func referencePlaces(m standardwebhooks.Mapping) []place {
+func referencePlaces(m mapping.Mapping) []place {
 	var places []place
 	for _, pointer := range m.Volatile {
 		places = append(places, place{pointer, "attempt 1"})

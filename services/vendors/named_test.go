@@ -10,6 +10,7 @@ import (
 
 	"github.com/throughline-dev/throughline/pkg/source"
 	"github.com/throughline-dev/throughline/pkg/source/catalog"
+	"github.com/throughline-dev/throughline/pkg/source/cloudevents"
 	"github.com/throughline-dev/throughline/pkg/source/standardwebhooks"
 )
 
@@ -95,6 +96,29 @@ func TestNamedSourcesEventsDiffer(t *testing.T) {
 		}
 		require.Len(t, seen, 100, mapping)
 	}
+}
+
+// A format's own members are made too, and its events are told apart.
+func TestNamedCloudEvents(t *testing.T) {
+	t.Parallel()
+	src, err := cloudevents.New("orders", []byte("references: [{kind: customer, id: /accountid}]"))
+	require.NoError(t, err)
+	set, err := source.NewSet(src)
+	require.NoError(t, err)
+	s, err := New(set, 1)
+	require.NoError(t, err)
+	sender := &Sender{Sources: set}
+	seen := map[string]bool{}
+	for range 10 {
+		d, err := s.Delivery("orders", Event{Type: "order.done"})
+		require.NoError(t, err)
+		events, err := sender.Identify(d, time.Now())
+		require.NoError(t, err, "%s", d.Body)
+		require.Equal(t, "order.done", events[0].Type)
+		require.Equal(t, "customer", events[0].References[0].Kind)
+		seen[events[0].ID] = true
+	}
+	require.Len(t, seen, 10)
 }
 
 // What is not the event's own stands where the services would be told of it.

@@ -83,7 +83,7 @@ type Type struct {
 // package's templates.
 func New(sources source.Set, seed uint64) (*Simulator, error) {
 	s := &Simulator{seed: seed, vendors: map[string]*vendor{}, now: time.Now}
-	known := []*vendor{stripeVendor(), hubspotVendor(), zendeskVendor(), intercomVendor(), marketoVendor(), lookerVendor()}
+	known := []*vendor{stripeVendor(), hubspotVendor(), zendeskVendor(), intercomVendor(), marketoVendor(), lookerVendor(), segmentVendor()}
 	for _, src := range sources.Sources() {
 		var v *vendor
 		if m, ok := src.(mapped); ok {

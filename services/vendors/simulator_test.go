@@ -196,11 +196,11 @@ func TestWhatCannotBeMade(t *testing.T) {
 		source string
 		events []Event
 	}{
-		`events of "salesforce" cannot be made here, only those of stripe, hubspot, zendesk, intercom, marketo, looker: `: {"salesforce", nil},
-		`looker has no type "login": its types are dashboard.created`:                                                     {"looker", []Event{{Type: "login"}}},
-		"stripe sends invoice.paid one at a time, not 2":                                                                  {"stripe", make([]Event, 2)},
-		"looker does not send scheduled plan, a row and System Activity, history row in one delivery":                     {"looker", []Event{{}, {Type: "query.ran"}}},
-		`a tenant of zendesk is a number, not "acme"`:                                                                     {"zendesk", []Event{{Tenant: "acme"}}},
+		`events of "salesforce" cannot be made here, only those of stripe, hubspot, zendesk, intercom, marketo, looker, segment: `: {"salesforce", nil},
+		`looker has no type "login": its types are dashboard.created`:                                                              {"looker", []Event{{Type: "login"}}},
+		"stripe sends invoice.paid one at a time, not 2":                                                                           {"stripe", make([]Event, 2)},
+		"looker does not send scheduled plan, a row and System Activity, history row in one delivery":                              {"looker", []Event{{}, {Type: "query.ran"}}},
+		`a tenant of zendesk is a number, not "acme"`:                                                                              {"zendesk", []Event{{Tenant: "acme"}}},
 	} {
 		_, err := s.Delivery(events.source, events.events...)
 		require.ErrorContains(t, err, want)

@@ -21,6 +21,8 @@ type vendor struct {
 	forms  []*form
 	byName map[string]*form
 	open   bool // other types than the forms' are made like the usual one
+	// constants are texts of a named source's events, by their JSON pointers.
+	constants map[string]string
 
 	ids       map[string]writer // by kind
 	envelopes map[string]*template

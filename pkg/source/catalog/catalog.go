@@ -11,24 +11,33 @@ import (
 	"slices"
 
 	"github.com/throughline-dev/throughline/pkg/source"
+	"github.com/throughline-dev/throughline/pkg/source/cloudevents"
 	"github.com/throughline-dev/throughline/pkg/source/hubspot"
 	"github.com/throughline-dev/throughline/pkg/source/intercom"
 	"github.com/throughline-dev/throughline/pkg/source/looker"
 	"github.com/throughline-dev/throughline/pkg/source/marketo"
+	"github.com/throughline-dev/throughline/pkg/source/segment"
 	"github.com/throughline-dev/throughline/pkg/source/standardwebhooks"
 	"github.com/throughline-dev/throughline/pkg/source/stripe"
 	"github.com/throughline-dev/throughline/pkg/source/zendesk"
 )
 
+// options are what a person set for one source alone.
+type options struct {
+	looker  looker.Columns
+	segment segment.Options
+}
+
 // vendors gives the vendors' sources, in the order in which people see them.
-func vendors(columns looker.Columns) []source.Source {
+func vendors(o options) []source.Source {
 	return []source.Source{
 		stripe.New(),
 		hubspot.New(),
 		zendesk.New(),
 		intercom.New(),
 		marketo.New(),
-		looker.Configured(columns),
+		looker.Configured(o.looker),
+		segment.Configured(o.segment),
 	}
 }
 
@@ -43,7 +52,7 @@ type Format struct {
 
 // Formats gives every format.
 func Formats() []Format {
-	return []Format{{standardwebhooks.Format, standardwebhooks.New}}
+	return []Format{{standardwebhooks.Format, standardwebhooks.New}, {cloudevents.Format, cloudevents.New}}
 }
 
 // Named is a source that a person names.
@@ -58,10 +67,10 @@ const maxMappingBytes = 1 << 20
 
 // With gives the vendors' sources and the named ones, whose mappings are read from
 // their files. The error holds every problem, one a line, each with its setting.
-func With(named []Named) (source.Set, error) { return with(looker.Columns{}, named) }
+func With(named []Named) (source.Set, error) { return with(options{}, named) }
 
-func with(columns looker.Columns, named []Named) (source.Set, error) {
-	sources := vendors(columns)
+func with(o options, named []Named) (source.Set, error) {
+	sources := vendors(o)
 	var problems []error
 	for _, n := range named {
 		s, err := n.open()
@@ -111,6 +120,6 @@ func (n Named) open() (source.Source, error) {
 
 // Set gives the vendors' sources: those that there are without a setting.
 func Set() source.Set {
-	set, _ := source.NewSet(vendors(looker.Columns{})...) // a test holds their names apart
+	set, _ := source.NewSet(vendors(options{})...) // a test holds their names apart
 	return set
 }

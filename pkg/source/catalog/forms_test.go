@@ -24,6 +24,7 @@ func TestDomainsHaveOneForm(t *testing.T) {
 		"intercom": `{"type":"notification_event","app_id":"a","id":"n","created_at":1760000000,"topic":"contact.user.updated","data":{"item":{"type":"contact","id":"1","email":%q}}}`,
 		"marketo":  `{"marketoGUID":"1","leadId":5,"activityDate":"2025-10-09T08:53:19Z","activityTypeId":12,"attributes":[{"name":"Email","value":%q}]}`,
 		"looker":   `{"scheduled_plan":{},"row":{"users.email":%q}}`,
+		"segment":  `{"type":"identify","messageId":"1","timestamp":1760000000,"traits":{"email":%q}}`,
 	}
 	domains := map[string]string{
 		"hubspot": `{"portalId":1,"occurredAt":1760000000123,"subscriptionType":"company.propertyChange","objectId":5,"propertyName":"domain","propertyValue":%q}`,
@@ -63,6 +64,7 @@ func TestTimesHaveOneMeaning(t *testing.T) {
 		"intercom": `{"type":"notification_event","app_id":"a","id":"n","created_at":%s,"topic":"contact.deleted","data":{"item":{"type":"contact","id":"1"}}}`,
 		"marketo":  `{"marketoGUID":"1","leadId":5,"activityDate":%s,"activityTypeId":12}`,
 		"looker":   `{"history.id":1,"history.created_raw":%s}`,
+		"segment":  `{"type":"track","event":"A","messageId":"1","timestamp":%s}`,
 	}
 	forms := map[string][]string{
 		"2025-10-09T08:53:20Z": {

@@ -197,6 +197,7 @@ func TestRefusedEventsAreKnown(t *testing.T) {
 		"zendesk":  {`{"account_id":1,"id":"e","time":"soon","type":"zen:event-type:ticket.created","detail":{"id":"7"}}`, "1:ticket:7:created", "ticket.created"},
 		"intercom": {`{"app_id":"a","id":"n","created_at":"soon","topic":"contact.deleted","data":{"item":{}}}`, "a:n", "contact.deleted"},
 		"marketo":  {`{"marketoGUID":"1","leadId":5,"activityDate":"soon","activityTypeId":10}`, "1", "email.opened"},
+		"segment":  {`{"type":"track","event":"Order Completed","messageId":"m-1","timestamp":"soon"}`, "m-1", "order.completed"},
 		"looker":   {`{"history.id":1,"history.created_time":"soon"}`, "history:1", "query.ran"},
 	} {
 		s, ok := Set().Find(name)
@@ -224,6 +225,7 @@ func TestStrangersDecideNothing(t *testing.T) {
 		{"hubspot", "a form's hidden field", `[{"portalId":1,"occurredAt":1760000000123,"subscriptionType":"contact.propertyChange","objectId":5,"propertyName":"account_uuid","propertyValue":"` + victim + `","changeSource":"FORM"}]`},
 		{"zendesk", "a ticket's subject, description, external id and requester", `{"account_id":1,"id":"1","time":"2025-10-09T08:53:20Z","type":"zen:event-type:ticket.created","detail":{"id":"7","subject":"` + victim + `","description":"` + victim + `","external_id":"` + victim + `","requester_id":"9","requester_email":"a@victim.example"},"event":{}}`},
 		{"intercom", "what a visitor writes in the Messenger", `{"type":"notification_event","app_id":"a","id":"n","created_at":1760000000,"topic":"conversation.user.created","data":{"item":{"type":"conversation","id":"1","created_at":1760000000,"source":{"body":"` + victim + `","subject":"` + victim + `","author":{"type":"lead","id":"5","email":"a@victim.example","name":"` + victim + `"}},"custom_attributes":{"account_uuid":"` + victim + `"}}}}`},
+		{"segment", "a browser's write key, with any library's name", `{"type":"group","messageId":"1","timestamp":1760000000,"userId":"u-1","groupId":"` + victim + `","traits":{"email":"a@victim.example","website":"victim.example"},"context":{"groupId":"` + victim + `","library":{"name":"analytics-node"},"traits":{"email":"a@victim.example"}}}`},
 		{"marketo", "a filled form's fields", `{"marketoGUID":"1","leadId":5,"activityDate":"2025-10-09T08:53:19Z","activityTypeId":2,"attributes":[{"name":"Account UUID","value":"` + victim + `"},{"name":"Email","value":"a@victim.example"},{"name":"Query Parameters","value":"accountUuid=` + victim + `"}]}`},
 		{"marketo", "a data value that a form changed", `{"id":1,"marketoGUID":"1","leadId":5,"activityDate":"2025-10-09T08:53:19Z","activityTypeId":13,"fields":[{"name":"accountUuid","newValue":"` + victim + `"},{"name":"externalCompanyId","newValue":"c1"}],"attributes":[{"name":"Source","value":"Web form fillout"}]}`},
 	}
@@ -244,6 +246,7 @@ zendesk   external_id of an organization or user, which agents and the API write
 intercom  external_id and user_id of a contact, company_id of a company: with the Messenger's identity verification on, which Intercom asks for
 marketo   a field "account UUID" of a lead, changed by other than a form or a page; a flow step's template
 looker    the columns of the merchant's own reports
+segment   a groupId, once it is set that all write keys are secret (THROUGHLINE_SEGMENT_GROUPS)
 named     what the merchant's mapping says
 `)
 	requireGolden(t, "strangers", out.String())

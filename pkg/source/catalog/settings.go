@@ -1,9 +1,14 @@
 package catalog
 
 import (
+	"errors"
+	"fmt"
+	"strings"
+
 	"github.com/throughline-dev/throughline/pkg/settings"
 	"github.com/throughline-dev/throughline/pkg/source"
 	"github.com/throughline-dev/throughline/pkg/source/looker"
+	"github.com/throughline-dev/throughline/pkg/source/segment"
 )
 
 // NewSettings makes the settings of every source, and of the named ones, whose
@@ -17,13 +22,15 @@ func NewSettings(args []string, lookup func(string) (string, bool), opts ...sett
 	return settings.NewSourceSettings(Set().Names(), append(opts, settings.WithNamedSources(formats, args, lookup),
 		settings.WithOwnSetting("looker", accountColumn, "NAME,...", "Columns that name a report's account, where their names do not tell (README of the source); the first that a row has decides. The same for every service."),
 		settings.WithOwnSetting("looker", timeColumn, "NAME,...", "Columns that say when a report's row happened, likewise. "+same),
+		settings.WithOwnSetting("segment", groups, "trusted|ignored", "Whether a groupId of Segment names an account. trusted: only your own servers have the write keys of the connected sources. ignored, as without it: visitors have one too. The same for every service."),
 	)...)
 }
 
-// The settings that Looker's source alone has.
+// The settings that one source alone has.
 const (
 	accountColumn = "ACCOUNT_COLUMN"
 	timeColumn    = "TIME_COLUMN"
+	groups        = "GROUPS"
 )
 
 // FromSettings gives the vendors' sources and the named ones, after Parse. The error is
@@ -34,5 +41,23 @@ func FromSettings(s *settings.SourceSettings) (source.Set, error) {
 		named = append(named, Named{Name: n.Name, Format: n.Format, Mapping: s.Get(n.Name).Mapping})
 	}
 	own := s.Get("looker").Own
-	return with(looker.Columns{Account: own[accountColumn], Time: own[timeColumn]}, named)
+	keys, err := groupsTrusted(s.Get("segment").Own[groups])
+	set, other := with(options{
+		looker:  looker.Columns{Account: own[accountColumn], Time: own[timeColumn]},
+		segment: segment.Options{TrustGroups: keys},
+	}, named)
+	if err != nil {
+		return source.Set{}, errors.Join(err, other)
+	}
+	return set, other
+}
+
+func groupsTrusted(words []string) (bool, error) {
+	switch strings.Join(words, ",") {
+	case "", "ignored":
+		return false, nil
+	case "trusted":
+		return true, nil
+	}
+	return false, fmt.Errorf("--segment-groups (%s) should be trusted or ignored", settings.SourceVariable("segment", groups))
 }

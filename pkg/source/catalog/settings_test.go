@@ -36,3 +36,27 @@ func TestLookersColumnsAreSettings(t *testing.T) {
 		require.Empty(t, s.Get("stripe").Own)
 	}
 }
+
+// Whether a group is believed is a setting, and a word that is none is refused.
+func TestSegmentsWriteKeys(t *testing.T) {
+	for word, want := range map[string]string{"": ":user:u-1", "ignored": ":user:u-1", "trusted": ":group:g-1 :user:u-1", "Trusted": "should be trusted or ignored", "trusted,ignored": "should be trusted or ignored"} {
+		t.Setenv("THROUGHLINE_SEGMENT_GROUPS", word)
+		s := NewSettings(nil, func(string) (string, bool) { return "", false })
+		var flags struct {
+			Sources kong.Plugins `embed:""`
+		}
+		flags.Sources = s.Plugins()
+		parser, err := kong.New(&flags)
+		require.NoError(t, err)
+		_, err = parser.Parse(nil)
+		require.NoError(t, err)
+		set, err := FromSettings(s)
+		if err != nil {
+			require.ErrorContains(t, err, want)
+			continue
+		}
+		segment, _ := set.Find("segment")
+		got := tellOne(segment, source.Record{ReceivedAt: foundAt, Value: []byte(`{"type":"track","event":"A","messageId":"1","userId":"u-1","context":{"groupId":"g-1"},"timestamp":1760000000}`)})
+		require.Equal(t, want, got.refs, word)
+	}
+}

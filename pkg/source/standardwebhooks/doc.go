@@ -14,7 +14,7 @@
 // subscription, so that it is never answered.
 //
 // Events: one JSON object a delivery, of any shape. The specification recommends
-// {"type", "timestamp", "data"}; where the rest lies, a Mapping says.
+// {"type", "timestamp", "data"}; where the rest lies, a mapping.Mapping says.
 //
 // Identity: what the mapping's id leads to. webhook-id is a header and thus not
 // in the event, so that the same event from a backfill would not have it;

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/throughline-dev/throughline/pkg/source"
+	"github.com/throughline-dev/throughline/pkg/source/mapping"
 )
 
 // Format is the format's name in THROUGHLINE_NAMED_SOURCES.
@@ -14,11 +15,11 @@ const Format = "standardwebhooks"
 // window is the reference libraries' tolerance.
 const window = 5 * time.Minute
 
-// New makes the source of this name. mapping is the text of its mapping's file
-// (see Mapping), or empty for the default. The error holds every problem of it,
-// one a line, each with its path.
-func New(name string, mapping []byte) (source.Webhook, error) {
-	m, err := ParseMapping(mapping)
+// New makes the source of this name. text is its mapping's file (mapping.Mapping),
+// or empty for the default, /type and /timestamp. The error holds every problem of
+// it, one a line, each with its path.
+func New(name string, text []byte) (source.Webhook, error) {
+	m, err := mapping.Parse(text, mapping.Mapping{Type: "/type", Time: "/timestamp"})
 	if err != nil {
 		return nil, err
 	}
@@ -28,7 +29,7 @@ func New(name string, mapping []byte) (source.Webhook, error) {
 // named is a sender's source.
 type named struct {
 	name    string
-	mapping Mapping
+	mapping mapping.Mapping
 }
 
 var _ source.Signer = &named{}
@@ -38,15 +39,15 @@ func (n *named) Name() string { return n.name }
 
 // Mapping gives what lies where in the sender's events: for whoever makes some.
 // It is not to be changed.
-func (n *named) Mapping() Mapping { return n.mapping }
+func (n *named) Mapping() mapping.Mapping { return n.mapping }
 
 // Profile implements source.Source.
 func (n *named) Profile() source.Profile {
 	return source.Profile{
 		Title:           fmt.Sprintf("%s (Standard Webhooks)", n.name),
 		Limits:          source.Limits{BodyBytes: source.MaxRecordBytes, Events: 1},
-		Kinds:           n.mapping.kinds(),
-		Types:           n.mapping.types(),
+		Kinds:           n.mapping.Kinds(),
+		Types:           n.mapping.EventTypes(),
 		Volatile:        n.mapping.Volatile,
 		SignatureWindow: window,
 	}

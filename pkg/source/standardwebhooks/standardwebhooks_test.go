@@ -1,7 +1,6 @@
 package standardwebhooks
 
 import (
-	"bytes"
 	"crypto/ed25519"
 	"crypto/sha256"
 	"encoding/base64"
@@ -181,79 +180,4 @@ func TestIdentityWithoutID(t *testing.T) {
 	require.Equal(t, one, id("{ \"data\": {\"attempt\":\"2nd\", \"n\":1.0},\n\"timestamp\":1760000000,\"type\":\"\\u0061\"}"))
 	require.NotEqual(t, one, id(`{"type":"a","timestamp":1760000000,"data":{"n":2,"attempt":1}}`))
 	require.Len(t, one, len("sha256:")+2*sha256.Size)
-}
-
-func TestMappingTellsEveryProblem(t *testing.T) {
-	t.Parallel()
-	_, err := New("billing", []byte(`
-type: type
-time: [1]
-id: /a~2
-tipe: /x
-subject: ""
-subject: /y
-volatile: /z
-references:
-  - kind: Customer
-    id: /data/id
-  - id: /data/id
-  - kind: order
-    id: 7
-    where: here
-  - email
-types:
-  done: Order Done
-  more: [a]
-`))
-	require.Error(t, err)
-	require.Equal(t, []string{
-		`type: "type" is not a JSON pointer: it does not start with /`,
-		`time: it should be a text`,
-		`id: "/a~2" is not a JSON pointer: ~ stands only in ~0 (for ~) and ~1 (for /)`,
-		`tipe: a mapping has no such setting`,
-		`subject: it should be a text`,
-		`subject: it is there twice`,
-		`volatile: it should be a list`,
-		`references[0].kind: "Customer" is not a kind: it is of lower case letters, digits and _, and begins with a letter`,
-		`references[1]: it should have a kind and an id`,
-		`references[2].id: it should be a text`,
-		`references[2].where: a mapping has no such setting`,
-		`references[2]: it should have a kind and an id`,
-		`references[3]: it should be a list of name: value`,
-		`types.done: "Order Done" is not an event type: it should be like order.done`,
-		`types.more: it should be a text`,
-	}, strings.Split(err.Error(), "\n"))
-
-	for says, text := range map[string]string{
-		"should be a list of name: value":  "[]",
-		"reading the mapping":              "a: [",
-		"the bound is 65536":               strings.Repeat("#", maxMappingBytes+1),
-		"references: it has 33 elements":   "references: [" + strings.Repeat("{kind: a, id: /a},", 33) + "]",
-		"volatile[1]: it should be a text": "volatile: [&a /b, *a]",
-	} {
-		_, err := New("billing", []byte(text))
-		require.ErrorContains(t, err, says)
-	}
-	for _, empty := range []string{"", "# nothing\n", "{}"} {
-		s, err := New("plain", []byte(empty))
-		require.NoError(t, err)
-		require.Equal(t, []source.Kind{{Name: "customer"}}, s.Profile().Kinds)
-	}
-}
-
-func FuzzMapping(f *testing.F) {
-	text, err := os.ReadFile("testdata/mapping/billing.yaml")
-	require.NoError(f, err)
-	f.Add(text)
-	f.Add([]byte(`{"references":[{"kind":"a","id":"/b"}]}`))
-	f.Fuzz(func(t *testing.T, text []byte) {
-		m, err := ParseMapping(text)
-		if err != nil {
-			return
-		}
-		require.LessOrEqual(t, len(m.References), maxList)
-		s, err := New("fuzz", text)
-		require.NoError(t, err)
-		_, _ = sourcetest.Describe(s, source.Record{Value: bytes.TrimSpace([]byte(`{"type":"a","timestamp":1760000000,"data":{"b":[1]}}`))})
-	})
 }

@@ -343,5 +343,5 @@ func ExampleEndpoints() {
 	// Output:
 	// --hubspot-secrets: no secret is set
 	// --hubspot-public-url is not set: HubSpot signs the address that it posts to, like https://hooks.example.com/webhooks/hubspot
-	// --sources names "faxes": the sources are stripe, hubspot, zendesk, intercom, marketo, looker
+	// --sources names "faxes": the sources are stripe, hubspot, zendesk, intercom, marketo, looker, segment
 }

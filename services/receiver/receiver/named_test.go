@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -78,4 +79,46 @@ func TestABadSecretIsAStartUpProblem(t *testing.T) {
 		return settings.SourceSetting{Secrets: settings.Secrets{billingSecret, "whsec_not-base64"}}
 	})
 	require.EqualError(t, err, "--billing-secrets: secret 2 of 2 is not whsec_ or whpk_ and base64")
+}
+
+// A CloudEvent in the binary mode is one record of the JSON format, and a sender that asks first is answered.
+func TestCloudEvents(t *testing.T) {
+	t.Parallel()
+	set, err := catalog.With([]catalog.Named{{Name: "orders", Format: "cloudevents"}})
+	require.NoError(t, err)
+	endpoints, err := Endpoints(set, []string{"orders"}, func(string) settings.SourceSetting {
+		return settings.SourceSetting{Secrets: settings.Secrets{"a-token-of-orders"}}
+	})
+	require.NoError(t, err)
+	r := newRig(t, func(o *Options) { o.Endpoints = endpoints })
+	send := func(method, body string, header map[string]string) reply {
+		req, err := http.NewRequestWithContext(t.Context(), method, r.url("orders"), strings.NewReader(body))
+		require.NoError(t, err)
+		for name, value := range header {
+			req.Header.Set(name, value)
+		}
+		return r.do(req)
+	}
+	binary := map[string]string{
+		"Authorization": "Bearer a-token-of-orders", "Content-Type": "application/json",
+		"ce-specversion": "1.0", "ce-id": "A-1", "ce-source": "/billing", "ce-type": "order.created", "ce-subject": "%E2%82%AC",
+	}
+	require.Equal(t, 200, send(http.MethodPost, `{"a":1}`, binary).status)
+	require.Equal(t, 400, send(http.MethodPost, `{"a":`, binary).status)
+	batch := map[string]string{"Authorization": "Bearer a-token-of-orders", "Content-Type": "application/cloudevents-batch+json"}
+	require.Equal(t, 200, send(http.MethodPost, `[{"specversion":"1.0","id":"A-2","source":"/billing","type":"order.paid"},7]`, batch).status)
+	batch["Content-Type"] = "application/cloudevents+xml"
+	require.Equal(t, 415, send(http.MethodPost, `<event/>`, batch).status)
+	binary["Authorization"] = "Bearer another"
+	require.Equal(t, 401, send(http.MethodPost, `{}`, binary).status)
+
+	asked := send(http.MethodOptions, "", map[string]string{"WebHook-Request-Origin": "eventgrid.azure.net"})
+	require.Equal(t, 200, asked.status)
+	require.Equal(t, "eventgrid.azure.net", asked.header.Get("WebHook-Allowed-Origin"))
+	require.Equal(t, 405, send(http.MethodOptions, "", nil).status)
+
+	records := r.records("orders", 3)
+	require.Len(t, records, 3)
+	require.JSONEq(t, `{"specversion":"1.0","id":"A-1","source":"/billing","type":"order.created","subject":"€","datacontenttype":"application/json","data":{"a":1}}`, string(records[0].Value))
+	require.Equal(t, "/billing:A-1", string(records[0].Key))
 }

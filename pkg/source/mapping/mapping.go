@@ -1,4 +1,6 @@
-package standardwebhooks
+// Package mapping reads what a person writes of a sender's events: where in them
+// lies what a timeline needs. Every format of named sources has it.
+package mapping
 
 import (
 	"errors"
@@ -30,9 +32,9 @@ import (
 //	types:
 //	  order.done: order.completed
 type Mapping struct {
-	Type     string   // the sender's type; "" in a file: /type
-	Time     string   // when it happened: RFC 3339 or seconds since 1970; "" in a file: /timestamp
-	ID       string   // the event's own id; "": a hash of the body
+	Type     string   // the sender's type
+	Time     string   // when it happened: RFC 3339 or seconds since 1970
+	ID       string   // the event's own id; "": the format's, or a hash of the body
 	Subject  string   // the line that a person would read
 	Tenant   string   // the account at the sender
 	Livemode string   // false is test data
@@ -61,10 +63,12 @@ const defaultKind = "customer"
 
 var kindForm = regexp.MustCompile(`^[a-z][a-z0-9_]{0,39}$`)
 
-// ParseMapping reads a mapping's file. Empty text is the default mapping. The
-// error holds every problem, one a line, each with its path ("references[1].id").
-func ParseMapping(text []byte) (Mapping, error) {
-	m := Mapping{Type: "/type", Time: "/timestamp"}
+// Parse reads a mapping's file. defaults hold what it need not say; empty text is
+// they. fixed are the settings that the format itself decides, so that the file
+// must not. The error holds every problem, one a line, each with its path
+// ("references[1].id").
+func Parse(text []byte, defaults Mapping, fixed ...string) (Mapping, error) {
+	m := defaults
 	if len(text) > maxMappingBytes {
 		return m, fmt.Errorf("the mapping has %d bytes, the bound is %d", len(text), maxMappingBytes)
 	}
@@ -72,15 +76,15 @@ func ParseMapping(text []byte) (Mapping, error) {
 	if err := yaml.Unmarshal(text, &document); err != nil {
 		return m, fmt.Errorf("reading the mapping: %w", err)
 	}
-	var r reader
+	r := reader{fixed: fixed}
 	if len(document.Content) > 0 {
 		r.mapping(&m, document.Content[0])
 	}
 	return m, errors.Join(r.problems...)
 }
 
-// kinds are the references' own kinds, in their order.
-func (m *Mapping) kinds() []source.Kind {
+// Kinds are the references' own kinds, in their order.
+func (m *Mapping) Kinds() []source.Kind {
 	var kinds []source.Kind
 	for _, ref := range m.References {
 		switch ref.Kind {
@@ -98,7 +102,8 @@ func (m *Mapping) kinds() []source.Kind {
 	return kinds
 }
 
-func (m *Mapping) types() []source.EventType {
+// EventTypes are the types that it renames.
+func (m *Mapping) EventTypes() []source.EventType {
 	var types []source.EventType
 	for _, vendor := range slices.Sorted(maps.Keys(m.Types)) {
 		types = append(types, source.EventType{Vendor: vendor, Type: m.Types[vendor]})
@@ -107,7 +112,10 @@ func (m *Mapping) types() []source.EventType {
 }
 
 // reader walks a file and keeps every problem.
-type reader struct{ problems []error }
+type reader struct {
+	fixed    []string
+	problems []error
+}
 
 func (r *reader) problem(path, format string, args ...any) {
 	r.problems = append(r.problems, fmt.Errorf("%s: "+format, append([]any{path}, args...)...))
@@ -115,6 +123,10 @@ func (r *reader) problem(path, format string, args ...any) {
 
 func (r *reader) mapping(m *Mapping, n *yaml.Node) {
 	r.members("", n, func(path, key string, value *yaml.Node) bool {
+		if slices.Contains(r.fixed, key) {
+			r.problem(path, "the format says where it is: leave it out")
+			return true
+		}
 		switch key {
 		case "type":
 			m.Type = r.pointer(path, value)
