@@ -19,6 +19,7 @@ import (
 	"github.com/throughline-dev/throughline/pkg/event"
 	"github.com/throughline-dev/throughline/pkg/fault"
 	"github.com/throughline-dev/throughline/pkg/service/servicetest"
+	"github.com/throughline-dev/throughline/pkg/source/catalog"
 	"github.com/throughline-dev/throughline/pkg/stage"
 	"github.com/throughline-dev/throughline/pkg/stream"
 	"github.com/throughline-dev/throughline/pkg/stream/streamtest"
@@ -39,7 +40,7 @@ func newKafka(t *testing.T) kafka {
 	client, err := stream.NewClient(config, stream.Deps{Name: "test"})
 	require.NoError(t, err)
 	t.Cleanup(client.Close)
-	_, err = stream.ApplyTopics(t.Context(), client, stream.Names{}, []string{"stripe", "hubspot", "zendesk", "intercom", "marketo", "looker"},
+	_, err = stream.ApplyTopics(t.Context(), client, stream.Names{}, catalog.Set().Names(),
 		stream.TopicOptions{Partitions: 4, ReplicationFactor: 1, RawRetention: time.Hour, EventRetention: time.Hour})
 	require.NoError(t, err)
 	return kafka{config, cluster, client}
