@@ -52,6 +52,7 @@ type partition struct {
 	number int32
 }
 
+// String is the partition as Kafka's tools print it: topic/number.
 func (p partition) String() string { return fmt.Sprintf("%s/%d", p.topic, p.number) }
 
 // measureLags gives, for each stage, what measures it when first asked.

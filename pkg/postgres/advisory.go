@@ -57,6 +57,7 @@ type lockHolder struct {
 	Program string // application_name
 }
 
+// String names the session for a person who may end it.
 func (h lockHolder) String() string {
 	switch {
 	case h.PID == 0:

@@ -110,5 +110,8 @@ type later struct {
 	pause time.Duration
 }
 
+// Error is that of the error within.
 func (l *later) Error() string { return l.err.Error() }
+
+// Unwrap gives the error within.
 func (l *later) Unwrap() error { return l.err }

@@ -164,7 +164,10 @@ type unreachable struct {
 	err  error
 }
 
+// Error says to what.
 func (u *unreachable) Error() string { return "connecting to " + u.what + ": " + u.err.Error() }
+
+// Unwrap gives why.
 func (u *unreachable) Unwrap() error { return u.err }
 
 // explain gives an error as one line that ends with what to do, where that is

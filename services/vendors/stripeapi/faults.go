@@ -100,8 +100,10 @@ func Oversized(size int64) Fault {
 	}
 }
 
+// blanks is a body that never ends.
 type blanks struct{}
 
+// Read gives spaces, as many as there is room for.
 func (blanks) Read(p []byte) (int, error) { return copy(p, bytes.Repeat([]byte(" "), len(p))), nil }
 
 var eventID = regexp.MustCompile(`"id": ?"evt_[^"]*"`)
