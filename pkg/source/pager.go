@@ -28,15 +28,27 @@ type Pager interface {
 
 // API is how a vendor's API is called.
 type API struct {
-	// Address is what requests are relative to: "https://api.stripe.com".
+	// Address is what requests are relative to: "https://api.stripe.com". "": each
+	// customer of the vendor has its own, and the setting API_URL gives it.
 	Address string
 	// Hosts are the only ones that may be called. One with a dot before it stands
 	// for every name that ends so.
 	Hosts []string
 	// Rate is how many requests a second the vendor allows, with room to spare.
 	Rate float64
-	// Authorize puts the key on a request's headers, never in its URL.
+	// Authorize puts the key, or the token of Login, on a request's headers, never
+	// in its URL.
 	Authorize func(h http.Header, key string)
+	// Login exchanges the key for a token, where the vendor wants one; else nil. Its
+	// requests go without Authorize. Errors are those of Pager.Page.
+	Login func(ctx context.Context, api Doer, key string) (Token, error)
+}
+
+// Token is what a Login gave.
+type Token struct {
+	Text string
+	// Lasts is for how long the vendor says that it is valid; 0: until it is refused.
+	Lasts time.Duration
 }
 
 // Stream is one thing that a vendor's API can be asked for.
@@ -81,6 +93,14 @@ type APIPage struct {
 // answer's body must be closed.
 type Doer interface {
 	Do(r *http.Request) (*http.Response, error)
+}
+
+// TokenRefused tells a Doer that the vendor no longer takes its token, for vendors
+// that say so in a 200; after a 401 a Doer knows. The next request logs in again.
+func TokenRefused(api Doer) {
+	if forgets, ok := api.(interface{ TokenRefused() }); ok {
+		forgets.TokenRefused()
+	}
 }
 
 // ErrCursorGone says that the vendor no longer knows a cursor. The period may be

@@ -73,6 +73,7 @@ type Client struct {
 	limiter *rate.Limiter
 	client  *http.Client
 	pool    *http.Transport
+	login   *login // nil: the key itself is sent
 }
 
 // New makes a Client. It does not connect. An error is one sentence for the person
@@ -81,6 +82,9 @@ func New(o Options) (*Client, error) {
 	address, hosts := o.API.Address, o.API.Hosts
 	if o.Address != "" {
 		address = o.Address
+	}
+	if address == "" {
+		return nil, errors.New("is not set: this vendor gives each of its customers an address of its own")
 	}
 	base, err := url.Parse(address)
 	switch {
@@ -121,6 +125,9 @@ func New(o Options) (*Client, error) {
 		ForceAttemptHTTP2:      true,
 	}
 	c.client = &http.Client{Transport: c.pool, CheckRedirect: c.redirect, Timeout: o.Timeout}
+	if o.API.Login != nil {
+		c.login = &login{by: o.API.Login, key: string(o.Key), turn: make(chan struct{}, 1)}
+	}
 	return c, nil
 }
 
@@ -128,10 +135,45 @@ func New(o Options) (*Client, error) {
 func (c *Client) Close() { c.pool.CloseIdleConnections() }
 
 // Do implements source.Doer: it waits for its turn, which the rate gives, and asks.
-// Errors are Permanent(Forbidden) where the request may not be made, whatever asks
-// for it, and else Transient(Unavailable). The body gives Permanent(Oversized) where
-// it is over the bound.
+// Where the vendor wants a token it logs in first, and once more after a 401. Errors
+// are Permanent(Forbidden) where the request may not be made, whatever asks for it,
+// those of API.Login, and else Transient(Unavailable). The body gives
+// Permanent(Oversized) where it is over the bound.
 func (c *Client) Do(r *http.Request) (*http.Response, error) {
+	if c.login == nil {
+		return c.send(r, string(c.o.Key))
+	}
+	token, err := c.login.token(r.Context(), c)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := c.send(r, token)
+	if err != nil || resp.StatusCode != http.StatusUnauthorized || r.Body != nil && r.GetBody == nil {
+		return resp, err
+	}
+	resp.Body.Close()
+	c.login.refused(token)
+	if token, err = c.login.token(r.Context(), c); err != nil {
+		return nil, err
+	}
+	if r.GetBody != nil {
+		r = r.Clone(r.Context())
+		if r.Body, err = r.GetBody(); err != nil {
+			return nil, fault.Permanent(fault.Malformed, fmt.Errorf("sending a request again: %w", err))
+		}
+	}
+	return c.send(r, token)
+}
+
+// TokenRefused implements what source.TokenRefused asks for.
+func (c *Client) TokenRefused() {
+	if c.login != nil {
+		c.login.refused("")
+	}
+}
+
+// send makes one request, with this key unless it is "".
+func (c *Client) send(r *http.Request, key string) (*http.Response, error) {
 	at := c.base.ResolveReference(r.URL)
 	if !r.URL.IsAbs() {
 		at.Path = strings.TrimSuffix(c.base.Path, "/") + r.URL.Path
@@ -144,8 +186,8 @@ func (c *Client) Do(r *http.Request) (*http.Response, error) {
 	}
 	r = r.Clone(r.Context())
 	r.URL, r.Host = at, ""
-	if c.o.API.Authorize != nil {
-		c.o.API.Authorize(r.Header, string(c.o.Key))
+	if c.o.API.Authorize != nil && key != "" {
+		c.o.API.Authorize(r.Header, key)
 	}
 	resp, err := c.client.Do(r)
 	if err != nil {
