@@ -11,7 +11,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 LDFLAGS := -X github.com/throughline-dev/throughline/pkg/settings.version=$(VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-unit test-system quick bench build lint fmt vulnerabilities generate verify mutants fuzz tidy toolchain newcomer prerequisites images images-test release upgrade-test clean
+.PHONY: help run test test-unit test-system quick bench build lint fmt vulnerabilities generate verify mutants fuzz tidy toolchain newcomer prerequisites images images-test release upgrade-test vendor-clients clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -94,6 +94,10 @@ newcomer: ## the README's order in an empty home: run, the commands, test, run a
 
 prerequisites: ## what the tests need beside Go: a C compiler, Postgres, psql, Java 17, Maven
 	@.ci/prerequisites
+
+vendor-clients: ## the vendors' own SDKs (npm) and Singer taps (PyPI) read the fake vendor APIs; installs them (needs Node, Python and the registries)
+	@.ci/vendor-clients
+	$(GO) test -count=1 -tags vendorclients ./services/vendors/clients
 
 upgrade-test: ## replace the programs of an older version (FROM=REVISION; the last tag) by today's and back, while events come; some minutes
 	@.ci/upgrade $(FROM)
