@@ -4,6 +4,8 @@ GO      ?= go
 ARGS    ?=
 BASE    ?= HEAD
 BIN     := $(CURDIR)/bin
+# Under the race detector a collection costs several times as much, and a test's heap is small.
+TEST_GOGC ?= 400
 # Printed by --version; a plain `go build` uses what the toolchain knows.
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 LDFLAGS := -X github.com/throughline-dev/throughline/pkg/settings.version=$(VERSION)
@@ -21,7 +23,7 @@ test: toolchain prerequisites test-unit test-system ## every test, with the race
 
 test-unit: ## unit, contract, golden and single-service tests
 	@for m in $(MODULES); do (cd $$m && GO=$(GO) $(CURDIR)/.ci/compile -race ./... && \
-	  echo "testing $$($(GO) list ./... | wc -l) packages of $$m; each says when it is done, the slowest after minutes" && $(GO) test -race -timeout 10m $$($(GO) list ./... | grep -v /services/e2e)) || exit 1; done
+	  echo "testing $$($(GO) list ./... | wc -l) packages of $$m; each says when it is done, the slowest after minutes" && GOGC=$(TEST_GOGC) $(GO) test -race -timeout 10m $$($(GO) list ./... | grep -v /services/e2e)) || exit 1; done
 
 test-system: ## whole-system and fault tests: in-process broker, Apache Kafka, killed processes
 	@echo "testing whole systems and faults: up to 15 minutes, and a line at the end"

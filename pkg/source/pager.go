@@ -62,6 +62,15 @@ type Stream struct {
 	Keeps time.Duration
 	// MostTypes is how many types may be asked for; 0: types cannot be chosen.
 	MostTypes int
+	// Together is how many windows may be asked for side by side, where requests of
+	// one do not depend on another's; 0: one at a time.
+	Together int
+	// Poll: the vendor never pushes these events, so they must be asked for again
+	// and again.
+	Poll bool
+	// Late is how long after an event the API may still not tell of it: polls
+	// overlap by so much, and a comparison leaves so much of the end out. 0: a minute.
+	Late time.Duration
 }
 
 // Query asks for one page of a stream.
