@@ -117,6 +117,9 @@ func (c *backfillCommand) pull(ctx context.Context, s *session, o pull.Options, 
 	if !report.KeptSince.IsZero() {
 		s.say("%s promises events since %s only: earlier ones may be missing", title, stamp(report.KeptSince))
 	}
+	if report.NotGiven > 0 {
+		s.say("%s: the vendor says that there are so many more, and does not give them", plural(report.NotGiven, "event"))
+	}
 	if report.Unread > 0 {
 		s.say("%s could not be read and will be dead letters: `throughline quarantine list --source %s`", plural(report.Unread, "event"), c.Source)
 	}
