@@ -36,6 +36,8 @@ type API struct {
 	Hosts []string
 	// Rate is how many requests a second the vendor allows, with room to spare.
 	Rate float64
+	// Slower are the beginnings of paths that have a lower rate of their own.
+	Slower map[string]float64
 	// Authorize puts the key, or the token of Login, on a request's headers, never
 	// in its URL.
 	Authorize func(h http.Header, key string)
@@ -83,6 +85,9 @@ const MaxCursorBytes = 4 << 10
 type APIPage struct {
 	// Parts are the events, the oldest first, as a webhook would have brought them.
 	Parts []Part
+	// Others is how many more things the answer listed that are no events of the
+	// query: a page of them alone is not empty.
+	Others int
 	// Next is where the next page begins, of at most MaxCursorBytes bytes; nil:
 	// this was the last of the query's period.
 	Next []byte

@@ -45,7 +45,7 @@ type Options struct {
 	Address string
 	// AllowPrivate takes private, loopback and link-local addresses.
 	AllowPrivate bool
-	// Rate replaces the API's requests a second, where it is above 0.
+	// Rate replaces the API's requests a second, the slower ones too, where it is above 0.
 	Rate float64
 	// Timeout bounds one request until its body is read; 0: a minute.
 	Timeout time.Duration
@@ -71,6 +71,7 @@ type Client struct {
 	base    *url.URL
 	hosts   []string
 	limiter *rate.Limiter
+	slower  map[string]*rate.Limiter // by the beginning of a path
 	client  *http.Client
 	pool    *http.Transport
 	login   *login // nil: the key itself is sent
@@ -98,8 +99,12 @@ func New(o Options) (*Client, error) {
 	if o.Address != "" {
 		hosts = []string{base.Hostname()}
 	}
+	slower := map[string]*rate.Limiter{}
 	if o.Rate <= 0 {
 		o.Rate = o.API.Rate
+		for path, limit := range o.API.Slower {
+			slower[path] = rate.NewLimiter(rate.Limit(limit), 1)
+		}
 	}
 	limit := rate.Inf
 	if o.Rate > 0 {
@@ -111,7 +116,7 @@ func New(o Options) (*Client, error) {
 	if o.MostBytes <= 0 {
 		o.MostBytes = rawjson.MaxPageBytes
 	}
-	c := &Client{o: o, base: base, hosts: hosts, limiter: rate.NewLimiter(limit, 1)}
+	c := &Client{o: o, base: base, hosts: hosts, limiter: rate.NewLimiter(limit, 1), slower: slower}
 	dialer := &net.Dialer{Timeout: dialTimeout, Resolver: o.Resolver, ControlContext: c.control}
 	c.pool = &http.Transport{
 		Proxy:                  nil, // not the environment's: it would resolve names in our place
@@ -181,8 +186,15 @@ func (c *Client) send(r *http.Request, key string) (*http.Response, error) {
 	if err := c.check(at); err != nil {
 		return nil, err
 	}
-	if err := c.limiter.Wait(r.Context()); err != nil {
-		return nil, fault.Transient(fault.Unavailable, fmt.Errorf("waiting for the turn of a request: %w", err))
+	for path, limiter := range c.slower {
+		if strings.HasPrefix(r.URL.Path, path) {
+			if err := wait(r.Context(), limiter); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if err := wait(r.Context(), c.limiter); err != nil {
+		return nil, err
 	}
 	r = r.Clone(r.Context())
 	r.URL, r.Host = at, ""
@@ -195,6 +207,14 @@ func (c *Client) send(r *http.Request, key string) (*http.Response, error) {
 	}
 	resp.Body = &bounded{body: resp.Body, left: c.o.MostBytes, most: c.o.MostBytes}
 	return resp, nil
+}
+
+// wait returns when it is a request's turn.
+func wait(ctx context.Context, limiter *rate.Limiter) error {
+	if err := limiter.Wait(ctx); err != nil {
+		return fault.Transient(fault.Unavailable, fmt.Errorf("waiting for the turn of a request: %w", err))
+	}
+	return nil
 }
 
 // check refuses what is not the vendor's.
