@@ -101,6 +101,7 @@ func TestBrokersThatAreAway(t *testing.T) {
 	t.Parallel()
 	a := newAtOnce(1, 3)
 	o := a.options()
+	o.BatchEvents = 100
 	o.Store, o.Pauses.First, o.Pauses.Most = NewStore(postgrestest.New(t)), time.Millisecond, time.Millisecond
 	tries := 0
 	o.Publish = func(context.Context, []source.Record) error {
@@ -119,6 +120,7 @@ func TestAStopIsNoFailure(t *testing.T) {
 	t.Parallel()
 	a := newAtOnce(1, 1000)
 	o := a.options()
+	o.BatchEvents = 100
 	o.Store = NewStore(postgrestest.New(t))
 	o.Publish = func(context.Context, []source.Record) error { return nil }
 	ctx, cancel := context.WithCancel(t.Context())

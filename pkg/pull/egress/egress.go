@@ -145,7 +145,10 @@ func (c *Client) Close() { c.pool.CloseIdleConnections() }
 // those of API.Login, and else Transient(Unavailable). The body gives
 // Permanent(Oversized) where it is over the bound.
 func (c *Client) Do(r *http.Request) (*http.Response, error) {
-	if c.login == nil {
+	switch {
+	case source.GoesWithoutKey(r.Context()):
+		return c.send(r, "")
+	case c.login == nil:
 		return c.send(r, string(c.o.Key))
 	}
 	token, err := c.login.token(r.Context(), c)
