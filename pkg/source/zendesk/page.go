@@ -64,7 +64,7 @@ func exports() []export {
 func (zendesk) Streams() []source.Stream {
 	var streams []source.Stream
 	for _, e := range exports() {
-		s := source.Stream{Name: e.stream, Window: always}
+		s := source.Stream{Name: e.stream, Window: always, Late: late}
 		if e.immutable {
 			s.Window = ticketEventsWindow
 		}

@@ -1,7 +1,7 @@
 // Package zendeskapi is a fake of the part of Zendesk's API that backfills, learning
-// and connecting ask: incremental exports, show_many, lists and webhooks. Its faults
-// are those of package faulty, and on request it behaves as badly as Zendesk's does
-// (API.StandStill, API.Repeat, API.PerMinute, API.Forbid).
+// and connecting ask: incremental exports, show_many, lists and webhooks. On request it
+// behaves as badly as Zendesk's does (API.Repeat, API.PerMinute, API.Clock, API.Forbid);
+// other faults are those of package fakeapi.
 //
 // Facts: developer.zendesk.com/api-reference/ticketing/ticket-management/incremental_exports,
 // /ticketing/tickets/tickets (show_many), /introduction/pagination,
@@ -22,14 +22,11 @@ import (
 	"strings"
 	"sync"
 	"time"
-
-	"github.com/throughline-dev/throughline/services/vendors/faulty"
 )
 
 // API is a Zendesk account's API. It is safe for concurrent use; its exported fields
 // are set before it is used.
 type API struct {
-	*faulty.API
 	// Email and Token are of the one who may ask, with Basic authentication or, by
 	// the Token alone, with Bearer.
 	Email, Token string
@@ -42,6 +39,8 @@ type API struct {
 	// Repeat: a time-based export never says that it ends: its last page has the last
 	// item again, and an end_time that stands still.
 	Repeat bool
+
+	handler http.Handler
 
 	mu        sync.Mutex
 	items     map[string][]Item // by list: tickets, users, organizations, ticket_events
@@ -73,10 +72,15 @@ func New(email, token string) *API {
 		}
 	}
 	a.webhookRoutes(mux)
-	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { refuse(w, http.StatusNotFound, "InvalidEndpoint", "Not found") })
-	a.API = faulty.New(a.guard(mux))
+	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
+		refuse(w, http.StatusNotFound, "InvalidEndpoint", "Not found")
+	})
+	a.handler = a.guard(mux)
 	return a
 }
+
+// ServeHTTP implements http.Handler.
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.handler.ServeHTTP(w, r) }
 
 // Add gives the account objects of a list.
 func (a *API) Add(list string, items ...Item) {

@@ -4,9 +4,8 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
-	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -18,8 +17,8 @@ import (
 	"github.com/throughline-dev/throughline/pkg/pull"
 	"github.com/throughline-dev/throughline/pkg/source"
 	"github.com/throughline-dev/throughline/pkg/source/zendesk"
-	"github.com/throughline-dev/throughline/services/vendors/faulty"
-	"github.com/throughline-dev/throughline/services/vendors/pulltest"
+	"github.com/throughline-dev/throughline/services/vendors/fakeapi"
+	"github.com/throughline-dev/throughline/services/vendors/fakeapi/fakeapitest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -32,7 +31,7 @@ const (
 
 // serve starts an account of so many tickets, users and organizations, one a minute
 // until two minutes ago, each ticket with a reply.
-func serve(t *testing.T, n int) (*API, *pulltest.Puller) {
+func serve(t *testing.T, n int) (*API, *rig) {
 	t.Helper()
 	a := New(email, token)
 	a.MostPerPage = 100
@@ -44,9 +43,31 @@ func serve(t *testing.T, n int) (*API, *pulltest.Puller) {
 		a.Add("ticket_events", audit(80000+i, 5000+i, at, Item{"id": 600000 + i, "event_type": "Create", "status": "new"}, comment(700000+i)))
 		a.Add("ticket_events", audit(90000+i, 5000+i, at, Item{"id": 800000 + i, "event_type": "Change", "status": "open"}, comment(900000+i)))
 	}
-	server := httptest.NewServer(a)
-	t.Cleanup(server.Close)
-	return a, &pulltest.Puller{T: t, Source: zendesk.New().(source.Pager), URL: server.URL, Key: email + "/token:" + token, Tenant: account}
+	faults := &fakeapi.Faults{API: a}
+	return a, &rig{fakeapitest.Rig{T: t, Source: zendesk.New().(source.Pager), URL: fakeapitest.Serve(t, faults), Key: email + "/token:" + token}, faults}
+}
+
+// rig is a puller of a fake.
+type rig struct {
+	fakeapitest.Rig
+	faults *fakeapi.Faults
+}
+
+// Pull pulls a stream of the last month.
+func (r *rig) Pull(stream string, change func(*pull.Options)) (pull.Report, error) {
+	r.T.Helper()
+	return r.Rig.Pull(stream, func(o *pull.Options) {
+		o.Tenant, o.From = account, time.Now().Add(-30*24*time.Hour)
+		if change != nil {
+			change(o)
+		}
+	})
+}
+
+// heal takes the faults away, and what was published.
+func (r *rig) heal() {
+	r.faults.Heal()
+	r.Got = nil
 }
 
 func ticket(id int, at time.Time) Item {
@@ -90,8 +111,8 @@ func TestPullsEveryStream(t *testing.T) {
 			require.Zero(t, report.Unread)
 			require.Equal(t, ids(want.form, want.first, 250), p.IDs())
 			require.EqualValues(t, 250, report.Events, "what a page repeats is left out")
-			require.Equal(t, want.typ, p.Events()[0].Type)
-			require.NotEmpty(t, p.Events()[0].References)
+			require.Equal(t, want.typ, p.Got[0].Type)
+			require.NotEmpty(t, p.Got[0].References)
 		})
 	}
 }
@@ -116,12 +137,12 @@ func TestBodies(t *testing.T) {
 			}
 		}
 	}
-	require.NoError(t, json.Unmarshal(p.Bodies()[0], &created))
+	require.NoError(t, json.Unmarshal(p.Got[0].Value, &created))
 	require.Equal(t, "zen:event-type:ticket.created", created.Type)
 	require.Equal(t, "zen:ticket:5000", created.Subject)
 	require.Equal(t, created.Detail["created_at"], created.Time)
-	require.Equal(t, "charged twice", p.Events()[0].Subject)
-	require.NoError(t, json.Unmarshal(p.Bodies()[1], &replied))
+	require.Equal(t, "charged twice", p.Got[0].Subject)
+	require.NoError(t, json.Unmarshal(p.Got[1].Value, &replied))
 	require.EqualValues(t, 900000, replied.Event.Comment.ID)
 	require.True(t, replied.Event.Comment.IsPublic)
 	require.EqualValues(t, 9000, replied.Event.Comment.Author.ID)
@@ -137,18 +158,18 @@ func TestEndTimeThatStandsStill(t *testing.T) {
 		report, err := p.Pull(stream, nil)
 		require.NoError(t, err)
 		require.EqualValues(t, 150, report.Events)
-		require.Less(t, len(a.Requests()), 10)
+		require.Less(t, len(p.faults.Requests("")), 10)
 	}
 }
 
 // Trap: a page that is full and the last.
 func TestEndOfStreamOnAFullPage(t *testing.T) {
 	t.Parallel()
-	a, p := serve(t, 200)
+	_, p := serve(t, 200)
 	_, err := p.Pull("tickets", nil)
 	require.NoError(t, err)
 	require.Len(t, p.IDs(), 200)
-	require.Len(t, a.Requests(), 2)
+	require.Len(t, p.faults.Requests(""), 2)
 }
 
 // Trap: more items of one second than a page has.
@@ -193,7 +214,7 @@ func TestManyPagesOfOtherPeriods(t *testing.T) {
 	_, err := p.Pull("tickets", func(o *pull.Options) { o.To = now.Add(-24 * time.Hour) })
 	require.NoError(t, err)
 	require.Empty(t, p.IDs())
-	require.Greater(t, len(a.Requests()), 140)
+	require.Greater(t, len(p.faults.Requests("")), 140)
 }
 
 // Trap: a deleted ticket is still listed; that it was created is still a fact.
@@ -242,8 +263,8 @@ func TestTenRequestsAMinute(t *testing.T) {
 func TestServerErrorsPass(t *testing.T) {
 	t.Parallel()
 	for _, status := range []int{409, 429, 500, 502, 503, 520, 524} {
-		a, p := serve(t, 250)
-		a.Inject(1, 2, faulty.Answers(status, `{"error":"Unavailable"}`))
+		_, p := serve(t, 250)
+		p.faults.Inject("", 1, 2, fakeapi.Answers(status, `{"error":"Unavailable"}`))
 		_, err := p.Pull("tickets", nil)
 		require.NoError(t, err, status)
 		require.Len(t, p.IDs(), 250)
@@ -253,11 +274,11 @@ func TestServerErrorsPass(t *testing.T) {
 // Trap: Retry-After as seconds, and as a date by a clock that is ten minutes off.
 func TestRetryAfter(t *testing.T) {
 	t.Parallel()
-	for name, f := range map[string]faulty.Fault{
-		"seconds": faulty.TooMany("3600"), "a date": faulty.TooManyUntil(time.Hour, 0), "behind": faulty.TooManyUntil(time.Hour, -10*time.Minute), "ahead": faulty.TooManyUntil(time.Hour, 10*time.Minute),
+	for name, f := range map[string]fakeapi.Fault{
+		"seconds": fakeapi.TooMany("3600"), "a date": fakeapi.TooManyUntil(time.Hour, 0), "behind": fakeapi.TooManyUntil(time.Hour, -10*time.Minute), "ahead": fakeapi.TooManyUntil(time.Hour, 10*time.Minute),
 	} {
-		a, p := serve(t, 5)
-		a.Inject(0, 1, f)
+		_, p := serve(t, 5)
+		p.faults.Inject("", 0, 1, f)
 		_, err := p.Pull("tickets", func(o *pull.Options) { o.Patience = time.Second })
 		require.ErrorContains(t, err, "wants to be asked again in 1h0m0s", name)
 	}
@@ -290,14 +311,14 @@ func TestTokenThatExpires(t *testing.T) {
 	t.Parallel()
 	a, p := serve(t, 250)
 	p.Key = token
-	a.Inject(1, 1, func(f *faulty.API, w http.ResponseWriter, r *http.Request) {
+	p.faults.Inject("", 1, 1, func(next http.Handler, w http.ResponseWriter, r *http.Request) {
 		a.SetToken("tok_the_next_one")
-		f.Write(w, f.Right(r))
+		next.ServeHTTP(w, r)
 	})
 	_, err := p.Pull("tickets", nil)
 	require.Equal(t, fault.Unauthenticated, fault.ReasonOf(err))
 	require.Len(t, p.IDs(), 100)
-	require.True(t, strings.HasPrefix(a.Requests()[0].Header.Get("Authorization"), "Bearer "))
+	require.True(t, strings.HasPrefix(p.faults.Requests("")[0].Header.Get("Authorization"), "Bearer "))
 	p.Key = "tok_the_next_one"
 	_, err = p.Pull("tickets", nil)
 	require.NoError(t, err)
@@ -306,10 +327,10 @@ func TestTokenThatExpires(t *testing.T) {
 
 func TestBasicAuthentication(t *testing.T) {
 	t.Parallel()
-	a, p := serve(t, 1)
+	_, p := serve(t, 1)
 	_, err := p.Pull("users", nil)
 	require.NoError(t, err)
-	require.Equal(t, "Basic "+base64.StdEncoding.EncodeToString([]byte(email+"/token:"+token)), a.Requests()[0].Header.Get("Authorization"))
+	require.Equal(t, "Basic "+base64.StdEncoding.EncodeToString([]byte(email+"/token:"+token)), p.faults.Requests("")[0].Header.Get("Authorization"))
 }
 
 // Trap: what is between answers in the API's place, or the answer breaks off. Once, it
@@ -317,29 +338,32 @@ func TestBasicAuthentication(t *testing.T) {
 func TestLies(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		fault faulty.Fault
+		fault fakeapi.Fault
 		want  string
 	}{
-		"HTML":                  {faulty.HTML, "a page of HTML or XML instead of JSON"},
-		"truncated gzip":        {faulty.TruncatedGzip, "breaks off after"},
-		"a body that breaks":    {faulty.BreaksOff, "breaks off after"},
-		"the same page again":   {faulty.SamePage, "the cursor does not move"},
-		"an error with 200":     {faulty.Answers(200, `{"error":"InternalError"}`), "200 with an error"},
-		"no list":               {faulty.Answers(200, `{"count":0,"end_of_stream":true}`), "has no array tickets"},
-		"no end_of_stream":      {faulty.Answers(200, `{"tickets":[],"after_cursor":"x"}`), "does not say whether this is its end_of_stream"},
-		"more, and no cursor":   {faulty.Answers(200, `{"tickets":[],"end_of_stream":false,"after_cursor":null}`), "its after_cursor is no text"},
-		"JSON that breaks off":  {faulty.Answers(200, `{"tickets":[{"id":1`), "cannot be read"},
-		"a cursor as a number":  {faulty.Answers(200, `{"tickets":[],"end_of_stream":false,"after_cursor":7}`), "its after_cursor is no text"},
-		"end_of_stream as text": {faulty.Answers(200, `{"tickets":[],"end_of_stream":"true"}`), "does not say whether this is its end_of_stream"},
+		"HTML":                  {fakeapi.HTML, "a page of HTML or XML instead of JSON"},
+		"truncated gzip":        {fakeapi.TruncatedGzip, "breaks off after"},
+		"a body that breaks":    {fakeapi.BreaksOff, "breaks off after"},
+		"the same page again":   {nil, "the cursor does not move"},
+		"an error with 200":     {fakeapi.Answers(200, `{"error":"InternalError"}`), "200 with an error"},
+		"no list":               {fakeapi.Answers(200, `{"count":0,"end_of_stream":true}`), "has no array tickets"},
+		"no end_of_stream":      {fakeapi.Answers(200, `{"tickets":[],"after_cursor":"x"}`), "does not say whether this is its end_of_stream"},
+		"more, and no cursor":   {fakeapi.Answers(200, `{"tickets":[],"end_of_stream":false,"after_cursor":null}`), "its after_cursor is no text"},
+		"JSON that breaks off":  {fakeapi.Answers(200, `{"tickets":[{"id":1`), "cannot be read"},
+		"a cursor as a number":  {fakeapi.Answers(200, `{"tickets":[],"end_of_stream":false,"after_cursor":7}`), "its after_cursor is no text"},
+		"end_of_stream as text": {fakeapi.Answers(200, `{"tickets":[],"end_of_stream":"true"}`), "does not say whether this is its end_of_stream"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			a, p := serve(t, 250)
-			a.Inject(1, 2, c.fault)
+			_, p := serve(t, 250)
+			if c.fault == nil {
+				c.fault = p.faults.SamePage
+			}
+			p.faults.Inject("", 1, 2, c.fault)
 			_, err := p.Pull("tickets", nil)
 			require.NoError(t, err)
 			require.Len(t, p.IDs(), 250)
-			a.Inject(1, -1, c.fault)
+			p.faults.Inject("", 1, -1, c.fault)
 			_, err = p.Pull("tickets", nil)
 			require.ErrorContains(t, err, c.want)
 			require.True(t, fault.IsPermanent(err))
@@ -350,23 +374,23 @@ func TestLies(t *testing.T) {
 // Trap: a cursor that goes round, and one that never ends.
 func TestCursorThatNeverEnds(t *testing.T) {
 	t.Parallel()
-	a, p := serve(t, 250)
-	a.Inject(0, -1, func(f *faulty.API, w http.ResponseWriter, r *http.Request) {
-		body, _ := io.ReadAll(f.Right(r).Body)
+	_, p := serve(t, 250)
+	p.faults.Inject("", 0, -1, func(next http.Handler, w http.ResponseWriter, r *http.Request) {
+		body := fakeapi.Right(next, r)
 		if strings.Contains(string(body), `"end_of_stream":true`) {
 			again := r.Clone(r.Context())
 			again.URL.RawQuery = fmt.Sprintf("start_time=%d", time.Now().Add(-24*time.Hour).Unix())
-			body, _ = io.ReadAll(f.Right(again).Body)
+			body = fakeapi.Right(next, again)
 		}
 		_, _ = w.Write(body)
 	})
 	_, err := p.Pull("tickets", nil)
 	require.ErrorContains(t, err, "goes round")
-	require.Less(t, len(a.Requests()), 40)
+	require.Less(t, len(p.faults.Requests("")), 40)
 
-	a, p = serve(t, 1)
+	_, p = serve(t, 1)
 	n := 0
-	a.Inject(0, -1, func(_ *faulty.API, w http.ResponseWriter, _ *http.Request) {
+	p.faults.Inject("", 0, -1, func(_ http.Handler, w http.ResponseWriter, _ *http.Request) {
 		n++
 		fmt.Fprintf(w, `{"tickets":[],"end_of_stream":false,"after_cursor":"c%d"}`, n)
 	})
@@ -377,12 +401,12 @@ func TestCursorThatNeverEnds(t *testing.T) {
 // Trap: a cursor that Zendesk no longer knows: from the beginning, once.
 func TestCursorThatIsGone(t *testing.T) {
 	t.Parallel()
-	a, p := serve(t, 250)
-	a.Inject(1, 1, faulty.Answers(400, `{"error":"InvalidValue","description":"cursor is not valid"}`))
+	_, p := serve(t, 250)
+	p.faults.Inject("", 1, 1, fakeapi.Answers(400, `{"error":"InvalidValue","description":"cursor is not valid"}`))
 	_, err := p.Pull("tickets", nil)
 	require.NoError(t, err)
 	require.Len(t, p.IDs(), 250)
-	a.Inject(1, -1, faulty.Answers(400, `{"error":"InvalidValue"}`))
+	p.faults.Inject("", 1, -1, fakeapi.Answers(400, `{"error":"InvalidValue"}`))
 	_, err = p.Pull("tickets", nil)
 	require.ErrorContains(t, err, "400 Bad Request (InvalidValue)")
 	require.True(t, fault.IsPermanent(err))
@@ -402,28 +426,28 @@ func TestPageThatIsTooLarge(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, p.IDs(), 150)
 	var asked []string
-	for _, r := range a.Requests() {
-		asked = append(asked, r.Query.Get("per_page"))
+	for _, r := range p.faults.Requests("") {
+		asked = append(asked, query(r).Get("per_page"))
 	}
-	require.Contains(t, asked, "10")
+	require.Contains(t, asked, "100")
 }
 
 // An item that is none spoils nothing: it goes on to become a dead letter.
 func TestItemsThatAreNone(t *testing.T) {
 	t.Parallel()
-	a, p := serve(t, 0)
-	a.Inject(0, 1, faulty.Answers(200, `{"tickets":[7,{"id":"5000","created_at":"`+stamp(time.Now())+`"},{"id":5001},{"id":5002,"created_at":"soon"}],"end_of_stream":true}`))
+	_, p := serve(t, 0)
+	p.faults.Inject("", 0, 1, fakeapi.Answers(200, `{"tickets":[7,{"id":"5000","created_at":"`+stamp(time.Now())+`"},{"id":5001},{"id":5002,"created_at":"soon"}],"end_of_stream":true}`))
 	report, err := p.Pull("tickets", nil)
 	require.NoError(t, err)
 	require.EqualValues(t, 4, report.Events)
 	require.EqualValues(t, 3, report.Unread)
-	require.Contains(t, p.IDs(), account+":ticket:5000:created", "an id as text is the same id")
+	require.Equal(t, account+":ticket:5000:created", p.Got[1].ID, "an id as text is the same id")
 }
 
 // Offset paging beyond the thousandth page is limited; nothing here pages so.
 func TestOffsetPagingIsLimited(t *testing.T) {
 	t.Parallel()
-	a, p := serve(t, 1)
+	_, p := serve(t, 1)
 	client := p.Client()
 	status := 0
 	for n := range 12 {
@@ -436,11 +460,16 @@ func TestOffsetPagingIsLimited(t *testing.T) {
 	}
 	require.Equal(t, http.StatusTooManyRequests, status)
 	for _, s := range p.Source.Streams() {
-		before := len(a.Requests())
+		before := len(p.faults.Requests(""))
 		_, err := p.Pull(s.Name, nil)
 		require.NoError(t, err)
-		for _, r := range a.Requests()[before:] {
-			require.False(t, r.Query.Has("page"))
+		for _, r := range p.faults.Requests("")[before:] {
+			require.False(t, query(r).Has("page"))
 		}
 	}
+}
+
+func query(r fakeapi.Request) url.Values {
+	q, _ := url.ParseQuery(r.Query)
+	return q
 }

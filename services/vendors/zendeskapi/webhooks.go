@@ -54,7 +54,9 @@ func (a *API) webhookRoutes(mux *http.ServeMux) {
 	}
 	mux.HandleFunc("GET /api/v2/webhooks", a.listWebhooks)
 	mux.HandleFunc("POST /api/v2/webhooks", a.createWebhook)
-	mux.HandleFunc("GET /api/v2/webhooks/{id}", one(func(w http.ResponseWriter, _ *http.Request, h *Webhook) { reply(w, map[string]any{"webhook": h.json()}) }))
+	mux.HandleFunc("GET /api/v2/webhooks/{id}", one(func(w http.ResponseWriter, _ *http.Request, h *Webhook) {
+		reply(w, map[string]any{"webhook": h.json()})
+	}))
 	mux.HandleFunc("PATCH /api/v2/webhooks/{id}", one(a.patchWebhook))
 	mux.HandleFunc("GET /api/v2/webhooks/{id}/signing_secret", one(func(w http.ResponseWriter, _ *http.Request, h *Webhook) {
 		reply(w, map[string]any{"signing_secret": map[string]string{"algorithm": "SHA256", "secret": h.Secret}})
