@@ -114,7 +114,7 @@ func Run(ctx context.Context, o Options) (Report, error) {
 	report := Report{KeptSince: keptSince}
 	b := started{period: l.period, at: firstWindow(l.period, l.stream.Window)}
 	if l.o.Store != nil {
-		if b, err = l.o.Store.begin(ctx, l.period, l.stream.Window, keptSince, o.Restart, o.By); err != nil {
+		if b, err = l.o.Store.begin(ctx, l.period, l.stream.Window, Late(l.stream), keptSince, o.Restart, o.By); err != nil {
 			return Report{}, err
 		}
 	}
@@ -208,6 +208,13 @@ func earlier(a, b time.Time) time.Time {
 		return a
 	}
 	return b
+}
+
+func later(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return b
+	}
+	return a
 }
 
 func wrong(format string, args ...any) error {

@@ -36,6 +36,9 @@ type API struct {
 	Hosts []string
 	// Rate is how many requests a second the vendor allows, with room to spare.
 	Rate float64
+	// Left reads from an answer's headers what is left of the requests that the vendor
+	// allows; nil: ReadLeft does.
+	Left func(h http.Header) (Left, bool)
 	// Authorize puts the key, or the token of Login, on a request's headers, never
 	// in its URL.
 	Authorize func(h http.Header, key string)
