@@ -95,6 +95,10 @@ type Report struct {
 	// KeptSince: the vendor promises events since then only, which is after From: what
 	// happened between may be missing. Zero: it promises all.
 	KeptSince time.Time
+	// Gaps are the first of what the vendor says that there is and does not give, and
+	// GapCount is how many there are.
+	Gaps     []source.Gap
+	GapCount int
 }
 
 // Run pulls a period and returns when all of it is in the raw topic. The same
@@ -123,7 +127,7 @@ func Run(ctx context.Context, o Options) (Report, error) {
 	if l.o.Store != nil {
 		err = errors.Join(err, l.finish(ctx, err))
 	}
-	report.Progress = l.progress()
+	report.Progress, report.Gaps, report.GapCount = l.progress(), l.gaps, l.gapCount
 	return report, err
 }
 

@@ -117,8 +117,11 @@ func (c *backfillCommand) pull(ctx context.Context, s *session, o pull.Options, 
 	if !report.KeptSince.IsZero() {
 		s.say("%s promises events since %s only: earlier ones may be missing", title, stamp(report.KeptSince))
 	}
-	if report.NotGiven > 0 {
-		s.say("%s: the vendor says that there are so many more, and does not give them", plural(report.NotGiven, "event"))
+	for _, gap := range report.Gaps {
+		s.say("at least %s of %s missing: %s", plural(int64(gap.Missing), "event"), gap.Object.Key(), gap.Why)
+	}
+	if more := report.GapCount - len(report.Gaps); more > 0 {
+		s.say("and so of %s more", plural(int64(more), "object"))
 	}
 	if report.Unread > 0 {
 		s.say("%s could not be read and will be dead letters: `throughline quarantine list --source %s`", plural(report.Unread, "event"), c.Source)
