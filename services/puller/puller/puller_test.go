@@ -51,7 +51,6 @@ type world struct {
 	kafka  stream.Config
 	client *kgo.Client
 
-	mu   sync.Mutex
 	seen map[string]int // by value
 }
 
