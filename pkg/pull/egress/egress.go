@@ -47,6 +47,9 @@ type Options struct {
 	AllowPrivate bool
 	// Rate replaces the API's requests a second, the slower ones too, where it is above 0.
 	Rate float64
+	// Turns, if set, says when each request may go, in the place of the rate: it shares
+	// that with other processes.
+	Turns Turns
 	// Timeout bounds one request until its body is read; 0: a minute.
 	Timeout time.Duration
 	// MostBytes bounds an answer's body after decompression; 0: what a page of a raw
@@ -56,6 +59,17 @@ type Options struct {
 	Roots *x509.CertPool
 	// Resolver finds addresses; nil: the system's.
 	Resolver *net.Resolver
+}
+
+// Turns shares the requests that a vendor allows (pull.Budget). It is safe for
+// concurrent use.
+type Turns interface {
+	// Wait returns when a request may be sent.
+	Wait(ctx context.Context) error
+	// Told hears what an answer's headers say is left.
+	Told(ctx context.Context, left source.Left) error
+	// Pause lets nobody send one for so long.
+	Pause(ctx context.Context, long time.Duration) error
 }
 
 const (
@@ -191,12 +205,12 @@ func (c *Client) send(r *http.Request, key string) (*http.Response, error) {
 	}
 	for path, limiter := range c.slower {
 		if strings.HasPrefix(r.URL.Path, path) {
-			if err := wait(r.Context(), limiter); err != nil {
+			if err := waited(limiter.Wait(r.Context())); err != nil {
 				return nil, err
 			}
 		}
 	}
-	if err := wait(r.Context(), c.limiter); err != nil {
+	if err := c.wait(r.Context()); err != nil {
 		return nil, err
 	}
 	r = r.Clone(r.Context())
@@ -208,14 +222,47 @@ func (c *Client) send(r *http.Request, key string) (*http.Response, error) {
 	if err != nil {
 		return nil, c.failed(at, err)
 	}
+	if err := c.tell(r.Context(), resp); err != nil {
+		resp.Body.Close()
+		return nil, err
+	}
 	resp.Body = &bounded{body: resp.Body, left: c.o.MostBytes, most: c.o.MostBytes}
 	return resp, nil
 }
 
 // wait returns when it is a request's turn.
-func wait(ctx context.Context, limiter *rate.Limiter) error {
-	if err := limiter.Wait(ctx); err != nil {
+func (c *Client) wait(ctx context.Context) error {
+	if c.o.Turns != nil {
+		return waited(c.o.Turns.Wait(ctx))
+	}
+	return waited(c.limiter.Wait(ctx))
+}
+
+func waited(err error) error {
+	if err != nil {
 		return fault.Transient(fault.Unavailable, fmt.Errorf("waiting for the turn of a request: %w", err))
+	}
+	return nil
+}
+
+// tell shares what an answer says of the requests to come.
+func (c *Client) tell(ctx context.Context, resp *http.Response) error {
+	if c.o.Turns == nil {
+		return nil
+	}
+	read := c.o.API.Left
+	if read == nil {
+		read = source.ReadLeft
+	}
+	if left, ok := read(resp.Header); ok {
+		if err := c.o.Turns.Told(ctx, left); err != nil {
+			return err
+		}
+	}
+	if resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode == http.StatusServiceUnavailable {
+		if after := source.RetryAfter(resp.Header); after > 0 {
+			return c.o.Turns.Pause(ctx, after)
+		}
 	}
 	return nil
 }

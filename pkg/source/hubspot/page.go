@@ -24,8 +24,8 @@ const (
 	pageHistory  = 50
 	keepsArchive = 90 * 24 * time.Hour
 	keepsJournal = 3 * 24 * time.Hour
-	// overlap is how long the search's index may be behind.
-	overlap = 15 * time.Minute
+	// late is how long the search's index may be behind.
+	late = 15 * time.Minute
 	// whole is a window that any period fits into: a walk by id has no windows.
 	whole = 200 * 365 * 24 * time.Hour
 	// mostCompanies bounds the companies that an event carries.
@@ -59,10 +59,10 @@ var objects = []walked{
 func (hubspot) Streams() []source.Stream {
 	var streams []source.Stream
 	for _, o := range objects {
-		streams = append(streams, source.Stream{Name: o.stream, Window: whole})
+		streams = append(streams, source.Stream{Name: o.stream, Window: whole, Late: late})
 	}
 	for _, o := range objects {
-		streams = append(streams, source.Stream{Name: archived + o.stream, Window: whole, Keeps: keepsArchive})
+		streams = append(streams, source.Stream{Name: archived + o.stream, Window: whole, Keeps: keepsArchive, Late: late})
 	}
 	return append(streams, source.Stream{Name: journal, Window: whole, Keeps: keepsJournal})
 }
@@ -87,11 +87,10 @@ func (h hubspot) Page(ctx context.Context, api source.Doer, q source.Query) (sou
 	if err != nil {
 		return source.APIPage{}, err
 	}
-	w := walk{hubspot: h, api: api, object: objects[at], portal: c.Portal, from: q.From.Add(-overlap), to: q.To}
+	w := walk{hubspot: h, api: api, object: objects[at], portal: c.Portal, from: q.From, to: q.To}
 	var ids []string
 	var more bool
 	if gone {
-		w.from = q.From
 		c.After, more, err = w.archive(ctx, c.After)
 	} else {
 		if ids, more, err = w.search(ctx, c.After); err == nil && len(ids) > 0 {
