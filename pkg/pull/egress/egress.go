@@ -205,7 +205,7 @@ func (c *Client) send(r *http.Request, key string) (*http.Response, error) {
 	}
 	for path, limiter := range c.slower {
 		if strings.HasPrefix(r.URL.Path, path) {
-			if err := waited(limiter.Wait(r.Context())); err != nil {
+			if err := turn(r.Context(), limiter.Wait); err != nil {
 				return nil, err
 			}
 		}
@@ -230,16 +230,16 @@ func (c *Client) send(r *http.Request, key string) (*http.Response, error) {
 	return resp, nil
 }
 
-// wait returns when it is a request's turn.
+// wait returns when it is a request's turn among all of this API.
 func (c *Client) wait(ctx context.Context) error {
 	if c.o.Turns != nil {
-		return waited(c.o.Turns.Wait(ctx))
+		return turn(ctx, c.o.Turns.Wait)
 	}
-	return waited(c.limiter.Wait(ctx))
+	return turn(ctx, c.limiter.Wait)
 }
 
-func waited(err error) error {
-	if err != nil {
+func turn(ctx context.Context, wait func(context.Context) error) error {
+	if err := wait(ctx); err != nil {
 		return fault.Transient(fault.Unavailable, fmt.Errorf("waiting for the turn of a request: %w", err))
 	}
 	return nil
