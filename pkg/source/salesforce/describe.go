@@ -2,6 +2,7 @@ package salesforce
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -9,31 +10,57 @@ import (
 	"github.com/throughline-dev/throughline/pkg/source"
 )
 
-// Describe reads a notification's record; see the package comment.
+// Describe reads a notification's record, a change event or a record of the REST
+// API; see the package comment.
 func (salesforce) Describe(r source.Record) (source.Event, error) {
-	notification := r.Object.Get("Notification")
-	object := notification.Get("sObject")
-	id, ok := ID(notification.Get("Id").Text())
+	tenant := r.Tenant
+	if id, ok := ID(tenant); ok {
+		tenant = id
+	}
+	if c, ok := changeOf(r.Object); ok {
+		return c.describe(tenant)
+	}
+	if notification := r.Object.Get("Notification"); notification.Exists() {
+		if id, ok := ID(r.Object.Get("OrganizationId").Text()); ok {
+			tenant = id
+		}
+		return describeRecord(notification.Get("sObject"), notification.Get("Id").Text(), tenant, r.ReceivedAt)
+	}
+	return describeRecord(r.Object, "", tenant, r.ReceivedAt)
+}
+
+// describeRecord describes a record as it was at a time. notification is the id of
+// the one that brought it, or "".
+func describeRecord(object rawjson.Value, notification, tenant string, received time.Time) (source.Event, error) {
 	kind := object.At("attributes", "type").Text()
-	if !ok || kind == "" {
-		return source.Event{}, source.Malformed("this is no notification of an outbound message: it needs Notification.Id and the type of its sObject")
+	record, _ := ID(object.Get("Id").Text())
+	stamp := object.Get("SystemModstamp")
+	event := source.Event{Tenant: tenant, Type: typeOf(kind, "changed")}
+	if object.Get("IsDeleted").Is("true") || object.Get("IsDeleted").Bool() {
+		event.Type = typeOf(kind, "deleted")
 	}
-	tenant, ok := ID(r.Object.Get("OrganizationId").Text())
-	if !ok {
-		tenant = r.Tenant
+	told, isNotification := ID(notification)
+	at, err := source.ParseTime(stamp.Literal())
+	switch {
+	case kind == "" || record == "" && !isNotification:
+		return source.Event{}, source.Malformed("this is no notification (Notification.Id, the type of its sObject), no change event (ChangeEventHeader) and no record (attributes.type, Id, SystemModstamp)")
+	case err == nil && record != "":
+		event.ID = source.ID(tenant, record, strconv.FormatInt(at.UnixMilli(), 10))
+	case isNotification:
+		event.ID = source.ID(tenant, told)
+	default:
+		return source.Event{Type: event.Type, Tenant: tenant}, source.Malformed("the record has no SystemModstamp that can be read, which its identity needs")
 	}
-	event := source.Event{ID: source.ID(tenant, id), Type: typeOf(kind), Tenant: tenant}
-	var err error
-	if event.OccurredAt, err = changedAt(object, r.ReceivedAt); err != nil {
+	if event.OccurredAt, err = changedAt(object, received); err != nil {
 		return event, err
 	}
-	event.References, event.Subject = references(object, kind, tenant), subject(object)
+	event.References, event.Subject = references(object, kind, record, tenant), subject(object)
 	return event, nil
 }
 
 // changedAt is when the record was changed last, or the receipt.
 func changedAt(object rawjson.Value, received time.Time) (time.Time, error) {
-	for _, field := range [...]string{"LastModifiedDate", "SystemModstamp"} {
+	for _, field := range [...]string{"SystemModstamp", "LastModifiedDate"} {
 		v := object.Get(field)
 		if !v.Exists() || v.Kind() == rawjson.Null {
 			continue
@@ -49,21 +76,31 @@ func changedAt(object rawjson.Value, received time.Time) (time.Time, error) {
 
 func subject(object rawjson.Value) string {
 	for _, field := range [...]string{"Subject", "Name", "CaseNumber"} {
-		if text := object.Get(field).Text(); text != "" {
+		v := object.Get(field)
+		if text := v.Text(); text != "" {
 			return text
+		}
+		if name := strings.TrimSpace(v.Get("FirstName").Text() + " " + v.Get("LastName").Text()); name != "" {
+			return name // a change event of a person
 		}
 	}
 	return ""
 }
 
-// typeOf names the change of a record of this object: Invoice__c is invoice.changed.
-func typeOf(object string) string {
-	return source.TypeName(strings.TrimSuffix(object, "__c") + ".changed")
+// typeOf names what happened to a record of this object: Invoice__c is invoice.changed.
+func typeOf(object, happened string) string {
+	return source.TypeName(strings.TrimSuffix(object, "__c") + "." + happened)
 }
 
 func eventTypes() (types []source.EventType) {
 	for _, o := range objects {
-		types = append(types, source.EventType{Vendor: o.name, Type: typeOf(o.name)})
+		types = append(types, source.EventType{Vendor: o.name, Type: typeOf(o.name, "changed")})
 	}
-	return append(types, source.EventType{Vendor: "Invoice__c (any object of your own)", Type: "invoice.changed"})
+	types = append(types,
+		source.EventType{Vendor: "Invoice__c (any object of your own)", Type: "invoice.changed"},
+		source.EventType{Vendor: "Account, IsDeleted (so of any object)", Type: "account.deleted"})
+	for _, c := range changes {
+		types = append(types, source.EventType{Vendor: "AccountChangeEvent " + c.vendor + " (so of any object)", Type: typeOf("Account", c.happened)})
+	}
+	return types
 }

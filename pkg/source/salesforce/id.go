@@ -45,6 +45,12 @@ func ID(text string) (id string, ok bool) {
 	return string(out[:]), true
 }
 
+// idForm is ID as a source.IDForm.
+type idForm struct{}
+
+// One gives the id of 18 characters.
+func (idForm) One(text string) (id string, ok bool) { return ID(text) }
+
 // setCase gives letters the case that the bits say; false: one that is upper case is
 // no letter.
 func setCase(part []byte, bits int) bool {

@@ -26,11 +26,12 @@ var objects = []object{
 // lookups are the fields that hold the id of whom a record is about. ParentId is
 // another account's on an account, and a case's on its comment.
 var lookups = []string{
-	"Id", "AccountId", "Account__c", "ContactId", "Contact__c", "WhoId", "WhatId", "OpportunityId", "Opportunity__c", "CaseId",
+	"AccountId", "Account__c", "ContactId", "Contact__c", "WhoId", "WhatId", "OpportunityId", "Opportunity__c", "CaseId",
 	"ConvertedAccountId", "ConvertedContactId", "ConvertedOpportunityId", "ContractId", "OrderId", "AssetId",
 }
 
-func references(o rawjson.Value, kind, tenant string) []source.Reference {
+// references reads the fields of a record; id is the record's own.
+func references(o rawjson.Value, kind, id, tenant string) []source.Reference {
 	refs := source.References{Source: name, Tenant: tenant}
 	byStranger := kind == "Lead" || kind == "Case"
 	if kind == "Account" {
@@ -42,6 +43,9 @@ func references(o rawjson.Value, kind, tenant string) []source.Reference {
 		}
 	}
 	for _, want := range objects {
+		if strings.HasPrefix(id, want.prefix) {
+			refs.Add(want.kind, id)
+		}
 		for _, field := range lookups {
 			if byStranger && strings.HasSuffix(field, "__c") {
 				continue

@@ -108,7 +108,6 @@ func TestSplitRefuses(t *testing.T) {
 		"a large notification":    {start + strings.Replace(one, "</Id><", "</Id>"+strings.Repeat("<b>x</b>", 200_000)+"<", 1) + end, "more than 1048576 bytes", fault.Oversized},
 		"no organization":         {strings.Replace(start, "<OrganizationId>00D5g000004xQzL</OrganizationId>", "", 1) + one + end, "no OrganizationId", fault.Malformed},
 		"an organization that is": {strings.Replace(start, "00D5g000004xQzL", "acme", 1) + one + end, "is not an id", fault.Malformed},
-		"JSON":                    {`{"a":1}`, "cannot be read", fault.Malformed},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -122,16 +121,17 @@ func TestSplitRefuses(t *testing.T) {
 
 func TestOrganizations(t *testing.T) {
 	t.Parallel()
-	s, err := Configured(Options{Organizations: []string{"00D5g000004xQzLEAU"}})
-	require.NoError(t, err)
-	_, err = split(s, start+one+end)
-	require.NoError(t, err, "the same, of 15 characters")
-	s, err = Configured(Options{Organizations: []string{"00D5g000004xQzM"}})
-	require.NoError(t, err)
-	_, err = split(s, start+one+end)
-	require.Equal(t, fault.Unauthenticated, fault.ReasonOf(err))
+	from := func(organization string) error {
+		t.Helper()
+		o, err := NewOptions([]string{organization})
+		require.NoError(t, err)
+		_, err = split(Configured(o), start+one+end)
+		return err
+	}
+	require.NoError(t, from("00D5g000004xQzLEAU"), "the same, of 15 characters")
+	require.Equal(t, fault.Unauthenticated, fault.ReasonOf(from("00D5g000004xQzM")))
 	for _, bad := range []string{"", "acme", "0010800000XyZaBAAV"} {
-		_, err := Configured(Options{Organizations: []string{bad}})
+		_, err := NewOptions([]string{bad})
 		require.ErrorContains(t, err, "not an organization's id", bad)
 	}
 }
@@ -184,7 +184,7 @@ func TestID(t *testing.T) {
 func TestAck(t *testing.T) {
 	t.Parallel()
 	for want, outcome := range map[string]error{"true": nil, "false": errors.New("away")} {
-		resp := New().Reply(nil, outcome)
+		resp := New().Reply(&source.Delivery{Header: http.Header{"Content-Type": {"text/xml; charset=UTF-8"}}}, outcome)
 		var answer struct {
 			Ack string `xml:"Body>notificationsResponse>Ack"`
 		}

@@ -22,9 +22,13 @@ const (
 	maxDepth = 16 // envelope, body, notifications, Notification, sObject, a field and what it holds
 )
 
-// Split implements source.Webhook. It yields one record a notification; see the
-// package comment for its form.
+// Split implements source.Webhook. It yields one record a notification, or, of a
+// delivery in JSON, one a change event and record; see the package comment for the
+// forms.
 func (s salesforce) Split(d *source.Delivery) iter.Seq2[source.Part, error] {
+	if !isXML(d.Body) {
+		return splitChanges(d)
+	}
 	return func(yield func(source.Part, error) bool) {
 		m := message{decoder: xml.NewDecoder(bytes.NewReader(d.Body))}
 		for {
@@ -37,6 +41,10 @@ func (s salesforce) Split(d *source.Delivery) iter.Seq2[source.Part, error] {
 			}
 		}
 	}
+}
+
+func isXML(body []byte) bool {
+	return bytes.HasPrefix(bytes.TrimLeft(body, " \t\r\n\ufeff"), []byte("<"))
 }
 
 // message is an outbound message that is being read.
@@ -115,7 +123,7 @@ func (m *message) member(s salesforce, start xml.StartElement) (value []byte, er
 		if !ok {
 			return nil, source.Malformed("OrganizationId is not an id of 15 or 18 characters")
 		}
-		if len(s.organizations) > 0 && !slices.Contains(s.organizations, id) {
+		if len(s.options.organizations) > 0 && !slices.Contains(s.options.organizations, id) {
 			return nil, source.Unauthenticated("the organization is none of those that may send")
 		}
 		m.organization = id

@@ -47,6 +47,9 @@ func (v verifier) VerifyHeader(d *source.Delivery, now time.Time) (complete bool
 
 // Sign sets the token header, as a proxy would.
 func (salesforce) Sign(d *source.Delivery, secret string, _ time.Time) error {
+	if !isXML(d.Body) {
+		d.SetUsual("Content-Type", "application/json")
+	}
 	d.SetUsual("Content-Type", "text/xml; charset=utf-8")
 	d.Header.Set(tokenHeader, secret)
 	return nil
