@@ -64,6 +64,12 @@
 // that Salesforce sets and the address count, and account_uuid is read of accounts
 // alone.
 //
+// # API
+//
+// Records are queried by keyset (Streams, Page) and asked about by their ids (Learn).
+// A query tells a record as it is now, deleted ones too for 15 days, and never what it
+// was before.
+//
 // Not handled: platform events of one's own; Avro (a subscriber decodes it).
 //
 // Facts: Salesforce's SOAP API developer guide ("Outbound Messaging": WSDL, security

@@ -36,8 +36,7 @@ func references(o rawjson.Value, kind, id, tenant string) []source.Reference {
 	byStranger := kind == "Lead" || kind == "Case"
 	if kind == "Account" {
 		for field, value := range o.Members() {
-			switch strings.ToLower(strings.ReplaceAll(strings.TrimSuffix(field, "__c"), "_", "")) {
-			case "accountuuid", "throughlineaccountuuid", "throughlineaccountid":
+			if isAccountUUID(strings.ToLower(strings.ReplaceAll(strings.TrimSuffix(field, "__c"), "_", ""))) {
 				refs.Add(source.KindAccountUUID, value.Text())
 			}
 		}
@@ -62,4 +61,10 @@ func references(o rawjson.Value, kind, id, tenant string) []source.Reference {
 		refs.Add(source.KindDomain, o.Get("Website").Text())
 	}
 	return refs.List()
+}
+
+// isAccountUUID knows the field of an account that holds its id here, by its name in
+// lower case and without underscores.
+func isAccountUUID(field string) bool {
+	return field == "accountuuid" || field == "throughlineaccountuuid" || field == "throughlineaccountid"
 }
