@@ -4,12 +4,14 @@ GO      ?= go
 ARGS    ?=
 BASE    ?= HEAD
 BIN     := $(CURDIR)/bin
+# Under the race detector a collection costs several times as much, and a test's heap is small.
+TEST_GOGC ?= 400
 # Printed by --version; a plain `go build` uses what the toolchain knows.
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 LDFLAGS := -X github.com/throughline-dev/throughline/pkg/settings.version=$(VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-unit test-system quick bench build lint fmt vulnerabilities generate verify mutants fuzz tidy toolchain newcomer prerequisites images images-test release upgrade-test clean
+.PHONY: help run test test-unit test-system quick bench build lint fmt vulnerabilities generate verify mutants fuzz tidy toolchain newcomer prerequisites images images-test release upgrade-test vendor-clients clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,7 +23,7 @@ test: toolchain prerequisites test-unit test-system ## every test, with the race
 
 test-unit: ## unit, contract, golden and single-service tests
 	@for m in $(MODULES); do (cd $$m && GO=$(GO) $(CURDIR)/.ci/compile -race ./... && \
-	  echo "testing $$($(GO) list ./... | wc -l) packages of $$m; each says when it is done, the slowest after minutes" && $(GO) test -race -timeout 10m $$($(GO) list ./... | grep -v /services/e2e)) || exit 1; done
+	  echo "testing $$($(GO) list ./... | wc -l) packages of $$m; each says when it is done, the slowest after minutes" && GOGC=$(TEST_GOGC) $(GO) test -race -timeout 10m $$($(GO) list ./... | grep -v /services/e2e)) || exit 1; done
 
 test-system: ## whole-system and fault tests: in-process broker, Apache Kafka, killed processes
 	@echo "testing whole systems and faults: up to 15 minutes, and a line at the end"
@@ -92,6 +94,10 @@ newcomer: ## the README's order in an empty home: run, the commands, test, run a
 
 prerequisites: ## what the tests need beside Go: a C compiler, Postgres, psql, Java 17, Maven
 	@.ci/prerequisites
+
+vendor-clients: ## the vendors' own SDKs (npm) and Singer taps (PyPI) read the fake vendor APIs; installs them (needs Node, Python and the registries)
+	@.ci/vendor-clients
+	$(GO) test -count=1 -tags vendorclients ./services/vendors/clients
 
 upgrade-test: ## replace the programs of an older version (FROM=REVISION; the last tag) by today's and back, while events come; some minutes
 	@.ci/upgrade $(FROM)

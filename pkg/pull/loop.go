@@ -2,11 +2,12 @@ package pull
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/throughline-dev/throughline/pkg/fault"
+	"github.com/throughline-dev/throughline/pkg/rawjson"
 	"github.com/throughline-dev/throughline/pkg/retry"
 	"github.com/throughline-dev/throughline/pkg/source"
 )
@@ -19,11 +20,22 @@ type loop struct {
 	began  time.Time
 	asking retry.Told
 	taking retry.Told
+	// publish returns once a batch cannot be lost; nil: a dry run. It may be called
+	// again with the same batch after a Transient error.
+	publish func(context.Context, batch) error
+	// identities: batches say which events they hold.
+	identities bool
 
 	begun  started
 	at     position // what is published lies before it
 	counts Counts
+	// gaps are the first of what the vendor does not give, of gapCount.
+	gaps     []source.Gap
+	gapCount int
 }
+
+// mostGaps bounds what a run remembers of gaps.
+const mostGaps = 100
 
 func (l *loop) start(b started) { l.begun, l.period, l.at = b, b.period, b.at }
 
@@ -31,31 +43,22 @@ func (l *loop) progress() Progress {
 	return Progress{Counts: l.counts, From: l.period.From, To: l.period.To, Through: l.at.WindowFrom, Took: time.Since(l.began)}
 }
 
-// fetched is a page, made into records, and where the pull is once they are
-// published; or why there is none.
-type fetched struct {
-	records []source.Record
-	counts  Counts // of this page alone
-	at      position
-	err     error
-}
-
-// run takes pages as fetch brings them, one ahead.
+// run takes batches as they come: while one is published the next is collected.
 func (l *loop) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
-	pages, done := make(chan fetched), make(chan struct{})
-	defer func() { cancel(); <-done }()
-	go func() {
-		defer close(done)
-		defer close(pages)
-		l.fetch(ctx, l.at, pages)
-	}()
-	for page := range pages {
-		if page.err != nil {
-			return page.err
+	pages, batches := make(chan fetched), make(chan batch)
+	var working sync.WaitGroup
+	defer func() { cancel(); working.Wait() }()
+	working.Go(func() { defer close(pages); l.fetch(ctx, pages) })
+	working.Go(func() { defer close(batches); collect(ctx, pages, batches, l.o.BatchEvents) })
+	for b := range batches {
+		if b.counts.Pages > 0 {
+			if err := l.take(ctx, b); err != nil {
+				return err
+			}
 		}
-		if err := l.take(ctx, page); err != nil {
-			return err
+		if b.err != nil {
+			return b.err
 		}
 	}
 	if err := ctx.Err(); err != nil {
@@ -64,64 +67,26 @@ func (l *loop) run(ctx context.Context) error {
 	return nil
 }
 
-// take publishes a page, and keeps the checkpoint after it.
-func (l *loop) take(ctx context.Context, page fetched) error {
-	if l.o.Publish != nil && len(page.records) > 0 {
-		if err := l.patiently(ctx, &l.taking, "publishing a page", func() error { return l.o.Publish(ctx, page.records) }); err != nil {
+// take publishes a batch, and keeps the checkpoint after it.
+func (l *loop) take(ctx context.Context, b batch) error {
+	if l.publish != nil && len(b.records) > 0 {
+		if err := l.patiently(ctx, &l.taking, "publishing events", func() error { return l.publish(ctx, b) }); err != nil {
 			return err
 		}
 	}
-	counts := l.counts.with(page.counts)
+	counts := l.counts.with(b.counts)
 	if l.o.Store != nil {
-		if err := l.patiently(ctx, &l.taking, "keeping the checkpoint", func() error { return l.o.Store.advance(ctx, l.begun, page.at, counts) }); err != nil {
+		if err := l.patiently(ctx, &l.taking, "keeping the checkpoint", func() error { return l.o.Store.advance(ctx, l.begun, b.at, counts) }); err != nil {
 			return err
 		}
 	}
-	l.counts, l.at = counts, page.at
+	l.counts, l.at = counts, b.at
+	l.gaps = append(l.gaps, b.gaps[:min(len(b.gaps), mostGaps-len(l.gaps))]...)
+	l.gapCount += len(b.gaps)
 	if l.o.Progress != nil {
 		l.o.Progress(l.progress())
 	}
 	return nil
-}
-
-// fetch sends all pages from here to the period's end, or until one cannot be had.
-func (l *loop) fetch(ctx context.Context, at position, pages chan<- fetched) {
-	send := func(f fetched) bool {
-		select {
-		case pages <- f:
-			return f.err == nil
-		case <-ctx.Done():
-			return false
-		}
-	}
-	for at.WindowFrom.Before(l.period.To) {
-		var seen sentry
-		restarted := false
-		for window := true; window; {
-			page, err := l.page(ctx, at, &seen)
-			if errors.Is(err, source.ErrCursorGone) && at.Cursor != nil && !restarted {
-				// The pull stood still for longer than the vendor keeps the event: the
-				// window comes again, and the timeline knows what of it is there.
-				at.Cursor, seen, restarted = nil, sentry{}, true
-				continue
-			}
-			if err != nil {
-				send(fetched{err: err})
-				return
-			}
-			if page.Next != nil {
-				at.Cursor = page.Next
-			} else {
-				window = false
-				at = position{WindowFrom: at.WindowTo, WindowTo: earlier(at.WindowTo.Add(l.stream.Window), l.period.To)}
-			}
-			f := l.records(page)
-			f.at = at
-			if !send(f) {
-				return
-			}
-		}
-	}
 }
 
 // page asks for one page until it comes, or there is no sense in asking again.
@@ -189,7 +154,10 @@ func (l *loop) patiently(ctx context.Context, told *retry.Told, doing string, wo
 // What cannot be described has no key; the normalizer says why.
 func (l *loop) records(page source.APIPage) fetched {
 	now := time.Now()
-	f := fetched{records: make([]source.Record, len(page.Parts)), counts: Counts{Pages: 1, Events: int64(len(page.Parts))}}
+	f := fetched{records: make([]source.Record, len(page.Parts)), gaps: page.Gaps, counts: Counts{Pages: 1, Events: int64(len(page.Parts))}}
+	if l.identities {
+		f.events = make([]identity, len(page.Parts))
+	}
 	for i, part := range page.Parts {
 		r := source.Record{Value: part.Value, Object: part.Object, Tenant: part.Tenant, Mode: l.o.Mode, ReceivedAt: now}
 		if r.Tenant == "" {
@@ -201,7 +169,12 @@ func (l *loop) records(page source.APIPage) fetched {
 		} else {
 			f.counts.see(event.OccurredAt)
 		}
+		keyed.Object = rawjson.Value{} // its index is larger than the event, and nobody asks it again
 		f.records[i] = keyed
+		f.bytes += len(part.Value)
+		if l.identities {
+			f.events[i] = identity{event.ID, event.Type, event.OccurredAt, err}
+		}
 	}
 	return f
 }

@@ -21,17 +21,26 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(postgrestest.Main(m)) }
 // pages a window.
 type atOnce struct {
 	source.Webhook
-	windows, pages int
+	windows, pages, together int
+	// asked, if set, hears of each query, and may refuse it.
+	asked func(source.Query) error
 }
 
-func newAtOnce(windows, pages int) atOnce { return atOnce{stripe.New(), windows, pages} }
+func newAtOnce(windows, pages int) atOnce {
+	return atOnce{Webhook: stripe.New(), windows: windows, pages: pages}
+}
 
 func (atOnce) API() source.API { return source.API{} }
-func (atOnce) Streams() []source.Stream {
-	return []source.Stream{{Name: "events", Window: time.Hour}}
+func (a atOnce) Streams() []source.Stream {
+	return []source.Stream{{Name: "events", Window: time.Hour, Together: a.together}}
 }
 
 func (a atOnce) Page(_ context.Context, _ source.Doer, q source.Query) (source.APIPage, error) {
+	if a.asked != nil {
+		if err := a.asked(q); err != nil {
+			return source.APIPage{}, err
+		}
+	}
 	at, _ := strconv.Atoi(string(q.Cursor))
 	var page source.APIPage
 	for n := range 100 {

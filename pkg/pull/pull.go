@@ -48,7 +48,10 @@ type Options struct {
 	Pauses retry.Policy
 	// MostPages bounds the pages of one window; 0: 100,000.
 	MostPages int
-	// Progress, if set, hears of each page when its checkpoint is kept.
+	// BatchEvents is how many events at least make a full batch, where bytes and time
+	// do not end it before; 0: 5,000.
+	BatchEvents int
+	// Progress, if set, hears of each batch of pages when its checkpoint is kept.
 	Progress func(Progress)
 	// Log gets a line when trouble begins and ends. nil: none.
 	Log *zap.Logger
@@ -62,6 +65,8 @@ const (
 	statusStopped   = "interrupted"
 	// endTimeout bounds what is written after ctx has ended.
 	endTimeout = 5 * time.Second
+	// wholePeriod is longer than any: a stream without windows is one.
+	wholePeriod = 200 * 365 * 24 * time.Hour
 )
 
 // Progress is how far a run is.
@@ -87,6 +92,10 @@ type Report struct {
 	// KeptSince: the vendor promises events since then only, which is after From: what
 	// happened between may be missing. Zero: it promises all.
 	KeptSince time.Time
+	// Gaps are the first of what the vendor says that there is and does not give, and
+	// GapCount is how many there are.
+	Gaps     []source.Gap
+	GapCount int
 }
 
 // Run pulls a period and returns when all of it is in the raw topic. The same
@@ -105,7 +114,7 @@ func Run(ctx context.Context, o Options) (Report, error) {
 	report := Report{KeptSince: keptSince}
 	b := started{period: l.period, at: firstWindow(l.period, l.stream.Window)}
 	if l.o.Store != nil {
-		if b, err = l.o.Store.begin(ctx, l.period, l.stream.Window, keptSince, o.Restart, o.By); err != nil {
+		if b, err = l.o.Store.begin(ctx, l.period, l.stream.Window, Late(l.stream), keptSince, o.Restart, o.By); err != nil {
 			return Report{}, err
 		}
 	}
@@ -115,7 +124,7 @@ func Run(ctx context.Context, o Options) (Report, error) {
 	if l.o.Store != nil {
 		err = errors.Join(err, l.finish(ctx, err))
 	}
-	report.Progress = l.progress()
+	report.Progress, report.Gaps, report.GapCount = l.progress(), l.gaps, l.gapCount
 	return report, err
 }
 
@@ -123,6 +132,7 @@ func Run(ctx context.Context, o Options) (Report, error) {
 func prepare(o Options) (*loop, time.Time, error) {
 	now := time.Now()
 	o.Mode, o.Patience, o.MostPages = cmp.Or(o.Mode, source.ModeBackfill), cmp.Or(o.Patience, defaultPatience), cmp.Or(o.MostPages, defaultPages)
+	o.BatchEvents = cmp.Or(o.BatchEvents, batchEvents)
 	o.Pauses = cmp.Or(o.Pauses, retry.Policy{First: 500 * time.Millisecond, Most: 30 * time.Second})
 	streams := o.Source.Streams()
 	at := slices.IndexFunc(streams, func(s source.Stream) bool { return s.Name == o.Stream || o.Stream == "" })
@@ -130,6 +140,9 @@ func prepare(o Options) (*loop, time.Time, error) {
 		return nil, time.Time{}, wrong("%s has no stream %q", o.Source.Name(), o.Stream)
 	}
 	s := streams[at]
+	if s.Window <= 0 {
+		s.Window = wholePeriod
+	}
 	if o.Publish == nil {
 		o.Store = nil
 	}
@@ -159,6 +172,9 @@ func prepare(o Options) (*loop, time.Time, error) {
 		Source: o.Source.Name(), Tenant: o.Tenant, Stream: s.Name, Mode: o.Mode, Types: types, From: from, To: to,
 	}}
 	l.asking.Log, l.taking.Log = o.Log, o.Log
+	if o.Publish != nil {
+		l.publish = func(ctx context.Context, b batch) error { return o.Publish(ctx, b.records) }
+	}
 	if from.Before(promised.Truncate(time.Second)) {
 		return l, promised.UTC().Truncate(time.Second), nil
 	}
@@ -192,6 +208,13 @@ func earlier(a, b time.Time) time.Time {
 		return a
 	}
 	return b
+}
+
+func later(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return b
+	}
+	return a
 }
 
 func wrong(format string, args ...any) error {

@@ -204,7 +204,7 @@ func (s *SourceSettings) structOf(source string) reflect.Type {
 	}
 	if slices.Contains(s.apis, source) {
 		fields = append(fields,
-			field("APIKey", reflect.TypeFor[Secret](), "API_KEY", "KEY", "Key for the vendor's API. One that may only read is enough."),
+			field("APIKey", reflect.TypeFor[Secret](), "API_KEY", "KEY", "Key for the vendor's API. One that may only read is enough for all but throughline connect."),
 			field("APIURL", reflect.TypeFor[publicURL](), "API_URL", "URL", "Address that stands in for the vendor's API: a gateway through which calls have to go."))
 	}
 	for _, own := range s.own {

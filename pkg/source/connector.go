@@ -48,6 +48,8 @@ type Subscriptions struct {
 	// Notes say what the API does not show or cannot change, and so a person must
 	// look at; each is a sentence.
 	Notes []string
+	// Test: what is seen is the vendor's test mode, whose webhooks send test data.
+	Test bool
 }
 
 // Subscription is one webhook of a vendor that sends to the address.
@@ -72,4 +74,6 @@ type SubscriptionChange struct {
 	Text string
 	// Types are those that the subscription should have after it.
 	Types []string
+	// Secret: the vendor will show a secret that it shows once, which Change gives.
+	Secret bool
 }

@@ -93,16 +93,21 @@ func Start(ctx context.Context, o Options) (*Cluster, error) {
 	if o.Log == nil {
 		o.Log = zap.NewNop()
 	}
-	java, err := findJava(ctx)
+	vm := jvm{heapMB: o.HeapMB}
+	var err error
+	if vm.java, vm.version, err = findJava(ctx); err != nil {
+		return nil, err
+	}
+	dir, err := Fetch(ctx, o.Log)
 	if err != nil {
 		return nil, err
 	}
-	classPath, err := fetch(ctx, o.Log)
-	if err != nil {
+	if vm.classPath, err = classPath(dir); err != nil {
 		return nil, err
 	}
+	vm.classes = classArchive(ctx, vm, dir, o.Log)
 	began := time.Now()
-	cluster, err := startOnFreePorts(ctx, o, jvm{java: java, classPath: classPath, heapMB: o.HeapMB})
+	cluster, err := startOnFreePorts(ctx, o, vm)
 	if err != nil {
 		return nil, fmt.Errorf("starting Kafka %s: %w", Version, err)
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"go.uber.org/zap"
 )
 
 func TestFeatureRelease(t *testing.T) {
@@ -109,6 +110,7 @@ func TestStopInOrderAndStartAgain(t *testing.T) {
 
 	first, err := Start(ctx, Options{Dir: dir})
 	require.NoError(t, err)
+	require.FileExists(t, first.nodes[0].vm.classes)
 	client, err := kgo.NewClient(kgo.SeedBrokers(first.Brokers()...))
 	require.NoError(t, err)
 	_, err = kadm.NewClient(client).CreateTopic(ctx, 1, -1, nil, "kept")
@@ -127,4 +129,14 @@ func TestStopInOrderAndStartAgain(t *testing.T) {
 	fetches := client.PollFetches(ctx)
 	require.NoError(t, fetches.Err())
 	require.Equal(t, "record", string(fetches.Records()[0].Value))
+}
+
+func TestNoClassArchiveNoHarm(t *testing.T) {
+	t.Parallel()
+	vm := jvm{java: filepath.Join(t.TempDir(), "java"), version: "1"}
+	dir := t.TempDir()
+	require.Empty(t, classArchive(t.Context(), vm, dir, zap.NewNop()), "the brokers start without")
+	left, err := filepath.Glob(filepath.Join(dir, "*.jsa"))
+	require.NoError(t, err)
+	require.Empty(t, left)
 }

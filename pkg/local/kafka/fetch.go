@@ -63,13 +63,9 @@ func Fetch(ctx context.Context, log *zap.Logger) (dir string, err error) {
 	return dir, nil
 }
 
-// fetch gives the class path. Jars are listed one by one and in order, since a
-// wildcard has none.
-func fetch(ctx context.Context, log *zap.Logger) (classPath string, err error) {
-	dir, err := Fetch(ctx, log)
-	if err != nil {
-		return "", err
-	}
+// classPath lists the jars of a directory one by one and in order, since a wildcard
+// has none.
+func classPath(dir string) (string, error) {
 	jars, err := filepath.Glob(filepath.Join(dir, "*.jar"))
 	if err != nil {
 		return "", fmt.Errorf("listing Kafka's jars: %w", err)

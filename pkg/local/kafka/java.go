@@ -22,27 +22,28 @@ const installHint = "apt-get install openjdk-17-jre-headless maven"
 // openjdk version "17.0.15" 2025-04-15, or "1.8.0_402" up to Java 8.
 var javaVersion = regexp.MustCompile(`version "(\d+)(?:\.(\d+))?`)
 
-// findJava gives the java of JAVA_HOME or PATH, when it is new enough.
-func findJava(ctx context.Context) (string, error) {
-	java := "java"
+// findJava gives the java of JAVA_HOME or PATH, when it is new enough, and all that
+// it says of its version.
+func findJava(ctx context.Context) (java, version string, err error) {
+	java = "java"
 	if home := os.Getenv("JAVA_HOME"); home != "" {
 		java = filepath.Join(home, "bin", "java")
 	}
 	out, err := exec.CommandContext(ctx, java, "-version").CombinedOutput()
 	if errors.Is(err, exec.ErrNotFound) || errors.Is(err, os.ErrNotExist) {
-		return "", fmt.Errorf("running Kafka needs Java %d or later, and %s is missing: %s", minJava, java, installHint)
+		return "", "", fmt.Errorf("running Kafka needs Java %d or later, and %s is missing: %s", minJava, java, installHint)
 	}
 	if err != nil {
-		return "", fmt.Errorf("asking %s for its version: %w", java, err)
+		return "", "", fmt.Errorf("asking %s for its version: %w", java, err)
 	}
 	release, err := featureRelease(out)
 	if err != nil {
-		return "", fmt.Errorf("asking %s for its version: %w", java, err)
+		return "", "", fmt.Errorf("asking %s for its version: %w", java, err)
 	}
 	if release < minJava {
-		return "", fmt.Errorf("running Kafka needs Java %d or later, and %s is Java %d: %s", minJava, java, release, installHint)
+		return "", "", fmt.Errorf("running Kafka needs Java %d or later, and %s is Java %d: %s", minJava, java, release, installHint)
 	}
-	return java, nil
+	return java, string(out), nil
 }
 
 // featureRelease reads 17 from the output of `java -version` of a Java 17.
@@ -58,11 +59,17 @@ func featureRelease(out []byte) (int, error) {
 	return strconv.Atoi(string(digits))
 }
 
+// brokerClass is the broker's main class.
+const brokerClass = "kafka.Kafka"
+
 // A jvm is how a Java program of Kafka's is run.
 type jvm struct {
 	java      string
+	version   string
 	classPath string
 	heapMB    int
+	classes   string // the archive to read (classArchive), or ""
+	train     string // the archive that a broker writes when it ends, or ""
 }
 
 // command runs mainClass in dir, which has its log4j2.properties and tmp/.
@@ -77,8 +84,14 @@ func (vm jvm) command(ctx context.Context, dir, mainClass string, args ...string
 		"-Djava.awt.headless=true",
 		"-Djava.io.tmpdir=" + filepath.Join(dir, "tmp"),
 		"-Dlog4j2.configurationFile=" + filepath.Join(dir, "log4j2.properties"),
-		"-cp", vm.classPath, mainClass,
 	}
+	switch {
+	case vm.classes != "":
+		flags = append(flags, "-XX:SharedArchiveFile="+vm.classes, "-Xlog:cds=off", "-Xlog:class+path=off") // one that does not fit is not used
+	case vm.train != "" && mainClass == brokerClass:
+		flags = append(flags, "-XX:ArchiveClassesAtExit="+vm.train)
+	}
+	flags = append(flags, "-cp", vm.classPath, mainClass)
 	cmd := exec.CommandContext(ctx, vm.java, append(flags, args...)...)
 	cmd.Dir = dir
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir}

@@ -86,7 +86,7 @@ func (n *node) start() error {
 	}
 	defer out.Close() // the child has its own copy
 	// The process outlives any context: Kill, Stop and Close end it.
-	cmd := n.vm.command(context.Background(), n.dir, "kafka.Kafka", n.configFile())
+	cmd := n.vm.command(context.Background(), n.dir, brokerClass, n.configFile())
 	cmd.Stdout, cmd.Stderr = out, out
 	if n.process, err = process.Start(cmd); err != nil {
 		return fmt.Errorf("starting java: %w", err)

@@ -47,6 +47,9 @@ type Options struct {
 	AllowPrivate bool
 	// Rate replaces the API's requests a second, where it is above 0.
 	Rate float64
+	// Turns, if set, says when each request may go, in the place of the rate: it shares
+	// that with other processes.
+	Turns Turns
 	// Timeout bounds one request until its body is read; 0: a minute.
 	Timeout time.Duration
 	// MostBytes bounds an answer's body after decompression; 0: what a page of a raw
@@ -56,6 +59,17 @@ type Options struct {
 	Roots *x509.CertPool
 	// Resolver finds addresses; nil: the system's.
 	Resolver *net.Resolver
+}
+
+// Turns shares the requests that a vendor allows (pull.Budget). It is safe for
+// concurrent use.
+type Turns interface {
+	// Wait returns when a request may be sent.
+	Wait(ctx context.Context) error
+	// Told hears what an answer's headers say is left.
+	Told(ctx context.Context, left source.Left) error
+	// Pause lets nobody send one for so long.
+	Pause(ctx context.Context, long time.Duration) error
 }
 
 const (
@@ -140,7 +154,10 @@ func (c *Client) Close() { c.pool.CloseIdleConnections() }
 // those of API.Login, and else Transient(Unavailable). The body gives
 // Permanent(Oversized) where it is over the bound.
 func (c *Client) Do(r *http.Request) (*http.Response, error) {
-	if c.login == nil {
+	switch {
+	case source.GoesWithoutKey(r.Context()):
+		return c.send(r, "")
+	case c.login == nil:
 		return c.send(r, string(c.o.Key))
 	}
 	token, err := c.login.token(r.Context(), c)
@@ -181,8 +198,8 @@ func (c *Client) send(r *http.Request, key string) (*http.Response, error) {
 	if err := c.check(at); err != nil {
 		return nil, err
 	}
-	if err := c.limiter.Wait(r.Context()); err != nil {
-		return nil, fault.Transient(fault.Unavailable, fmt.Errorf("waiting for the turn of a request: %w", err))
+	if err := c.wait(r.Context()); err != nil {
+		return nil, err
 	}
 	r = r.Clone(r.Context())
 	r.URL, r.Host = at, ""
@@ -193,8 +210,45 @@ func (c *Client) send(r *http.Request, key string) (*http.Response, error) {
 	if err != nil {
 		return nil, c.failed(at, err)
 	}
+	if err := c.tell(r.Context(), resp); err != nil {
+		resp.Body.Close()
+		return nil, err
+	}
 	resp.Body = &bounded{body: resp.Body, left: c.o.MostBytes, most: c.o.MostBytes}
 	return resp, nil
+}
+
+func (c *Client) wait(ctx context.Context) error {
+	wait := c.limiter.Wait
+	if c.o.Turns != nil {
+		wait = c.o.Turns.Wait
+	}
+	if err := wait(ctx); err != nil {
+		return fault.Transient(fault.Unavailable, fmt.Errorf("waiting for the turn of a request: %w", err))
+	}
+	return nil
+}
+
+// tell shares what an answer says of the requests to come.
+func (c *Client) tell(ctx context.Context, resp *http.Response) error {
+	if c.o.Turns == nil {
+		return nil
+	}
+	read := c.o.API.Left
+	if read == nil {
+		read = source.ReadLeft
+	}
+	if left, ok := read(resp.Header); ok {
+		if err := c.o.Turns.Told(ctx, left); err != nil {
+			return err
+		}
+	}
+	if resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode == http.StatusServiceUnavailable {
+		if after := source.RetryAfter(resp.Header); after > 0 {
+			return c.o.Turns.Pause(ctx, after)
+		}
+	}
+	return nil
 }
 
 // check refuses what is not the vendor's.

@@ -24,6 +24,7 @@ const (
 	mostTypes  = 20
 	keepsDays  = 30
 	rate       = 20
+	together   = 4
 
 	events = "events"
 )
@@ -45,7 +46,7 @@ func (stripe) API() source.API {
 
 // Streams implements source.Pager.
 func (stripe) Streams() []source.Stream {
-	return []source.Stream{{Name: events, Window: 6 * time.Hour, Keeps: keepsDays * 24 * time.Hour, MostTypes: mostTypes}}
+	return []source.Stream{{Name: events, Window: 6 * time.Hour, Keeps: keepsDays * 24 * time.Hour, MostTypes: mostTypes, Together: together}}
 }
 
 // Page implements source.Pager. The list is walked from the newest event to the

@@ -26,8 +26,8 @@ func TestMain(m *testing.M) {
 func TestRun(t *testing.T) {
 	t.Parallel()
 	c := Command{
-		Only: []string{"receiver", "normalizer", "sink", "sustained", "latency", "flood"}, Broker: "embedded", Rounds: 1, Duration: 200 * time.Millisecond, Connections: 4,
-		Records: 2000, SinkRecords: 1000, Rows: 2000, Rate: 100, Steady: 500 * time.Millisecond, Accounts: 50, Strangers: 20, JSON: true, Profiles: t.TempDir(), unsafe: true,
+		Only: []string{"receiver", "normalizer", "sink", "pull", "sustained", "latency", "flood"}, Broker: "embedded", Rounds: 1, Duration: 200 * time.Millisecond, Connections: 4,
+		Records: 2000, SinkRecords: 1000, PullRecords: 5000, Rows: 2000, Rate: 100, Steady: 500 * time.Millisecond, Accounts: 50, Strangers: 20, JSON: true, Profiles: t.TempDir(), unsafe: true,
 	}
 	require.NoError(t, c.Validate())
 	var out, errs bytes.Buffer
@@ -51,12 +51,12 @@ func TestRun(t *testing.T) {
 	}
 	require.Equal(t, []string{
 		"receiver", "normalizer", "sink", "sink, its limit without a keeper", "sink beside sql_insert, 8 in flight",
-		"sink at 2000 rows, beside its rate at 200", "sink at 2000 rows beside sql_insert, 8 in flight",
+		"sink at 2000 rows, beside its rate at 200", "sink at 2000 rows beside sql_insert, 8 in flight", "pull",
 		"whole pipeline, sustained", "sustained: receiver", "sustained: normalizer", "sustained: sink", "sustained: broker", "sustained: Postgres",
 		"POST to row visible, at 100 events/s", "receiver: p99 under 20 strangers beside its p99 alone (at most)",
 	}, stages)
 	require.Zero(t, report.Lost)
-	require.Positive(t, report.Lines[13].Ours.Latencies[0].P50)
+	require.Positive(t, report.Lines[14].Ours.Latencies[0].P50)
 	profiles, err := os.ReadDir(c.Profiles)
 	require.NoError(t, err)
 	require.NotEmpty(t, profiles)

@@ -45,6 +45,7 @@ type Side struct {
 	Rates     []float64       `json:"rates,omitempty"`
 	Latencies []stage.Latency `json:"latencies_ms,omitempty"`
 	PeakBytes int64           `json:"peak_bytes,omitempty"`       // the largest of all rounds
+	Memory    []int64         `json:"memory_bytes,omitempty"`     // of the last round, resident at each tenth of it
 	CPU       []float64       `json:"cpu_microseconds,omitempty"` // of its own process, per request, record, row or event
 }
 
@@ -174,10 +175,13 @@ func (r *Report) write(out io.Writer) {
 		})
 	}
 	t.Render()
+	for _, l := range r.Lines {
+		l.writeMemory(out)
+	}
 	if r.Acknowledged != (stage.Latency{}) {
 		fmt.Fprintf(out, "POST to 2xx at the steady rate: p50 %.1f ms, p99 %.1f ms, max %.1f ms.\n", r.Acknowledged.P50, r.Acknowledged.P99, r.Acknowledged.Max)
 	}
-	if slices.ContainsFunc(r.Lines, func(l *Line) bool { return l.Unit == unitEvents }) {
+	if slices.ContainsFunc(r.Lines, func(l *Line) bool { return l.Unit == unitEvents && l.Limit.Rates == nil }) {
 		fmt.Fprintf(out, "Acknowledged events that are not on the timeline: %d.\n", r.Lost)
 	}
 }

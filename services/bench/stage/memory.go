@@ -10,14 +10,20 @@ import (
 
 // peakBytes is the most memory that this process has had resident (VmHWM), or 0
 // where there is no /proc.
-func peakBytes() int64 {
+func peakBytes() int64 { return status("VmHWM:") }
+
+// residentBytes is what it has resident now (VmRSS), or 0.
+func residentBytes() int64 { return status("VmRSS:") }
+
+// status reads a line of the process's state.
+func status(name string) int64 {
 	f, err := os.Open("/proc/self/status")
 	if err != nil {
 		return 0
 	}
 	defer f.Close()
 	for lines := bufio.NewScanner(f); lines.Scan(); {
-		if rest, ok := strings.CutPrefix(lines.Text(), "VmHWM:"); ok {
+		if rest, ok := strings.CutPrefix(lines.Text(), name); ok {
 			kilobytes, err := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(rest, "kB")), 10, 64)
 			if err == nil {
 				return kilobytes << 10

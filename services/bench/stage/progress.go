@@ -27,7 +27,7 @@ func sample(ctx context.Context, total int, count func() (int, error)) ([]Sample
 			return samples, err
 		}
 		if n != last {
-			samples = append(samples, Sample{n, time.Since(start).Seconds()})
+			samples = append(samples, Sample{n, time.Since(start).Seconds(), residentBytes()})
 			last = n
 		}
 		if n >= total {

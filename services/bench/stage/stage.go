@@ -46,6 +46,9 @@ const (
 	Pipeline       Role = "pipeline"        // receiver, normalizer and sink, serves
 	Steady         Role = "steady"          // requests at a rate, until their rows are visible
 	Strangers      Role = "strangers"       // connections that are nobody's, serves
+	Vendor         Role = "vendor"          // a vendor's API that answers at once, serves
+	Pull           Role = "pull"            // ours, until Records are published
+	BarePull       Role = "bare-pull"       // its limit
 	Verified       Role = "verified"        // requests of every source at a rate
 	Sustained      Role = "sustained"       // requests as fast as they are answered, until their rows are visible
 )
@@ -61,6 +64,7 @@ type Job struct {
 	Scratch  string           // Receiver, Pipeline: an empty directory
 
 	Records     int           // Normalizer, Sink, their limits, SQLInsert: when to end; Sustained: most events
+	Began       int64         // Vendor, Pull, BarePull: when the oldest event happened, in Unix seconds
 	Workers     int           // BareNormalizer
 	Batch       int           // BareNormalizer, BareSink, SQLInsert: most records in a transaction
 	Wait        time.Duration // BareNormalizer: how long one that is not full waits
@@ -94,6 +98,7 @@ type Result struct {
 type Sample struct {
 	Records int
 	Seconds float64
+	Bytes   int64 // the process has resident; 0 where it cannot be known
 }
 
 // Latency is in milliseconds.
@@ -112,7 +117,7 @@ type role func(ctx context.Context, job Job, ready func(address string)) (Result
 
 func (j Job) role() (role, error) {
 	switch j.Role {
-	case Receiver, Normalizer, Sink:
+	case Receiver, Normalizer, Sink, Pull:
 		var common settings.Common
 		settings.Defaults(&common)
 		service.LimitMemory(common.MemoryLimit) // as the service's own process does
@@ -142,6 +147,12 @@ func (j Job) role() (role, error) {
 		return runSustained, nil
 	case Strangers:
 		return runStrangers, nil
+	case Vendor:
+		return runVendor, nil
+	case Pull:
+		return runPull, nil
+	case BarePull:
+		return runBarePull, nil
 	case Verified:
 		return runVerified, nil
 	}

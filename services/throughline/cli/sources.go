@@ -27,7 +27,9 @@ type sources struct {
 func newSources(args []string, lookup func(string) (string, bool)) sources {
 	var apis []string
 	for _, src := range catalog.Set().Sources() {
-		if _, ok := src.(source.Pager); ok {
+		_, pages := src.(source.Pager)
+		_, subscribes := src.(source.Subscriber)
+		if pages || subscribes {
 			apis = append(apis, src.Name())
 		}
 	}

@@ -1,8 +1,10 @@
-// Package stripeapi is a fake of Stripe's events API, for tests and for trying a
-// backfill: it lists the events that it is given as Stripe does, and on request
-// limits, fails, repeats itself and lies (Fault). stripe-go reads it in the tests.
+// Package stripeapi is a fake of Stripe's APIs of events and of webhook endpoints, for
+// tests and for trying a backfill: it lists the events that it is given as Stripe does,
+// and on request limits, fails, repeats itself and lies (Fault). stripe-go reads and
+// changes it in the tests.
 //
-// Facts: docs.stripe.com/api/events/list, /api/pagination, /api/errors; the order
+// Facts: docs.stripe.com/api/events/list, /api/webhook_endpoints, /api/pagination,
+// /api/errors; the order
 // within a second, newest first and stable, is what it does. Its keys begin with rk_.
 package stripeapi
 
@@ -18,7 +20,7 @@ import (
 	"time"
 )
 
-// API serves GET /v1/events and /v1/events/{id}. It is safe for concurrent use.
+// API serves GET /v1/events and /v1/events/{id}, and /v1/webhook_endpoints. It is safe for concurrent use.
 type API struct {
 	mu       sync.Mutex
 	key      string
@@ -27,12 +29,17 @@ type API struct {
 	requests []url.Values
 	last     []byte // the page served last
 	keeps    time.Duration
+
+	endpoints     []Endpoint // the newest first
+	endpointsMade int
+	denied        []string // "METHOD /path" that the key has no right to
 }
 
 type event struct {
 	id, typ string
 	created int64
 	body    []byte
+	pending bool // a webhook endpoint has not taken it
 }
 
 // New makes an API that takes this key and holds no events.
@@ -46,11 +53,12 @@ func (a *API) Add(bodies ...[]byte) error {
 		var read struct {
 			ID, Type string
 			Created  int64
+			Pending  int `json:"pending_webhooks"`
 		}
 		if err := json.Unmarshal(body, &read); err != nil {
 			return fmt.Errorf("reading an event: %w", err)
 		}
-		e := event{read.ID, read.Type, read.Created, body}
+		e := event{read.ID, read.Type, read.Created, body, read.Pending > 0}
 		// Behind all that are newer; before those of the same second: they came earlier.
 		at, _ := slices.BinarySearchFunc(a.events, e, func(have, e event) int {
 			if have.created > e.created {
@@ -107,6 +115,10 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusUnauthorized, "", "", "You did not provide an API key.")
 	case key != a.key:
 		refuse(w, http.StatusUnauthorized, "api_key_expired", "", "Expired API Key provided: rk_***")
+	case a.mayNot(r):
+		refuse(w, http.StatusForbidden, "", "", "The provided key 'rk_***' does not have the required permissions for this endpoint.")
+	case r.URL.Path == endpointsPath, strings.HasPrefix(r.URL.Path, endpointsPath+"/"):
+		a.serveEndpoints(w, r)
 	case r.Method != http.MethodGet:
 		refuse(w, http.StatusMethodNotAllowed, "", "", "Method not allowed")
 	case one:
@@ -166,7 +178,8 @@ func (a *API) list(w http.ResponseWriter, q url.Values) {
 	}
 	var found []event
 	for _, e := range a.events[min(from, to):to] {
-		if e.created >= a.oldest() && within(e.created, q) && (len(types) == 0 || slices.Contains(types, e.typ)) {
+		delivered := q.Get("delivery_success")
+		if e.created >= a.oldest() && within(e.created, q) && (len(types) == 0 || slices.Contains(types, e.typ)) && (delivered == "" || delivered == strconv.FormatBool(!e.pending)) {
 			found = append(found, e)
 		}
 	}

@@ -76,7 +76,7 @@ func (r *rig) pullWith(key string, change func(*pull.Options)) (pull.Report, err
 	require.NoError(r.t, err)
 	defer client.Close()
 	o := pull.Options{
-		Source: r.pager(), API: client, Publish: r.publish, Store: r.store, By: "test",
+		BatchEvents: 100, Source: r.pager(), API: client, Publish: r.publish, Store: r.store, By: "test",
 		From: time.Now().Add(-29 * 24 * time.Hour), Pauses: retry.Policy{First: 10 * time.Millisecond, Most: 50 * time.Millisecond},
 	}
 	if change != nil {

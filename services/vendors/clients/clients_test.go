@@ -1,0 +1,42 @@
+//go:build vendorclients
+
+package clients
+
+import (
+	"bytes"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// serve gives the address of a fake.
+func serve(t *testing.T, fake http.Handler) string {
+	t.Helper()
+	server := httptest.NewServer(fake)
+	t.Cleanup(server.Close)
+	return server.URL
+}
+
+// read runs a client against the fake at url, and gives the lines that it printed.
+// more are variables that it gets, beside API_URL: "NAME=value".
+func read(t *testing.T, client, url string, more ...string) [][]byte {
+	t.Helper()
+	dir, err := filepath.Abs(filepath.Join("../../../bin/vendor-clients", client))
+	require.NoError(t, err)
+	require.DirExists(t, dir, "the client is not installed: run make vendor-clients")
+	command := []string{"node", "client.mjs"}
+	if _, err := os.Stat(filepath.Join(dir, "requirements.txt")); err == nil {
+		command = []string{filepath.Join(dir, "env/bin/python"), "tap.py"}
+	}
+	cmd := exec.CommandContext(t.Context(), command[0], command[1:]...)
+	var said bytes.Buffer
+	cmd.Dir, cmd.Env, cmd.Stderr = dir, append(os.Environ(), append(more, "API_URL="+url)...), &said
+	out, err := cmd.Output()
+	require.NoError(t, err, "%s said:\n%s\n%s", client, out, said.String())
+	return bytes.Split(bytes.TrimSpace(out), []byte("\n"))
+}
