@@ -125,6 +125,7 @@ func Privileges(role Role) []Privilege {
 			on("learned_leads", "SELECT, INSERT, DELETE"), of("learned_leads", "UPDATE", "source, tenant, kind, external_id, by, field, event_id, seen_on"),
 			on("link_suggestions", "SELECT, INSERT"), ids("link_suggestions"), of("link_suggestions", "UPDATE", "rule, level, why, evidence, updated_at"),
 			on("learning_sources", "SELECT, INSERT"), of("learning_sources", "UPDATE", "calls, answers, asked_at, failing_since, error, retry_at"),
+			on("api_budgets", "SELECT, INSERT"), of("api_budgets", "UPDATE", "free_at, updated_at"),
 			on("learning_progress", "SELECT"), of("learning_progress", "UPDATE", "merges_event"),
 		)
 	case RoleReader:
