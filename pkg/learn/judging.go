@@ -147,6 +147,7 @@ func (l *Learner) judge(ctx context.Context, batch []taken) error {
 }
 
 func decision(ref source.Reference, p Proposal) accounts.Decision {
+	p.Evidence.Rule = p.Rule
 	evidence, err := json.Marshal(p.Evidence)
 	if err != nil {
 		evidence = nil // which Decide takes for {}
@@ -404,6 +405,7 @@ func (s store) suggest(ctx context.Context, all []suggested) (int, error) {
 	var levels, whys, evidences []string
 	for _, p := range all {
 		key := fmt.Sprint(p.ref.Key(), p.Account)
+		p.Evidence.Rule = p.Rule
 		evidence, err := json.Marshal(p.Evidence)
 		if err != nil || seen[key] {
 			continue

@@ -194,7 +194,6 @@ func mergeDecision(m source.Merge, into Claim) accounts.Decision {
 	claim.Lead = source.Lead{Reference: m.Into, By: source.LeadDeclared, Field: fieldMergedInto}
 	p := Case{Reference: m.Lost}.proposal(claim, accounts.LevelDeclared)
 	p.Rule, p.Why = RuleVendorID, "the vendor merged it into "+m.Into.String()
-	p.Evidence.Rule = p.Rule
 	if !isAutomatic(p.Level) {
 		p.Level = accounts.LevelVendor
 	}

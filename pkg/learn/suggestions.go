@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -135,7 +136,7 @@ func because(reason, otherwise string) string {
 	if reason == "" {
 		reason = otherwise
 	}
-	return reason[:min(len(reason), most)]
+	return strings.ToValidUTF8(reason[:min(len(reason), most)], "")
 }
 
 // decide makes the decision first: when that is done and the mark is not, the same
