@@ -182,6 +182,22 @@ func (a *API) find(kind string, id int64) *Object {
 	return a.objects[kind][at]
 }
 
+// findMerged is find, which gives the winner of a merge for the id of the other.
+func (a *API) findMerged(kind string, id int64) *Object {
+	if o := a.find(kind, id); o != nil {
+		return o
+	}
+	text := strconv.FormatInt(id, 10)
+	for _, o := range a.objects[kind] {
+		for part := range strings.SplitSeq(o.Properties["hs_merged_object_ids"]+";"+o.Properties["hs_calculated_merged_vids"], ";") {
+			if one, _, _ := strings.Cut(part, ":"); one == text {
+				return o
+			}
+		}
+	}
+	return nil
+}
+
 // list gives objects by id, archived ones or the others.
 func (a *API) list(w http.ResponseWriter, r *http.Request, kind string) {
 	q := r.URL.Query()

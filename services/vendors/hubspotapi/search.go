@@ -212,7 +212,7 @@ func (a *API) batchRead(w http.ResponseWriter, r *http.Request, kind string) {
 	results, missing := []any{}, []string{}
 	for _, input := range q.Inputs {
 		id := idOf(input.ID)
-		o := a.find(kind, id)
+		o := a.findMerged(kind, id)
 		if o == nil || o.Archived.IsZero() == (r.URL.Query().Get("archived") == "true") {
 			missing = append(missing, strconv.FormatInt(id, 10))
 			continue

@@ -145,6 +145,12 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func (a *API) retrieve(w http.ResponseWriter, kind, id string) {
 	o := a.find(kind, id)
+	for _, other := range a.kinds[kind] { // a merged contact's id leads to the other
+		history, _ := other["merge_history"].([]any)
+		if slices.ContainsFunc(history, func(one any) bool { return one.(map[string]any)["source_contact_id"] == id }) {
+			o = other
+		}
+	}
 	if o == nil {
 		refuse(w, http.StatusNotFound, "not_found", "Resource Not Found")
 		return
@@ -335,6 +341,9 @@ func (c condition) fits(o Object, byDay bool, zone *time.Location) bool {
 		return false
 	}
 	have := o[c.Field]
+	if values, ok := value.([]any); ok && (c.Operator == "IN" || c.Operator == "NIN") {
+		return slices.Contains(values, have) == (c.Operator == "IN")
+	}
 	if byDay && strings.HasSuffix(c.Field, "_at") {
 		// The value is cut to its day: what is after it is on a later day.
 		have, value = dayOf(have, zone), dayOf(value, zone)
