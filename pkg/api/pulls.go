@@ -49,6 +49,7 @@ type Backfilled struct {
 	Run        int64     `json:"run_id,omitempty"` // left out on a dry run
 	Checkpoint int64     `json:"checkpoint_id,omitempty"`
 	Source     string    `json:"source"`
+	Stream     string    `json:"stream"`
 	From       time.Time `json:"from"`
 	To         time.Time `json:"to"`
 	Through    time.Time `json:"through"`
@@ -64,9 +65,69 @@ type Backfilled struct {
 }
 
 // NewBackfilled gives the report of a run.
-func NewBackfilled(source string, dryRun bool, r pull.Report) Backfilled {
+func NewBackfilled(source, stream string, dryRun bool, r pull.Report) Backfilled {
 	return Backfilled{
-		Run: r.Run, Checkpoint: r.Checkpoint, Source: source, From: r.From, To: r.To, Through: r.Through, Resumed: r.Resumed, DryRun: dryRun,
+		Run: r.Run, Checkpoint: r.Checkpoint, Source: source, Stream: stream, From: r.From, To: r.To, Through: r.Through, Resumed: r.Resumed, DryRun: dryRun,
 		Pages: r.Pages, Events: r.Events, Unread: r.Unread, Rate: r.Rate(), Oldest: r.Oldest, Newest: r.Newest, KeptSince: r.KeptSince,
+	}
+}
+
+// Gap is what is known of the completeness of one stream of a source: its newest
+// comparison with the vendor's API, and periods that are not brought in.
+type Gap struct {
+	Source string `json:"source"`
+	Tenant string `json:"tenant,omitempty"`
+	Stream string `json:"stream"`
+	// Report is left out where there was no comparison.
+	Report *Reconciled `json:"report,omitempty"`
+	// Unfinished are pulls that have not come to the end of their period.
+	Unfinished []Unfinished `json:"unfinished,omitempty"`
+}
+
+// Unfinished is a pull that has not come to its end: what lies between Through and To
+// is not brought in by it.
+type Unfinished struct {
+	Checkpoint int64     `json:"checkpoint_id"`
+	Mode       string    `json:"mode"`
+	Through    time.Time `json:"through"`
+	To         time.Time `json:"to"`
+	Status     string    `json:"status"` // of its newest run
+	Error      string    `json:"error,omitempty"`
+}
+
+// Reconciled is what a comparison with a vendor's API has found.
+type Reconciled struct {
+	ID           int64            `json:"id"`
+	Source       string           `json:"source"`
+	Tenant       string           `json:"tenant,omitempty"`
+	Stream       string           `json:"stream"`
+	From         time.Time        `json:"from"`
+	To           time.Time        `json:"to"`
+	Through      time.Time        `json:"through"` // all before is compared
+	Status       string           `json:"status"`  // running, done, failed or interrupted
+	Heals        bool             `json:"heals"`   // what is missing was published
+	Said         int64            `json:"said"`    // the vendor's events
+	Unread       int64            `json:"unread"`  // of them: without an identity
+	OnTimeline   int64            `json:"on_timeline"`
+	InQuarantine int64            `json:"in_quarantine"`
+	Missing      int64            `json:"missing"`
+	Healed       int64            `json:"healed"`
+	StillMissing int64            `json:"still_missing"`
+	Reasons      map[string]int64 `json:"reasons,omitempty"` // of what is missing still: not_healed, not_arrived, oversized
+	KeptSince    time.Time        `json:"kept_since,omitzero"`
+	Error        string           `json:"error,omitempty"`
+	StartedBy    string           `json:"started_by"`
+	StartedAt    time.Time        `json:"started_at"`
+	LookedAt     time.Time        `json:"looked_at"`
+	FinishedAt   time.Time        `json:"finished_at,omitzero"`
+}
+
+// NewReconciled gives a report.
+func NewReconciled(r pull.ReconcileReport) Reconciled {
+	return Reconciled{
+		ID: r.ID, Source: r.Source, Tenant: r.Tenant, Stream: r.Stream, From: r.From, To: r.To, Through: r.Through, Status: r.Status, Heals: r.Heals,
+		Said: r.Said, Unread: r.Unread, OnTimeline: r.OnTimeline, InQuarantine: r.InQuarantine, Missing: r.Missing, Healed: r.Healed,
+		StillMissing: r.StillMissing(), Reasons: r.Reasons, KeptSince: r.KeptSince, Error: r.Error, StartedBy: r.StartedBy,
+		StartedAt: r.StartedAt, LookedAt: r.LookedAt, FinishedAt: r.Finished,
 	}
 }

@@ -18,7 +18,7 @@ const (
 	RoleNormalizer Role = "normalizer"
 	RoleSink       Role = "sink"
 	RoleQuarantine Role = "quarantine"
-	RolePuller     Role = "puller"   // keeps how far pulls from the vendors' APIs are
+	RolePuller     Role = "puller"   // keeps how far pulls from the vendors' APIs are, and compares what they have with what is here
 	RoleReader     Role = "reader"   // reads timelines: the users' own consumers
 	RoleConsole    Role = "console"  // reads everything
 	RoleOperator   Role = "operator" // reads everything, decides about accounts, links and the quarantine: the command line
@@ -147,8 +147,8 @@ const versionTable = "goose_db_version"
 func Tables() []string {
 	return []string{
 		"account_changes", "account_changes_lease", "account_event_origins", "account_events", "account_link_denials", "account_links", "accounts",
-		versionTable, "history_moves", "link_changes", "link_decisions", "link_epoch", "pull_checkpoints", "pull_runs", "quarantine", "quarantine_decisions",
-		"quarantine_outbox_lease",
+		"api_budgets", versionTable, "history_moves", "link_changes", "link_decisions", "link_epoch", "pull_checkpoints", "pull_leases", "pull_runs", "quarantine", "quarantine_decisions",
+		"quarantine_outbox_lease", "reconcile_missing", "reconcile_reports",
 	}
 }
 
@@ -206,7 +206,22 @@ func pulling() []Privilege {
 		on("pull_checkpoints", "SELECT, INSERT"), ids("pull_checkpoints"),
 		of("pull_checkpoints", "UPDATE", "to_time, window_from, window_to, cursor, fence, updated_at, finished_at"),
 		on("pull_runs", "SELECT, INSERT"), ids("pull_runs"),
-		of("pull_runs", "UPDATE", "status, pages, events, unread, oldest, newest, error, updated_at, finished_at"),
+		of("pull_runs", "UPDATE", "status, pages, events, unread, oldest, newest, error, updated_at, finished_at"), on("pull_runs", "DELETE"),
+		on("pull_leases", "SELECT, INSERT"), of("pull_leases", "UPDATE", "holder, until"),
+		on("api_budgets", "SELECT, INSERT"), of("api_budgets", "UPDATE", "free_at, updated_at"),
+		reconciling(),
+	)
+}
+
+// reconciling is what it takes to compare a vendor's events with those that are here: of these it reads which they are
+// and how they came, and none of what they say.
+func reconciling() []Privilege {
+	return slices.Concat(
+		of("account_events", "SELECT", "id, source, source_event_id, occurred_at"), of("account_event_origins", "SELECT", "event_id, delivery"),
+		of("quarantine", "SELECT", "source, source_event_id, headers, first_seen"),
+		on("reconcile_reports", "SELECT, INSERT, DELETE"), ids("reconcile_reports"),
+		of("reconcile_reports", "UPDATE", "through, status, pages, said, unread, on_timeline, in_quarantine, missing, healed, reasons, error, looked_at, finished_at"),
+		on("reconcile_missing", "SELECT, INSERT, UPDATE, DELETE"), // UPDATE locks what is looked for again
 	)
 }
 

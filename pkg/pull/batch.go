@@ -21,6 +21,7 @@ type fetched struct {
 	records []source.Record
 	events  []identity // of each record, where loop.identities asks for them
 	bytes   int
+	gaps    []source.Gap
 	counts  Counts // of this page alone
 	at      position
 	err     error
@@ -43,6 +44,7 @@ func (b *batch) add(page fetched) {
 	}
 	b.records, b.events = append(b.records, page.records...), append(b.events, page.events...)
 	b.bytes += page.bytes
+	b.gaps = append(b.gaps, page.gaps...)
 	b.counts = b.counts.with(page.counts)
 	b.at = page.at
 }

@@ -29,7 +29,13 @@ type loop struct {
 	begun  started
 	at     position // what is published lies before it
 	counts Counts
+	// gaps are the first of what the vendor does not give, of gapCount.
+	gaps     []source.Gap
+	gapCount int
 }
+
+// mostGaps bounds what a run remembers of gaps.
+const mostGaps = 100
 
 func (l *loop) start(b started) { l.begun, l.period, l.at = b, b.period, b.at }
 
@@ -75,6 +81,8 @@ func (l *loop) take(ctx context.Context, b batch) error {
 		}
 	}
 	l.counts, l.at = counts, b.at
+	l.gaps = append(l.gaps, b.gaps[:min(len(b.gaps), mostGaps-len(l.gaps))]...)
+	l.gapCount += len(b.gaps)
 	if l.o.Progress != nil {
 		l.o.Progress(l.progress())
 	}
@@ -146,7 +154,7 @@ func (l *loop) patiently(ctx context.Context, told *retry.Told, doing string, wo
 // What cannot be described has no key; the normalizer says why.
 func (l *loop) records(page source.APIPage) fetched {
 	now := time.Now()
-	f := fetched{records: make([]source.Record, len(page.Parts)), counts: Counts{Pages: 1, Events: int64(len(page.Parts))}}
+	f := fetched{records: make([]source.Record, len(page.Parts)), gaps: page.Gaps, counts: Counts{Pages: 1, Events: int64(len(page.Parts))}}
 	if l.identities {
 		f.events = make([]identity, len(page.Parts))
 	}

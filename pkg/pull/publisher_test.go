@@ -7,9 +7,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/segmentio/kafka-go"
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/throughline-dev/throughline/pkg/fault"
 	"github.com/throughline-dev/throughline/pkg/postgres/postgrestest"
@@ -151,7 +153,7 @@ func TestWhichPullGoesOn(t *testing.T) {
 		if change != nil {
 			change(&p)
 		}
-		b, err := store.begin(t.Context(), p, time.Hour, time.Time{}, false, "test")
+		b, err := store.begin(t.Context(), p, time.Hour, time.Minute, time.Time{}, false, "test")
 		require.NoError(t, err)
 		return b
 	}
@@ -176,6 +178,108 @@ func TestWhichPullGoesOn(t *testing.T) {
 	require.ErrorIs(t, store.advance(t.Context(), first, at, Counts{}), errTaken)
 	require.NoError(t, store.end(t.Context(), again, statusDone, Counts{}, ""))
 	require.False(t, begin(nil).resumed, "it is finished")
+}
+
+// A poll goes on from where the one before ended, less what the API may tell late, and keeps one checkpoint.
+func TestPollsFollowEachOther(t *testing.T) {
+	t.Parallel()
+	pool := postgrestest.New(t)
+	a := newAtOnce(1, 1)
+	var asked []source.Query
+	a.asked = func(q source.Query) error { asked = append(asked, q); return nil }
+	o := a.options()
+	o.Source, o.Mode, o.Store, o.Publish = a, source.ModePoll, NewStore(pool), new(into).publish
+	first, err := Run(t.Context(), o)
+	require.NoError(t, err)
+	require.False(t, first.Resumed)
+	from := o.From.UTC()
+	end := o.To.UTC()
+	for n := range keptPolls + 5 {
+		o.To = o.To.Add(time.Minute)
+		asked = nil
+		again, err := Run(t.Context(), o)
+		require.NoError(t, err)
+		require.Equal(t, first.Checkpoint, again.Checkpoint)
+		require.Equal(t, end.Add(time.Duration(n)*time.Minute).Add(-time.Minute), asked[0].From, "a minute that the API may be late")
+		require.Equal(t, from, again.From)
+	}
+	runs, err := o.Store.List(t.Context(), Filter{Limit: 1000})
+	require.NoError(t, err)
+	require.Len(t, runs, keptPolls+1, "runs do not pile up")
+	require.Equal(t, o.To.UTC(), runs[0].Through)
+}
+
+// Two processes share the requests that a vendor allows, and one's pause is the other's.
+func TestBudgetIsShared(t *testing.T) {
+	t.Parallel()
+	store := NewStore(postgrestest.New(t))
+	one, other := NewBudget(store, newAtOnce(1, 1), "", 50), NewBudget(store, newAtOnce(1, 1), "", 50)
+	began := time.Now()
+	var asking errgroup.Group
+	for _, b := range []*Budget{one, other} {
+		asking.Go(func() error {
+			for range 30 {
+				if err := b.Wait(t.Context()); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	require.NoError(t, asking.Wait())
+	require.Greater(t, time.Since(began), time.Second, "60 requests at 50 a second")
+	require.NoError(t, one.Pause(t.Context(), 10*time.Minute))
+	for _, b := range []*Budget{one, other} {
+		var err error
+		for range 30 { // the other may use the turns that it has
+			if err = b.Wait(t.Context()); err != nil {
+				break
+			}
+		}
+		require.ErrorContains(t, err, "used up for ")
+		require.False(t, fault.IsPermanent(err))
+		require.Greater(t, source.After(err), 9*time.Minute)
+	}
+	elsewhere := NewBudget(store, newAtOnce(1, 1), "another account", 50)
+	require.NoError(t, elsewhere.Wait(t.Context()))
+	require.NoError(t, elsewhere.Told(t.Context(), source.Left{Requests: 100, Resets: 50 * time.Second}))
+	require.InDelta(t, 2, elsewhere.now(), 0.01, "what is left lasts until there is more")
+	require.NoError(t, elsewhere.Told(t.Context(), source.Left{Requests: 0, Resets: 2 * time.Hour}))
+	require.Less(t, source.After(elsewhere.Wait(t.Context())), 61*time.Minute, "nobody waits for longer than an hour on a header's word")
+}
+
+// One worker at a time has a lease; another has it when it ends.
+func TestOneHolderAtATime(t *testing.T) {
+	t.Parallel()
+	pool := postgrestest.New(t)
+	store := NewStore(pool)
+	held := make(chan struct{})
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() {
+		done <- store.Hold(ctx, "poll", func(ctx context.Context) error {
+			close(held)
+			<-ctx.Done()
+			return ctx.Err()
+		})
+	}()
+	<-held
+	mine, err := store.take(t.Context(), "poll", uuid.New())
+	require.NoError(t, err)
+	require.False(t, mine)
+	mine, err = store.take(t.Context(), "reconcile", uuid.New())
+	require.NoError(t, err)
+	require.True(t, mine, "another name")
+	cancel()
+	require.ErrorIs(t, <-done, context.Canceled)
+	mine, err = store.take(t.Context(), "poll", uuid.New())
+	require.NoError(t, err)
+	require.True(t, mine, "given back")
+	_, err = pool.Exec(t.Context(), "UPDATE pull_leases SET until = now() - interval '1 second'")
+	require.NoError(t, err)
+	mine, err = store.take(t.Context(), "poll", uuid.New())
+	require.NoError(t, err)
+	require.True(t, mine, "its holder was killed")
 }
 
 // The whole loop, from a vendor that answers at once into the broker that runs in this process, checkpoints in Postgres.

@@ -92,6 +92,10 @@ type Report struct {
 	// KeptSince: the vendor promises events since then only, which is after From: what
 	// happened between may be missing. Zero: it promises all.
 	KeptSince time.Time
+	// Gaps are the first of what the vendor says that there is and does not give, and
+	// GapCount is how many there are.
+	Gaps     []source.Gap
+	GapCount int
 }
 
 // Run pulls a period and returns when all of it is in the raw topic. The same
@@ -110,7 +114,7 @@ func Run(ctx context.Context, o Options) (Report, error) {
 	report := Report{KeptSince: keptSince}
 	b := started{period: l.period, at: firstWindow(l.period, l.stream.Window)}
 	if l.o.Store != nil {
-		if b, err = l.o.Store.begin(ctx, l.period, l.stream.Window, keptSince, o.Restart, o.By); err != nil {
+		if b, err = l.o.Store.begin(ctx, l.period, l.stream.Window, Late(l.stream), keptSince, o.Restart, o.By); err != nil {
 			return Report{}, err
 		}
 	}
@@ -120,7 +124,7 @@ func Run(ctx context.Context, o Options) (Report, error) {
 	if l.o.Store != nil {
 		err = errors.Join(err, l.finish(ctx, err))
 	}
-	report.Progress = l.progress()
+	report.Progress, report.Gaps, report.GapCount = l.progress(), l.gaps, l.gapCount
 	return report, err
 }
 
@@ -204,6 +208,13 @@ func earlier(a, b time.Time) time.Time {
 		return a
 	}
 	return b
+}
+
+func later(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return b
+	}
+	return a
 }
 
 func wrong(format string, args ...any) error {

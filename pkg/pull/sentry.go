@@ -44,7 +44,7 @@ func (s *sentry) check(q source.Query, page source.APIPage, mostPages int) error
 	case page.Next != nil && s.pages+1 >= mostPages:
 		return fault.Permanent(fault.Malformed, fmt.Errorf("the window from %s to %s has not ended after %d pages",
 			q.From.Format(timeLayout), q.To.Format(timeLayout), mostPages))
-	case page.Next != nil && len(page.Parts) == 0 && s.empty+1 >= mostEmpty:
+	case page.Next != nil && len(page.Parts)+page.Others == 0 && s.empty+1 >= mostEmpty:
 		return fault.Permanent(fault.Malformed, fmt.Errorf("%d pages in a row had no events and said that there are more", mostEmpty))
 	}
 	return nil
@@ -56,8 +56,11 @@ const timeLayout = "2006-01-02T15:04:05Z"
 func (s *sentry) pass(page source.APIPage) {
 	s.pages++
 	s.empty++
+	if len(page.Parts)+page.Others > 0 {
+		s.empty = 0
+	}
 	if len(page.Parts) > 0 {
-		s.empty, s.last = 0, s.digest(page)
+		s.last = s.digest(page)
 	}
 	if s.since++; s.since >= s.until {
 		s.kept, s.until, s.since = bytes.Clone(page.Next), max(1, 2*s.until), 0

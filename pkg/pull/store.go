@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -62,19 +63,35 @@ type started struct {
 // A checkpoint serves a period that begins where it has been or is, so that it
 // brings no more than a window that nobody asked for.
 const findCheckpoint = `
-SELECT id, from_time, to_time, window_from, window_to, cursor FROM pull_checkpoints
+SELECT id, from_time, to_time, window_from, window_to, cursor, false FROM pull_checkpoints
 WHERE source = $1 AND tenant = $2 AND stream = $3 AND mode = $4 AND types = $5 AND finished_at IS NULL
   AND from_time <= $6 AND window_to > $6
 ORDER BY id DESC LIMIT 1 FOR UPDATE`
 
+const findPoll = `
+SELECT id, from_time, to_time, window_from, window_to, cursor, finished_at IS NOT NULL FROM pull_checkpoints
+WHERE source = $1 AND tenant = $2 AND stream = $3 AND mode = $4 AND types = $5 ORDER BY id DESC LIMIT 1 FOR UPDATE`
+
+// keptPolls is how many runs of a stream's polls are kept, and those that failed.
+const keptPolls = 100
+
 // begin resumes the unfinished pull that serves the period, or begins one. Whoever
 // was at it before is told when it reports the next time. window is the longest
 // window.
-func (s *Store) begin(ctx context.Context, p Period, window time.Duration, keptSince time.Time, restart bool, by string) (b started, err error) {
+//
+// A poll has one checkpoint for ever: once all of its period is published, the next
+// poll begins late before where it ended, however long ago that was.
+func (s *Store) begin(ctx context.Context, p Period, window, late time.Duration, keptSince time.Time, restart bool, by string) (b started, err error) {
+	poll := p.Mode == source.ModePoll
 	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		b = started{period: p}
-		row := tx.QueryRow(ctx, findCheckpoint, p.Source, p.Tenant, p.Stream, p.Mode, nonNil(p.Types), p.From)
-		err := row.Scan(&b.checkpoint, &b.period.From, &b.period.To, &b.at.WindowFrom, &b.at.WindowTo, &b.at.Cursor)
+		find, of := findCheckpoint, []any{p.Source, p.Tenant, p.Stream, p.Mode, nonNil(p.Types), p.From}
+		if poll {
+			find, of = findPoll, of[:5]
+		}
+		row := tx.QueryRow(ctx, find, of...)
+		var finished bool
+		err := row.Scan(&b.checkpoint, &b.period.From, &b.period.To, &b.at.WindowFrom, &b.at.WindowTo, &b.at.Cursor, &finished)
 		switch {
 		case err != nil && !errors.Is(err, pgx.ErrNoRows):
 			return err
@@ -86,18 +103,27 @@ func (s *Store) begin(ctx context.Context, p Period, window time.Duration, keptS
 				return err
 			}
 		default:
-			b.resumed = true
+			b.resumed = !finished
+			if finished {
+				b.at = position{WindowFrom: later(b.period.From, b.period.To.Add(-late))}
+			}
 			if p.To.After(b.period.To) {
 				b.period.To = p.To
 			}
 			if b.at.Cursor == nil { // a window that has begun ends where it was to end: its cursor leads to there
 				b.at.WindowTo = earlier(b.at.WindowFrom.Add(window), b.period.To)
 			}
-			if err := tx.QueryRow(ctx, "UPDATE pull_checkpoints SET fence = fence + 1, to_time = $2, updated_at = now() WHERE id = $1 RETURNING fence",
-				b.checkpoint, b.period.To).Scan(&b.fence); err != nil {
+			if err := tx.QueryRow(ctx, "UPDATE pull_checkpoints SET fence = fence + 1, to_time = $2, window_from = $3, window_to = $4, cursor = $5, updated_at = now(), finished_at = NULL WHERE id = $1 RETURNING fence",
+				b.checkpoint, b.period.To, b.at.WindowFrom, b.at.WindowTo, b.at.Cursor).Scan(&b.fence); err != nil {
 				return err
 			}
 			if _, err := tx.Exec(ctx, "UPDATE pull_runs SET status = 'interrupted', finished_at = now() WHERE checkpoint_id = $1 AND status = 'running'", b.checkpoint); err != nil {
+				return err
+			}
+		}
+		if poll {
+			if _, err := tx.Exec(ctx, `DELETE FROM pull_runs WHERE checkpoint_id = $1 AND status = 'done' AND id <= (
+				SELECT id FROM pull_runs WHERE checkpoint_id = $1 ORDER BY id DESC OFFSET $2 LIMIT 1)`, b.checkpoint, keptPolls); err != nil {
 				return err
 			}
 		}
@@ -203,6 +229,19 @@ ORDER BY r.id DESC LIMIT $3`, f.Source, f.Unfinished, f.Limit)
 		return p, err
 	})
 	return pulls, broken("listing pulls", err)
+}
+
+// Unfinished gives the newest run of each pull that has not come to the end of its
+// period, and that nobody works on: a run that has kept nothing for ten minutes has
+// ended too. Polls are only those that failed.
+func (s *Store) Unfinished(ctx context.Context, source string) ([]Pull, error) {
+	all, err := s.List(ctx, Filter{Source: source, Unfinished: true, Limit: 1000})
+	seen := map[int64]bool{}
+	return slices.DeleteFunc(all, func(p Pull) bool {
+		older := seen[p.Checkpoint]
+		seen[p.Checkpoint] = true
+		return older || p.Status == "running" && time.Since(p.UpdatedAt) < 10*time.Minute
+	}), err
 }
 
 func rateOf(events int64, took time.Duration) float64 {

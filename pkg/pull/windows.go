@@ -17,6 +17,9 @@ const aheadBytes = 32 << 20
 // aheadPages bounds it in pages, for each window.
 const aheadPages = 256
 
+// mostRestarts is how often a window begins again because its cursor is gone.
+const mostRestarts = 5
+
 // window is a part of the period that is being fetched.
 type window struct {
 	pages chan fetched
@@ -87,13 +90,13 @@ func (l *loop) walk(ctx context.Context, at position, w *window) {
 		}
 	}
 	var seen sentry
-	restarted := false
+	restarts := 0
 	for {
 		page, err := l.page(ctx, at, &seen)
-		if errors.Is(err, source.ErrCursorGone) && at.Cursor != nil && !restarted {
+		if errors.Is(err, source.ErrCursorGone) && at.Cursor != nil && restarts < mostRestarts {
 			// The pull stood still for longer than the vendor keeps the event: the
 			// window comes again, and the timeline knows what of it is there.
-			at.Cursor, seen, restarted = nil, sentry{}, true
+			at.Cursor, seen, restarts = nil, sentry{}, restarts+1
 			continue
 		}
 		if err != nil {

@@ -28,7 +28,7 @@ func ReadAnswer(resp *http.Response) ([]byte, error) {
 	switch {
 	case status == http.StatusRequestTimeout, status == http.StatusConflict, status == http.StatusTooEarly,
 		status == http.StatusTooManyRequests, status >= http.StatusInternalServerError:
-		return nil, Later(fault.Transient(fault.Unavailable, answered(resp)), retryAfter(resp.Header))
+		return nil, Later(fault.Transient(fault.Unavailable, answered(resp)), RetryAfter(resp.Header))
 	case status == http.StatusUnauthorized:
 		return body, fault.Permanent(fault.Unauthenticated, fmt.Errorf("%w: the key is wrong, or no longer valid", answered(resp)))
 	case status == http.StatusForbidden:
@@ -69,9 +69,10 @@ func answered(resp *http.Response) error {
 	return errors.New("the API answered " + strconv.Itoa(resp.StatusCode) + " " + text)
 }
 
-// retryAfter reads Retry-After. A date is compared with the vendor's own clock,
+// RetryAfter reads the header of that name, as seconds or as a date; 0: there is none
+// that can be read. A date is compared with the vendor's own clock,
 // where the answer tells it.
-func retryAfter(h http.Header) time.Duration {
+func RetryAfter(h http.Header) time.Duration {
 	text := h.Get("Retry-After")
 	if seconds, err := strconv.ParseUint(text, 10, 31); err == nil {
 		return time.Duration(seconds) * time.Second

@@ -36,6 +36,11 @@ type API struct {
 	Hosts []string
 	// Rate is how many requests a second the vendor allows, with room to spare.
 	Rate float64
+	// Left reads from an answer's headers what is left of the requests that the vendor
+	// allows; nil: ReadLeft does.
+	Left func(h http.Header) (Left, bool)
+	// Slower are the beginnings of paths that have a lower rate of their own.
+	Slower map[string]float64
 	// Authorize puts the key, or the token of Login, on a request's headers, never
 	// in its URL.
 	Authorize func(h http.Header, key string)
@@ -92,9 +97,24 @@ const MaxCursorBytes = 4 << 10
 type APIPage struct {
 	// Parts are the events, the oldest first, as a webhook would have brought them.
 	Parts []Part
+	// Others is how many more things the answer listed that are no events of the
+	// query: a page of them alone is not empty.
+	Others int
 	// Next is where the next page begins, of at most MaxCursorBytes bytes; nil:
 	// this was the last of the query's period.
 	Next []byte
+	// Gaps are what the vendor says that there is and does not give.
+	Gaps []Gap
+}
+
+// Gap is a part of the past that a vendor's API does not give.
+type Gap struct {
+	// Object is whose part it is, in the form of References.
+	Object Reference
+	// Missing is how many events there are in it at least.
+	Missing int
+	// Why is for a person: "Intercom gives the newest 500 parts of a conversation".
+	Why string
 }
 
 // Doer makes requests of one vendor's API. A request's URL is relative to
@@ -103,6 +123,17 @@ type APIPage struct {
 type Doer interface {
 	Do(r *http.Request) (*http.Response, error)
 }
+
+// WithoutKey gives a context whose requests a Doer makes without the key: those to an
+// address that a vendor gave, and that holds its own permission.
+func WithoutKey(ctx context.Context) context.Context {
+	return context.WithValue(ctx, withoutKey{}, true)
+}
+
+// GoesWithoutKey reports whether a request's context is one of WithoutKey.
+func GoesWithoutKey(ctx context.Context) bool { return ctx.Value(withoutKey{}) != nil }
+
+type withoutKey struct{}
 
 // TokenRefused tells a Doer that the vendor no longer takes its token, for vendors
 // that say so in a 200; after a 401 a Doer knows. The next request logs in again.

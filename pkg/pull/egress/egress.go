@@ -45,8 +45,11 @@ type Options struct {
 	Address string
 	// AllowPrivate takes private, loopback and link-local addresses.
 	AllowPrivate bool
-	// Rate replaces the API's requests a second, where it is above 0.
+	// Rate replaces the API's requests a second, the slower ones too, where it is above 0.
 	Rate float64
+	// Turns, if set, says when each request may go, in the place of the rate: it shares
+	// that with other processes.
+	Turns Turns
 	// Timeout bounds one request until its body is read; 0: a minute.
 	Timeout time.Duration
 	// MostBytes bounds an answer's body after decompression; 0: what a page of a raw
@@ -56,6 +59,17 @@ type Options struct {
 	Roots *x509.CertPool
 	// Resolver finds addresses; nil: the system's.
 	Resolver *net.Resolver
+}
+
+// Turns shares the requests that a vendor allows (pull.Budget). It is safe for
+// concurrent use.
+type Turns interface {
+	// Wait returns when a request may be sent.
+	Wait(ctx context.Context) error
+	// Told hears what an answer's headers say is left.
+	Told(ctx context.Context, left source.Left) error
+	// Pause lets nobody send one for so long.
+	Pause(ctx context.Context, long time.Duration) error
 }
 
 const (
@@ -71,6 +85,7 @@ type Client struct {
 	base    *url.URL
 	hosts   []string
 	limiter *rate.Limiter
+	slower  map[string]*rate.Limiter // by the beginning of a path
 	client  *http.Client
 	pool    *http.Transport
 	login   *login // nil: the key itself is sent
@@ -98,8 +113,12 @@ func New(o Options) (*Client, error) {
 	if o.Address != "" {
 		hosts = []string{base.Hostname()}
 	}
+	slower := map[string]*rate.Limiter{}
 	if o.Rate <= 0 {
 		o.Rate = o.API.Rate
+		for path, limit := range o.API.Slower {
+			slower[path] = rate.NewLimiter(rate.Limit(limit), 1)
+		}
 	}
 	limit := rate.Inf
 	if o.Rate > 0 {
@@ -111,7 +130,7 @@ func New(o Options) (*Client, error) {
 	if o.MostBytes <= 0 {
 		o.MostBytes = rawjson.MaxPageBytes
 	}
-	c := &Client{o: o, base: base, hosts: hosts, limiter: rate.NewLimiter(limit, 1)}
+	c := &Client{o: o, base: base, hosts: hosts, limiter: rate.NewLimiter(limit, 1), slower: slower}
 	dialer := &net.Dialer{Timeout: dialTimeout, Resolver: o.Resolver, ControlContext: c.control}
 	c.pool = &http.Transport{
 		Proxy:                  nil, // not the environment's: it would resolve names in our place
@@ -140,7 +159,10 @@ func (c *Client) Close() { c.pool.CloseIdleConnections() }
 // those of API.Login, and else Transient(Unavailable). The body gives
 // Permanent(Oversized) where it is over the bound.
 func (c *Client) Do(r *http.Request) (*http.Response, error) {
-	if c.login == nil {
+	switch {
+	case source.GoesWithoutKey(r.Context()):
+		return c.send(r, "")
+	case c.login == nil:
 		return c.send(r, string(c.o.Key))
 	}
 	token, err := c.login.token(r.Context(), c)
@@ -181,8 +203,15 @@ func (c *Client) send(r *http.Request, key string) (*http.Response, error) {
 	if err := c.check(at); err != nil {
 		return nil, err
 	}
-	if err := c.limiter.Wait(r.Context()); err != nil {
-		return nil, fault.Transient(fault.Unavailable, fmt.Errorf("waiting for the turn of a request: %w", err))
+	for path, limiter := range c.slower {
+		if strings.HasPrefix(r.URL.Path, path) {
+			if err := turn(r.Context(), limiter.Wait); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if err := c.wait(r.Context()); err != nil {
+		return nil, err
 	}
 	r = r.Clone(r.Context())
 	r.URL, r.Host = at, ""
@@ -193,8 +222,49 @@ func (c *Client) send(r *http.Request, key string) (*http.Response, error) {
 	if err != nil {
 		return nil, c.failed(at, err)
 	}
+	if err := c.tell(r.Context(), resp); err != nil {
+		resp.Body.Close()
+		return nil, err
+	}
 	resp.Body = &bounded{body: resp.Body, left: c.o.MostBytes, most: c.o.MostBytes}
 	return resp, nil
+}
+
+// wait returns when it is a request's turn among all of this API.
+func (c *Client) wait(ctx context.Context) error {
+	if c.o.Turns != nil {
+		return turn(ctx, c.o.Turns.Wait)
+	}
+	return turn(ctx, c.limiter.Wait)
+}
+
+func turn(ctx context.Context, wait func(context.Context) error) error {
+	if err := wait(ctx); err != nil {
+		return fault.Transient(fault.Unavailable, fmt.Errorf("waiting for the turn of a request: %w", err))
+	}
+	return nil
+}
+
+// tell shares what an answer says of the requests to come.
+func (c *Client) tell(ctx context.Context, resp *http.Response) error {
+	if c.o.Turns == nil {
+		return nil
+	}
+	read := c.o.API.Left
+	if read == nil {
+		read = source.ReadLeft
+	}
+	if left, ok := read(resp.Header); ok {
+		if err := c.o.Turns.Told(ctx, left); err != nil {
+			return err
+		}
+	}
+	if resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode == http.StatusServiceUnavailable {
+		if after := source.RetryAfter(resp.Header); after > 0 {
+			return c.o.Turns.Pause(ctx, after)
+		}
+	}
+	return nil
 }
 
 // check refuses what is not the vendor's.

@@ -47,6 +47,8 @@ type notice struct {
 	merged                              []string
 	messageID, messageType              string
 	associationCategory, completed      string
+	companies                           []string // those of a contact, deal or ticket (Page)
+	email, domain                       string   // of the object itself (Page)
 
 	thing, action string // what canonicalise makes of vendor and objectType
 }
@@ -73,6 +75,14 @@ func readNotice(event rawjson.Value) notice {
 		if one := id(merged); one != "" {
 			n.merged = append(n.merged, one)
 		}
+	}
+	for _, company := range event.Get("companies").Elements() {
+		if one := id(company); one != "" {
+			n.companies = append(n.companies, one)
+		}
+	}
+	if properties := event.At("object", "properties"); properties.Exists() {
+		n.email, n.domain = properties.Get("email").Text(), properties.Get("domain").Text()
 	}
 	return n
 }

@@ -26,8 +26,12 @@
 // having the object that completed it (objectId, objectTypeId) and eventTypeName,
 // and has its eventId in its identity.
 //
-// Not handled: the webhooks journal's own entry form; that an association told
-// by both its sides is one: what is primary belongs to a side, and so does the
+// The past: creations and the changes of stages that the CRM's API tells have the
+// identity of the webhook that told them, where createdAt and the history's timestamp
+// are its occurredAt to the millisecond, which is unconfirmed. The journal's events
+// become the notices that webhooks would have been (journal.go).
+//
+// Not handled: that an association told by both its sides is one: what is primary belongs to a side, and so does the
 // label, so the two tellings are two events, of two types.
 //
 // Facts: developers.hubspot.com webhooks and request validation;

@@ -20,10 +20,13 @@ const (
 	maxBody = 8 << 20
 )
 
-// New gives the HubSpot source. It holds no state.
+// New gives the HubSpot source, as it is without a setting. It holds no state.
 func New() source.Webhook { return hubspot{} }
 
-type hubspot struct{}
+// Configured gives the HubSpot source with what a person set.
+func Configured(o Options) source.Webhook { return hubspot{o} }
+
+type hubspot struct{ o Options }
 
 var (
 	_ source.Signer = hubspot{}
@@ -51,11 +54,16 @@ func (hubspot) Profile() source.Profile {
 }
 
 // Form implements source.Former: a classic subscription and a newer one tell one
-// fact in members of their own.
+// fact in members of their own, and so does what the API's past was made into, with
+// an object as it was when it was asked for.
 func (hubspot) Form(e rawjson.Value) source.Form {
+	name := cmp.Or(e.Get("subscriptionType").Text(), e.Get("eventType").Text())
+	if api := e.Get("api").Text(); api != "" {
+		name += " of the API's " + api
+	}
 	return source.Form{
-		Name:    cmp.Or(e.Get("subscriptionType").Text(), e.Get("eventType").Text()),
-		Ignored: []string{"/eventId", "/subscriptionId", "/appId", "/sourceId"}, // two apps tell one fact
+		Name:    name,
+		Ignored: []string{"/eventId", "/subscriptionId", "/appId", "/sourceId", "/object", "/companies"}, // two apps tell one fact
 	}
 }
 

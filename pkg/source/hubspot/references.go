@@ -29,6 +29,9 @@ func (n *notice) references() []source.Reference {
 		}
 		pairs = slices.Insert(pairs, len(pairs)-1, struct{ kind, id, objectType string }{thing, merged, n.objectType})
 	}
+	for _, company := range n.companies {
+		c.Add(thingCompany, company)
+	}
 	for _, kind := range referenceKinds {
 		for _, p := range pairs {
 			if p.kind != kind || p.id == "" {
@@ -41,6 +44,8 @@ func (n *notice) references() []source.Reference {
 			c.Add(kind, p.id)
 		}
 	}
+	c.Add(source.KindEmail, n.email)
+	c.Add(source.KindDomain, n.domain)
 	n.addProperty(&c)
 	return c.List()
 }

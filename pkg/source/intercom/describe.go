@@ -81,6 +81,8 @@ func factOf(app, topic string, item rawjson.Value) fact {
 		return created(app, "company", item)
 	case "ticket.created":
 		return created(app, "ticket", item)
+	case "contact.merged":
+		return merged(app, item)
 	case "conversation.user.replied":
 		return partFact(app, "conversation", item, partOf(item, customer))
 	case "conversation.admin.replied", "conversation.admin.noted":
@@ -105,6 +107,16 @@ func created(app, kind string, object rawjson.Value) fact {
 		return fact{}
 	}
 	return fact{id: source.ID(app, kind, id, "created"), at: object.Get("created_at")}
+}
+
+// merged is one contact that became a part of another, which the API's merge history
+// has too.
+func merged(app string, item rawjson.Value) fact {
+	f := fact{at: item.Get("merged_at")}
+	if id, from := item.Get("id").Literal(), item.At("merged_from", "id").Literal(); id != "" && from != "" {
+		f.id = source.ID(app, kindContact, id, "merged", from)
+	}
+	return f
 }
 
 func partFact(app, kind string, object, part rawjson.Value) fact {

@@ -25,6 +25,7 @@
 //	company created             <app>:company:<id>:created
 //	ticket created              <app>:ticket:<id>:created
 //	ticket reply, note          <app>:ticket:<id>:part:<part id>
+//	contact merged              <app>:contact:<id>:merged:<id of the other>
 //	any other                   <app>:<notification id>, which no backfill can meet
 //
 // An object of Intercom's API, alone or in one of its lists, is the fact that it
@@ -34,7 +35,6 @@
 // A reply without the part it tells of has the notification's id too: it is on
 // the timeline, but a backfill of that reply would be a second event.
 //
-// Not handled: a contact's eleventh company and beyond (Intercom sends ten), a
-// conversation's company where the notification does not carry it, and the parts
-// of a conversation that the API gives (a job makes a notification of each).
+// Not handled: a contact's eleventh company and beyond (Intercom sends ten), and a
+// conversation's company where the notification does not carry it.
 package intercom

@@ -51,8 +51,12 @@ func (intercom) Profile() source.Profile {
 
 // Form implements source.Former: apps of one workspace are each notified of a
 // fact, by notifications of their own, with the object as their API version
-// writes it: times as numbers or as texts. An object of the API has no topic.
+// writes it: times as numbers or as texts. An object of the API has no topic. A
+// notification that was made of the API has an object as it was when it was asked for.
 func (intercom) Form(n rawjson.Value) source.Form {
+	if n.Get("api").Exists() {
+		return source.Form{Name: n.Get("topic").Text() + " of the API", Ignored: []string{"/data/item"}}
+	}
 	return source.Form{
 		Name:    n.Get("topic").Text() + " " + n.At("data", "item", "created_at").Kind().String(),
 		Ignored: []string{"/id", "/created_at", "/links", "/self", "/data/item/updated_at", "/updated_at"},

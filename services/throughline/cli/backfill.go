@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"strings"
 	"time"
@@ -14,21 +13,19 @@ import (
 	"github.com/throughline-dev/throughline/pkg/api"
 	"github.com/throughline-dev/throughline/pkg/fault"
 	"github.com/throughline-dev/throughline/pkg/pull"
-	"github.com/throughline-dev/throughline/pkg/pull/egress"
-	"github.com/throughline-dev/throughline/pkg/settings"
 	"github.com/throughline-dev/throughline/pkg/source"
 	"github.com/throughline-dev/throughline/pkg/stream"
 )
 
 type backfillCommand struct {
-	Source       string   `arg:"" help:"The source: stripe."`
-	Since        since    `name:"since" required:"" placeholder:"WHEN" help:"Since when: 30d, 12h, 2026-01-31, or all, as far back as the vendor keeps events."`
-	Until        since    `name:"until" placeholder:"WHEN" help:"Until when; default: now."`
-	Types        []string `name:"types" placeholder:"TYPE,..." help:"Only these of the vendor's types: invoice.paid,charge.failed."`
-	DryRun       bool     `name:"dry-run" help:"Read and count, and neither publish nor remember anything."`
-	Restart      bool     `name:"restart" help:"Begin anew, where an earlier run of the same period was not finished."`
-	Rate         float64  `name:"rate" placeholder:"REQUESTS" help:"Most requests a second; default: what the vendor allows, with room to spare."`
-	AllowPrivate bool     `name:"egress-allow-private" env:"THROUGHLINE_EGRESS_ALLOW_PRIVATE" help:"Call the API also where its name leads to a private address or this machine, and by http: a gateway, or a fake."`
+	Source  string   `arg:"" help:"The source: stripe."`
+	Stream  string   `name:"stream" help:"Only this stream of the source's; default: all, one after the other."`
+	Since   since    `name:"since" required:"" placeholder:"WHEN" help:"Since when: 30d, 12h, 2026-01-31, or all, as far back as the vendor keeps events."`
+	Until   since    `name:"until" placeholder:"WHEN" help:"Until when; default: now."`
+	Types   []string `name:"types" placeholder:"TYPE,..." help:"Only these of the vendor's types: invoice.paid,charge.failed."`
+	DryRun  bool     `name:"dry-run" help:"Read and count, and neither publish nor remember anything."`
+	Restart bool     `name:"restart" help:"Begin anew, where an earlier run of the same period was not finished."`
+	vendorFlags
 	byFlags
 	outputFlags
 }
@@ -44,86 +41,65 @@ func (*backfillCommand) needs() need { return needsPostgres | needsKafka | needs
 
 // Validate is kong's.
 func (c *backfillCommand) Validate() error {
-	if !(c.Rate >= 0) || math.IsInf(c.Rate, 0) {
-		return fmt.Errorf("--rate is %v: it should be above 0", c.Rate)
-	}
 	if slices.Contains(c.Types, "") {
 		return errors.New("--types has an empty type")
 	}
-	return nil
+	return c.check()
 }
 
 func (c *backfillCommand) checkSources(set source.Set) error {
-	var can []string
-	for _, src := range set.Sources() {
-		if _, ok := src.(source.Pager); ok {
-			can = append(can, src.Name())
-		}
-	}
-	if !slices.Contains(can, c.Source) {
-		return fmt.Errorf("%q is no source with an API that can be asked for past events: those are %s", c.Source, strings.Join(can, ", "))
-	}
-	return nil
+	return checkPager(set, c.Source, c.Stream)
 }
 
 // Run is kong's.
 func (c *backfillCommand) Run(ctx context.Context, s *session) error {
-	found, _ := s.root.Sources.set.Find(c.Source) // checkSources has seen it
-	pager := found.(source.Pager)
-	o, done, err := c.options(s, pager)
-	if err != nil {
-		return err
-	}
-	defer done()
 	if c.DryRun {
-		return c.pull(ctx, s, o)
+		return c.all(ctx, s, nil, nil)
 	}
-	cl, err := s.kafka(ctx) // whether the brokers answer is better known before than after the first page
-	if err != nil {
-		return err
-	}
-	cl.Close()
-	publisher, err := pull.NewPublisher(stream.Config(s.root.Kafka), c.Source, s.plainLog())
-	if err != nil {
-		return err
-	}
-	o.Publish = publisher.Publish
-	err = s.withDatabase(ctx, func(pool *pgxpool.Pool) error {
-		o.Store = pull.NewStore(pool)
-		return c.pull(ctx, s, o)
+	return s.withPublisher(ctx, c.Source, func(publisher *pull.Publisher) error {
+		return s.withDatabase(ctx, func(pool *pgxpool.Pool) error { return c.all(ctx, s, publisher, pull.NewStore(pool)) })
 	})
-	return errors.Join(err, publisher.Close())
 }
 
-// options gives what is the same with and without --dry-run. The caller calls done.
-func (c *backfillCommand) options(s *session, pager source.Pager) (o pull.Options, done func(), err error) {
-	set := s.root.Sources.settings.Get(c.Source)
-	if set.APIKey == "" {
-		variable := settings.SourceVariable(c.Source, "API_KEY")
-		return o, nil, usage("no key for the API: set %s, or %s_FILE to a file that holds it", variable, variable)
+// all pulls all streams; without a publisher and a store: a dry run.
+func (c *backfillCommand) all(ctx context.Context, s *session, publisher *pull.Publisher, store *pull.Store) error {
+	pager, streams := s.pager(c.Source, c.Stream)
+	client, set, err := c.client(s, pager, store)
+	if err != nil {
+		return err
 	}
+	defer client.Close()
 	now := s.now()
 	from, err := c.Since.time(now)
 	if err != nil {
-		return o, nil, usage("--since: %v", err)
+		return usage("--since: %v", err)
 	}
 	to, err := c.Until.time(now)
 	if err != nil {
-		return o, nil, usage("--until: %v", err)
+		return usage("--until: %v", err)
 	}
-	client, err := egress.New(egress.Options{API: pager.API(), Key: set.APIKey, Address: set.APIURL, AllowPrivate: c.AllowPrivate, Rate: c.Rate})
-	if err != nil {
-		return o, nil, usage("%s: %v", settings.SourceVariable(c.Source, "API_URL"), err)
+	o := pull.Options{
+		Source: pager, API: client, Store: store, Tenant: set.Tenant, Types: c.Types, From: from, To: to, Restart: c.Restart, By: c.author(), Log: s.plainLog(),
 	}
-	return pull.Options{
-		Source: pager, API: client, Tenant: set.Tenant, Types: c.Types, From: from, To: to, Restart: c.Restart, By: c.author(), Log: s.plainLog(),
-	}, client.Close, nil
+	if publisher != nil {
+		o.Publish = publisher.Publish
+	}
+	return eachStream(ctx, streams, func(stream source.Stream) error {
+		o := o
+		o.Stream = stream.Name
+		return c.pull(ctx, s, o, stream, len(streams) > 1)
+	})
 }
 
-// pull runs, and shows how far it is and what it has done.
-func (c *backfillCommand) pull(ctx context.Context, s *session, o pull.Options) error {
+// pull runs for one stream of the source, of several or the only one, and shows how
+// far it is and what it has done.
+func (c *backfillCommand) pull(ctx context.Context, s *session, o pull.Options, of source.Stream, several bool) error {
 	title := o.Source.Profile().Title
-	bar := s.newProgress("pulling from "+title, 0)
+	what := "pulling from " + title
+	if several {
+		what += " (" + of.Name + ")"
+	}
+	bar := s.newProgress(what, 0)
 	bar.notes = true
 	defer bar.end()
 	o.Progress = func(p pull.Progress) {
@@ -141,6 +117,12 @@ func (c *backfillCommand) pull(ctx context.Context, s *session, o pull.Options) 
 	if !report.KeptSince.IsZero() {
 		s.say("%s promises events since %s only: earlier ones may be missing", title, stamp(report.KeptSince))
 	}
+	for _, gap := range report.Gaps {
+		s.say("at least %s of %s missing: %s", plural(int64(gap.Missing), "event"), gap.Object.Key(), gap.Why)
+	}
+	if more := report.GapCount - len(report.Gaps); more > 0 {
+		s.say("and so of %s more", plural(int64(more), "object"))
+	}
 	if report.Unread > 0 {
 		s.say("%s could not be read and will be dead letters: `throughline quarantine list --source %s`", plural(report.Unread, "event"), c.Source)
 	}
@@ -148,24 +130,52 @@ func (c *backfillCommand) pull(ctx context.Context, s *session, o pull.Options) 
 		if report.Run != 0 && fault.ReasonOf(err) != fault.Conflict {
 			s.say("%s brought in before that are kept; the same command goes on from there", plural(report.Events, "event"))
 		}
-		return c.advised(err)
+		return keyAdvised(err, c.Source)
+	}
+	if !c.DryRun && c.Until == "" {
+		if err := c.sayLiveEdge(ctx, s, o, of, report); err != nil {
+			return err
+		}
 	}
 	if c.JSON {
-		return writeJSON(s, api.NewBackfilled(c.Source, c.DryRun, report))
+		return writeJSON(s, api.NewBackfilled(c.Source, of.Name, c.DryRun, report))
 	}
 	verb := "published to"
 	if c.DryRun {
 		verb = "would be published to"
 	}
-	_, err = fmt.Fprintf(s.Out, "%s on %s from %s to %s %s %s (%.0f events/s)\n", plural(report.Events, "event"), plural(report.Pages, "page"),
+	kind := ""
+	if several {
+		kind = of.Name + ": "
+	}
+	_, err = fmt.Fprintf(s.Out, "%s%s on %s from %s to %s %s %s (%.0f events/s)\n", kind, plural(report.Events, "event"), plural(report.Pages, "page"),
 		stamp(report.From), stamp(report.To), verb, stream.Config(s.root.Kafka).Names().Raw(c.Source), report.Rate())
 	return err
 }
 
-// advised adds what to do about a key.
-func (c *backfillCommand) advised(err error) error {
-	if fault.ReasonOf(err) == fault.Unauthenticated {
-		return fault.Advise(err, "check "+settings.SourceVariable(c.Source, "API_KEY"))
+// sayLiveEdge says whether what came by itself joins what was brought in, and how to
+// go on if not.
+func (c *backfillCommand) sayLiveEdge(ctx context.Context, s *session, o pull.Options, of source.Stream, r pull.Report) error {
+	met, err := o.Store.MeetsLive(ctx, r, c.Source, o.Tenant, of)
+	if err != nil {
+		return err
 	}
-	return err
+	title, what, set := o.Source.Profile().Title, "webhooks of "+o.Source.Profile().Title, "connect its webhooks"
+	if of.Poll {
+		what, set = "polls of "+title+" "+of.Name, "run the puller, which polls it"
+	}
+	if met {
+		s.say("met the live edge: %s had begun before %s, where this period ends", what, stamp(r.To))
+		return nil
+	}
+	again := []string{"throughline backfill", c.Source, "--since", stamp(r.To.Add(-pull.Late(of)))}
+	if c.Stream != "" {
+		again = append(again, "--stream", c.Stream)
+	}
+	if len(c.Types) > 0 {
+		again = append(again, "--types", strings.Join(c.Types, ","))
+	}
+	s.say("not at the live edge yet: no event from before %s has come by %s. Events since then are not brought in: %s, and when the first has come run `%s`",
+		stamp(r.To), what, set, strings.Join(again, " "))
+	return nil
 }

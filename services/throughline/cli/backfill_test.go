@@ -45,7 +45,7 @@ func TestBackfill(t *testing.T) {
 	for args, want := range map[string]string{
 		"backfill":                                  "source",
 		"backfill stripe":                           "--since",
-		"backfill zendesk --since 1d":               `"zendesk" is no source with an API that can be asked for past events: those are stripe`,
+		"backfill segment --since 1d":               `"segment" is no source with an API that can be asked for past events: those are `,
 		"backfill stripe --since 1d --rate=-1":      "--rate is -1: it should be above 0",
 		"backfill stripe --since yesterday":         "--since",
 		"backfill stripe --since 1d --until yester": "--until",
@@ -103,6 +103,71 @@ func TestBackfill(t *testing.T) {
 	require.EqualValues(t, 250, newest.Events)
 	require.True(t, newest.Finished)
 	require.Equal(t, []string{"charge.failed", "customer.updated"}, newest.Types)
+}
+
+// Every event is compared: what is here by the timeline or the quarantine, and what is in neither.
+func TestReconcileAndGaps(t *testing.T) {
+	t.Parallel()
+	fake := stripeapi.New(apiKey)
+	at := time.Now().Add(-3 * time.Hour)
+	for n := range 250 {
+		require.NoError(t, fake.Add(fmt.Appendf(nil, `{"id":"evt_%d","object":"event","created":%d,"type":"customer.updated","data":{"object":{"id":"cus_1","object":"customer"}}}`, n, at.Unix()-int64(n))))
+	}
+	server := httptest.NewServer(fake)
+	t.Cleanup(server.Close)
+	sh := inDatabase(t)
+	sh.env["THROUGHLINE_KAFKA_BROKERS"] = streamtest.Embedded(t)[0]
+	sh.env["THROUGHLINE_STRIPE_API_URL"], sh.env["THROUGHLINE_STRIPE_API_KEY"], sh.env["THROUGHLINE_EGRESS_ALLOW_PRIVATE"] = server.URL, apiKey, "true"
+	sh.must("topics", "apply", "--partitions", "2")
+	r := sh.run("gaps")
+	require.Zero(t, r.code)
+	require.Contains(t, r.err, "no comparison yet: `throughline reconcile SOURCE` makes one")
+	for args, want := range map[string]string{
+		"reconcile":                             "source",
+		"reconcile zendesk":                     "zendesk",
+		"reconcile stripe --days 0":             "--days is 0",
+		"reconcile stripe --stream invoice":     `stripe has no stream "invoice": it has events`,
+		"backfill stripe --since 1d --stream x": `stripe has no stream "x"`,
+		"gaps --source strype":                  `no source "strype"`,
+	} {
+		r := sh.run(strings.Fields(args)...)
+		require.Equal(t, 2, r.code, args)
+		require.Contains(t, r.err, want)
+	}
+	r = sh.run("reconcile", "stripe", "--days", "1", "--no-heal", "--rate", "1000")
+	require.Equal(t, 1, r.code)
+	require.Contains(t, r.err, "250 events missing: the same command without --no-heal publishes them")
+	require.Contains(t, r.out, "250 (250 not_healed)")
+	r = sh.run("reconcile", "stripe", "--days", "1", "--rate", "1000", "--wait", "0s", "--json")
+	require.Equal(t, 1, r.code, "nothing runs that would bring them on the timeline")
+	require.Contains(t, r.err, "250 events missing still: `throughline gaps --source stripe` says later whether they have come")
+	var gap struct {
+		Source, Stream string
+		Report         struct {
+			Said, Missing int64
+			Still         int64 `json:"still_missing"`
+			Reasons       map[string]int64
+		}
+	}
+	require.NoError(t, json.Unmarshal([]byte(sh.must("gaps", "--json")), &gap))
+	require.EqualValues(t, 250, gap.Report.Said)
+	require.EqualValues(t, 250, gap.Report.Still)
+	require.Equal(t, map[string]int64{"not_arrived": 250}, gap.Report.Reasons)
+
+	fake.Inject(1, -1, stripeapi.Status(403))
+	r = sh.run("backfill", "stripe", "--since", "12h", "--rate", "1000")
+	require.Equal(t, 1, r.code)
+	gaps := sh.must("gaps")
+	require.Contains(t, gaps, "stripe events: not brought in from ")
+	require.Contains(t, gaps, "the key may not read this")
+	_, again, _ := strings.Cut(gaps, ": `throughline ")
+	again, _, _ = strings.Cut(again, "` goes on")
+	fake.Inject(0, -1, nil)
+	r = sh.run(append(strings.Fields(again), "--rate", "1000")...)
+	require.Zero(t, r.code, r.err)
+	require.Contains(t, r.err, "went on with a pull that was not finished")
+	require.NotContains(t, sh.must("gaps"), "not brought in")
+	require.Contains(t, sh.run("backfill", "stripe", "--since", "12h", "--rate", "1000").err, "not at the live edge yet: no event from before ")
 }
 
 func TestBackfillNeedsNoReceiversSettings(t *testing.T) {

@@ -85,6 +85,8 @@ type root struct {
 	Events     eventsCommand     `cmd:"" group:"Quarantine" help:"List the events that contradict the timeline."`
 	Backfill   backfillCommand   `cmd:"" group:"Past events" help:"Bring a vendor's past events in from its API."`
 	Pulls      pullsCommand      `cmd:"" group:"Past events" help:"List what was brought in from vendors' APIs, and how far it is."`
+	Reconcile  reconcileCommand  `cmd:"" group:"Past events" help:"Compare a vendor's events with those that are here, and bring in what is missing."`
+	Gaps       gapsCommand       `cmd:"" group:"Past events" help:"Show what is missing, by the newest comparisons with the vendors."`
 	Doctor     doctorCommand     `cmd:"" group:"Operating" help:"Find out what is wrong with an installation, and what to do about it."`
 	Topics     topicsCommand     `cmd:"" group:"Setting up" help:"Create and configure the Kafka topics."`
 	ACLs       aclsCommand       `cmd:"" name:"acls" group:"Setting up" help:"Give the services rights on Kafka."`
