@@ -39,6 +39,8 @@ type API struct {
 	// Left reads from an answer's headers what is left of the requests that the vendor
 	// allows; nil: ReadLeft does.
 	Left func(h http.Header) (Left, bool)
+	// Slower are the beginnings of paths that have a lower rate of their own.
+	Slower map[string]float64
 	// Authorize puts the key, or the token of Login, on a request's headers, never
 	// in its URL.
 	Authorize func(h http.Header, key string)

@@ -45,7 +45,7 @@ type Options struct {
 	Address string
 	// AllowPrivate takes private, loopback and link-local addresses.
 	AllowPrivate bool
-	// Rate replaces the API's requests a second, where it is above 0.
+	// Rate replaces the API's requests a second, the slower ones too, where it is above 0.
 	Rate float64
 	// Turns, if set, says when each request may go, in the place of the rate: it shares
 	// that with other processes.
@@ -85,6 +85,7 @@ type Client struct {
 	base    *url.URL
 	hosts   []string
 	limiter *rate.Limiter
+	slower  map[string]*rate.Limiter // by the beginning of a path
 	client  *http.Client
 	pool    *http.Transport
 	login   *login // nil: the key itself is sent
@@ -112,8 +113,12 @@ func New(o Options) (*Client, error) {
 	if o.Address != "" {
 		hosts = []string{base.Hostname()}
 	}
+	slower := map[string]*rate.Limiter{}
 	if o.Rate <= 0 {
 		o.Rate = o.API.Rate
+		for path, limit := range o.API.Slower {
+			slower[path] = rate.NewLimiter(rate.Limit(limit), 1)
+		}
 	}
 	limit := rate.Inf
 	if o.Rate > 0 {
@@ -125,7 +130,7 @@ func New(o Options) (*Client, error) {
 	if o.MostBytes <= 0 {
 		o.MostBytes = rawjson.MaxPageBytes
 	}
-	c := &Client{o: o, base: base, hosts: hosts, limiter: rate.NewLimiter(limit, 1)}
+	c := &Client{o: o, base: base, hosts: hosts, limiter: rate.NewLimiter(limit, 1), slower: slower}
 	dialer := &net.Dialer{Timeout: dialTimeout, Resolver: o.Resolver, ControlContext: c.control}
 	c.pool = &http.Transport{
 		Proxy:                  nil, // not the environment's: it would resolve names in our place
@@ -198,6 +203,13 @@ func (c *Client) send(r *http.Request, key string) (*http.Response, error) {
 	if err := c.check(at); err != nil {
 		return nil, err
 	}
+	for path, limiter := range c.slower {
+		if strings.HasPrefix(r.URL.Path, path) {
+			if err := turn(r.Context(), limiter.Wait); err != nil {
+				return nil, err
+			}
+		}
+	}
 	if err := c.wait(r.Context()); err != nil {
 		return nil, err
 	}
@@ -218,11 +230,15 @@ func (c *Client) send(r *http.Request, key string) (*http.Response, error) {
 	return resp, nil
 }
 
+// wait returns when it is a request's turn among all of this API.
 func (c *Client) wait(ctx context.Context) error {
-	wait := c.limiter.Wait
 	if c.o.Turns != nil {
-		wait = c.o.Turns.Wait
+		return turn(ctx, c.o.Turns.Wait)
 	}
+	return turn(ctx, c.limiter.Wait)
+}
+
+func turn(ctx context.Context, wait func(context.Context) error) error {
 	if err := wait(ctx); err != nil {
 		return fault.Transient(fault.Unavailable, fmt.Errorf("waiting for the turn of a request: %w", err))
 	}

@@ -36,6 +36,7 @@ type zendesk struct{}
 var (
 	_ source.Signer = zendesk{}
 	_ source.Lister = zendesk{}
+	_ source.Pager  = zendesk{}
 )
 
 // New gives the source. It has no state and any number may exist.
@@ -58,9 +59,14 @@ func (zendesk) Profile() source.Profile {
 }
 
 // Form implements source.Former: Zendesk's own events name their version, a
-// trigger's template and a backfill do not. A retry may have another id.
+// trigger's template and a backfill do not. A retry may have another id. A backfill,
+// which has none, tells of a ticket as it is by now.
 func (zendesk) Form(e rawjson.Value) source.Form {
-	return source.Form{Name: e.Get("zendesk_event_version").Text(), Ignored: []string{"/id"}}
+	form := source.Form{Name: e.Get("zendesk_event_version").Text(), Ignored: []string{"/id"}}
+	if form.Name == "" && !e.Get("id").Exists() {
+		form.Ignored = append(form.Ignored, "/detail", "/event")
+	}
+	return form
 }
 
 // Reply asks for a retry with 503 and a Retry-After: 409 is retried three times

@@ -45,7 +45,7 @@ func TestBackfill(t *testing.T) {
 	for args, want := range map[string]string{
 		"backfill":                                  "source",
 		"backfill stripe":                           "--since",
-		"backfill zendesk --since 1d":               `"zendesk" is no source with an API that can be asked for past events: those are stripe`,
+		"backfill segment --since 1d":               `"segment" is no source with an API that can be asked for past events: those are `,
 		"backfill stripe --since 1d --rate=-1":      "--rate is -1: it should be above 0",
 		"backfill stripe --since yesterday":         "--since",
 		"backfill stripe --since 1d --until yester": "--until",

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 )
@@ -182,6 +183,13 @@ func TruncatedGzip(next http.Handler, w http.ResponseWriter, r *http.Request) {
 	_ = z.Close()
 	w.Header().Set("Content-Encoding", "gzip")
 	w.Write(packed.Bytes()[:packed.Len()/2])
+}
+
+// BreaksOff answers with half of what its Content-Length promises.
+func BreaksOff(next http.Handler, w http.ResponseWriter, r *http.Request) {
+	body := Right(next, r)
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	w.Write(body[:len(body)/2])
 }
 
 // Right is what the API answers rightly.
