@@ -30,7 +30,7 @@ func TestHubSpotsAPISettings(t *testing.T) {
 	s, err = parse([]string{"--hubspot-api-version=new", "--hubspot-api-portals=x", "--hubspot-api-app=y", "--hubspot-api-references=a"}, settings.WithAPIs("hubspot"))
 	require.NoError(t, err)
 	_, err = FromSettings(s)
-	for _, want := range []string{"--hubspot-api-version", "--hubspot-api-portals (THROUGHLINE_HUBSPOT_API_PORTALS): \"x\" should be the number of a portal", "--hubspot-api-app", "--hubspot-api-references"} {
+	for _, want := range []string{"--hubspot-api-version", "--hubspot-api-portals (THROUGHLINE_HUBSPOT_API_PORTALS): \"x\" should be the number of a portal, or all", "--hubspot-api-app", "--hubspot-api-references"} {
 		require.ErrorContains(t, err, want)
 	}
 }

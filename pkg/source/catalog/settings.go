@@ -23,7 +23,7 @@ func NewSettings(args []string, lookup func(string) (string, bool), opts ...sett
 	const same = "Identities rest on it: the same for every service, set before the first event."
 	return settings.NewSourceSettings(Set().Names(), append(opts, settings.WithNamedSources(formats, args, lookup),
 		settings.WithAPISetting("hubspot", apiVersion, "DATE", "Version of HubSpot's API, a date that stands in its paths; without it "+hubspot.DefaultAPIVersion+"."),
-		settings.WithAPISetting("hubspot", apiPortals, "ID,...", "Portals whose webhooks journal is read: one by its local journal, several out of the global one; without it all that have the app."),
+		settings.WithAPISetting("hubspot", apiPortals, "ID,...|all", "Portals whose webhooks journal is read, in the place of the CRM: one by its local journal, several out of the global one, or all that have the app. The key is then CLIENT_ID:CLIENT_SECRET."),
 		settings.WithAPISetting("hubspot", apiApp, "ID", "The app whose webhook subscriptions connect looks at."),
 		settings.WithAPISetting("hubspot", apiReferences, "PROPERTY=SOURCE:KIND,...", "Properties of companies that hold other vendors' ids, in place of stripe_customer_id=stripe:customer and the like (README of the source)."),
 		settings.WithOwnSetting("looker", accountColumn, "NAME,...", "Columns that name a report's account, where their names do not tell (README of the source); the first that a row has decides. The same for every service."),
@@ -82,8 +82,8 @@ func hubspotOptions(own map[string][]string) (o hubspot.Options, err error) {
 		wrong(apiApp, o.AppID, "a number")
 	}
 	for _, portal := range o.Portals {
-		if !number(portal) {
-			wrong(apiPortals, portal, "the number of a portal")
+		if !number(portal) && portal != hubspot.AllPortals {
+			wrong(apiPortals, portal, "the number of a portal, or all")
 		}
 	}
 	for _, text := range own[apiReferences] {

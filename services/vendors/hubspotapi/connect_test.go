@@ -70,7 +70,9 @@ func TestStepsHoldAProjectsFile(t *testing.T) {
 	var file struct {
 		Config struct {
 			Settings      struct{ TargetURL string }
-			Subscriptions struct{ LegacyCrmObjects, HubEvents []struct{ SubscriptionType string } }
+			Subscriptions struct {
+				LegacyCrmObjects, HubEvents []struct{ SubscriptionType string }
+			}
 		}
 	}
 	require.NoError(t, json.Unmarshal([]byte(steps[0].Paste), &file))
