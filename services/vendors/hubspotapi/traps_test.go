@@ -86,7 +86,7 @@ func TestPullsContactsWithTheirCompany(t *testing.T) {
 	} {
 		event, err := sourcetest.Describe(r.Source, source.Record{Value: []byte(body)})
 		require.NoError(t, err)
-		require.Equal(t, event.ID, want)
+		require.Equal(t, want, event.ID)
 	}
 }
 
