@@ -73,6 +73,13 @@
 {{- $files = append $files (dict "env" (printf "%s_SECRETS_FILE" (include "throughline.sourceVariable" $name)) "secret" $s.existingSecret "key" (default "secrets" $s.key) "path" (printf "%s-secrets" $name)) -}}
 {{- end -}}
 {{- end -}}
+{{- if has "apis" .needs -}}
+{{- range $name, $s := include "throughline.sources" .root | fromYaml -}}
+{{- if $s.apiKey -}}
+{{- $files = append $files (dict "env" (printf "%s_API_KEY_FILE" (include "throughline.sourceVariable" $name)) "secret" $s.existingSecret "key" $s.apiKey "path" (printf "%s-api-key" $name)) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- toYaml $files -}}
 {{- end -}}
 

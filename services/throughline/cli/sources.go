@@ -29,7 +29,8 @@ func newSources(args []string, lookup func(string) (string, bool)) sources {
 	for _, src := range catalog.Set().Sources() {
 		_, pages := src.(source.Pager)
 		_, subscribes := src.(source.Subscriber)
-		if pages || subscribes {
+		_, learns := src.(source.Learner)
+		if pages || subscribes || learns {
 			apis = append(apis, src.Name())
 		}
 	}
