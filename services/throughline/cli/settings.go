@@ -10,6 +10,7 @@ import (
 	"github.com/throughline-dev/throughline/pkg/source/standardwebhooks"
 	"github.com/throughline-dev/throughline/services/learner/learner"
 	"github.com/throughline-dev/throughline/services/normalizer/normalizer"
+	"github.com/throughline-dev/throughline/services/puller/puller"
 	"github.com/throughline-dev/throughline/services/quarantine/quarantine"
 	"github.com/throughline-dev/throughline/services/receiver/receiver"
 	"github.com/throughline-dev/throughline/services/sink/sink"
@@ -29,6 +30,7 @@ func services() []service {
 		{"sink", func() any { return sink.NewConfig(nil, example) }},
 		{"quarantine", func() any { return quarantine.NewConfig(nil, example) }},
 		{"learner", func() any { return learner.NewConfig(nil, example) }},
+		{"puller", func() any { return puller.NewConfig(nil, example) }},
 	}
 }
 
