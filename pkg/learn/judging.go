@@ -361,7 +361,8 @@ func (l *Learner) describe(address string) Person {
 	if domain, ok := source.Domain(address); ok {
 		host = domain
 	}
-	p := Person{Host: host, Public: l.o.Resolver.Freemail(host), Disposable: l.o.Resolver.Disposable(host), Role: resolve.IsRole(address)}
+	p := Person{Host: host, Public: l.o.Resolver.Freemail(host), Disposable: l.o.Resolver.Disposable(host), Role: resolve.IsRole(address),
+		Unbelieved: !l.o.Resolver.Rules().Email}
 	if site := resolve.Site(host); site != host {
 		p.Site = site
 	}
