@@ -205,6 +205,9 @@ func TestObjectThatIsGoneMeanwhile(t *testing.T) {
 }
 
 func journalRig(t *testing.T, o hubspot.Options) *rig {
+	if o.Portals == nil {
+		o.Portals = []string{hubspot.AllPortals}
+	}
 	r := newRig(t, o)
 	r.Key = client
 	return r
