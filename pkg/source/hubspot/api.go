@@ -147,7 +147,7 @@ func send(ctx context.Context, api source.Doer, method, path string, body any) (
 // some of it could not be had, and 201 is what creating gives. An error has HubSpot's
 // category, and the status.
 func do(api source.Doer, r *http.Request) (answer, error) {
-	resp, err := api.Do(r) //nolint:bodyclose // ReadAnswer closes it
+	resp, err := api.Do(r)
 	if err != nil {
 		return answer{}, err
 	}

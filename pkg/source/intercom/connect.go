@@ -63,5 +63,5 @@ func (intercom) Look(ctx context.Context, api source.Doer, _ string) (source.Sub
 
 // Change implements source.Subscriber: there is none that Look names.
 func (intercom) Change(context.Context, source.Doer, string, source.SubscriptionChange) (string, error) {
-	return "", fault.Permanent(fault.Unsupported, errors.New("Intercom's API does not change webhooks")) //nolint:staticcheck // a name
+	return "", fault.Permanent(fault.Unsupported, errors.New("Intercom's API does not change webhooks"))
 }
