@@ -17,6 +17,7 @@ import (
 	"github.com/throughline-dev/throughline/pkg/stream"
 	"github.com/throughline-dev/throughline/pkg/stream/streamtest"
 	"github.com/throughline-dev/throughline/services/normalizer/normalizer"
+	"github.com/throughline-dev/throughline/services/puller/puller"
 	"github.com/throughline-dev/throughline/services/quarantine/quarantine"
 	"github.com/throughline-dev/throughline/services/receiver/receiver"
 	"github.com/throughline-dev/throughline/services/sink/sink"
@@ -36,6 +37,7 @@ func programs() map[string]any {
 		"normalizer": normalizer.NewConfig(nil, exampleEnv),
 		"sink":       new(sink.Config),
 		"quarantine": quarantine.NewConfig(nil, exampleEnv),
+		"puller":     puller.NewConfig(nil, exampleEnv),
 	}
 }
 
@@ -80,12 +82,13 @@ func TestServices(t *testing.T) {
 	require.ElementsMatch(t, slices.Collect(maps.Keys(listed)), slices.Collect(maps.Keys(values.Services)))
 
 	names := stream.Names{}
-	groups := map[string]string{"receiver": "", "normalizer": names.Group(stream.Normalizer), "sink": names.Group(stream.Sink), "quarantine": names.Group(stream.Quarantine)}
+	groups := map[string]string{"receiver": "", "normalizer": names.Group(stream.Normalizer), "sink": names.Group(stream.Sink), "quarantine": names.Group(stream.Quarantine), "puller": ""}
 	topics := map[string]string{"sink": stream.AccountEvents, "quarantine": stream.DeadLetters}
 	// A variable that only those read who need the thing.
 	tells := map[string]string{
 		"kafka": "THROUGHLINE_KAFKA_BROKERS", "postgres": "THROUGHLINE_POSTGRES_MAX_CONNS", "registry": "THROUGHLINE_SCHEMA_REGISTRY_URL",
 		"resolve": "THROUGHLINE_RESOLVE_RULES", "webhooks": "THROUGHLINE_RECEIVER_LISTEN",
+		"apis": "THROUGHLINE_STRIPE_API_URL",
 	}
 	for name, p := range listed {
 		require.DirExists(t, "../../services/"+name)

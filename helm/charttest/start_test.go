@@ -17,6 +17,7 @@ import (
 	"github.com/throughline-dev/throughline/pkg/settings"
 	"github.com/throughline-dev/throughline/pkg/tlsfiles/tlsfilestest"
 	"github.com/throughline-dev/throughline/services/normalizer/normalizer"
+	"github.com/throughline-dev/throughline/services/puller/puller"
 	"github.com/throughline-dev/throughline/services/quarantine/quarantine"
 	"github.com/throughline-dev/throughline/services/receiver/receiver"
 	"github.com/throughline-dev/throughline/services/sink/sink"
@@ -61,6 +62,7 @@ func requireStarts(t *testing.T, o *object, configMaps map[string]map[string]str
 		"normalizer": func() any { return normalizer.NewConfig(c.Args, lookup) },
 		"sink":       func() any { return new(sink.Config) },
 		"quarantine": func() any { return quarantine.NewConfig(c.Args, lookup) },
+		"puller":     func() any { return puller.NewConfig(c.Args, lookup) },
 	}[c.Name]()
 	_, err := settings.Parse(append([]string{"--validate"}, c.Args...), cfg, settings.WithName(c.Name, "A service."), settings.WithEnv(lookup), settings.WithOutput(io.Discard, io.Discard))
 	require.ErrorIs(t, err, settings.ErrDone, "%s %v", o.id(), env)
@@ -109,7 +111,7 @@ var variable = regexp.MustCompile(`^THROUGHLINE_[A-Z0-9_]+$`)
 // The jobs' arguments are commands of the CLI.
 func TestJobsAreCommands(t *testing.T) {
 	t.Parallel()
-	allowed := map[string]bool{"migrate": true, "roles apply": true, "topics apply": true, "acls apply": true, "doctor": true, "accounts moves": true}
+	allowed := map[string]bool{"migrate": true, "roles apply": true, "topics apply": true, "acls apply": true, "doctor": true, "accounts moves": true, "reconcile stripe": true}
 	for _, file := range valueFiles(t) {
 		for _, o := range parse(t, render(t, "helm4", file)) {
 			template, ok := o.pods()

@@ -130,6 +130,17 @@ func (p prefix) withKind(id string) (prefix, string) {
 
 // reference makes the reference, with the kind that the id shows where it is open.
 func (p prefix) reference(id string) (source.Reference, error) {
+	id = strings.TrimSpace(id)
+	for _, k := range p.kinds {
+		if k.Form == nil || p.kind != "" && p.kind != k.Name {
+			continue
+		}
+		if one, ok := k.Form.One(id); ok {
+			id = one
+		} else if p.kind != "" {
+			return source.Reference{}, refuse(fault.Malformed, "%q is no id of a %s of %s", id, p.kind, p.source)
+		}
+	}
 	if p.kind == "" {
 		kind, err := p.kindOf(id)
 		if err != nil {

@@ -138,7 +138,7 @@ type Reconciled struct {
 	Missing      int64            `json:"missing"`
 	Healed       int64            `json:"healed"`
 	StillMissing int64            `json:"still_missing"`
-	Reasons      map[string]int64 `json:"reasons,omitempty"` // of what is missing still: not_healed, not_arrived, oversized
+	Reasons      map[string]int64 `json:"reasons,omitempty"` // of what is missing still: not_healed, not_arrived, not_given, oversized
 	KeptSince    time.Time        `json:"kept_since,omitzero"`
 	Error        string           `json:"error,omitempty"`
 	StartedBy    string           `json:"started_by"`

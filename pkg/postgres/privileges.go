@@ -19,6 +19,7 @@ const (
 	RoleSink       Role = "sink"
 	RoleQuarantine Role = "quarantine"
 	RolePuller     Role = "puller"   // keeps how far pulls from the vendors' APIs are, and compares what they have with what is here
+	RoleLearner    Role = "learner"  // learns whose vendors' objects are, and links them
 	RoleReader     Role = "reader"   // reads timelines: the users' own consumers
 	RoleConsole    Role = "console"  // reads everything
 	RoleOperator   Role = "operator" // reads everything, decides about accounts, links and the quarantine: the command line
@@ -26,7 +27,7 @@ const (
 
 // Roles gives all of them.
 func Roles() []Role {
-	return []Role{RoleNormalizer, RoleSink, RoleQuarantine, RolePuller, RoleReader, RoleConsole, RoleOperator}
+	return []Role{RoleNormalizer, RoleSink, RoleQuarantine, RolePuller, RoleLearner, RoleReader, RoleConsole, RoleOperator}
 }
 
 // ObjectKind says what a Privilege is on.
@@ -114,6 +115,19 @@ func Privileges(role Role) []Privilege {
 		)
 	case RolePuller:
 		own = pulling()
+	case RoleLearner:
+		own = slices.Concat(
+			of("quarantine", "SELECT", "id, reason, source, tenant, event_type, status, references, payload, first_seen"),
+			on("account_events", "SELECT"), of("account_event_origins", "SELECT", "event_id, reference"),
+			of("accounts", "SELECT", "id, name, domain, merged_into"), resolving(), linking(),
+			on("learned_references", "SELECT, INSERT, DELETE"), ids("learned_references"),
+			of("learned_references", "UPDATE", "state, due_at, looks, asked_at, name, evidence, why, seen_at"),
+			on("learned_leads", "SELECT, INSERT, DELETE"), of("learned_leads", "UPDATE", "source, tenant, kind, external_id, by, field, event_id, seen_on"),
+			on("link_suggestions", "SELECT, INSERT"), ids("link_suggestions"), of("link_suggestions", "UPDATE", "rule, level, why, evidence, updated_at"),
+			on("learning_sources", "SELECT, INSERT"), of("learning_sources", "UPDATE", "calls, answers, asked_at, failing_since, error, retry_at"),
+			on("api_budgets", "SELECT, INSERT"), of("api_budgets", "UPDATE", "free_at, updated_at"),
+			on("learning_progress", "SELECT"), of("learning_progress", "UPDATE", "merges_event"),
+		)
 	case RoleReader:
 		own = slices.Concat(on("account_events", "SELECT"), on("accounts", "SELECT"))
 	case RoleConsole:
@@ -122,11 +136,10 @@ func Privileges(role Role) []Privilege {
 		own = slices.Concat(
 			everything(),
 			on("accounts", "INSERT, DELETE"), of("accounts", "UPDATE", "name, domain, parent_id, merged_into, updated_at"),
-			on("account_links", "INSERT, DELETE"), ids("account_links"),
-			of("account_links", "UPDATE", "account_id, learned, evidence, created_by, created_at, decision_id"),
-			on("account_link_denials", "INSERT, DELETE"), ids("account_link_denials"), of("account_link_denials", "UPDATE", "account_id"),
-			on("link_decisions", "INSERT"), ids("link_decisions"), of("link_decisions", "UPDATE", "undone_by"),
-			on("history_moves", "INSERT"), ids("history_moves"), moveProgress(),
+			linking(),
+			on("account_link_denials", "INSERT"), ids("account_link_denials"), of("account_link_denials", "UPDATE", "account_id"),
+			moveProgress(),
+			of("link_suggestions", "UPDATE", "status, decided_by, decision_id, updated_at"),
 			moving(),
 			pulling(),
 			[]Privilege{{Kind: KindDatabase, Operation: "TEMPORARY"}}, // `throughline accounts import` checks a file in temporary tables
@@ -147,7 +160,8 @@ const versionTable = "goose_db_version"
 func Tables() []string {
 	return []string{
 		"account_changes", "account_changes_lease", "account_event_origins", "account_events", "account_link_denials", "account_links", "accounts",
-		"api_budgets", versionTable, "history_moves", "link_changes", "link_decisions", "link_epoch", "pull_checkpoints", "pull_leases", "pull_runs", "quarantine", "quarantine_decisions",
+		"api_budgets", versionTable, "history_moves", "learned_leads", "learned_references", "learning_progress", "learning_sources", "link_changes",
+		"link_decisions", "link_epoch", "link_suggestions", "pull_checkpoints", "pull_leases", "pull_runs", "quarantine", "quarantine_decisions",
 		"quarantine_outbox_lease", "reconcile_missing", "reconcile_reports",
 	}
 }
@@ -193,6 +207,17 @@ func moving() []Privilege {
 		of("quarantine", "UPDATE", "reason, error, tenant, event_type, topic, partition, offset, record_key, headers, raw, payload, references, "+
 			"reference_keys, raw_index, last_seen, status, status_by, status_at, published_at, outcome, releases, ruling, held_until"),
 		on("quarantine_decisions", "INSERT"), ids("quarantine_decisions"),
+	)
+}
+
+// linking is what it takes to make and to move links by decisions of the ledger (accounts.Store).
+func linking() []Privilege {
+	return slices.Concat(
+		on("account_links", "SELECT, INSERT, DELETE"), ids("account_links"),
+		of("account_links", "UPDATE", "account_id, learned, evidence, created_by, created_at, decision_id"),
+		on("account_link_denials", "SELECT, DELETE"),
+		on("link_decisions", "SELECT, INSERT"), ids("link_decisions"), of("link_decisions", "UPDATE", "undone_by"),
+		on("history_moves", "SELECT, INSERT"), ids("history_moves"),
 	)
 }
 

@@ -13,6 +13,7 @@ import (
 const (
 	leaseFor   = 45 * time.Second
 	leaseRenew = leaseFor / 3
+	leaseAsk   = 5 * time.Second
 )
 
 // Hold does work while this process alone may, by name: "poll looker history". It
@@ -28,7 +29,7 @@ func (s *Store) Hold(ctx context.Context, name string, work func(context.Context
 		if mine {
 			break
 		}
-		if err := pause(ctx, leaseRenew); err != nil {
+		if err := pause(ctx, leaseAsk); err != nil {
 			return err
 		}
 	}

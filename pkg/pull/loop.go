@@ -69,7 +69,7 @@ func (l *loop) run(ctx context.Context) error {
 
 // take publishes a batch, and keeps the checkpoint after it.
 func (l *loop) take(ctx context.Context, b batch) error {
-	if l.publish != nil && len(b.records) > 0 {
+	if l.publish != nil && len(b.records)+int(b.counts.NotGiven) > 0 {
 		if err := l.patiently(ctx, &l.taking, "publishing events", func() error { return l.publish(ctx, b) }); err != nil {
 			return err
 		}
@@ -158,6 +158,9 @@ func (l *loop) records(page source.APIPage) fetched {
 	if l.identities {
 		f.events = make([]identity, len(page.Parts))
 	}
+	for _, gap := range page.Gaps {
+		f.counts.NotGiven += int64(max(1, gap.Missing))
+	}
 	for i, part := range page.Parts {
 		r := source.Record{Value: part.Value, Object: part.Object, Tenant: part.Tenant, Mode: l.o.Mode, ReceivedAt: now}
 		if r.Tenant == "" {
@@ -190,7 +193,7 @@ func (c *Counts) see(at time.Time) {
 
 // with gives the sum.
 func (c Counts) with(more Counts) Counts {
-	c.Pages, c.Events, c.Unread = c.Pages+more.Pages, c.Events+more.Events, c.Unread+more.Unread
+	c.Pages, c.Events, c.Unread, c.NotGiven = c.Pages+more.Pages, c.Events+more.Events, c.Unread+more.Unread, c.NotGiven+more.NotGiven
 	for _, at := range []time.Time{more.Oldest, more.Newest} {
 		if !at.IsZero() {
 			c.see(at)

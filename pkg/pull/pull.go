@@ -65,6 +65,9 @@ const (
 	statusStopped   = "interrupted"
 	// endTimeout bounds what is written after ctx has ended.
 	endTimeout = 5 * time.Second
+	// endsEarly is how much later than now the end of a period may be, which is in
+	// whole seconds.
+	endsEarly = 2 * time.Second
 	// wholePeriod is longer than any: a stream without windows is one.
 	wholePeriod = 200 * 365 * 24 * time.Hour
 )
@@ -114,7 +117,7 @@ func Run(ctx context.Context, o Options) (Report, error) {
 	report := Report{KeptSince: keptSince}
 	b := started{period: l.period, at: firstWindow(l.period, l.stream.Window)}
 	if l.o.Store != nil {
-		if b, err = l.o.Store.begin(ctx, l.period, l.stream.Window, Late(l.stream), keptSince, o.Restart, o.By); err != nil {
+		if b, err = l.o.Store.begin(ctx, l.period, l.stream.Window, Late(l.stream)+endsEarly, keptSince, o.Restart, o.By); err != nil {
 			return Report{}, err
 		}
 	}

@@ -45,6 +45,8 @@ const (
 	// MissingNotArrived: it was published, and is neither on the timeline nor in
 	// quarantine yet.
 	MissingNotArrived = "not_arrived"
+	// MissingNotGiven: the vendor says that there are such events, and does not give them.
+	MissingNotGiven = "not_given"
 	// MissingOversized: the raw topic does not take it.
 	MissingOversized = "oversized"
 )
@@ -136,7 +138,7 @@ func Reconcile(ctx context.Context, o ReconcileOptions) (ReconcileReport, error)
 	}
 	l.identities, l.publish = true, r.take
 	l.o.Progress = func(p Progress) {
-		r.report.Pages, r.report.Said, r.report.Through = p.Pages, p.Events, p.Through
+		r.report.Pages, r.report.Said, r.report.Through = p.Pages, p.Events+p.NotGiven, p.Through
 		if o.Progress != nil {
 			o.Progress(r.report)
 		}
@@ -221,7 +223,10 @@ func (r *reconciler) take(ctx context.Context, b batch) error {
 		}
 	}
 	r.report.OnTimeline += int64(len(timeline))
-	r.report.Missing += int64(len(lost))
+	r.report.Missing += int64(len(lost)) + b.counts.NotGiven
+	if b.counts.NotGiven > 0 {
+		r.report.Reasons[MissingNotGiven] += b.counts.NotGiven
+	}
 	for _, m := range lost {
 		if m.reason == MissingNotArrived {
 			r.waiting[m.id] = m

@@ -38,6 +38,9 @@ type Counts struct {
 	// Unread are those of the events that the source could not read. They are
 	// published all the same, and become dead letters.
 	Unread int64
+	// NotGiven are those that the vendor says there are and does not give
+	// (source.Gap), at least.
+	NotGiven int64
 	// Oldest and Newest are when the events that were read happened.
 	Oldest, Newest time.Time
 }
@@ -72,7 +75,7 @@ const findPoll = `
 SELECT id, from_time, to_time, window_from, window_to, cursor, finished_at IS NOT NULL FROM pull_checkpoints
 WHERE source = $1 AND tenant = $2 AND stream = $3 AND mode = $4 AND types = $5 ORDER BY id DESC LIMIT 1 FOR UPDATE`
 
-// keptPolls is how many runs of a stream's polls are kept, and those that failed.
+// keptPolls is how many runs of a stream's polls are kept.
 const keptPolls = 100
 
 // begin resumes the unfinished pull that serves the period, or begins one. Whoever
@@ -122,7 +125,7 @@ func (s *Store) begin(ctx context.Context, p Period, window, late time.Duration,
 			}
 		}
 		if poll {
-			if _, err := tx.Exec(ctx, `DELETE FROM pull_runs WHERE checkpoint_id = $1 AND status = 'done' AND id <= (
+			if _, err := tx.Exec(ctx, `DELETE FROM pull_runs WHERE checkpoint_id = $1 AND id <= (
 				SELECT id FROM pull_runs WHERE checkpoint_id = $1 ORDER BY id DESC OFFSET $2 LIMIT 1)`, b.checkpoint, keptPolls); err != nil {
 				return err
 			}

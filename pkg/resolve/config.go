@@ -3,7 +3,6 @@ package resolve
 import (
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 )
@@ -21,8 +20,9 @@ func RuleNames() []string { return []string{RuleLinks, RuleAccountUUID, RuleEmai
 
 // Config says how events find their account. It is embedded in a service's configuration and read by kong.
 type Config struct {
-	RuleList     []string `name:"resolve-rules" env:"THROUGHLINE_RESOLVE_RULES" sep:"," default:"links,account_uuid,email,domain" placeholder:"RULE" help:"How an event finds its account: links (always), account_uuid, email, domain."`
-	FreemailFile string   `name:"freemail-file" env:"THROUGHLINE_FREEMAIL_FILE" placeholder:"PATH" help:"File of additional free-mail domains, one per line: no event is resolved by them. The built-in list of providers always applies."`
+	RuleList       []string `name:"resolve-rules" env:"THROUGHLINE_RESOLVE_RULES" sep:"," default:"links,account_uuid,email,domain" placeholder:"RULE" help:"How an event finds its account: links (always), account_uuid, email, domain."`
+	PublicDomains  string   `name:"public-domains" aliases:"freemail-file" env:"THROUGHLINE_PUBLIC_DOMAINS,THROUGHLINE_FREEMAIL_FILE" placeholder:"PATH" help:"File of domains, one per line, at which anybody can have a mailbox, beside the built-in list: no event is resolved by them."`
+	CompanyDomains string   `name:"company-domains" env:"THROUGHLINE_COMPANY_DOMAINS" placeholder:"PATH" help:"File of domains, one per line, that are a company's although a list calls them public: a provider that is a customer."`
 }
 
 // Rules says which rules are on. Links always is.
@@ -66,24 +66,8 @@ func (c Config) Rules() (Rules, error) {
 // Validate reports every problem at once, each with the variable that fixes it.
 func (c Config) Validate() error {
 	_, rules := c.Rules()
-	_, list := c.freemail()
+	_, list := c.domains()
 	return errors.Join(rules, list)
-}
-
-// freemail gives the built-in list and the file's.
-func (c Config) freemail() (domains, error) {
-	list := builtinFreemail()
-	if c.FreemailFile == "" {
-		return list, nil
-	}
-	text, err := os.ReadFile(c.FreemailFile)
-	if err != nil {
-		return nil, fmt.Errorf("reading THROUGHLINE_FREEMAIL_FILE: %w", err)
-	}
-	if bad := list.add(string(text)); len(bad) > 0 {
-		return nil, fmt.Errorf("THROUGHLINE_FREEMAIL_FILE: not a domain: %s", strings.Join(bad[:min(len(bad), 5)], ", "))
-	}
-	return list, nil
 }
 
 // names gives the rules that are on.

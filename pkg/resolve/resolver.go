@@ -32,13 +32,13 @@ type Resolver struct {
 	cache    *cache // nil: none
 }
 
-// New makes a Resolver with c's rules and free-mail list. The error says what is wrong with c.
+// New makes a Resolver with c's rules and lists of domains. The error says what is wrong with c.
 func New(pool *pgxpool.Pool, c Config) (*Resolver, error) {
 	rules, err := c.Rules()
 	if err != nil {
 		return nil, err
 	}
-	freemail, err := c.freemail()
+	freemail, err := c.domains()
 	if err != nil {
 		return nil, err
 	}
@@ -55,7 +55,7 @@ func (r *Resolver) WithCache() *Resolver {
 
 // Default makes a Resolver with all rules and the built-in free-mail list.
 func Default(pool *pgxpool.Pool) *Resolver {
-	return &Resolver{pool: pool, rules: AllRules(), freemail: builtinFreemail()}
+	return &Resolver{pool: pool, rules: AllRules()}
 }
 
 // Resolve answers for each event of a batch, given its references (most telling first), in the batch's order. It
@@ -133,10 +133,6 @@ func (r *Resolver) ask(ctx context.Context, db DB, batch [][]source.Reference, v
 	return a, nil
 }
 
-// Freemail reports whether this domain (in the form of NormalizeDomain) is nobody's company: no rule leads from one of
-// its addresses to an account by the domain.
-func (r *Resolver) Freemail(domain string) bool { return r.freemail.has(domain) }
-
 // verdict is where one reference leads, whatever else its event has.
 type verdict struct {
 	account  uuid.UUID
@@ -182,6 +178,13 @@ func decideOne(refs []source.Reference, verdicts []*verdict) Resolution {
 	}
 	if best.rule == "" {
 		return Resolution{Why: why(refs, verdicts)}
+	}
+	if best.rule == RuleAccountUUID {
+		for i, v := range verdicts {
+			if v.rule == RuleAccountUUID && v.account != best.account {
+				return Resolution{Why: fmt.Sprintf("conflict: it carries the ids of two accounts, %s and %s; a link of one of its references decides", refs[first].ID, refs[i].ID)}
+			}
+		}
 	}
 	return Resolution{Found: true, AccountID: best.account, Rule: best.rule, Reference: refs[first]}
 }

@@ -222,10 +222,10 @@ func TestKeys(t *testing.T) {
 }
 
 func ExampleConfig() {
-	c := resolve.Config{RuleList: []string{"account_uuid", "e-mail"}, FreemailFile: "/nowhere"}
+	c := resolve.Config{RuleList: []string{"account_uuid", "e-mail"}, PublicDomains: "/nowhere"}
 	fmt.Println(c.Validate())
 	// Output:
 	// THROUGHLINE_RESOLVE_RULES has "e-mail": the rules are links, account_uuid, email, domain
 	// THROUGHLINE_RESOLVE_RULES lacks links: explicit links cannot be turned off
-	// reading THROUGHLINE_FREEMAIL_FILE: open /nowhere: no such file or directory
+	// reading THROUGHLINE_PUBLIC_DOMAINS: open /nowhere: no such file or directory
 }

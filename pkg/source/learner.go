@@ -45,6 +45,9 @@ type Learned struct {
 	Gone bool
 	// MergedInto is the object of the same kind that this one became a part of, or "".
 	MergedInto string
+	// Name is the object's own, where it stands for a customer, or "". Accounts of
+	// similar names are suggested to a person; no link is ever made by it.
+	Name string
 	// Evidence is what the answer said, for a person who asks why: a small JSON
 	// object of ids and names of fields. It holds no text that a customer wrote.
 	Evidence json.RawMessage

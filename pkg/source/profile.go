@@ -46,6 +46,15 @@ type Kind struct {
 	// Scoped: an id of this kind is unique within one tenant only, so a link of
 	// one without its tenant would take another tenant's object too.
 	Scoped bool
+	// Form reads an id as a person writes it, where the vendor has more than one
+	// form of it; nil: there is one. It is comparable.
+	Form IDForm
+}
+
+// IDForm knows the forms of a vendor's ids.
+type IDForm interface {
+	// One gives the form that references have; ok is false for what is no id.
+	One(text string) (id string, ok bool)
 }
 
 // EventType is one row of docs/event-types.md.

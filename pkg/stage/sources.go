@@ -19,9 +19,9 @@ type Sources struct {
 }
 
 // NewSources reads the names of named sources ahead, as args and the environment
-// have them.
-func NewSources(args []string, lookup func(string) (string, bool)) Sources {
-	s := catalog.NewSettings(args, lookup, settings.TenantsOnly())
+// have them. opts are settings beside (settings.WithAPIs).
+func NewSources(args []string, lookup func(string) (string, bool), opts ...settings.SourceOption) Sources {
+	s := catalog.NewSettings(args, lookup, append(opts, settings.TenantsOnly())...)
 	return Sources{Vendors: s.Plugins(), settings: s}
 }
 
@@ -37,6 +37,14 @@ func (s *Sources) SourceSet() (source.Set, error) {
 		return catalog.Set(), nil
 	}
 	return catalog.FromSettings(s.settings)
+}
+
+// Get gives what is set for a source, after Parse.
+func (s *Sources) Get(name string) settings.SourceSetting {
+	if s.settings == nil {
+		return settings.SourceSetting{}
+	}
+	return s.settings.Get(name)
 }
 
 // Tenants gives the tenants that are set, by source, after Parse.

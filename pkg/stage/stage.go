@@ -47,7 +47,7 @@ func (c *Config) Connections() *Config { return c }
 // Deps are what a service works with. Who made them closes them, after the
 // service has stopped.
 type Deps struct {
-	Kafka    stream.Config
+	Kafka    stream.Config // without brokers for services that need none
 	Pool     *pgxpool.Pool // nil for services that need no database
 	Direct   *pgxpool.Pool // past a pooler (postgres.Config.Direct); nil: Pool does. See Sessions
 	Registry *event.Registry
@@ -160,10 +160,6 @@ func (d Deps) checks() service.Component {
 	return service.Component{
 		Name: "connections",
 		Start: func(context.Context) error {
-			client, err := stream.NewClient(d.Kafka, stream.Deps{Name: d.Runtime.Name + "-check"})
-			if err != nil {
-				return fmt.Errorf("checking the brokers: %w", err)
-			}
 			health := d.Runtime.Health
 			if d.Pool != nil {
 				schema := &schemaWatch{pool: d.Pool}
@@ -172,13 +168,24 @@ func (d Deps) checks() service.Component {
 				health.CheckNoted("schema", checkTimeout, schema.check)
 				stop = ping.stop
 			}
-			health.Check("kafka", checkTimeout, func(ctx context.Context) error { return stream.Classify(client.Ping(ctx)) })
 			stopped := stop
 			stop = func() {
 				health.Remove("postgres")
 				health.Remove("schema")
-				health.Remove("kafka")
 				stopped()
+			}
+			if len(d.Kafka.Brokers) == 0 {
+				return nil
+			}
+			client, err := stream.NewClient(d.Kafka, stream.Deps{Name: d.Runtime.Name + "-check"})
+			if err != nil {
+				return fmt.Errorf("checking the brokers: %w", err)
+			}
+			health.Check("kafka", checkTimeout, func(ctx context.Context) error { return stream.Classify(client.Ping(ctx)) })
+			withKafka := stop
+			stop = func() {
+				health.Remove("kafka")
+				withKafka()
 				client.Close()
 			}
 			return nil

@@ -107,6 +107,12 @@ func (p *place) account(name, domain string) uuid.UUID {
 // throughline runs a command line of the operator's, and gives what it printed.
 func (p *place) throughline(args ...string) string {
 	p.t.Helper()
+	return p.throughlineExits(0, args...)
+}
+
+// throughlineExits is throughline for a command that ends with this exit code.
+func (p *place) throughlineExits(exit int, args ...string) string {
+	p.t.Helper()
 	var out, errs bytes.Buffer
 	code := cli.Run(p.t.Context(), args, cli.Streams{In: strings.NewReader(""), Out: &out, Err: &errs, Env: func(name string) (string, bool) {
 		value, ok := map[string]string{
@@ -115,7 +121,7 @@ func (p *place) throughline(args ...string) string {
 		}[name]
 		return value, ok && value != ""
 	}})
-	require.Zero(p.t, code, "throughline %s: %s", strings.Join(args, " "), errs.String())
+	require.Equal(p.t, exit, code, "throughline %s: %s", strings.Join(args, " "), errs.String())
 	return out.String()
 }
 

@@ -83,7 +83,7 @@ type Type struct {
 // package's templates.
 func New(sources source.Set, seed uint64) (*Simulator, error) {
 	s := &Simulator{seed: seed, vendors: map[string]*vendor{}, now: time.Now}
-	known := []*vendor{stripeVendor(), hubspotVendor(), zendeskVendor(), intercomVendor(), marketoVendor(), lookerVendor(), segmentVendor()}
+	known := []*vendor{stripeVendor(), hubspotVendor(), zendeskVendor(), intercomVendor(), marketoVendor(), lookerVendor(), segmentVendor(), salesforceVendor()}
 	for _, src := range sources.Sources() {
 		var v *vendor
 		if m, ok := src.(mapped); ok {
@@ -199,7 +199,7 @@ func (s *Simulator) Delivery(source string, events ...Event) (Delivery, error) {
 				err = fmt.Errorf("%s does not send %s and %s in one delivery", source, first.vendor, f.vendor)
 			}
 			if err == nil {
-				if i > 0 {
+				if i > 0 && !f.event.xml {
 					dst = append(dst, ',')
 				}
 				dst, err = s.append(dst, v, f, &events[i])
@@ -221,7 +221,11 @@ func (s *Simulator) append(dst []byte, v *vendor, f *form, e *Event) ([]byte, er
 		return dst, fmt.Errorf("a tenant of %s is a number, not %q", v.name, e.Tenant)
 	}
 	dst = f.event.render(dst, s.rendering(v, e))
-	if e.Members != "" {
+	switch {
+	case e.Members == "":
+	case f.event.xml:
+		dst = withMembers(dst, e.Members)
+	default:
 		dst = append(append(append(dst[:len(dst)-1], ','), e.Members...), '}')
 	}
 	return dst, nil

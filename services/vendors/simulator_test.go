@@ -35,7 +35,7 @@ func describe(t *testing.T, d Delivery, received time.Time) []source.Event {
 }
 
 // nobody are the types that tell of no customer: of the vendor account's own money.
-var nobody = []string{"payout.paid", "balance.available"}
+var nobody = []string{"payout.paid", "balance.available", "account.gap.overflow"}
 
 // Every type of docs/event-types.md is made: the source reads it as that type,
 // about the customer, at the time, and each event is a fact of its own.
@@ -86,8 +86,14 @@ func aboutTheCustomer(t *testing.T, s *Simulator, src source.Source, made Type, 
 	for _, kind := range made.Kinds {
 		require.True(t, slices.ContainsFunc(src.Profile().Kinds, func(k source.Kind) bool { return k.Name == kind }), kind)
 		given := "4711"
-		if kind == "object" {
+		switch {
+		case kind == "object":
 			given = "2-4040/4711"
+		case src.Name() == "salesforce":
+			given = map[string]string{
+				"account": "0010800000XyZaBAAV", "contact": "0035g00000AbCdEAAV", "lead": "00Q5g00000AbCdEEAV", "opportunity": "0065g00000AbCdEAAV",
+				"case": "5005g00000AbCdEAAV", "contract": "8005g00000AbCdEAAV", "order": "8015g00000AbCdEAAV", "asset": "02i5g00000AbCdEAAV",
+			}[kind]
 		}
 		d, err := s.Delivery(src.Name(), Event{Type: made.Vendor, About: Customer{IDs: map[string]string{src.Name() + ":" + kind: given}}})
 		require.NoError(t, err)
@@ -160,6 +166,9 @@ func TestWhatIsAskedForStandsInTheEvent(t *testing.T) {
 		{"zendesk", Event{Type: "ticket.created", Object: "5158", Subject: "charged twice"}, []string{`"id":"5158"`, `"zen:ticket:5158"`, `"subject":"charged twice"`}},
 		{"intercom", Event{Type: "conversation.replied", Object: "77", Text: "Any news?"}, []string{`"id":"77"`, "<p>Any news?</p>", `"delivery_attempts":1`}},
 		{"marketo", Event{Type: "activity 10 (Open Email)", Subject: "Spring launch"}, []string{`"primaryAttributeValue":"Spring launch"`}},
+		{"salesforce", Event{Type: "Case", Tenant: "00D5g000004xQzMEAU", Subject: "<b> & \"more\""}, []string{
+			"<OrganizationId>00D5g000004xQzMEAU</OrganizationId>", "<sf:Subject>&lt;b&gt; &amp; &#34;more&#34;</sf:Subject><sf:Description>It broke.</sf:Description>", "<sf:e2e>x</sf:e2e></sObject>",
+		}},
 		{"looker", Event{About: Customer{Account: account, IDs: map[string]string{"looker:account": "A-1"}}, Tenant: "eu.looker.com"},
 			[]string{`\"accounts.uuid\":\"7f1c1d0e`, `\"accounts.id\":\"A-1\"`, "https://eu.looker.com/looks/42"}},
 	} {
@@ -178,7 +187,7 @@ func TestBatches(t *testing.T) {
 	t.Parallel()
 	s := newSimulator(t, 1)
 	for name, event := range map[string]Event{
-		"hubspot": {Type: "contact.created"}, "marketo": {Type: "email.delivered"}, "looker": {},
+		"hubspot": {Type: "contact.created"}, "salesforce": {}, "marketo": {Type: "email.delivered"}, "looker": {},
 	} {
 		if name == "marketo" {
 			event.Type = "activity 7 (Email Delivered)"
@@ -196,11 +205,11 @@ func TestWhatCannotBeMade(t *testing.T) {
 		source string
 		events []Event
 	}{
-		`events of "salesforce" cannot be made here, only those of stripe, hubspot, zendesk, intercom, marketo, looker, segment: `: {"salesforce", nil},
-		`looker has no type "login": its types are dashboard.created`:                                                              {"looker", []Event{{Type: "login"}}},
-		"stripe sends invoice.paid one at a time, not 2":                                                                           {"stripe", make([]Event, 2)},
-		"looker does not send scheduled plan, a row and System Activity, history row in one delivery":                              {"looker", []Event{{}, {Type: "query.ran"}}},
-		`a tenant of zendesk is a number, not "acme"`:                                                                              {"zendesk", []Event{{Tenant: "acme"}}},
+		`events of "faxes" cannot be made here, only those of stripe, hubspot, zendesk, intercom, marketo, looker, segment, salesforce: `: {"faxes", nil},
+		`looker has no type "login": its types are dashboard.created`:                                                                     {"looker", []Event{{Type: "login"}}},
+		"stripe sends invoice.paid one at a time, not 2":                                                                                  {"stripe", make([]Event, 2)},
+		"looker does not send scheduled plan, a row and System Activity, history row in one delivery":                                     {"looker", []Event{{}, {Type: "query.ran"}}},
+		`a tenant of zendesk is a number, not "acme"`:                                                                                     {"zendesk", []Event{{Tenant: "acme"}}},
 	} {
 		_, err := s.Delivery(events.source, events.events...)
 		require.ErrorContains(t, err, want)

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// bodies has one template for each of a vendor's objects: JSON, with
+// bodies has one template for each of a vendor's objects: JSON, or XML (.xml), with
 //
 //	{{=name}}       a part that is put in when the template is compiled: text, or
 //	                another template ("@name" in a form's vars)
@@ -21,6 +21,7 @@ type template struct {
 	pieces []piece
 	size   int      // of the exact bytes
 	kinds  []string // of the references that it writes, in their order
+	xml    bool
 }
 
 // piece is text, or what writes a value.
@@ -43,9 +44,14 @@ func (t *template) render(dst []byte, r *rendering) []byte {
 	return dst
 }
 
+const xmlFile = ".xml"
+
 // load reads a source's template file.
 func load(source, name string) (string, error) {
-	text, err := bodies.ReadFile("bodies/" + source + "/" + name + ".json")
+	if !strings.HasSuffix(name, xmlFile) {
+		name += ".json"
+	}
+	text, err := bodies.ReadFile("bodies/" + source + "/" + name)
 	return string(text), err
 }
 
@@ -112,8 +118,12 @@ func (s *Simulator) compile(v *vendor, file string, vars map[string]string) (*te
 	if text, err = expand(v.name, text, vars); err != nil {
 		return nil, err
 	}
-	text = compact(text)
-	t := &template{}
+	t := &template{xml: strings.HasSuffix(file, xmlFile)}
+	if t.xml {
+		text = compactXML(text)
+	} else {
+		text = compact(text)
+	}
 	for {
 		at := strings.Index(text, "{{")
 		if at < 0 {
@@ -128,6 +138,9 @@ func (s *Simulator) compile(v *vendor, file string, vars map[string]string) (*te
 		write, err := s.writer(v, t, word)
 		if err != nil {
 			return nil, fmt.Errorf("%s: {{%.40s}}: %w", file, word, err)
+		}
+		if t.xml && word != "events" {
+			write = inXML(write)
 		}
 		t.add(piece{write: write})
 		text = rest

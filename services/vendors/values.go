@@ -10,6 +10,8 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/google/uuid"
+
+	"github.com/throughline-dev/throughline/pkg/source/salesforce"
 )
 
 // rendering is one event while it is written.
@@ -30,6 +32,7 @@ type rendering struct {
 //	number LABEL FLOOR BITS            FLOOR and a number of BITS
 //	typed PREFIX FLOOR BITS            PREFIX and such a number
 //	uuid LABEL, hex LABEL              the event's own, for this label
+//	salesforce PREFIX                  a record's id, of 18 characters
 //	own ID…                            an id of the customer, not of the event
 //	object ID…                         Event.Object, else an id of the event
 //	ref KIND, refnumber KIND           the customer's id of this kind; …as a number
@@ -51,7 +54,7 @@ func (s *Simulator) writer(v *vendor, t *template, word string) (writer, error) 
 		return s.referenceWriter(v, name, args)
 	case "own", "object":
 		return s.idWriter(v, name, args)
-	case "id", "number", "uuid", "hex":
+	case "id", "number", "uuid", "hex", "salesforce":
 		g, err := s.generator(v, word)
 		return func(dst []byte, r *rendering) []byte { return g(dst, r.serial) }, err
 	case "tenant", "tenantnumber", "connect", "context":
@@ -63,6 +66,8 @@ func (s *Simulator) writer(v *vendor, t *template, word string) (writer, error) 
 	}
 	return s.plainWriter(name, args)
 }
+
+const shortSalesforceID = 15
 
 // generator makes an id of a number.
 type generator func(dst []byte, n uint64) []byte
@@ -96,6 +101,13 @@ func (s *Simulator) generator(v *vendor, word string) (generator, error) {
 		}, nil
 	case args[0] == "uuid" && len(numbers) == 0:
 		return func(dst []byte, n uint64) []byte { return appendUUID(dst, mix(n+offset)) }, nil
+	case args[0] == "salesforce" && len(numbers) == 0:
+		prefix := args[1]
+		return func(dst []byte, n uint64) []byte {
+			short := appendBase62([]byte(prefix), mix(n+offset), shortSalesforceID-len(prefix))
+			long, _ := salesforce.ID(string(short)) // letters and digits
+			return append(dst, long...)
+		}, nil
 	case args[0] == "hex" && len(numbers) == 0:
 		return func(dst []byte, n uint64) []byte { return appendHex(dst, mix(n+offset)) }, nil
 	}

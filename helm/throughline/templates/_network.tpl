@@ -18,6 +18,9 @@
 {{- if has "registry" .needs }}
 {{- include "throughline.egressRule" (dict "to" $n.schemaRegistry.to "ports" (list (include "throughline.port" $v.schemaRegistry.url | int))) }}
 {{- end }}
+{{- if has "apis" .needs }}
+{{- include "throughline.egressRule" (dict "to" $n.apis.to "ports" $n.apis.ports) }}
+{{- end }}
 {{- if has "admin" .needs }}
 - ports: [{port: 9090, protocol: TCP}]
   to:

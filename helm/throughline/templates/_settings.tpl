@@ -64,6 +64,11 @@
 {{- if and (has "process" .needs) $v.traces.existingSecret -}}
 {{- $files = append $files (dict "env" "THROUGHLINE_OTLP_ENDPOINT_FILE" "secret" $v.traces.existingSecret "key" $v.traces.key "path" "otlp-endpoint") -}}
 {{- end -}}
+{{- if has "apis" .needs -}}
+{{- range $name, $api := $v.apis -}}
+{{- $files = append $files (dict "env" (printf "%s_API_KEY_FILE" (include "throughline.sourceVariable" $name)) "secret" $api.existingSecret "key" (default "api-key" $api.key) "path" (printf "%s-api-key" $name)) -}}
+{{- end -}}
+{{- end -}}
 {{- if has "webhooks" .needs -}}
 {{- with $v.services.receiver.tls.existingSecret -}}
 {{- $files = append $files (dict "env" "THROUGHLINE_RECEIVER_TLS_CERT_FILE" "secret" . "key" "tls.crt" "path" "receiver.crt") -}}
@@ -140,6 +145,11 @@
 {{- $prefix := include "throughline.sourceVariable" $name -}}
 {{- with $s.tenant }}{{ $_ := set $env (printf "%s_TENANT" $prefix) . }}{{ end -}}
 {{- with $s.testData }}{{ $_ := set $env (printf "%s_TEST_DATA" $prefix) . }}{{ end -}}
+{{- end -}}
+{{- end -}}
+{{- if has "apis" .needs -}}
+{{- range $name, $api := $v.apis -}}
+{{- with $api.url }}{{ $_ := set $env (printf "%s_API_URL" (include "throughline.sourceVariable" $name)) . }}{{ end -}}
 {{- end -}}
 {{- end -}}
 {{- if has "webhooks" .needs -}}

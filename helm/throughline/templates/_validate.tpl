@@ -74,6 +74,10 @@ extraDeploy: extraObjects
 {{- if and $s.maxRate (get (get $known.vendors $name | default dict) "spool") }}{{ $p = append $p (printf "sources.%s.maxRate is set, but %s never sends a delivery twice, and what is beyond the limit would be lost: leave it 0" $name $name) }}{{ end -}}
 {{- if not (hasKey $known.vendors $name) }}{{ $p = append $p (printf "sources.%s is no source: there are %s; others go into namedSources" $name (keys $known.vendors | sortAlpha | join ", ")) }}{{ end -}}
 {{- end -}}
+{{- range $name, $api := $v.apis -}}
+{{- if not (hasKey $known.vendors $name) }}{{ $p = append $p (printf "apis.%s is no source: there are %s" $name (keys $known.vendors | sortAlpha | join ", ")) }}{{ end -}}
+{{- end -}}
+{{- if and $v.services.puller.enabled (not $v.apis) }}{{ $p = append $p "services.puller.enabled is true, but apis is empty, so there is nothing to ask: name the Secret of a vendor's API key, like apis.stripe.existingSecret" }}{{ end -}}
 {{- range $name, $s := $v.namedSources -}}
 {{- if hasKey $known.vendors $name }}{{ $p = append $p (printf "namedSources.%s has the name of a vendor: choose another, or set sources.%s" $name $name) }}{{ end -}}
 {{- if not (and (regexMatch "^[a-z][a-z0-9]*(-[a-z0-9]+)*$" $name) (le (len $name) 40)) }}{{ $p = append $p (printf "namedSources.%s: a name is of at most 40 lower case letters, digits and single dashes, and begins with a letter" $name) }}{{ end -}}

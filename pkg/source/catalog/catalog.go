@@ -16,6 +16,7 @@ import (
 	"github.com/throughline-dev/throughline/pkg/source/intercom"
 	"github.com/throughline-dev/throughline/pkg/source/looker"
 	"github.com/throughline-dev/throughline/pkg/source/marketo"
+	"github.com/throughline-dev/throughline/pkg/source/salesforce"
 	"github.com/throughline-dev/throughline/pkg/source/segment"
 	"github.com/throughline-dev/throughline/pkg/source/standardwebhooks"
 	"github.com/throughline-dev/throughline/pkg/source/stripe"
@@ -24,8 +25,9 @@ import (
 
 // options are what a person set for one source alone.
 type options struct {
-	looker  looker.Columns
-	segment segment.Options
+	looker     looker.Columns
+	segment    segment.Options
+	salesforce salesforce.Options
 }
 
 // vendors gives the vendors' sources, in the order in which people see them.
@@ -38,6 +40,7 @@ func vendors(o options) []source.Source {
 		marketo.New(),
 		looker.Configured(o.looker),
 		segment.Configured(o.segment),
+		salesforce.Configured(o.salesforce),
 	}
 }
 

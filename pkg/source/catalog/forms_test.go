@@ -18,18 +18,20 @@ import (
 func TestDomainsHaveOneForm(t *testing.T) {
 	t.Parallel()
 	bodies := map[string]string{
-		"stripe":   `{"id":"evt_1","object":"event","created":1760000000,"type":"customer.created","data":{"object":{"object":"customer","email":%q}}}`,
-		"hubspot":  `{"portalId":1,"occurredAt":1760000000123,"subscriptionType":"contact.propertyChange","objectId":5,"propertyName":"email","propertyValue":%q}`,
-		"zendesk":  `{"account_id":1,"id":"1","time":"2025-10-09T08:53:20Z","type":"zen:event-type:ticket.created","detail":{"id":"7","requester_email":%q},"event":{}}`,
-		"intercom": `{"type":"notification_event","app_id":"a","id":"n","created_at":1760000000,"topic":"contact.user.updated","data":{"item":{"type":"contact","id":"1","email":%q}}}`,
-		"marketo":  `{"marketoGUID":"1","leadId":5,"activityDate":"2025-10-09T08:53:19Z","activityTypeId":12,"attributes":[{"name":"Email","value":%q}]}`,
-		"looker":   `{"scheduled_plan":{},"row":{"users.email":%q}}`,
-		"segment":  `{"type":"identify","messageId":"1","timestamp":1760000000,"traits":{"email":%q}}`,
+		"stripe":     `{"id":"evt_1","object":"event","created":1760000000,"type":"customer.created","data":{"object":{"object":"customer","email":%q}}}`,
+		"hubspot":    `{"portalId":1,"occurredAt":1760000000123,"subscriptionType":"contact.propertyChange","objectId":5,"propertyName":"email","propertyValue":%q}`,
+		"zendesk":    `{"account_id":1,"id":"1","time":"2025-10-09T08:53:20Z","type":"zen:event-type:ticket.created","detail":{"id":"7","requester_email":%q},"event":{}}`,
+		"intercom":   `{"type":"notification_event","app_id":"a","id":"n","created_at":1760000000,"topic":"contact.user.updated","data":{"item":{"type":"contact","id":"1","email":%q}}}`,
+		"marketo":    `{"marketoGUID":"1","leadId":5,"activityDate":"2025-10-09T08:53:19Z","activityTypeId":12,"attributes":[{"name":"Email","value":%q}]}`,
+		"looker":     `{"scheduled_plan":{},"row":{"users.email":%q}}`,
+		"salesforce": `{"attributes":{"type":"Contact"},"Id":"0035g00000AbCdE","SystemModstamp":1760000000,"Email":%q}`,
+		"segment":    `{"type":"identify","messageId":"1","timestamp":1760000000,"traits":{"email":%q}}`,
 	}
 	domains := map[string]string{
-		"hubspot": `{"portalId":1,"occurredAt":1760000000123,"subscriptionType":"company.propertyChange","objectId":5,"propertyName":"domain","propertyValue":%q}`,
-		"marketo": `{"marketoGUID":"1","leadId":5,"activityDate":"2025-10-09T08:53:19Z","activityTypeId":12,"attributes":[{"name":"Website","value":%q}]}`,
-		"looker":  `{"scheduled_plan":{},"row":{"accounts.website":%q}}`,
+		"hubspot":    `{"portalId":1,"occurredAt":1760000000123,"subscriptionType":"company.propertyChange","objectId":5,"propertyName":"domain","propertyValue":%q}`,
+		"marketo":    `{"marketoGUID":"1","leadId":5,"activityDate":"2025-10-09T08:53:19Z","activityTypeId":12,"attributes":[{"name":"Website","value":%q}]}`,
+		"looker":     `{"scheduled_plan":{},"row":{"accounts.website":%q}}`,
+		"salesforce": `{"attributes":{"type":"Account"},"Id":"0015g00000AbCdE","SystemModstamp":1760000000,"Website":%q}`,
 	}
 	hosts := []string{"bücher.example", "BÜCHER.example", norm.NFD.String("bücher.example"), "xn--bcher-kva.example", "XN--BCHER-KVA.Example.", "bücher。example"}
 	refs := func(name, body, text string) string {
@@ -58,13 +60,14 @@ func TestDomainsHaveOneForm(t *testing.T) {
 func TestTimesHaveOneMeaning(t *testing.T) {
 	t.Parallel()
 	bodies := map[string]string{
-		"stripe":   `{"id":"evt_1","object":"event","created":%s,"type":"customer.created","data":{"object":{"object":"customer"}}}`,
-		"hubspot":  `{"portalId":1,"occurredAt":%s,"subscriptionType":"contact.creation","objectId":5}`,
-		"zendesk":  `{"account_id":1,"id":"1","time":%s,"type":"zen:event-type:ticket.created","detail":{"id":"7"},"event":{}}`,
-		"intercom": `{"type":"notification_event","app_id":"a","id":"n","created_at":%s,"topic":"contact.deleted","data":{"item":{"type":"contact","id":"1"}}}`,
-		"marketo":  `{"marketoGUID":"1","leadId":5,"activityDate":%s,"activityTypeId":12}`,
-		"looker":   `{"history.id":1,"history.created_raw":%s}`,
-		"segment":  `{"type":"track","event":"A","messageId":"1","timestamp":%s}`,
+		"stripe":     `{"id":"evt_1","object":"event","created":%s,"type":"customer.created","data":{"object":{"object":"customer"}}}`,
+		"hubspot":    `{"portalId":1,"occurredAt":%s,"subscriptionType":"contact.creation","objectId":5}`,
+		"zendesk":    `{"account_id":1,"id":"1","time":%s,"type":"zen:event-type:ticket.created","detail":{"id":"7"},"event":{}}`,
+		"intercom":   `{"type":"notification_event","app_id":"a","id":"n","created_at":%s,"topic":"contact.deleted","data":{"item":{"type":"contact","id":"1"}}}`,
+		"marketo":    `{"marketoGUID":"1","leadId":5,"activityDate":%s,"activityTypeId":12}`,
+		"looker":     `{"history.id":1,"history.created_raw":%s}`,
+		"salesforce": `{"payload":{"ChangeEventHeader":{"entityName":"Account","recordIds":["0015g00000AbCdE"],"changeType":"UPDATE","commitTimestamp":%s}},"event":{"EventUuid":"1"}}`,
+		"segment":    `{"type":"track","event":"A","messageId":"1","timestamp":%s}`,
 	}
 	forms := map[string][]string{
 		"2025-10-09T08:53:20Z": {

@@ -192,13 +192,14 @@ func TestFoundIdentities(t *testing.T) {
 func TestRefusedEventsAreKnown(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct{ body, id, kind string }{
-		"stripe":   {`{"id":"evt_1","object":"event","type":"invoice.paid","created":"soon"}`, "evt_1", "invoice.paid"},
-		"hubspot":  {`{"portalId":1,"occurredAt":"soon","subscriptionType":"deal.creation","objectId":5}`, "", "deal.created"},
-		"zendesk":  {`{"account_id":1,"id":"e","time":"soon","type":"zen:event-type:ticket.created","detail":{"id":"7"}}`, "1:ticket:7:created", "ticket.created"},
-		"intercom": {`{"app_id":"a","id":"n","created_at":"soon","topic":"contact.deleted","data":{"item":{}}}`, "a:n", "contact.deleted"},
-		"marketo":  {`{"marketoGUID":"1","leadId":5,"activityDate":"soon","activityTypeId":10}`, "1", "email.opened"},
-		"segment":  {`{"type":"track","event":"Order Completed","messageId":"m-1","timestamp":"soon"}`, "m-1", "order.completed"},
-		"looker":   {`{"history.id":1,"history.created_time":"soon"}`, "history:1", "query.ran"},
+		"stripe":     {`{"id":"evt_1","object":"event","type":"invoice.paid","created":"soon"}`, "evt_1", "invoice.paid"},
+		"hubspot":    {`{"portalId":1,"occurredAt":"soon","subscriptionType":"deal.creation","objectId":5}`, "", "deal.created"},
+		"zendesk":    {`{"account_id":1,"id":"e","time":"soon","type":"zen:event-type:ticket.created","detail":{"id":"7"}}`, "1:ticket:7:created", "ticket.created"},
+		"intercom":   {`{"app_id":"a","id":"n","created_at":"soon","topic":"contact.deleted","data":{"item":{}}}`, "a:n", "contact.deleted"},
+		"marketo":    {`{"marketoGUID":"1","leadId":5,"activityDate":"soon","activityTypeId":10}`, "1", "email.opened"},
+		"segment":    {`{"type":"track","event":"Order Completed","messageId":"m-1","timestamp":"soon"}`, "m-1", "order.completed"},
+		"salesforce": {`{"payload":{"ChangeEventHeader":{"entityName":"Account","recordIds":["0015g00000AbCdE"],"changeType":"UPDATE","commitTimestamp":"soon"}},"event":{"EventUuid":"e-1"}}`, "change:e-1:0015g00000AbCdEAAV", "account.updated"},
+		"looker":     {`{"history.id":1,"history.created_time":"soon"}`, "history:1", "query.ran"},
 	} {
 		s, ok := Set().Find(name)
 		require.True(t, ok)
@@ -226,6 +227,8 @@ func TestStrangersDecideNothing(t *testing.T) {
 		{"zendesk", "a ticket's subject, description, external id and requester", `{"account_id":1,"id":"1","time":"2025-10-09T08:53:20Z","type":"zen:event-type:ticket.created","detail":{"id":"7","subject":"` + victim + `","description":"` + victim + `","external_id":"` + victim + `","requester_id":"9","requester_email":"a@victim.example"},"event":{}}`},
 		{"intercom", "what a visitor writes in the Messenger", `{"type":"notification_event","app_id":"a","id":"n","created_at":1760000000,"topic":"conversation.user.created","data":{"item":{"type":"conversation","id":"1","created_at":1760000000,"source":{"body":"` + victim + `","subject":"` + victim + `","author":{"type":"lead","id":"5","email":"a@victim.example","name":"` + victim + `"}},"custom_attributes":{"account_uuid":"` + victim + `"}}}}`},
 		{"segment", "a browser's write key, with any library's name", `{"type":"group","messageId":"1","timestamp":1760000000,"userId":"u-1","groupId":"` + victim + `","traits":{"email":"a@victim.example","website":"victim.example"},"context":{"groupId":"` + victim + `","library":{"name":"analytics-node"},"traits":{"email":"a@victim.example"}}}`},
+		{"salesforce", "a filled web-to-lead form", `{"attributes":{"type":"Lead"},"Id":"00Q5g00000AbCdE","SystemModstamp":1760000000,"Account_UUID__c":"` + victim + `","Account__c":"0010800000XyZaB","Company":"` + victim + `","Website":"victim.example","Email":"a@victim.example"}`},
+		{"salesforce", "a case by web or e-mail", `{"payload":{"ChangeEventHeader":{"entityName":"Case","recordIds":["5005g00000AbCdE"],"changeType":"CREATE","commitTimestamp":1760000000},"Account_UUID__c":"` + victim + `","Subject":"` + victim + `","SuppliedEmail":"a@victim.example"},"event":{"EventUuid":"1"}}`},
 		{"marketo", "a filled form's fields", `{"marketoGUID":"1","leadId":5,"activityDate":"2025-10-09T08:53:19Z","activityTypeId":2,"attributes":[{"name":"Account UUID","value":"` + victim + `"},{"name":"Email","value":"a@victim.example"},{"name":"Query Parameters","value":"accountUuid=` + victim + `"}]}`},
 		{"marketo", "a data value that a form changed", `{"id":1,"marketoGUID":"1","leadId":5,"activityDate":"2025-10-09T08:53:19Z","activityTypeId":13,"fields":[{"name":"accountUuid","newValue":"` + victim + `"},{"name":"externalCompanyId","newValue":"c1"}],"attributes":[{"name":"Source","value":"Web form fillout"}]}`},
 	}
@@ -235,7 +238,7 @@ func TestStrangersDecideNothing(t *testing.T) {
 			require.Empty(t, event.reason, tt.who)
 			require.NotContains(t, event.refs, "account_uuid", tt.who)
 			require.NotContains(t, event.refs, ":company:", tt.who)
-			fmt.Fprintf(&out, "%-9s %-60s gives %s\n", tt.source, tt.who, event.refs)
+			fmt.Fprintf(&out, "%-10s %-60s gives %s\n", tt.source, tt.who, event.refs)
 		}
 	}
 	out.WriteString(`
@@ -247,6 +250,7 @@ intercom  external_id and user_id of a contact, company_id of a company: with th
 marketo   a field "account UUID" of a lead, changed by other than a form or a page; a flow step's template
 looker    the columns of the merchant's own reports
 segment   a groupId, once it is set that all write keys are secret (THROUGHLINE_SEGMENT_GROUPS)
+salesforce the field Account_UUID__c of an account, which the organization's people and systems write; the account of a record
 named     what the merchant's mapping says
 `)
 	requireGolden(t, "strangers", out.String())

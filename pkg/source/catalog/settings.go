@@ -8,6 +8,7 @@ import (
 	"github.com/throughline-dev/throughline/pkg/settings"
 	"github.com/throughline-dev/throughline/pkg/source"
 	"github.com/throughline-dev/throughline/pkg/source/looker"
+	"github.com/throughline-dev/throughline/pkg/source/salesforce"
 	"github.com/throughline-dev/throughline/pkg/source/segment"
 )
 
@@ -23,6 +24,7 @@ func NewSettings(args []string, lookup func(string) (string, bool), opts ...sett
 		settings.WithOwnSetting("looker", accountColumn, "NAME,...", "Columns that name a report's account, where their names do not tell (README of the source); the first that a row has decides. The same for every service."),
 		settings.WithOwnSetting("looker", timeColumn, "NAME,...", "Columns that say when a report's row happened, likewise. "+same),
 		settings.WithOwnSetting("segment", groups, "trusted|ignored", "Whether a groupId of Segment names an account. trusted: only your own servers have the write keys of the connected sources. ignored, as without it: visitors have one too. The same for every service."),
+		settings.WithOwnSetting("salesforce", organizations, "ID,...", "Ids of the Salesforce organizations (00D…) whose outbound messages are taken; none: of every one that knows the secret. The same for every service."),
 	)...)
 }
 
@@ -31,6 +33,7 @@ const (
 	accountColumn = "ACCOUNT_COLUMN"
 	timeColumn    = "TIME_COLUMN"
 	groups        = "GROUPS"
+	organizations = "ORGANIZATIONS"
 )
 
 // FromSettings gives the vendors' sources and the named ones, after Parse. The error is
@@ -41,15 +44,20 @@ func FromSettings(s *settings.SourceSettings) (source.Set, error) {
 		named = append(named, Named{Name: n.Name, Format: n.Format, Mapping: s.Get(n.Name).Mapping})
 	}
 	own := s.Get("looker").Own
-	keys, err := groupsTrusted(s.Get("segment").Own[groups])
-	set, other := with(options{
-		looker:  looker.Columns{Account: own[accountColumn], Time: own[timeColumn]},
-		segment: segment.Options{TrustGroups: keys},
-	}, named)
-	if err != nil {
-		return source.Set{}, errors.Join(err, other)
+	keys, groupsErr := groupsTrusted(s.Get("segment").Own[groups])
+	senders, sendersErr := salesforce.NewOptions(s.Get("salesforce").Own[organizations])
+	if sendersErr != nil {
+		sendersErr = fmt.Errorf("--salesforce-organizations (%s): %w", settings.SourceVariable("salesforce", organizations), sendersErr)
 	}
-	return set, other
+	set, other := with(options{
+		looker:     looker.Columns{Account: own[accountColumn], Time: own[timeColumn]},
+		segment:    segment.Options{TrustGroups: keys},
+		salesforce: senders,
+	}, named)
+	if err := errors.Join(groupsErr, sendersErr, other); err != nil {
+		return source.Set{}, err
+	}
+	return set, nil
 }
 
 func groupsTrusted(words []string) (bool, error) {

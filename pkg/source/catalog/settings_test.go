@@ -37,6 +37,28 @@ func TestLookersColumnsAreSettings(t *testing.T) {
 	}
 }
 
+// The organizations that may send are a setting, and what is no organization's id is refused.
+func TestSalesforcesOrganizations(t *testing.T) {
+	for ids, want := range map[string]string{"": "", "00D5g000004xQzL,00D5g000004xQzMEAU": "", "acme": `--salesforce-organizations (THROUGHLINE_SALESFORCE_ORGANIZATIONS): "acme" is not`} {
+		t.Setenv("THROUGHLINE_SALESFORCE_ORGANIZATIONS", ids)
+		s := NewSettings(nil, func(string) (string, bool) { return "", false })
+		var flags struct {
+			Sources kong.Plugins `embed:""`
+		}
+		flags.Sources = s.Plugins()
+		parser, err := kong.New(&flags)
+		require.NoError(t, err)
+		_, err = parser.Parse(nil)
+		require.NoError(t, err)
+		_, err = FromSettings(s)
+		if want == "" {
+			require.NoError(t, err)
+			continue
+		}
+		require.ErrorContains(t, err, want)
+	}
+}
+
 // Whether a group is believed is a setting, and a word that is none is refused.
 func TestSegmentsWriteKeys(t *testing.T) {
 	for word, want := range map[string]string{"": ":user:u-1", "ignored": ":user:u-1", "trusted": ":group:g-1 :user:u-1", "Trusted": "should be trusted or ignored", "trusted,ignored": "should be trusted or ignored"} {

@@ -46,10 +46,15 @@ func (marketo) Form(b rawjson.Value) source.Form {
 	if b.Get("activityTypeId").Exists() {
 		form = "activity with attributes as " + b.Get("attributes").Kind().String()
 	}
-	if b.Get("id").Exists() {
-		form += " and id" // an export has none
+	if b.Get("fields").Exists() {
+		form += " and fields" // leadchanges.json
 	}
-	return source.Form{Name: form}
+	if b.Get("id").Exists() {
+		return source.Form{Name: form + " and id"}
+	}
+	// An export has none. Where the REST API has none any more, what an export says is
+	// the same in another order.
+	return source.Form{Name: form, Ignored: []string{"/attributes"}}
 }
 
 // Reply is the usual one: its body is never empty, which Marketo would count as

@@ -45,11 +45,11 @@ func authorize(h http.Header, key string) {
 // source.ReadAnswer, with Zendesk's own word; refused is the status that it refused
 // the request with, or 0.
 func get(ctx context.Context, api source.Doer, path string, ask url.Values) (answer rawjson.Value, refused int, err error) {
-	return call(ctx, api, http.MethodGet, path, ask, nil)
+	return request(ctx, api, http.MethodGet, path, ask, nil)
 }
 
-// call is get with any method and a body.
-func call(ctx context.Context, api source.Doer, method, path string, ask url.Values, body []byte) (answer rawjson.Value, refused int, err error) {
+// request is get with any method and a body.
+func request(ctx context.Context, api source.Doer, method, path string, ask url.Values, body []byte) (answer rawjson.Value, refused int, err error) {
 	if len(ask) > 0 {
 		path += "?" + ask.Encode()
 	}

@@ -11,7 +11,7 @@ import (
 )
 
 // aimPull is our share of publishing alone.
-const aimPull = 0.5
+const aimPull = 0.4
 
 // pull is a backfill from a vendor's API that answers at once, in a process of its own.
 func (b *bench) pull() []step {

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -50,6 +52,22 @@ func TestADeliveryBecomesItsRecords(t *testing.T) {
 			require.Zero(t, r.metric("key_matched_total", "source", name, "key", "1"))
 		})
 	}
+}
+
+// A SOAP message is acknowledged in SOAP, whose Ack of false makes Salesforce send it again.
+func TestAnOutboundMessageIsAcknowledged(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, nil)
+	body, err := os.ReadFile(filepath.Join("..", "..", "..", "pkg", "source", "salesforce", "testdata", "accounts.xml"))
+	require.NoError(t, err)
+	for body, want := range map[string]string{string(body): "<Ack>true</Ack>", "<nothing/>": "<Ack>false</Ack>"} {
+		req := r.signed("salesforce", []byte(body))
+		req.Header.Set("Content-Type", "text/xml; charset=UTF-8")
+		got := r.do(req)
+		require.Contains(t, got.body, want)
+		require.Equal(t, "text/xml; charset=utf-8", got.header.Get("Content-Type"))
+	}
+	require.Len(t, r.records("salesforce", 3), 3)
 }
 
 // split gives a body's records; where a source makes bytes from the day of
@@ -343,5 +361,5 @@ func ExampleEndpoints() {
 	// Output:
 	// --hubspot-secrets: no secret is set
 	// --hubspot-public-url is not set: HubSpot signs the address that it posts to, like https://hooks.example.com/webhooks/hubspot
-	// --sources names "faxes": the sources are stripe, hubspot, zendesk, intercom, marketo, looker, segment
+	// --sources names "faxes": the sources are stripe, hubspot, zendesk, intercom, marketo, looker, segment, salesforce
 }

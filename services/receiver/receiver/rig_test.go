@@ -237,7 +237,7 @@ func example(t testing.TB, name string) []byte {
 	t.Helper()
 	file := map[string]string{
 		"stripe": "invoice_paid", "hubspot": "batch_classic", "zendesk": "ticket_created",
-		"intercom": "conversation_created_subject", "marketo": "call_webhook", "looker": "json_string", "segment": "track",
+		"intercom": "conversation_created_subject", "marketo": "call_webhook", "looker": "json_string", "segment": "track", "salesforce": "changes",
 	}[name]
 	body, err := os.ReadFile(filepath.Join("..", "..", "..", "pkg", "source", name, "testdata", file+".json"))
 	require.NoError(t, err, "an example delivery of %s", name)

@@ -75,29 +75,31 @@ type root struct {
 	connections
 	Sources sources `embed:""`
 
-	Timeline   timelineCommand   `cmd:"" group:"Timelines" help:"Show an account's events in order of occurrence."`
-	Accounts   accountsCommand   `cmd:"" group:"Accounts and links" help:"Import, add, list, rename, merge and remove accounts."`
-	Link       linkCommand       `cmd:"" group:"Accounts and links" help:"Link a vendor's id to an account, and release the events that wait for it in quarantine."`
-	Unlink     unlinkCommand     `cmd:"" group:"Accounts and links" help:"Remove a link; the events that were resolved by it are resolved again."`
-	Relink     relinkCommand     `cmd:"" group:"Accounts and links" help:"Move a link to another account, and the events with it."`
-	Links      linksCommand      `cmd:"" group:"Accounts and links" help:"List links and the decisions behind them; deny a link."`
-	Quarantine quarantineCommand `cmd:"" group:"Quarantine" help:"List, show, release and discard events that could not be processed."`
-	Events     eventsCommand     `cmd:"" group:"Quarantine" help:"List the events that contradict the timeline."`
-	Backfill   backfillCommand   `cmd:"" group:"Past events" help:"Bring a vendor's past events in from its API."`
-	Pulls      pullsCommand      `cmd:"" group:"Past events" help:"List what was brought in from vendors' APIs, and how far it is."`
-	Reconcile  reconcileCommand  `cmd:"" group:"Past events" help:"Compare a vendor's events with those that are here, and bring in what is missing."`
-	Gaps       gapsCommand       `cmd:"" group:"Past events" help:"Show what is missing, by the newest comparisons with the vendors."`
-	Doctor     doctorCommand     `cmd:"" group:"Operating" help:"Find out what is wrong with an installation, and what to do about it."`
-	Topics     topicsCommand     `cmd:"" group:"Setting up" help:"Create and configure the Kafka topics."`
-	ACLs       aclsCommand       `cmd:"" name:"acls" group:"Setting up" help:"Give the services rights on Kafka."`
-	Migrate    migrateCommand    `cmd:"" group:"Setting up" help:"Bring the Postgres schema up to date."`
-	Roles      rolesCommand      `cmd:"" group:"Setting up" help:"Create the Postgres roles and grant them what each needs."`
-	Connect    connectCommand    `cmd:"" group:"Setting up" help:"Let a vendor send here: look at its webhook subscriptions, mend them, or print the steps."`
-	Ready      readyCommand      `cmd:"" group:"Setting up" help:"Say whether a service is ready."`
-	Settings   settingsCommand   `cmd:"" group:"Setting up" help:"List the services' settings, with variables and defaults."`
-	Send       sendCommand       `cmd:"" group:"Developing" help:"Make events as a vendor would, sign them, and post them to a receiver."`
-	EventTypes eventTypesCommand `cmd:"" group:"Developing" help:"List the vendors' event types and the event_type of each."`
-	Version    versionCommand    `cmd:"" group:"Developing" help:"Print the version."`
+	Timeline    timelineCommand    `cmd:"" group:"Timelines" help:"Show an account's events in order of occurrence."`
+	Accounts    accountsCommand    `cmd:"" group:"Accounts and links" help:"Import, add, list, rename, merge and remove accounts."`
+	Link        linkCommand        `cmd:"" group:"Accounts and links" help:"Link a vendor's id to an account, and release the events that wait for it in quarantine."`
+	Unlink      unlinkCommand      `cmd:"" group:"Accounts and links" help:"Remove a link; the events that were resolved by it are resolved again."`
+	Relink      relinkCommand      `cmd:"" group:"Accounts and links" help:"Move a link to another account, and the events with it."`
+	Links       linksCommand       `cmd:"" group:"Accounts and links" help:"List links and the decisions behind them; deny a link."`
+	Suggestions suggestionsCommand `cmd:"" group:"Accounts and links" help:"List, explain, accept and reject links that are likely."`
+	Learning    learningCommand    `cmd:"" group:"Accounts and links" help:"Show how learning from the vendors and the timeline goes."`
+	Quarantine  quarantineCommand  `cmd:"" group:"Quarantine" help:"List, show, release and discard events that could not be processed."`
+	Events      eventsCommand      `cmd:"" group:"Quarantine" help:"List the events that contradict the timeline."`
+	Backfill    backfillCommand    `cmd:"" group:"Past events" help:"Bring a vendor's past events in from its API."`
+	Pulls       pullsCommand       `cmd:"" group:"Past events" help:"List what was brought in from vendors' APIs, and how far it is."`
+	Reconcile   reconcileCommand   `cmd:"" group:"Past events" help:"Compare a vendor's events with those that are here, and bring in what is missing."`
+	Gaps        gapsCommand        `cmd:"" group:"Past events" help:"Show what is missing, by the newest comparisons with the vendors."`
+	Doctor      doctorCommand      `cmd:"" group:"Operating" help:"Find out what is wrong with an installation, and what to do about it."`
+	Topics      topicsCommand      `cmd:"" group:"Setting up" help:"Create and configure the Kafka topics."`
+	ACLs        aclsCommand        `cmd:"" name:"acls" group:"Setting up" help:"Give the services rights on Kafka."`
+	Migrate     migrateCommand     `cmd:"" group:"Setting up" help:"Bring the Postgres schema up to date."`
+	Roles       rolesCommand       `cmd:"" group:"Setting up" help:"Create the Postgres roles and grant them what each needs."`
+	Connect     connectCommand     `cmd:"" group:"Setting up" help:"Let a vendor send here: look at its webhook subscriptions, mend them, or print the steps."`
+	Ready       readyCommand       `cmd:"" group:"Setting up" help:"Say whether a service is ready."`
+	Settings    settingsCommand    `cmd:"" group:"Setting up" help:"List the services' settings, with variables and defaults."`
+	Send        sendCommand        `cmd:"" group:"Developing" help:"Make events as a vendor would, sign them, and post them to a receiver."`
+	EventTypes  eventTypesCommand  `cmd:"" group:"Developing" help:"List the vendors' event types and the event_type of each."`
+	Version     versionCommand     `cmd:"" group:"Developing" help:"Print the version."`
 }
 
 // Validate is kong's.

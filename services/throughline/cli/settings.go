@@ -9,6 +9,7 @@ import (
 	"github.com/throughline-dev/throughline/pkg/settings"
 	"github.com/throughline-dev/throughline/pkg/source/standardwebhooks"
 	"github.com/throughline-dev/throughline/services/normalizer/normalizer"
+	"github.com/throughline-dev/throughline/services/puller/puller"
 	"github.com/throughline-dev/throughline/services/quarantine/quarantine"
 	"github.com/throughline-dev/throughline/services/receiver/receiver"
 	"github.com/throughline-dev/throughline/services/sink/sink"
@@ -27,6 +28,7 @@ func services() []service {
 		{"normalizer", func() any { return normalizer.NewConfig(nil, example) }},
 		{"sink", func() any { return sink.NewConfig(nil, example) }},
 		{"quarantine", func() any { return quarantine.NewConfig(nil, example) }},
+		{"puller", func() any { return puller.NewConfig(nil, example) }},
 	}
 }
 

@@ -1,0 +1,343 @@
+package learn
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/throughline-dev/throughline/pkg/fault"
+	"github.com/throughline-dev/throughline/pkg/postgres"
+	"github.com/throughline-dev/throughline/pkg/source"
+)
+
+// State is how far a reference is.
+type State string
+
+// The states.
+const (
+	StateNew      State = "new"      // to be looked up on the timeline
+	StateAsking   State = "asking"   // to be asked about
+	StateAnswered State = "answered" // what it points at has no account yet
+	StateLinked   State = "linked"
+	StateNobody   State = "nobody"   // nothing says whose it is; asked again later
+	StateGone     State = "gone"     // the vendor does not have it; asked again much later
+	StateConflict State = "conflict" // good evidence disagrees
+	StateBlocked  State = "blocked"  // nobody's id (rule 0)
+)
+
+// States gives every state.
+func States() []State {
+	return []State{StateNew, StateAsking, StateAnswered, StateLinked, StateNobody, StateGone, StateConflict, StateBlocked}
+}
+
+// leaseFor is how long what was taken is not taken by another. Work that takes longer
+// may be done twice.
+const leaseFor = 5 * time.Minute
+
+// store is the tables of migration 00015. Errors are the database's, marked by
+// postgres.Classify.
+type store struct{ pool *pgxpool.Pool }
+
+func broken(doing string, err error) error {
+	if err == nil || fault.IsPermanent(err) {
+		return err
+	}
+	return postgres.Classify(fmt.Errorf("%s: %w", doing, err))
+}
+
+// taken is a reference that is worked on.
+type taken struct {
+	id    int64
+	ref   source.Reference
+	name  string
+	depth int
+	looks int
+	asked bool // the vendor has answered, lately enough
+}
+
+// collectSQL is of one page of the quarantine. Addresses and domains are the same
+// whatever source mentions them.
+const collectSQL = `
+WITH waiting AS MATERIALIZED (
+  SELECT id, "references" FROM quarantine WHERE status = 'open' AND reason = $1 AND id > $2 ORDER BY id LIMIT $3
+), refs AS MATERIALIZED (
+  SELECT DISTINCT CASE WHEN r.kind IN ('email', 'domain') THEN r.kind ELSE r.source END AS source,
+    CASE WHEN r.kind IN ('email', 'domain') THEN '' ELSE coalesce(r.tenant, '') END AS tenant, r.kind, r.id AS external_id
+  FROM waiting w CROSS JOIN LATERAL jsonb_to_recordset(w."references") AS r (source text, tenant text, kind text, id text)
+  WHERE r.kind <> 'account_uuid' AND r.id <> '' AND octet_length(r.id) <= 512
+), added AS (
+  INSERT INTO learned_references AS l (source, tenant, kind, external_id)
+  SELECT source, tenant, kind, external_id FROM refs ORDER BY source, kind, external_id, tenant
+  ON CONFLICT (source, kind, external_id, tenant) DO UPDATE SET seen_at = now() WHERE l.seen_at < now() - interval '6 hours'
+  RETURNING state, looks, depth
+)
+SELECT (SELECT coalesce(max(id), 0) FROM waiting), (SELECT count(*) FROM waiting), (SELECT count(*) FROM added WHERE looks = 0)`
+
+// collect takes what a page of waiting events refers to, from after a record's id on,
+// and gives where the next begins, whether there may be one, and what was new.
+func (s store) collect(ctx context.Context, after int64, limit int) (next int64, more bool, fresh int, err error) {
+	var read int
+	err = s.pool.QueryRow(ctx, collectSQL, string(fault.Unresolved), after, limit).Scan(&next, &read, &fresh)
+	return next, read == limit, fresh, broken("collecting what waits for an account", err)
+}
+
+// takeSQL takes what is due. What the database's clock says is due again after the
+// lease, whoever held it.
+const takeSQL = `
+UPDATE learned_references SET due_at = now() + $4::interval WHERE id = ANY (ARRAY (
+  SELECT id FROM learned_references WHERE state = $1 AND due_at <= now() AND ($2 = '' OR source = $2) AND ($5 = '' OR kind = $5)
+  ORDER BY due_at, id LIMIT $3 FOR UPDATE SKIP LOCKED))
+RETURNING id, source, tenant, kind, external_id, name, depth, looks, coalesce(asked_at > now() - interval '1 day', false)`
+
+// take gives due references in this state, of one source and kind or of all ("").
+func (s store) take(ctx context.Context, state State, from, kind string, limit int) ([]taken, error) {
+	rows, err := s.pool.Query(ctx, takeSQL, string(state), from, limit, leaseFor, kind)
+	if err != nil {
+		return nil, broken("taking references", err)
+	}
+	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (taken, error) {
+		var t taken
+		r := &t.ref
+		return t, row.Scan(&t.id, &r.Source, &r.Tenant, &r.Kind, &r.ID, &t.name, &t.depth, &t.looks, &t.asked)
+	})
+	return list, broken("taking references", err)
+}
+
+// change is what becomes of a reference.
+type change struct {
+	id    int64
+	state State
+	after time.Duration // when it is due; below 0: when something changes
+	why   string
+	// asked: the vendor has answered, with what follows. Else that stays as it is.
+	asked    bool
+	name     string
+	evidence json.RawMessage
+	looked   bool // on the timeline
+}
+
+const changeSQL = `
+UPDATE learned_references l SET state = c.state, why = c.why, looks = l.looks + c.looked::int,
+  due_at = CASE WHEN c.after >= 0 THEN now() + make_interval(secs => c.after) END,
+  asked_at = CASE WHEN c.asked THEN now() ELSE l.asked_at END,
+  name = CASE WHEN c.asked THEN c.name ELSE l.name END, evidence = CASE WHEN c.asked THEN c.evidence::jsonb ELSE l.evidence END
+FROM unnest($1::bigint[], $2::text[], $3::float8[], $4::text[], $5::bool[], $6::text[], $7::text[], $8::bool[])
+  AS c (id, state, after, why, asked, name, evidence, looked)
+WHERE l.id = c.id`
+
+// lead is what a reference points at, as it is stored.
+type lead struct {
+	of     int64
+	origin string // originAPI or originTimeline
+	n      int
+	source.Lead
+	by      string // of Lead, or bySeen
+	eventID int64
+	seenOn  string // YYYY-MM-DD, or ""
+}
+
+const (
+	originAPI      = "api"
+	originTimeline = "timeline"
+	bySeen         = "seen"
+)
+
+const forgetLeads = `DELETE FROM learned_leads WHERE origin = $2 AND reference_id = ANY ($1)`
+
+// Two processes may learn the same at a time.
+const keepLeads = `
+INSERT INTO learned_leads (reference_id, origin, n, source, tenant, kind, external_id, by, field, event_id, seen_on)
+SELECT reference_id, origin, n, source, tenant, kind, external_id, by, field, nullif(event_id, 0), nullif(seen_on, '')::date
+FROM unnest($1::bigint[], $2::text[], $3::smallint[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::bigint[], $11::text[])
+  AS r (reference_id, origin, n, source, tenant, kind, external_id, by, field, event_id, seen_on)
+WHERE EXISTS (SELECT FROM learned_references l WHERE l.id = r.reference_id)
+ORDER BY 1, 2, 3
+ON CONFLICT (reference_id, origin, n) DO UPDATE SET source = excluded.source, tenant = excluded.tenant, kind = excluded.kind,
+  external_id = excluded.external_id, by = excluded.by, field = excluded.field, event_id = excluded.event_id, seen_on = excluded.seen_on`
+
+// What a reference points at is asked about too, unless it is linked.
+const askOn = `
+INSERT INTO learned_references (source, tenant, kind, external_id, depth)
+SELECT DISTINCT ON (r.source, r.kind, r.external_id, r.tenant) r.source, r.tenant, r.kind, r.external_id, r.depth
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::smallint[]) AS r (source, tenant, kind, external_id, depth)
+WHERE NOT EXISTS (SELECT FROM account_links a WHERE a.source = r.source AND a.kind = r.kind AND a.external_id = r.external_id AND a.tenant IN (r.tenant, ''))
+ORDER BY r.source, r.kind, r.external_id, r.tenant, r.depth
+ON CONFLICT DO NOTHING`
+
+// wakeSQL lets what points at these references be judged again, and what is one of these
+// addresses itself.
+const wakeSQL = `
+UPDATE learned_references l SET due_at = now(), state = CASE l.state WHEN 'nobody' THEN 'answered' ELSE l.state END FROM (
+  SELECT d.reference_id AS id FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) AS r (source, tenant, kind, external_id)
+  CROSS JOIN LATERAL (SELECT reference_id FROM learned_leads d
+    WHERE d.external_id = r.external_id AND d.kind = r.kind AND d.source = r.source AND d.tenant IN (r.tenant, '')) AS d
+  UNION
+  SELECT o.id FROM unnest($4::text[], $3::text[]) AS r (external_id, kind)
+  CROSS JOIN LATERAL (SELECT id FROM learned_references o
+    WHERE o.source = 'email' AND o.kind = 'email' AND r.kind = 'email' AND o.external_id = r.external_id AND o.tenant = '') AS o) AS w
+WHERE l.id = w.id AND l.state IN ('answered', 'conflict', 'nobody') AND (l.due_at IS NULL OR l.due_at > now())`
+
+// maxDepth is how many questions one event may lead to, one after the other.
+const maxDepth = 5
+
+// keep writes what was learned in one transaction: the changes, the leads of those
+// references that they replace, and questions about what is led to. wake are
+// references of which something is known now.
+func (s store) keep(ctx context.Context, origin string, changes []change, leads []lead, next []taken, wake []source.Reference) error {
+	return broken("keeping what was learned", pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		if err := keepChanges(ctx, tx, changes); err != nil {
+			return err
+		}
+		if origin != "" {
+			ids := make([]int64, len(changes))
+			for i, c := range changes {
+				ids[i] = c.id
+			}
+			if _, err := tx.Exec(ctx, forgetLeads, ids, origin); err != nil {
+				return err
+			}
+		}
+		if err := keepLeadsOf(ctx, tx, leads); err != nil {
+			return err
+		}
+		if len(next) > 0 {
+			l, depths := listsOf(nil), make([]int16, len(next))
+			for i, t := range next {
+				l.add(t.ref)
+				depths[i] = int16(t.depth)
+			}
+			if _, err := tx.Exec(ctx, askOn, l.sources, l.tenants, l.kinds, l.ids, depths); err != nil {
+				return err
+			}
+		}
+		return wakeThose(ctx, tx, wake)
+	}))
+}
+
+func keepChanges(ctx context.Context, tx pgx.Tx, changes []change) error {
+	var ids []int64
+	var states, whys, names, evidences []string
+	var afters []float64
+	var askeds, lookeds []bool
+	for _, c := range changes {
+		evidence := string(c.evidence)
+		if evidence == "" {
+			evidence = "{}"
+		}
+		ids, states, afters, whys = append(ids, c.id), append(states, string(c.state)), append(afters, c.after.Seconds()), append(whys, c.why)
+		askeds, names, evidences, lookeds = append(askeds, c.asked), append(names, c.name), append(evidences, evidence), append(lookeds, c.looked)
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	_, err := tx.Exec(ctx, changeSQL, ids, states, afters, whys, askeds, names, evidences, lookeds)
+	return err
+}
+
+func keepLeadsOf(ctx context.Context, tx pgx.Tx, leads []lead) error {
+	if len(leads) == 0 {
+		return nil
+	}
+	var of, events []int64
+	var places []int16
+	var origins, bys, fields, days []string
+	l := listsOf(nil)
+	for _, d := range leads {
+		l.add(d.Reference)
+		of, places, events = append(of, d.of), append(places, int16(d.n)), append(events, d.eventID)
+		origins, bys, fields, days = append(origins, d.origin), append(bys, d.by), append(fields, d.Field), append(days, d.seenOn)
+	}
+	_, err := tx.Exec(ctx, keepLeads, of, origins, places, l.sources, l.tenants, l.kinds, l.ids, bys, fields, events, days)
+	return err
+}
+
+func wakeThose(ctx context.Context, tx pgx.Tx, refs []source.Reference) error {
+	if len(refs) == 0 {
+		return nil
+	}
+	l := listsOf(refs)
+	_, err := tx.Exec(ctx, wakeSQL, l.sources, l.tenants, l.kinds, l.ids)
+	return err
+}
+
+// lists is references as a query's parameters.
+type lists struct{ sources, tenants, kinds, ids []string }
+
+func listsOf(refs []source.Reference) lists {
+	var l lists
+	for _, r := range refs {
+		l.add(r)
+	}
+	return l
+}
+
+func (l *lists) add(r source.Reference) {
+	l.sources, l.tenants, l.kinds, l.ids = append(l.sources, r.Source), append(l.tenants, r.Tenant), append(l.kinds, r.Kind), append(l.ids, r.ID)
+}
+
+// leadsSQL gives the leads of references, and whether what they point at is still to
+// be asked about.
+const leadsSQL = `
+SELECT d.reference_id, d.origin, d.source, d.tenant, d.kind, d.external_id, d.by, d.field, coalesce(d.event_id, 0), coalesce(d.seen_on::text, ''),
+  EXISTS (SELECT FROM learned_references l WHERE l.source = d.source AND l.kind = d.kind AND l.external_id = d.external_id AND l.tenant = d.tenant
+    AND l.state IN ('new', 'asking'))
+FROM learned_leads d WHERE d.reference_id = ANY ($1) ORDER BY d.reference_id, d.origin, d.n`
+
+func (s store) leads(ctx context.Context, ids []int64) (map[int64][]Claim, error) {
+	rows, err := s.pool.Query(ctx, leadsSQL, ids)
+	if err != nil {
+		return nil, broken("reading leads", err)
+	}
+	all := map[int64][]Claim{}
+	var of int64
+	var origin, by string
+	var c Claim
+	r := &c.Reference
+	_, err = pgx.ForEachRow(rows, []any{&of, &origin, &r.Source, &r.Tenant, &r.Kind, &r.ID, &by, &c.Field, &c.EventID, &c.SeenOn, &c.Pending}, func() error {
+		claim := c
+		if claim.By = source.LeadLevel(by); by == bySeen {
+			claim.By, claim.Seen = "", true
+		}
+		all[of] = append(all[of], claim)
+		return nil
+	})
+	return all, broken("reading leads", err)
+}
+
+// linkLevels gives the level and the decision of the links of references, by place; the
+// zero value where there is none.
+const linkLevelsSQL = `
+SELECT r.n, l.account_id, d.level, d.id FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) WITH ORDINALITY AS r (source, tenant, kind, id, n)
+CROSS JOIN LATERAL (SELECT account_id, decision_id FROM account_links l
+  WHERE l.source = r.source AND l.kind = r.kind AND l.external_id = r.id AND l.tenant = r.tenant LIMIT 1) AS l
+JOIN link_decisions d ON d.id = l.decision_id`
+
+// tiesSQL gives the linked objects of persons: of each address, those that the vendor
+// says have it, and how many objects of one kind have it at all.
+const tiesSQL = `
+WITH asked AS MATERIALIZED (SELECT DISTINCT address FROM unnest($1::text[]) AS a (address)
+), objects AS MATERIALIZED (
+  SELECT a.address, l.source, l.tenant, l.kind, l.external_id FROM asked a
+  CROSS JOIN LATERAL (SELECT reference_id FROM learned_leads d
+    WHERE d.external_id = a.address AND d.kind = 'email' AND d.by = 'person' AND d.origin = 'api' LIMIT 1000) AS d
+  JOIN learned_references l ON l.id = d.reference_id
+)
+SELECT o.address, o.source, o.tenant, o.kind, o.external_id, k.account_id, d.level, d.id, 0
+FROM objects o
+CROSS JOIN LATERAL (SELECT account_id, decision_id FROM account_links k
+  WHERE k.source = o.source AND k.kind = o.kind AND k.external_id = o.external_id AND k.tenant IN (o.tenant, '') LIMIT 1) AS k
+JOIN link_decisions d ON d.id = k.decision_id AND d.level IN ('decided', 'declared', 'vendor')
+UNION ALL
+SELECT a.address, 'email', '', 'email', a.address, k.account_id, d.level, d.id, 0 FROM asked a
+JOIN account_links k ON k.kind = 'email' AND k.external_id = a.address AND k.source = 'email'
+JOIN link_decisions d ON d.id = k.decision_id AND d.level IN ('decided', 'declared', 'vendor')
+UNION ALL
+SELECT address, '', '', '', '', NULL, '', 0, max(n)::int FROM (SELECT address, count(*) AS n FROM objects GROUP BY address, source, kind) AS c GROUP BY address`
+
+// ownersSQL gives the accounts of domains.
+const ownersSQL = `
+SELECT DISTINCT d.domain, coalesce(a.merged_into, a.id) FROM unnest((SELECT $1::text[])) AS d (domain) JOIN accounts a ON lower(a.domain) = d.domain`
