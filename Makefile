@@ -11,7 +11,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 LDFLAGS := -X github.com/throughline-dev/throughline/pkg/settings.version=$(VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-unit test-system quick bench build lint fmt vulnerabilities generate verify mutants fuzz tidy toolchain newcomer prerequisites images images-test release upgrade-test vendor-clients clean
+.PHONY: help run test test-unit test-system quick bench build lint fmt vulnerabilities generate domains verify mutants fuzz tidy toolchain newcomer prerequisites images images-test release upgrade-test vendor-clients clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,7 +39,7 @@ bench: ## the speed of each stage, compared with the least work that could be do
 
 build: ## all programs, into bin/
 	@mkdir -p $(BIN)
-	@GO=$(GO) .ci/compile -ldflags "$(LDFLAGS)" -o $(BIN)/ ./services/receiver ./services/normalizer ./services/sink ./services/quarantine ./services/puller ./services/throughline
+	@GO=$(GO) .ci/compile -ldflags "$(LDFLAGS)" -o $(BIN)/ ./services/receiver ./services/normalizer ./services/sink ./services/quarantine ./services/puller ./services/learner ./services/throughline
 
 lint: $(BIN)/golangci-lint ## golangci-lint with .golangci.yml, and go vet
 	@for m in $(MODULES); do echo "lint $$m"; (cd $$m && $(GO) vet ./... && $(BIN)/golangci-lint run ./...) || exit 1; done
@@ -58,6 +58,10 @@ fmt: ## gofmt, in place
 generate: build ## docs/event-types.md from the sources, docs/operations/settings.md from the settings
 	$(BIN)/throughline event-types --markdown > docs/event-types.md
 	$(BIN)/throughline settings --markdown > docs/operations/settings.md
+
+domains: ## pkg/resolve/domains.txt from the lists that tools/domains names; needs npm and pip
+	@cd tools && GOWORK=off $(GO) build -o $(BIN)/domains ./domains
+	@$(BIN)/domains
 
 verify: toolchain build $(BIN)/mutants ## what is generated is what is committed, files are formatted, links lead somewhere
 	@$(BIN)/throughline event-types --markdown | diff -u docs/event-types.md - || { echo "run make generate"; exit 1; }

@@ -62,7 +62,7 @@ func TestReconcile(t *testing.T) {
 
 	report, err := Reconcile(t.Context(), o)
 	require.NoError(t, err)
-	require.EqualValues(t, [...]int64{200, 0, 185, 2, 13, 0, 13}, numbers(report))
+	require.Equal(t, [...]int64{200, 0, 185, 2, 13, 0, 13}, numbers(report))
 	require.Equal(t, map[string]int64{MissingNotHealed: 13}, report.Reasons)
 	require.Equal(t, "done", report.Status)
 
@@ -73,7 +73,7 @@ func TestReconcile(t *testing.T) {
 	}
 	report, err = Reconcile(t.Context(), o)
 	require.NoError(t, err)
-	require.EqualValues(t, [...]int64{200, 0, 185, 2, 13, 3, 10}, numbers(report))
+	require.Equal(t, [...]int64{200, 0, 185, 2, 13, 3, 10}, numbers(report))
 	require.Equal(t, map[string]int64{MissingNotArrived: 10}, report.Reasons)
 	require.Len(t, got.ids, 13)
 
@@ -84,7 +84,7 @@ func TestReconcile(t *testing.T) {
 	reports, err := o.Store.Reports(t.Context(), "stripe")
 	require.NoError(t, err)
 	require.Len(t, reports, 1, "the newest")
-	require.EqualValues(t, [...]int64{200, 0, 185, 2, 13, 6, 7}, numbers(reports[0]))
+	require.Equal(t, [...]int64{200, 0, 185, 2, 13, 6, 7}, numbers(reports[0]))
 	require.Equal(t, map[string]int64{MissingNotArrived: 7}, reports[0].Reasons)
 	require.True(t, reports[0].Heals)
 
@@ -121,7 +121,7 @@ func TestReconcileWhileThingsFail(t *testing.T) {
 	}
 	report, err := Reconcile(t.Context(), o)
 	require.NoError(t, err)
-	require.EqualValues(t, [...]int64{200, 0, 0, 0, 200, 0, 200}, numbers(report))
+	require.Equal(t, [...]int64{200, 0, 0, 0, 200, 0, 200}, numbers(report))
 	require.Equal(t, map[string]int64{MissingNotArrived: 198, MissingOversized: 2}, report.Reasons)
 }
 
@@ -143,7 +143,7 @@ func TestReconcileThatFails(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "failed", reports[0].Status)
 	require.Contains(t, reports[0].Error, "the key is wrong")
-	require.EqualValues(t, [...]int64{200, 0, 0, 0, 200, 0, 200}, numbers(reports[0]))
+	require.Equal(t, [...]int64{200, 0, 0, 0, 200, 0, 200}, numbers(reports[0]))
 	at, err := o.Store.LastReconciled(t.Context(), "stripe", "", "events")
 	require.NoError(t, err)
 	require.Zero(t, at, "it did not come to its end")

@@ -60,7 +60,10 @@ func WithAPIs(sources ...string) SourceOption {
 }
 
 // ownSetting is a list of texts that one source has beside what all have.
-type ownSetting struct{ source, name, placeholder, help string }
+type ownSetting struct {
+	source, name, placeholder, help string
+	api                             bool // of the vendor's API: only where that is called
+}
 
 func (o ownSetting) field() string {
 	return "Own" + strings.ReplaceAll(o.name, "_", "")
@@ -69,7 +72,27 @@ func (o ownSetting) field() string {
 // WithOwnSetting adds a setting that one source alone has, a list of texts:
 // WithOwnSetting("looker", "TIME_COLUMN", …) is --looker-time-column.
 func WithOwnSetting(source, name, placeholder, help string) SourceOption {
-	return func(s *SourceSettings) { s.own = append(s.own, ownSetting{source, name, placeholder, help}) }
+	return func(s *SourceSettings) {
+		s.own = append(s.own, ownSetting{source, name, placeholder, help, false})
+	}
+}
+
+// WithAPISetting is WithOwnSetting for what says how a vendor's API is called: only who
+// has the source's API (WithAPIs) has it. Its name begins with API_.
+func WithAPISetting(source, name, placeholder, help string) SourceOption {
+	return func(s *SourceSettings) {
+		s.own = append(s.own, ownSetting{source, name, placeholder, help, true})
+	}
+}
+
+// owned gives the settings that this source alone has here.
+func (s *SourceSettings) owned(source string) (own []ownSetting) {
+	for _, o := range s.own {
+		if o.source == source && (!o.api || slices.Contains(s.apis, source)) {
+			own = append(own, o)
+		}
+	}
+	return own
 }
 
 // WithNamedSources adds --named-sources (THROUGHLINE_NAMED_SOURCES) and the
@@ -141,10 +164,7 @@ func (s *SourceSettings) Get(name string) SourceSetting {
 	if key := v.FieldByName("APIKey"); key.IsValid() {
 		set.APIKey, set.APIURL = key.Interface().(Secret), v.FieldByName("APIURL").String()
 	}
-	for _, own := range s.own {
-		if own.source != name {
-			continue
-		}
+	for _, own := range s.owned(name) {
 		if list := v.FieldByName(own.field()).Interface().([]string); len(list) > 0 {
 			if set.Own == nil {
 				set.Own = map[string][]string{}
@@ -207,13 +227,11 @@ func (s *SourceSettings) structOf(source string) reflect.Type {
 			field("APIKey", reflect.TypeFor[Secret](), "API_KEY", "KEY", "Key for the vendor's API. One that may only read is enough for all but throughline connect."),
 			field("APIURL", reflect.TypeFor[publicURL](), "API_URL", "URL", "Address that stands in for the vendor's API: a gateway through which calls have to go."))
 	}
-	for _, own := range s.own {
-		if own.source == source {
-			f := field(own.field(), reflect.TypeFor[[]string](), own.name, own.placeholder, own.help)
-			// A group that is not every source's, so that lists of settings show it by its own name.
-			f.Tag = reflect.StructTag(strings.Replace(string(f.Tag), `group:"Source `, `group:"Sources: `, 1))
-			fields = append(fields, f)
-		}
+	for _, own := range s.owned(source) {
+		f := field(own.field(), reflect.TypeFor[[]string](), own.name, own.placeholder, own.help)
+		// A group that is not every source's, so that lists of settings show it by its own name.
+		f.Tag = reflect.StructTag(strings.Replace(string(f.Tag), `group:"Source `, `group:"Sources: `, 1))
+		fields = append(fields, f)
 	}
 	if s.tenantsOnly {
 		return reflect.StructOf(fields)

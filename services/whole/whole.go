@@ -14,6 +14,7 @@ import (
 	"github.com/throughline-dev/throughline/pkg/service"
 	"github.com/throughline-dev/throughline/pkg/settings"
 	"github.com/throughline-dev/throughline/pkg/stage"
+	"github.com/throughline-dev/throughline/services/learner/learner"
 	"github.com/throughline-dev/throughline/services/normalizer/normalizer"
 	"github.com/throughline-dev/throughline/services/quarantine/quarantine"
 	"github.com/throughline-dev/throughline/services/receiver/receiver"
@@ -22,6 +23,7 @@ import (
 
 // The services, in the order in which they start: downstream first.
 const (
+	Learner    = "learner"
 	Quarantine = "quarantine"
 	Sink       = "sink"
 	Normalizer = "normalizer"
@@ -39,6 +41,8 @@ type Options struct {
 	Tenants map[string]string
 	// TestData are the sources whose test data joins the timeline.
 	TestData map[string]bool
+	// Learner is what the learner is told; nil: there is none.
+	Learner *learner.Options
 	// Endpoints are the receiver's sources.
 	Endpoints []receiver.Endpoint
 	// Receiver is the receiver's configuration; what is zero gets its default.
@@ -61,6 +65,7 @@ func New(ctx context.Context, d stage.Deps, o Options) (*Whole, error) {
 		name string
 		make func() (stage.Service, error)
 	}{
+		{Learner, func() (stage.Service, error) { return learner.New(d, *o.Learner) }},
 		{Quarantine, func() (stage.Service, error) {
 			return quarantine.New(ctx, d, quarantine.Options{Resolve: o.Resolve})
 		}},
@@ -72,7 +77,7 @@ func New(ctx context.Context, d stage.Deps, o Options) (*Whole, error) {
 	}
 	left := slices.Clone(o.Only)
 	for _, m := range makers {
-		if len(o.Only) > 0 && !slices.Contains(o.Only, m.name) {
+		if len(o.Only) > 0 && !slices.Contains(o.Only, m.name) || m.name == Learner && o.Learner == nil {
 			continue
 		}
 		left = slices.DeleteFunc(left, func(name string) bool { return name == m.name })

@@ -25,6 +25,7 @@ import (
 
 // options are what a person set for one source alone.
 type options struct {
+	hubspot    hubspot.Options
 	looker     looker.Columns
 	segment    segment.Options
 	salesforce salesforce.Options
@@ -34,7 +35,7 @@ type options struct {
 func vendors(o options) []source.Source {
 	return []source.Source{
 		stripe.New(),
-		hubspot.New(),
+		hubspot.Configured(o.hubspot),
 		zendesk.New(),
 		intercom.New(),
 		marketo.New(),

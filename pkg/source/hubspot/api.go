@@ -20,14 +20,18 @@ import (
 type Options struct {
 	// APIVersion is the date in the paths of HubSpot's API; "": DefaultAPIVersion.
 	APIVersion string
-	// Portals are those whose webhooks journal is read: one is asked for by its local
-	// journal, several are picked from the global one. None: all of the global one.
+	// Portals are those whose webhooks journal is read, in the place of the CRM: one is
+	// asked for by its local journal, several are picked from the global one, and
+	// AllPortals is all of that. None: no journal, which wants another key than the CRM.
 	Portals []string
 	// AppID is the app whose webhook subscriptions Look and Change deal with.
 	AppID string
 	// CrossReferences are properties of companies that hold another vendor's id.
 	CrossReferences []CrossReference
 }
+
+// AllPortals in Options.Portals are all that have the app.
+const AllPortals = "all"
 
 // DefaultAPIVersion is the newest version whose documentation this package was
 // written from.
@@ -143,7 +147,7 @@ func send(ctx context.Context, api source.Doer, method, path string, body any) (
 // some of it could not be had, and 201 is what creating gives. An error has HubSpot's
 // category, and the status.
 func do(api source.Doer, r *http.Request) (answer, error) {
-	resp, err := api.Do(r) //nolint:bodyclose // ReadAnswer closes it
+	resp, err := api.Do(r)
 	if err != nil {
 		return answer{}, err
 	}

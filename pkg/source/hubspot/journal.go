@@ -52,7 +52,7 @@ func (h hubspot) journalPage(ctx context.Context, api source.Doer, q source.Quer
 	}
 	page := source.APIPage{Next: []byte(offset), Others: 1}
 	for _, event := range events.Elements() {
-		if len(h.o.Portals) > 0 && !slices.Contains(h.o.Portals, id(event.Get("portalId"))) {
+		if !slices.Contains(h.o.Portals, AllPortals) && !slices.Contains(h.o.Portals, id(event.Get("portalId"))) {
 			continue // another customer's of the app
 		}
 		if at, err := source.ParseTime(event.Get("occurredAt").Literal()); err == nil && (at.Before(q.From) || !at.Before(q.To)) {
@@ -72,7 +72,7 @@ func (h hubspot) journalPage(ctx context.Context, api source.Doer, q source.Quer
 // journalPath is that of the entry after an offset, or of the earliest.
 func (h hubspot) journalPath(offset string) string {
 	path, ask := "/webhooks-journal/journal/", ""
-	if len(h.o.Portals) == 1 {
+	if len(h.o.Portals) == 1 && h.o.Portals[0] != AllPortals {
 		path, ask = "/webhooks-journal/journal-local/", "?installPortalId="+queryEscape(h.o.Portals[0])
 	}
 	path += h.version()

@@ -55,8 +55,11 @@ var objects = []walked{
 	{"tickets", thingTicket, "hs_lastmodifieddate", "hs_pipeline_stage", []string{"subject", "hs_pipeline"}, "26"},
 }
 
-// Streams implements source.Pager.
-func (hubspot) Streams() []source.Stream {
+// Streams implements source.Pager: the journal, or what the CRM has. No key reads both.
+func (h hubspot) Streams() []source.Stream {
+	if len(h.o.Portals) > 0 {
+		return []source.Stream{{Name: journal, Window: whole, Keeps: keepsJournal}}
+	}
 	var streams []source.Stream
 	for _, o := range objects {
 		streams = append(streams, source.Stream{Name: o.stream, Window: whole, Late: late})
@@ -64,7 +67,7 @@ func (hubspot) Streams() []source.Stream {
 	for _, o := range objects {
 		streams = append(streams, source.Stream{Name: archived + o.stream, Window: whole, Keeps: keepsArchive, Late: late})
 	}
-	return append(streams, source.Stream{Name: journal, Window: whole, Keeps: keepsJournal})
+	return streams
 }
 
 // Page implements source.Pager. A page of objects takes up to four requests: the

@@ -31,7 +31,8 @@ func (intercom) Learns() []source.Learnable {
 // it does not find. A search leaves out what is new and what was merged; only a request
 // for the object itself tells that it is gone.
 func (intercom) Learn(ctx context.Context, api source.Doer, kind string, ids []string) ([]source.Learned, error) {
-	path, field := "", "id"
+	var path string
+	field := "id"
 	switch kind {
 	case kindContact:
 		path = contacts

@@ -73,7 +73,7 @@ func (intercom) Page(ctx context.Context, api source.Doer, q source.Query) (sour
 	case companies:
 		more, err = w.scroll(&c)
 	default:
-		err = fault.Permanent(fault.Malformed, fmt.Errorf("Intercom has no stream %q", q.Stream)) //nolint:staticcheck // a name
+		err = fault.Permanent(fault.Malformed, fmt.Errorf("Intercom has no stream %q", q.Stream))
 	}
 	if err != nil {
 		return source.APIPage{}, err

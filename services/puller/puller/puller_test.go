@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http/httptest"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -51,7 +52,6 @@ type world struct {
 	kafka  stream.Config
 	client *kgo.Client
 
-	mu   sync.Mutex
 	seen map[string]int // by value
 }
 
@@ -167,9 +167,13 @@ func TestCompares(t *testing.T) {
 		})
 	}
 	require.Eventually(t, failures, servicetest.Patience, 20*time.Millisecond)
-	runs, err := pull.NewStore(w.pool).List(t.Context(), pull.Filter{Limit: 1})
-	require.NoError(t, err)
-	require.Contains(t, runs[0].Error, "a page of HTML or XML instead of JSON")
+	require.Eventually(t, func() bool { // the newest may be under way
+		runs, err := pull.NewStore(w.pool).List(t.Context(), pull.Filter{Limit: 100})
+		require.NoError(t, err)
+		return slices.ContainsFunc(runs, func(p pull.Pull) bool {
+			return p.Status == "failed" && strings.Contains(p.Error, "a page of HTML or XML instead of JSON")
+		})
+	}, servicetest.Patience, 20*time.Millisecond)
 	require.Eventually(t, func() bool {
 		return slices.Equal([]string{"failed"}, w.strings("SELECT status FROM reconcile_reports"))
 	}, servicetest.Patience, 20*time.Millisecond, "it is not tried again and again")

@@ -124,7 +124,7 @@ func TestReconcileAndGaps(t *testing.T) {
 	require.Contains(t, r.err, "no comparison yet: `throughline reconcile SOURCE` makes one")
 	for args, want := range map[string]string{
 		"reconcile":                             "source",
-		"reconcile segment":                     "segment",
+		"reconcile strype":                      "strype",
 		"reconcile stripe --days 0":             "--days is 0",
 		"reconcile stripe --stream invoice":     `stripe has no stream "invoice": it has events`,
 		"backfill stripe --since 1d --stream x": `stripe has no stream "x"`,

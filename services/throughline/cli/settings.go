@@ -8,6 +8,7 @@ import (
 
 	"github.com/throughline-dev/throughline/pkg/settings"
 	"github.com/throughline-dev/throughline/pkg/source/standardwebhooks"
+	"github.com/throughline-dev/throughline/services/learner/learner"
 	"github.com/throughline-dev/throughline/services/normalizer/normalizer"
 	"github.com/throughline-dev/throughline/services/puller/puller"
 	"github.com/throughline-dev/throughline/services/quarantine/quarantine"
@@ -28,6 +29,7 @@ func services() []service {
 		{"normalizer", func() any { return normalizer.NewConfig(nil, example) }},
 		{"sink", func() any { return sink.NewConfig(nil, example) }},
 		{"quarantine", func() any { return quarantine.NewConfig(nil, example) }},
+		{"learner", func() any { return learner.NewConfig(nil, example) }},
 		{"puller", func() any { return puller.NewConfig(nil, example) }},
 	}
 }

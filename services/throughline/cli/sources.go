@@ -28,8 +28,9 @@ func newSources(args []string, lookup func(string) (string, bool)) sources {
 	var apis []string
 	for _, src := range catalog.Set().Sources() {
 		_, pages := src.(source.Pager)
+		_, learns := src.(source.Learner)
 		_, subscribes := src.(source.Subscriber)
-		if pages || subscribes {
+		if pages || learns || subscribes {
 			apis = append(apis, src.Name())
 		}
 	}
@@ -74,8 +75,7 @@ func isReceiverFlag(flag *kong.Flag) bool {
 // isAPIFlag reports whether a flag is one of these settings that says how a vendor's
 // API is called.
 func isAPIFlag(flag *kong.Flag) bool {
-	name := strings.TrimSuffix(flag.Name, "-file")
-	return isSourceFlag(flag) && (strings.HasSuffix(name, "-api-key") || strings.HasSuffix(name, "-api-url"))
+	return isSourceFlag(flag) && strings.Contains(flag.Name, "-api-")
 }
 
 // isSourceFlag reports whether a flag is one of these settings.

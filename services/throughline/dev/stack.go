@@ -19,6 +19,7 @@ import (
 	"github.com/throughline-dev/throughline/pkg/settings"
 	"github.com/throughline-dev/throughline/pkg/stage"
 	"github.com/throughline-dev/throughline/pkg/stream"
+	"github.com/throughline-dev/throughline/services/learner/learner"
 	"github.com/throughline-dev/throughline/services/receiver/receiver"
 	"github.com/throughline-dev/throughline/services/throughline/cli"
 	"github.com/throughline-dev/throughline/services/whole"
@@ -195,7 +196,7 @@ func (s *stack) openServices(ctx context.Context) error {
 		return err
 	}
 	s.services, err = whole.New(ctx, stage.Deps{Kafka: s.kafka, Pool: s.pool, Direct: s.direct, Registry: registry, Sources: s.set.Sources, Runtime: s.rt}, whole.Options{
-		Resolve: s.command.Resolve, Tenants: s.tenants(), TestData: s.testData(), Endpoints: endpoints,
+		Resolve: s.command.Resolve, Tenants: s.tenants(), TestData: s.testData(), Endpoints: endpoints, Learner: s.learner(),
 		Receiver: receiver.Config{Listen: s.command.Listen, SpoolDir: filepath.Join(s.command.DataDir, "spool")},
 	})
 	if err != nil {
@@ -237,6 +238,16 @@ func (s *stack) endpoints() ([]receiver.Endpoint, error) {
 		}
 		return set
 	})
+}
+
+// learner gives what the learner is told, where a vendor's API may be asked; else nil.
+func (s *stack) learner() *learner.Options {
+	for _, name := range learner.Learners(s.set.Sources) {
+		if s.set.Settings(name).APIKey != "" {
+			return &learner.Options{Resolve: s.command.Resolve, Settings: s.set.Settings}
+		}
+	}
+	return nil
 }
 
 // testData gives the sources whose test data is accepted.

@@ -4,6 +4,8 @@ package clients
 
 import (
 	"bytes"
+	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -39,4 +41,23 @@ func read(t *testing.T, client, url string, more ...string) [][]byte {
 	out, err := cmd.Output()
 	require.NoError(t, err, "%s said:\n%s\n%s", client, out, said.String())
 	return bytes.Split(bytes.TrimSpace(out), []byte("\n"))
+}
+
+// records counts the records that a tap gave, by stream; each has an id of its own.
+func records(t *testing.T, lines [][]byte, id string) map[string]int {
+	t.Helper()
+	counts, seen := map[string]int{}, map[string]bool{}
+	for _, line := range lines {
+		var message struct {
+			Type, Stream string
+			Record       map[string]any
+		}
+		require.NoError(t, json.Unmarshal(line, &message), "%s", line)
+		if key := fmt.Sprint(message.Stream, message.Record[id]); message.Type == "RECORD" {
+			require.False(t, seen[key], "%s came twice", key)
+			seen[key] = true
+			counts[message.Stream]++
+		}
+	}
+	return counts
 }

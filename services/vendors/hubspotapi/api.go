@@ -134,6 +134,8 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		a.serveAssociations(w, r, m[1] == "v3", plural(m[2]), plural(m[3]))
 	} else if m := propertyPath.FindStringSubmatch(r.URL.Path); m != nil {
 		a.serveProperties(w, m[1])
+	} else if r.URL.Path == "/crm/v3/schemas" { // of custom objects
+		write(w, http.StatusOK, map[string]any{"results": []any{}})
 	} else if detailsPath.MatchString(r.URL.Path) {
 		write(w, http.StatusOK, map[string]any{"portalId": a.portal, "accountType": "STANDARD", "timeZone": "US/Eastern", "companyCurrency": "USD", "utcOffset": "-05:00"})
 	} else if !a.serveJournal(w, r) && !a.serveHooks(w, r) {

@@ -52,6 +52,13 @@ func day(ago int) time.Time {
 	return time.Now().Add(-time.Duration(ago) * 24 * time.Hour).UTC().Truncate(time.Millisecond)
 }
 
+// companies puts so many, which were changed at one time.
+func (r *rig) companies(n int, updated time.Time) {
+	for i := range n {
+		r.api.Put("companies", Object{ID: int64(7001 + i), Created: day(200), Updated: updated})
+	}
+}
+
 // contacts puts so many, each of which was created on a day of its own and changed at
 // this time.
 func (r *rig) contacts(n int, updated time.Time) {
@@ -86,21 +93,21 @@ func TestPullsContactsWithTheirCompany(t *testing.T) {
 	} {
 		event, err := sourcetest.Describe(r.Source, source.Record{Value: []byte(body)})
 		require.NoError(t, err)
-		require.Equal(t, event.ID, want)
+		require.Equal(t, want, event.ID)
 	}
 }
 
-// Trap: more than 10,000 contacts of one date of change, as HubSpot's own batch at the
+// Trap: more than 10,000 objects of one date of change, as HubSpot's own batch at the
 // month's end makes them.
 func TestMoreObjectsOfOneDateThanASearchGives(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, hubspot.Options{})
-	r.contacts(10_250, day(1))
-	report, err := r.Pull("contacts", nil)
+	r.companies(10_250, day(1))
+	report, err := r.Pull("companies", nil)
 	require.NoError(t, err)
 	require.Len(t, r.IDs(), 10_250)
 	require.EqualValues(t, 10_250, report.Events)
-	for _, q := range r.faults.Requests(searchContacts) {
+	for _, q := range r.faults.Requests("/crm/objects/2026-03/companies/search") {
 		require.NotContains(t, string(q.Body), `"after"`)
 	}
 }
@@ -109,8 +116,8 @@ func TestMoreObjectsOfOneDateThanASearchGives(t *testing.T) {
 func TestManyObjectsWithoutEvents(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, hubspot.Options{})
-	r.contacts(10_250, day(1))
-	report, err := r.Pull("contacts", func(o *pull.Options) { o.From = day(2) })
+	r.companies(10_250, day(1))
+	report, err := r.Pull("companies", func(o *pull.Options) { o.From = day(2) })
 	require.NoError(t, err)
 	require.Zero(t, report.Events)
 	require.Greater(t, report.Pages, int64(100))
@@ -205,6 +212,9 @@ func TestObjectThatIsGoneMeanwhile(t *testing.T) {
 }
 
 func journalRig(t *testing.T, o hubspot.Options) *rig {
+	if o.Portals == nil {
+		o.Portals = []string{hubspot.AllPortals}
+	}
 	r := newRig(t, o)
 	r.Key = client
 	return r

@@ -227,8 +227,8 @@ func (a *API) scroll(w http.ResponseWriter, param string) {
 	to := min(from+scrollPage, len(all))
 	a.scrollAt = to
 	page := map[string]any{"type": "list", "data": list(all[from:to:to]), "pages": nil, "total_count": nil, "scroll_param": a.scrollID}
-	if from == to {
-		a.scrollID = ""
+	if from == to { // the parameter has expired; Intercom's SDK goes on while it gets one
+		a.scrollID, page["scroll_param"] = "", nil
 	}
 	write(w, page)
 }

@@ -87,3 +87,18 @@ func TestLearnsNothingFromALie(t *testing.T) {
 		require.Empty(t, learned)
 	}
 }
+
+// Of what is set up, the API shows the token's workspace alone.
+func TestLooksAtIntercom(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	seen, err := r.Source.(source.Subscriber).Look(t.Context(), r.Client(), "https://hooks.example.com/webhooks/intercom")
+	require.NoError(t, err)
+	require.Empty(t, seen.Changes)
+	require.Equal(t, "The access token is good, and of the workspace a86dr8yl (region US).", seen.Notes[0])
+	require.Contains(t, seen.Notes[1], "shows neither an app's webhooks")
+	require.Len(t, r.Source.(source.Connector).Steps("https://hooks.example.com/webhooks/intercom"), 4)
+	for _, topic := range []string{"contact.merged", "ticket.created"} {
+		require.Contains(t, r.Source.(source.Connector).Steps("x")[1].Paste, topic)
+	}
+}
