@@ -28,13 +28,13 @@ func (c *backfillCommand) checkFile() error {
 }
 
 // fromFile brings in a file.
-func (c *backfillCommand) fromFile(ctx context.Context, s *session) error {
+func (c *backfillCommand) fromFile(ctx context.Context, s *session) (err error) {
 	src, _ := s.root.Sources.set.Find(c.Source) // checkSources has seen it
 	file, err := history.Open(src, c.File, history.Options{SkipBad: c.SkipBad, CountTypes: c.DryRun, Stdin: s.In})
 	if err != nil {
 		return err
 	}
-	defer file.Close()
+	defer func() { err = errors.Join(err, file.Close()) }()
 	o := pull.Options{
 		Source: file, From: history.From, To: history.To, MostPages: history.MostPages, Tenant: s.root.Sources.settings.Get(c.Source).Tenant,
 		Restart: c.Restart, By: c.author(), Log: s.plainLog(),
