@@ -48,7 +48,6 @@ type asker struct {
 		NextBackOff() time.Duration
 		Reset()
 	}
-	lastErr error
 }
 
 func newAsker(api API) *asker {

@@ -59,20 +59,18 @@ type Options struct {
 
 // Done is what a pass has done, for metrics. It holds counts only.
 type Done struct {
-	Source     string // of Calls and Answers
-	Collected  int
-	Blocked    int
-	Looked     int // references that were looked up on the timeline
-	Calls      int
-	Answers    int
-	Lies       int // answers that no such API gives
-	Failed     bool
-	Links      map[accounts.Level]int
-	ByRule     map[Rule]int
-	Suggested  int
-	Conflicts  int
-	Merges     int
-	Statements int // unused by passes that do not count
+	Source    string // of Calls and Answers
+	Collected int
+	Blocked   int
+	Looked    int // references that were looked up on the timeline
+	Calls     int
+	Answers   int
+	Lies      int // answers that no such API gives
+	Links     map[accounts.Level]int
+	ByRule    map[Rule]int
+	Suggested int
+	Conflicts int
+	Merges    int
 }
 
 const (

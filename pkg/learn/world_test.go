@@ -3,6 +3,7 @@ package learn_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -208,7 +209,7 @@ func (w *world) linked(reference string) (uuid.UUID, accounts.Level) {
 	var level accounts.Level
 	err := w.pool.QueryRow(w.t.Context(), `SELECT l.account_id, d.level FROM account_links l JOIN link_decisions d ON d.id = l.decision_id
 		WHERE l.source = $1 AND l.tenant = $2 AND l.kind = $3 AND l.external_id = $4`, r.Source, r.Tenant, r.Kind, r.ID).Scan(&account, &level)
-	if err == pgx.ErrNoRows {
+	if errors.Is(err, pgx.ErrNoRows) {
 		return uuid.Nil, ""
 	}
 	require.NoError(w.t, err)

@@ -158,19 +158,22 @@ func (l looker) references(tenant string, columns columns) ([]source.Reference, 
 		return refs.List(), nil
 	}
 	known := false
-	for _, kind := range [...]string{source.KindAccountUUID, kindAccount, kindGroup, kindUser, source.KindEmail, source.KindDomain} {
+	for _, kind := range [...]string{source.KindAccountUUID, kindAccount, kindGroup, kindUser, kindExternalUser, source.KindEmail, source.KindDomain} {
 		own := columns.own(kind)
-		if len(own) > 1 && kind != kindUser && (!known || kind != source.KindEmail && kind != source.KindDomain) && disagree(kind, own) {
+		if len(own) > 1 && !ofAPerson(kind) && (!known || kind != source.KindEmail && kind != source.KindDomain) && disagree(kind, own) {
 			return nil, fault.Permanent(fault.Conflict, fmt.Errorf("the columns %.60q and %.60q name different customers: leave one out of the report",
 				own[0].name, own[1].name))
 		}
 		for _, c := range own {
 			refs.Add(kind, c.value.Literal()) // which also holds an address, a domain and a UUID to its form
 		}
-		known = known || len(own) > 0 && kind != kindUser
+		known = known || len(own) > 0 && !ofAPerson(kind)
 	}
 	return refs.List(), nil
 }
+
+// ofAPerson: the kind names somebody at the customer.
+func ofAPerson(kind string) bool { return kind == kindUser || kind == kindExternalUser }
 
 // own gives the columns of this kind that are the row's own account's: those of
 // an account's view, else of any.
@@ -247,6 +250,8 @@ func (c column) pointsAt(kind string) bool {
 		return c.field == "external_group_id"
 	case kindUser:
 		return c.view == "user" && c.field == "id"
+	case kindExternalUser:
+		return c.field == "external_user_id"
 	case source.KindEmail:
 		return c.field == "email" || c.field == "email_address" || strings.HasSuffix(c.field, "_email")
 	case source.KindDomain:

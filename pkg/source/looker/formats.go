@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/throughline-dev/throughline/pkg/fault"
@@ -24,6 +25,14 @@ const tileColumn = "tile"
 // maxRowsBytes bounds the rows of another format as JSON: they are held whole, and
 // a CSV's column names are repeated in each.
 const maxRowsBytes = 2 * maxBody
+
+// The bounds of an archive's and a table's form. Looker's dashboards have some dozen
+// tiles, and its Explores some hundred columns.
+const (
+	maxEntries   = 500
+	maxColumns   = 2000
+	maxTileBytes = 200
+)
 
 // textRows makes the array of JSON objects that the rows of an attachment in
 // another format than simple JSON are; nil for one that holds no rows we read.
@@ -85,6 +94,11 @@ func (w *rowWriter) csv(file io.Reader, tile string) error {
 	if errors.Is(err, io.EOF) {
 		return nil
 	}
+	if err == nil {
+		if err := checkHeader(header); err != nil {
+			return err
+		}
+	}
 	for err == nil {
 		var cells []string
 		if cells, err = reader.Read(); err != nil {
@@ -96,9 +110,7 @@ func (w *rowWriter) csv(file io.Reader, tile string) error {
 		if err := w.begin(); err != nil {
 			return err
 		}
-		if err := w.object(header, cells, tile); err != nil {
-			return err
-		}
+		w.object(header, cells, tile)
 	}
 	if !errors.Is(err, io.EOF) {
 		return source.Malformed("the csv cannot be read: %w", err)
@@ -106,16 +118,27 @@ func (w *rowWriter) csv(file io.Reader, tile string) error {
 	return nil
 }
 
-// object writes a row. An empty cell is null, which it is in Looker's JSON.
-func (w *rowWriter) object(header, cells []string, tile string) error {
-	w.text.WriteByte('{')
-	seen := map[string]bool{}
+// checkHeader takes the mark of the byte order off the names, and refuses two of one
+// name: which of their cells would count?
+func checkHeader(header []string) error {
+	if len(header) > maxColumns {
+		return fault.Permanent(fault.Oversized, fmt.Errorf("the csv has %d columns, the bound is %d", len(header), maxColumns))
+	}
+	seen := make(map[string]bool, len(header))
 	for i, name := range header {
-		name = strings.TrimPrefix(name, "\ufeff")
+		name = strings.ToValidUTF8(strings.TrimPrefix(name, "\ufeff"), "\ufffd")
 		if seen[name] {
 			return source.Malformed("two columns of the csv are named %.40q", name)
 		}
-		seen[name] = true
+		header[i], seen[name] = name, true
+	}
+	return nil
+}
+
+// object writes a row. An empty cell is null, which it is in Looker's JSON.
+func (w *rowWriter) object(header, cells []string, tile string) {
+	w.text.WriteByte('{')
+	for i, name := range header {
 		if i > 0 {
 			w.text.WriteByte(',')
 		}
@@ -127,11 +150,10 @@ func (w *rowWriter) object(header, cells []string, tile string) error {
 			w.text.Write(quoted(cells[i]))
 		}
 	}
-	if tile != "" && !seen[tileColumn] {
+	if tile != "" && !slices.Contains(header, tileColumn) {
 		fmt.Fprintf(&w.text, `,%s:%s`, quoted(tileColumn), quoted(tile))
 	}
 	w.text.WriteByte('}')
-	return nil
 }
 
 func quoted(text string) []byte {
@@ -153,13 +175,20 @@ func zipRows(text []byte) ([]byte, error) {
 	if err != nil {
 		return nil, source.Malformed("the zip cannot be read: %w", err)
 	}
+	if n := len(archive.File); n > maxEntries {
+		return nil, fault.Permanent(fault.Oversized, fmt.Errorf("the zip has %d files, the bound is %d", n, maxEntries))
+	}
 	var out rowWriter
 	tiles := 0
 	left := int64(maxRowsBytes)
 	for _, entry := range archive.File {
-		name, isCSV := strings.CutSuffix(path.Base(entry.Name), ".csv")
+		// A name is a text of a column, and no path: nothing is written anywhere.
+		name, isCSV := strings.CutSuffix(path.Base(strings.ReplaceAll(entry.Name, `\`, "/")), ".csv")
 		if !isCSV {
 			continue
+		}
+		if len(name) > maxTileBytes {
+			return nil, source.Malformed("a file of the zip has a name of %d bytes", len(name))
 		}
 		tiles++
 		content, err := entry.Open()

@@ -17,6 +17,8 @@ const (
 	kindAccount = "account" // a customer's id in the modelled data
 	kindGroup   = "group"   // external_group_id
 	kindUser    = "user"    // user.id of System Activity
+	// kindExternalUser is who an embedded user is in the host application.
+	kindExternalUser = "external_user" // external_user_id
 )
 
 // looker has no state but what a person set.
@@ -39,7 +41,7 @@ func (looker) Profile() source.Profile {
 	return source.Profile{
 		Title:  "Looker",
 		Limits: source.Limits{BodyBytes: maxBody, Events: 50_000},
-		Kinds:  []source.Kind{{Name: kindAccount, Scoped: true}, {Name: kindGroup, Scoped: true}, {Name: kindUser, Scoped: true}},
+		Kinds:  []source.Kind{{Name: kindAccount, Scoped: true}, {Name: kindGroup, Scoped: true}, {Name: kindUser, Scoped: true}, {Name: kindExternalUser, Scoped: true}},
 		Types:  eventTypes(),
 		// A row that has a time of its own is one on whatever day it was received;
 		// the others have received_on in their identity, so that it is equal.

@@ -45,7 +45,7 @@ type Tuning struct {
 	Batch        int           `name:"batch-references" env:"THROUGHLINE_LEARNER_BATCH_REFERENCES" default:"2000" help:"Most references that are worked on at once (${default})."`
 	Every        time.Duration `name:"every" env:"THROUGHLINE_LEARNER_EVERY" default:"2s" help:"How often it looks for work (${default})."`
 	BlockedIDs   []string      `name:"blocked-ids" env:"THROUGHLINE_BLOCKED_IDS" placeholder:"ID,..." help:"Ids that are nobody's, such as a tester's, beside the built-in ones (null, undefined, test, …): cus_test, or the whole reference stripe:customer:cus_test. No link is learned of them."`
-	AllowPrivate bool          `name:"egress-allow-private" env:"THROUGHLINE_EGRESS_ALLOW_PRIVATE" help:"Call the APIs also where their names lead to a private address or this machine, and by http: a gateway, or a fake."`
+	AllowPrivate bool          `name:"egress-allow-private" env:"THROUGHLINE_EGRESS_ALLOW_PRIVATE" help:"Call a vendor's API also where its name leads to a private address or this machine, and by http: a gateway, or a fake."`
 }
 
 // Validate reports every problem.

@@ -320,8 +320,12 @@ func (a *API) list(w http.ResponseWriter, r *http.Request, list string) {
 		size = min(max(size, 1), 100)
 		from, _ := strconv.Atoi(q.Get("page[after]"))
 		to := min(from+size, len(all))
+		var next any // null at the end: node-zendesk looks at nothing else
+		if to < len(all) {
+			next = at(fmt.Sprintf("page[size]=%d&page[after]=%d", size, to))
+		}
 		reply(w, map[string]any{list: nonNil(all[min(from, to):to]), "meta": map[string]any{"has_more": to < len(all), "after_cursor": strconv.Itoa(to), "before_cursor": strconv.Itoa(from)},
-			"links": map[string]any{"next": at(fmt.Sprintf("page[size]=%d&page[after]=%d", size, to)), "prev": nil}})
+			"links": map[string]any{"next": next, "prev": nil}})
 		return
 	}
 	page, _ := strconv.Atoi(q.Get("page"))
