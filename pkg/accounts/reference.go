@@ -138,7 +138,7 @@ func (p prefix) reference(id string) (source.Reference, error) {
 		if one, ok := k.Form.One(id); ok {
 			id = one
 		} else if p.kind != "" {
-			return source.Reference{}, refuse(fault.Malformed, "%q is no id of a %s of %s", id, p.kind, p.source)
+			return source.Reference{}, refuse(fault.Malformed, "%q is none of the ids that %s gives to its kind %s", id, p.source, p.kind)
 		}
 	}
 	if p.kind == "" {

@@ -1,6 +1,7 @@
 package accounts_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -62,3 +63,26 @@ func FuzzReferenceText(f *testing.F) {
 		require.Contains(t, source.ParseKey(ref.Key()), ref, "an origin finds its reference")
 	})
 }
+
+// An id that a vendor writes in two forms is linked in the one that references have.
+func TestIDsOfTwoForms(t *testing.T) {
+	t.Parallel()
+	forms := func(string) []source.Kind {
+		return []source.Kind{{Name: "account", Prefix: "001", Form: upper{}}, {Name: "case", Prefix: "500", Form: upper{}}}
+	}
+	for text, want := range map[string]string{
+		"salesforce:001AB": "salesforce:account:001AB", "salesforce:001ab": "salesforce:account:001AB", "salesforce:case:500ab": "salesforce:case:500AB",
+		"salesforce/00d:account: 001ab ": "salesforce/00d:account:001AB",
+	} {
+		ref, err := accounts.ParseReference(text, forms)
+		require.NoError(t, err, text)
+		require.Equal(t, want, ref.String())
+	}
+	_, err := accounts.ParseReference("salesforce:account:none of it", forms)
+	require.ErrorContains(t, err, "none of the ids that salesforce gives to its kind account")
+}
+
+// upper knows ids of five characters, in upper case.
+type upper struct{}
+
+func (upper) One(text string) (string, bool) { return strings.ToUpper(text), len(text) == 5 }

@@ -72,6 +72,31 @@ func NewBackfilled(source, stream string, dryRun bool, r pull.Report) Backfilled
 	}
 }
 
+// BackfilledFile is what a backfill from a file has done.
+type BackfilledFile struct {
+	Run        int64            `json:"run_id,omitempty"` // left out on a dry run, and where the file cannot be read again
+	Checkpoint int64            `json:"checkpoint_id,omitempty"`
+	Source     string           `json:"source"`
+	File       string           `json:"file"`
+	Resumed    bool             `json:"resumed"`
+	DryRun     bool             `json:"dry_run"`
+	Events     int64            `json:"events"`
+	Unread     int64            `json:"unread"`
+	Skipped    int64            `json:"skipped"`         // lines that were no events
+	Types      map[string]int64 `json:"types,omitempty"` // on a dry run: how many of which event_type
+	Rate       float64          `json:"events_per_second"`
+	Oldest     time.Time        `json:"oldest,omitzero"`
+	Newest     time.Time        `json:"newest,omitzero"`
+}
+
+// NewBackfilledFile gives the report of a run.
+func NewBackfilledFile(source, file string, dryRun bool, skipped int64, types map[string]int64, r pull.Report) BackfilledFile {
+	return BackfilledFile{
+		Run: r.Run, Checkpoint: r.Checkpoint, Source: source, File: file, Resumed: r.Resumed, DryRun: dryRun, Events: r.Events, Unread: r.Unread,
+		Skipped: skipped, Types: types, Rate: r.Rate(), Oldest: r.Oldest, Newest: r.Newest,
+	}
+}
+
 // Gap is what is known of the completeness of one stream of a source: its newest
 // comparison with the vendor's API, and periods that are not brought in.
 type Gap struct {

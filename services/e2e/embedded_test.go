@@ -17,7 +17,6 @@ import (
 	"github.com/throughline-dev/throughline/pkg/service"
 	"github.com/throughline-dev/throughline/pkg/service/servicetest"
 	"github.com/throughline-dev/throughline/pkg/settings"
-	"github.com/throughline-dev/throughline/pkg/source/catalog"
 	"github.com/throughline-dev/throughline/pkg/stage"
 	"github.com/throughline-dev/throughline/pkg/stream"
 	"github.com/throughline-dev/throughline/services/receiver/receiver"
@@ -47,11 +46,11 @@ func startServices(t *testing.T, p *place, kafka stream.Config, log *zap.Logger,
 	p.runtime = rt
 	registry, err := event.NewRegistry(event.RegistryConfig{URL: settings.URL(p.registry), Refresh: p.refresh})
 	require.NoError(t, err)
-	endpoints, err := receiver.Endpoints(catalog.Set(), catalog.Set().Names(), func(name string) settings.SourceSetting {
-		return settings.SourceSetting{Secrets: settings.Secrets{secretOf(name)}, PublicURL: fmt.Sprintf("%s/webhooks/%s", publicURL, name)}
+	endpoints, err := receiver.Endpoints(p.sources, p.sources.Names(), func(name string) settings.SourceSetting {
+		return settings.SourceSetting{Tenant: p.tenants[name], Secrets: settings.Secrets{secretOf(name)}, PublicURL: fmt.Sprintf("%s/webhooks/%s", publicURL, name)}
 	})
 	require.NoError(t, err)
-	deps := stage.Deps{Kafka: kafka, Pool: p.pool, Registry: registry, Sources: catalog.Set(), Runtime: rt}
+	deps := stage.Deps{Kafka: kafka, Pool: p.pool, Registry: registry, Sources: p.sources, Runtime: rt}
 	if p.direct != "" {
 		deps.Direct = openPool(t, p.direct)
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/throughline-dev/throughline/pkg/postgres/postgrestest"
 	"github.com/throughline-dev/throughline/pkg/service"
 	"github.com/throughline-dev/throughline/pkg/settings"
+	"github.com/throughline-dev/throughline/pkg/source"
 	"github.com/throughline-dev/throughline/pkg/source/catalog"
 	"github.com/throughline-dev/throughline/pkg/stream"
 	"github.com/throughline-dev/throughline/pkg/stream/streamtest"
@@ -31,7 +32,12 @@ import (
 const publicURL = "https://hooks.example.com"
 
 // secretOf is what a vendor signs with.
-func secretOf(source string) string { return "secret-of-" + source + "-0123456789abcdef" }
+func secretOf(source string) string {
+	if source == "billing" { // of Standard Webhooks, whose secrets have a form
+		return "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3"
+	}
+	return "secret-of-" + source + "-0123456789abcdef"
+}
 
 func secrets() map[string]string {
 	all := map[string]string{}
@@ -41,10 +47,21 @@ func secrets() map[string]string {
 	return all
 }
 
+// secrets are what the senders of the place's sources sign with.
+func (p *place) secrets() map[string]string {
+	all := map[string]string{}
+	for _, name := range p.sources.Names() {
+		all[name] = secretOf(name)
+	}
+	return all
+}
+
 // place is what a system runs on, all of it the test's own.
 type place struct {
 	t        *testing.T
 	brokers  []string
+	sources  source.Set
+	tenants  map[string]string // by source: the setting
 	registry string
 	refresh  time.Duration // of the schemas; 0: as it is by default
 	postgres string        // URL
@@ -64,8 +81,15 @@ func newPlace(t *testing.T, brokers []string) *place {
 // newPlaceOn is newPlace on a database that is there already.
 func newPlaceOn(t *testing.T, brokers []string, url string) *place {
 	t.Helper()
+	return newPlaceOf(t, brokers, url, catalog.Set())
+}
+
+// newPlaceOf is newPlaceOn for these sources.
+func newPlaceOf(t *testing.T, brokers []string, url string, sources source.Set) *place {
+	t.Helper()
 	p := newBarePlace(t, brokers, url)
-	_, err := stream.ApplyTopics(t.Context(), p.kafka, stream.Names{}, catalog.Set().Names(), stream.TopicOptions{
+	p.sources = sources
+	_, err := stream.ApplyTopics(t.Context(), p.kafka, stream.Names{}, sources.Names(), stream.TopicOptions{
 		Partitions: 3, ReplicationFactor: -1, RawRetention: time.Hour, EventRetention: time.Hour,
 	})
 	require.NoError(t, err)
@@ -76,7 +100,7 @@ func newPlaceOn(t *testing.T, brokers []string, url string) *place {
 // newBarePlace has neither topics nor a tap.
 func newBarePlace(t *testing.T, brokers []string, url string) *place {
 	t.Helper()
-	p := &place{t: t, brokers: brokers, registry: streamtest.Registry(t), postgres: url}
+	p := &place{t: t, brokers: brokers, sources: catalog.Set(), tenants: map[string]string{}, registry: streamtest.Registry(t), postgres: url}
 	p.pool = openPool(t, url)
 	var err error
 	p.kafka, err = stream.NewClient(stream.Config{Brokers: brokers}, stream.Deps{Name: "e2e"})
@@ -85,7 +109,7 @@ func newBarePlace(t *testing.T, brokers []string, url string) *place {
 	return p
 }
 
-func (p *place) store() *accounts.Store { return accounts.NewStore(p.pool, catalog.Set().Kinds) }
+func (p *place) store() *accounts.Store { return accounts.NewStore(p.pool, p.sources.Kinds) }
 
 // openPool connects as the services do.
 func openPool(t *testing.T, url string) *pgxpool.Pool {

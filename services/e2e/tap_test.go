@@ -16,7 +16,6 @@ import (
 	"github.com/throughline-dev/throughline/pkg/event"
 	"github.com/throughline-dev/throughline/pkg/settings"
 	"github.com/throughline-dev/throughline/pkg/source"
-	"github.com/throughline-dev/throughline/pkg/source/catalog"
 	"github.com/throughline-dev/throughline/pkg/stream"
 )
 
@@ -85,7 +84,7 @@ type partition struct {
 func newTap(t *testing.T, p *place) *tap {
 	t.Helper()
 	topics := []string{stream.AccountEvents, stream.DeadLetters}
-	for _, name := range catalog.Set().Names() {
+	for _, name := range p.sources.Names() {
 		topics = append(topics, stream.RawTopic(name))
 	}
 	client, err := kgo.NewClient(kgo.SeedBrokers(p.brokers...), kgo.ConsumeTopics(topics...),
@@ -188,7 +187,7 @@ func (w *tap) behind(ctx context.Context) (string, error) {
 		committed[group] = offsets
 	}
 	var topics []string
-	for _, name := range catalog.Set().Names() {
+	for _, name := range w.place.sources.Names() {
 		topics = append(topics, stream.RawTopic(name))
 	}
 	ends, err := adm.ListEndOffsets(ctx, topics...)

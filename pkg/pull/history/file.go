@@ -119,7 +119,7 @@ func (f *File) Close() error {
 	return f.file.Close()
 }
 
-// Resumes: the file can be gone on with from a checkpoint. Standard input and pipes
+// Resumes says whether the file can be gone on with from a checkpoint. Standard input and pipes
 // cannot.
 func (f *File) Resumes() bool { return f.file != nil && f.stream != StreamPrefix+"-" }
 
@@ -215,7 +215,7 @@ func (f *File) fill(ctx context.Context, events int) (page source.APIPage, err e
 			return page, context.Cause(ctx)
 		}
 		text, at, err := f.texts.next()
-		var bad *badText
+		var bad *badTextError
 		if err == nil {
 			if text = bytes.TrimSpace(text); len(text) > 0 {
 				if err := f.try(text); err != nil {
@@ -225,7 +225,7 @@ func (f *File) fill(ctx context.Context, events int) (page source.APIPage, err e
 				if parts, err = f.parts(text); err == nil {
 					page.Parts, size, good = append(page.Parts, parts...), size+len(text), f.texts.here().Offset
 				} else {
-					bad = &badText{err}
+					bad = &badTextError{err}
 				}
 			}
 		} else if errors.Is(err, io.EOF) {
@@ -297,7 +297,7 @@ func (f *File) parts(text []byte) ([]source.Part, error) {
 // open begins to read at this place of the decompressed text; the zero place is the
 // file's beginning.
 func (f *File) open(at place) error {
-	var from io.Reader = f.o.Stdin
+	from := f.o.Stdin
 	switch {
 	case f.file == nil && (f.texts != nil || at.Offset > 0):
 		return fault.Permanent(fault.Malformed, errors.New("standard input cannot be read again"))

@@ -40,17 +40,17 @@ type place struct {
 // errLong is a line or a row that is over its bound.
 var errLong = fmt.Errorf("it has more than %d bytes", mostLine)
 
-// badText is something wrong with one line or row, after which the next can be read.
-type badText struct{ err error }
+// badTextError is something wrong with one line or row, after which the next can be read.
+type badTextError struct{ err error }
 
-func (b *badText) Error() string { return b.err.Error() }
-func (b *badText) Unwrap() error { return b.err }
+func (b *badTextError) Error() string { return b.err.Error() }
+func (b *badTextError) Unwrap() error { return b.err }
 
 // texts gives the lines or rows of a file in turn, each as the JSON of an event or a
 // page. What it gives is good until the next call.
 type texts interface {
 	// next gives one, which may be blank, and where it begins. io.EOF is the end, and
-	// *badText something that can be skipped.
+	// *badTextError something that can be skipped.
 	next() ([]byte, place, error)
 	// here is where the next begins.
 	here() place
@@ -129,7 +129,7 @@ func (l *lines) next() ([]byte, place, error) {
 		}
 		l.at.Line++
 		if long {
-			return nil, from, &badText{errLong}
+			return nil, from, &badTextError{errLong}
 		}
 		if len(part) <= len("\r\n") && len(l.line) == len(part) && l.at.Offset-first.Offset <= l.junk {
 			if len(bytes.TrimSpace(part)) == 0 { // blank: without a turn of its own
@@ -205,7 +205,7 @@ func (c *rows) next() ([]byte, place, error) {
 	case errors.As(err, &wrong) && !errors.Is(err, errLong):
 		from.Line = c.base.Line + int64(wrong.StartLine) - 1
 		c.at.Line = c.base.Line + int64(wrong.Line)
-		return nil, from, &badText{fmt.Errorf("it is no row of CSV: %w", wrong.Err)}
+		return nil, from, &badTextError{fmt.Errorf("it is no row of CSV: %w", wrong.Err)}
 	case err != nil:
 		return nil, from, damaged(err)
 	}
@@ -214,7 +214,7 @@ func (c *rows) next() ([]byte, place, error) {
 	c.at.Line = from.Line + 1 + linesIn(cells)
 	switch {
 	case len(cells) != len(c.header):
-		return nil, from, &badText{fmt.Errorf("it has %d cells, the header has %d", len(cells), len(c.header))}
+		return nil, from, &badTextError{fmt.Errorf("it has %d cells, the header has %d", len(cells), len(c.header))}
 	case c.payload >= 0:
 		return []byte(cells[c.payload]), from, nil
 	}

@@ -39,6 +39,7 @@ func (h hubspot) Learn(ctx context.Context, api source.Doer, kind string, ids []
 	}
 	properties := []string{"email", "domain", "hs_merged_object_ids", "hs_calculated_merged_vids"}
 	if kind == thingCompany {
+		properties = append(properties, "name")
 		for _, ref := range h.crossReferences() {
 			properties = append(properties, ref.Property)
 		}
@@ -121,6 +122,7 @@ func (h hubspot) learned(one, kind string, r batched, of []company) source.Learn
 	}
 	properties := r.object.Get("properties")
 	if kind == thingCompany {
+		l.Name = properties.Get("name").Text()
 		for _, ref := range h.crossReferences() {
 			add(&l, ref.Source, ref.Kind, properties.Get(ref.Property).Text(), source.LeadDeclared, "properties."+ref.Property)
 		}

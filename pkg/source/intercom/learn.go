@@ -145,6 +145,7 @@ func told(one, kind string, objects ...rawjson.Value) source.Learned {
 	for _, o := range objects {
 		switch kind {
 		case kindCompany:
+			l.Name = o.Get("name").Text()
 			for _, field := range []string{"company_id", "id"} {
 				add(source.KindAccountUUID, idOf(o.Get(field)), source.LeadDeclared, field)
 				add(kindCompany, idOf(o.Get(field)), source.LeadDeclared, field)

@@ -75,6 +75,7 @@
 //	account       <account, company, customer or organization>.id, …_id
 //	group         external_group_id (embedding: the host application's customer)
 //	user          user.id (System Activity: a user of Looker)
+//	external_user external_user_id (embedding: the host application's user)
 //	email         email, email_address, …_email
 //	domain        domain, …_domain, website
 //
@@ -83,6 +84,11 @@
 // do not count, and those of an account's view come before all others. Where two
 // that are left name different customers, the row is refused as a conflict. A
 // column that is set (Columns) names the account alone, whatever the others do.
+//
+// # API
+//
+// System Activity is walked by id (Streams, Page), users are asked whose they are
+// (Learn), and scheduled plans are looked at and never changed (Look).
 //
 // Not handled: number formats ("1,204" stays text), month and week columns
 // (2025-10), pivots, cell actions.

@@ -58,7 +58,7 @@ type cursor struct {
 // there is: where that is later than the period's beginning, rows were pruned.
 func (looker) Page(ctx context.Context, api source.Doer, q source.Query) (source.APIPage, error) {
 	if fields[q.Stream] == nil {
-		return source.APIPage{}, fault.Permanent(fault.Malformed, fmt.Errorf("Looker has no stream %q", q.Stream)) //nolint:staticcheck // a name
+		return source.APIPage{}, fault.Permanent(fault.Malformed, fmt.Errorf("Looker has no stream %q", q.Stream))
 	}
 	var page source.APIPage
 	var c cursor

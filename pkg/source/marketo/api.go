@@ -24,7 +24,7 @@ import (
 // not said by Adobe: in a URL they would be in logs.
 const (
 	rate      = 2.0
-	tokenPath = "/identity/oauth/token" //nolint:gosec // a path
+	tokenPath = "/identity/oauth/token"
 	// mostCodes bounds how many errors of one answer are looked at.
 	mostCodes = 8
 )

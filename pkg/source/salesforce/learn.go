@@ -98,6 +98,7 @@ func learn(id, kind string, record rawjson.Value) source.Learned {
 		by = source.LeadVendor
 	}
 	if kind == "account" {
+		l.Name = record.Get("Name").Text()
 		for field, value := range record.Members() {
 			own, isOwn := strings.CutSuffix(field, "__c")
 			switch plain := strings.ToLower(strings.ReplaceAll(own, "_", "")); {

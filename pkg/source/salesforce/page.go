@@ -54,7 +54,7 @@ type place struct {
 func (salesforce) Page(ctx context.Context, api source.Doer, q source.Query) (source.APIPage, error) {
 	at := slices.IndexFunc(streams, func(s struct{ name, object string }) bool { return s.name == q.Stream })
 	if at < 0 {
-		return source.APIPage{}, fault.Permanent(fault.Malformed, fmt.Errorf("Salesforce has no stream %q", q.Stream)) //nolint:staticcheck // a name
+		return source.APIPage{}, fault.Permanent(fault.Malformed, fmt.Errorf("Salesforce has no stream %q", q.Stream))
 	}
 	object := streams[at].object
 	from, to := q.From.UTC().Format(soqlTime), q.To.UTC().Format(soqlTime)

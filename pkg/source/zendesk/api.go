@@ -101,7 +101,7 @@ func explain(body []byte, resp *http.Response, err error) error {
 		if dateErr != nil {
 			now = time.Now()
 		}
-		return source.Later(fault.Transient(fault.Unavailable, &tooRecent{err, now}), time.Minute)
+		return source.Later(fault.Transient(fault.Unavailable, &tooRecentError{err, now}), time.Minute)
 	}
 	return err
 }
@@ -127,16 +127,16 @@ func isOversized(err error) bool {
 
 var errNoStream = errors.New("zendesk has no such stream")
 
-// tooRecent: Zendesk exports nothing from within the last minute, by its own clock.
-type tooRecent struct {
+// tooRecentError: Zendesk exports nothing from within the last minute, by its own clock.
+type tooRecentError struct {
 	error
 	now time.Time // by its clock
 }
 
 // Error adds what a person should look at.
-func (e *tooRecent) Error() string {
+func (e *tooRecentError) Error() string {
 	return e.error.Error() + ": the period begins after Zendesk's now, so this machine's clock may be ahead"
 }
 
 // Unwrap gives the error within.
-func (e *tooRecent) Unwrap() error { return e.error }
+func (e *tooRecentError) Unwrap() error { return e.error }

@@ -106,6 +106,7 @@ func learn(kind, id string, o rawjson.Value) source.Learned {
 		}
 	case kindOrganization:
 		l.Gone = text(o.Get("deleted_at")) != ""
+		l.Name = o.Get("name").Text()
 		add(source.KindAccountUUID, o.Get("external_id"), source.LeadDeclared, "external_id")
 		add(kindOrganizationExternal, o.Get("external_id"), source.LeadDeclared, "external_id")
 	}

@@ -108,7 +108,7 @@ func (e export) page(ctx context.Context, api source.Doer, q source.Query) (sour
 		}
 		break
 	}
-	var recent *tooRecent
+	var recent *tooRecentError
 	switch {
 	case errors.As(err, &recent) && time.Unix(at.Time, 0).Sub(recent.now) < late:
 		return source.APIPage{}, nil // there is nothing yet

@@ -20,10 +20,12 @@ import (
 type backfillCommand struct {
 	Source  string   `arg:"" help:"The source: stripe."`
 	Stream  string   `name:"stream" help:"Only this stream of the source's; default: all, one after the other."`
-	Since   since    `name:"since" required:"" placeholder:"WHEN" help:"Since when: 30d, 12h, 2026-01-31, or all, as far back as the vendor keeps events."`
+	Since   since    `name:"since" placeholder:"WHEN" help:"Since when: 30d, 12h, 2026-01-31, or all, as far back as the vendor keeps events."`
 	Until   since    `name:"until" placeholder:"WHEN" help:"Until when; default: now."`
 	Types   []string `name:"types" placeholder:"TYPE,..." help:"Only these of the vendor's types: invoice.paid,charge.failed."`
 	DryRun  bool     `name:"dry-run" help:"Read and count, and neither publish nor remember anything."`
+	File    string   `name:"file" short:"f" placeholder:"FILE" help:"Events from this file in place of the API: JSON Lines or CSV, plain or gzip; - is standard input."`
+	SkipBad bool     `name:"skip-bad" help:"Count lines of the --file that are no JSON, and go on; without it the first ends the backfill."`
 	Restart bool     `name:"restart" help:"Begin anew, where an earlier run of the same period was not finished."`
 	vendorFlags
 	byFlags
@@ -34,6 +36,7 @@ type backfillCommand struct {
 func (*backfillCommand) Help() string {
 	return "Publishes what the vendor's API has to the source's raw topic, as if webhooks had brought it: what is on the timeline already is not there twice. " +
 		"The same command again goes on where one stopped or was killed. The API's key is a setting of the source, best given as a file (THROUGHLINE_STRIPE_API_KEY_FILE). " +
+		"A --file holds an event, an array of them or the vendor's own list on each line, or as CSV in a column `payload`, or events as rows of the vendor's own export. " +
 		"`throughline pulls` lists runs. The exit code is 1 when a part of the period could not be brought in."
 }
 
@@ -44,15 +47,21 @@ func (c *backfillCommand) Validate() error {
 	if slices.Contains(c.Types, "") {
 		return errors.New("--types has an empty type")
 	}
-	return c.check()
+	return errors.Join(c.checkFile(), c.check())
 }
 
 func (c *backfillCommand) checkSources(set source.Set) error {
+	if c.File != "" {
+		return checkSource(set, c.Source)
+	}
 	return checkPager(set, c.Source, c.Stream)
 }
 
 // Run is kong's.
 func (c *backfillCommand) Run(ctx context.Context, s *session) error {
+	if c.File != "" {
+		return c.fromFile(ctx, s)
+	}
 	if c.DryRun {
 		return c.all(ctx, s, nil, nil)
 	}
@@ -123,9 +132,7 @@ func (c *backfillCommand) pull(ctx context.Context, s *session, o pull.Options, 
 	if more := report.GapCount - len(report.Gaps); more > 0 {
 		s.say("and so of %s more", plural(int64(more), "object"))
 	}
-	if report.Unread > 0 {
-		s.say("%s could not be read and will be dead letters: `throughline quarantine list --source %s`", plural(report.Unread, "event"), c.Source)
-	}
+	c.sayUnread(s, report)
 	if err != nil {
 		if report.Run != 0 && fault.ReasonOf(err) != fault.Conflict {
 			s.say("%s brought in before that are kept; the same command goes on from there", plural(report.Events, "event"))
@@ -140,17 +147,33 @@ func (c *backfillCommand) pull(ctx context.Context, s *session, o pull.Options, 
 	if c.JSON {
 		return writeJSON(s, api.NewBackfilled(c.Source, of.Name, c.DryRun, report))
 	}
-	verb := "published to"
-	if c.DryRun {
-		verb = "would be published to"
-	}
 	kind := ""
 	if several {
 		kind = of.Name + ": "
 	}
-	_, err = fmt.Fprintf(s.Out, "%s%s on %s from %s to %s %s %s (%.0f events/s)\n", kind, plural(report.Events, "event"), plural(report.Pages, "page"),
-		stamp(report.From), stamp(report.To), verb, stream.Config(s.root.Kafka).Names().Raw(c.Source), report.Rate())
+	_, err = fmt.Fprintf(s.Out, "%s%s on %s from %s to %s %s (%.0f events/s)\n", kind, plural(report.Events, "event"), plural(report.Pages, "page"),
+		stamp(report.From), stamp(report.To), c.became(s), report.Rate())
 	return err
+}
+
+// became says what happened to the events.
+func (c *backfillCommand) became(s *session) string {
+	verb := "published to "
+	if c.DryRun {
+		verb = "would be published to "
+	}
+	return verb + stream.Config(s.root.Kafka).Names().Raw(c.Source)
+}
+
+func (c *backfillCommand) sayUnread(s *session, report pull.Report) {
+	if report.Unread == 0 {
+		return
+	}
+	verb := "will"
+	if c.DryRun {
+		verb = "would"
+	}
+	s.say("%s could not be read and %s be dead letters: `throughline quarantine list --source %s`", plural(report.Unread, "event"), verb, c.Source)
 }
 
 // sayLiveEdge says whether what came by itself joins what was brought in, and how to

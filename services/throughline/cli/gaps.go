@@ -11,6 +11,7 @@ import (
 
 	"github.com/throughline-dev/throughline/pkg/api"
 	"github.com/throughline-dev/throughline/pkg/pull"
+	"github.com/throughline-dev/throughline/pkg/pull/history"
 	"github.com/throughline-dev/throughline/pkg/source"
 )
 
@@ -64,6 +65,10 @@ func (c *gapsCommand) Run(ctx context.Context, s *session) error {
 			}
 		}
 		for _, p := range unfinished {
+			if strings.HasPrefix(p.Stream, history.StreamPrefix) {
+				s.line("%s: a file is not brought in to its end (checkpoint %d, %s)%s: `throughline backfill %[1]s --file FILE` with the same file goes on", p.Source, p.Checkpoint, p.Status, becauseOf(p.Error))
+				continue
+			}
 			s.line("%s %s: not brought in from %s to %s (%s, checkpoint %d, %s)%s", p.Source, p.Stream, stamp(p.Through), stamp(p.To), p.Mode, p.Checkpoint, p.Status, orError(p))
 		}
 		return nil
@@ -73,6 +78,13 @@ func (c *gapsCommand) Run(ctx context.Context, s *session) error {
 // line writes a line of the result.
 func (s *session) line(format string, args ...any) {
 	fmt.Fprintln(s.Out, clean(fmt.Sprintf(format, args...)))
+}
+
+func becauseOf(reason string) string {
+	if reason == "" {
+		return ""
+	}
+	return ": " + reason
 }
 
 // orError gives why a pull stopped, or how to go on.

@@ -4,6 +4,7 @@ package clients
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -12,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -24,6 +26,9 @@ func serve(t *testing.T, fake http.Handler) string {
 	return server.URL
 }
 
+// mostTime is longer than any client takes.
+const mostTime = 2 * time.Minute
+
 // read runs a client against the fake at url, and gives the lines that it printed.
 // more are variables that it gets, beside API_URL: "NAME=value".
 func read(t *testing.T, client, url string, more ...string) [][]byte {
@@ -35,10 +40,13 @@ func read(t *testing.T, client, url string, more ...string) [][]byte {
 	if _, err := os.Stat(filepath.Join(dir, "requirements.txt")); err == nil {
 		command = []string{filepath.Join(dir, "env/bin/python"), "tap.py"}
 	}
-	cmd := exec.CommandContext(t.Context(), command[0], command[1:]...)
+	ctx, cancel := context.WithTimeout(t.Context(), mostTime)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
 	var said bytes.Buffer
 	cmd.Dir, cmd.Env, cmd.Stderr = dir, append(os.Environ(), append(more, "API_URL="+url)...), &said
 	out, err := cmd.Output()
+	require.NoError(t, ctx.Err(), "%s has not ended after %s: it pages for ever. It said:\n%s\n%s", client, mostTime, out, said.String())
 	require.NoError(t, err, "%s said:\n%s\n%s", client, out, said.String())
 	return bytes.Split(bytes.TrimSpace(out), []byte("\n"))
 }

@@ -37,7 +37,7 @@ func TestLearnsFromHubSpot(t *testing.T) {
 	r.api.Put("contacts", Object{ID: 903, Properties: map[string]string{"hs_calculated_merged_vids": "904:1760000000123;905:1760000000123"}})
 	r.api.Put("deals", Object{ID: 31, To: map[string][]Association{"companies": {{To: 7001, Type: 5}, {To: 7002, Type: 341}}}})
 	r.api.Put("deals", Object{ID: 32, To: map[string][]Association{"companies": {{To: 7001, Type: 341}, {To: 7002, Type: 341}}}})
-	r.api.Put("companies", Object{ID: 7001, Properties: map[string]string{"domain": "acme.example", "stripe_customer_id": "cus_1"}})
+	r.api.Put("companies", Object{ID: 7001, Properties: map[string]string{"name": "Acme", "domain": "acme.example", "stripe_customer_id": "cus_1"}})
 
 	learned, err := r.learn("contact", "901", "902", "904", "906", "no number")
 	require.NoError(t, err)
@@ -57,6 +57,7 @@ func TestLearnsFromHubSpot(t *testing.T) {
 	learned, err = r.learn("company", "7001")
 	require.NoError(t, err)
 	require.Equal(t, []string{"declared stripe:customer:cus_1 properties.stripe_customer_id", "vendor hubspot:domain:acme.example properties.domain"}, leads(learned["7001"]))
+	require.Equal(t, "Acme", learned["7001"].Name)
 
 	r.Source = hubspot.Configured(hubspot.Options{CrossReferences: []hubspot.CrossReference{{Property: "billing", Source: "stripe", Kind: "customer"}}}).(source.Pager)
 	r.api.Put("companies", Object{ID: 7001, Properties: map[string]string{"billing": "cus_2", "stripe_customer_id": "cus_1"}})

@@ -120,7 +120,7 @@ func TestPullsActivities(t *testing.T) {
 	}
 	require.Len(t, r.faults.Requests("/rest/v1/activities/types.json"), 1, "the types are asked for once")
 	require.Len(t, r.faults.Requests("/identity/oauth/token"), 1)
-	require.Len(t, slices.DeleteFunc(r.faults.Requests(""), func(one fakeapi.Request) bool { return !strings.Contains(one.Query, secret) }), 0, "no URL has the secret")
+	require.Empty(t, slices.DeleteFunc(r.faults.Requests(""), func(one fakeapi.Request) bool { return !strings.Contains(one.Query, secret) }), "no URL has the secret")
 }
 
 func TestOnlySomeTypes(t *testing.T) {

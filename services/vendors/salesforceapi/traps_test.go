@@ -316,7 +316,7 @@ func told(l source.Learned) (lines []string) {
 func TestLearnsTheAccount(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	r.api.Put("Account", Record{"Id": account, "IsDeleted": false, "Website": "www.acme.example", "Account_UUID__c": "7f1c1d0e-55b1-4a0e-9d4f-1f3b5a5f0a01", "Billing_Customer__c": "cus_Tz1Acme", "Note__c": "hello", "Description": "cus_Other"})
+	r.api.Put("Account", Record{"Id": account, "IsDeleted": false, "Name": "Acme", "Website": "www.acme.example", "Account_UUID__c": "7f1c1d0e-55b1-4a0e-9d4f-1f3b5a5f0a01", "Billing_Customer__c": "cus_Tz1Acme", "Note__c": "hello", "Description": "cus_Other"})
 	r.api.Put("Contact", contact(1, time.Hour))
 	r.api.Put("Case", Record{"Id": id("500", 1), "IsDeleted": false, "AccountId": account, "ContactId": id("003", 1), "SuppliedEmail": "a@victim.example"})
 	r.api.Put("Lead", Record{"Id": id("00Q", 1), "IsDeleted": false, "ConvertedAccountId": account, "Email": "kim@acme.example"}, Record{"Id": id("00Q", 2), "IsDeleted": false})
@@ -338,6 +338,7 @@ func TestLearnsTheAccount(t *testing.T) {
 		require.Equal(t, c.id, learned[0].ID)
 		require.False(t, learned[0].Gone)
 		require.Equal(t, c.want, told(learned[0]))
+		require.Equal(t, c.kind == "account", learned[0].Name == "Acme")
 		require.NotContains(t, string(learned[0].Evidence), "@")
 	}
 }

@@ -64,12 +64,6 @@ func (r *rig) Pull(stream string, change func(*pull.Options)) (pull.Report, erro
 	})
 }
 
-// heal takes the faults away, and what was published.
-func (r *rig) heal() {
-	r.faults.Heal()
-	r.Got = nil
-}
-
 func ticket(id int, at time.Time) Item {
 	return Item{"id": id, "created_at": stamp(at), "updated_at": stamp(at), "subject": "charged twice", "status": "open",
 		"generated_timestamp": at.Unix(), "fields": []Item{}, "organization_id": 7000, "requester_id": 9000}

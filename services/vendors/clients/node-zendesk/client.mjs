@@ -20,5 +20,5 @@ print({ webhooks: result(await zendesk.webhooks.list()).map((one) => one.id) })
 try {
   await zendesk.webhooks.show('nobody')
 } catch (err) {
-  print({ refused: err.statusCode })
+  print({ refused: err instanceof Error })
 }
