@@ -156,6 +156,7 @@ func TestWrongFiles(t *testing.T) {
 		"CSV cells":       {"a.csv", "payload,b\n" + strings.TrimSpace(row) + ",1\n" + row, 1, "line 3: it has 1 cells, the header has 2"},
 		"CSV row":         {"a.csv", "payload\n" + row + "\"" + strings.Repeat("x\n", mostLine/2+readAhead), 1, "it has more than 8388608 bytes"},
 		"CSV of others":   {"a.csv", "id,amount\nin_1,5\n", 0, "line 2: the row is no event of Stripe"},
+		"CSV wide":        {"a.csv", strings.Repeat(",", 4096) + "\n", 0, "it has more than 4096 columns"},
 		"CSV names":       {"a.csv", "payload,payload\n", 0, `two columns are named "payload"`},
 	} {
 		t.Run(name, func(t *testing.T) {
