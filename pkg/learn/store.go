@@ -3,10 +3,13 @@ package learn
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/throughline-dev/throughline/pkg/fault"
@@ -85,7 +88,9 @@ SELECT (SELECT coalesce(max(id), 0) FROM waiting), (SELECT count(*) FROM waiting
 // and gives where the next begins, whether there may be one, and what was new.
 func (s store) collect(ctx context.Context, after int64, limit int) (next int64, more bool, fresh int, err error) {
 	var read int
-	err = s.pool.QueryRow(ctx, collectSQL, string(fault.Unresolved), after, limit).Scan(&next, &read, &fresh)
+	err = undeadlocked(func() error {
+		return s.pool.QueryRow(ctx, collectSQL, string(fault.Unresolved), after, limit).Scan(&next, &read, &fresh)
+	})
 	return next, read == limit, fresh, broken("collecting what waits for an account", err)
 }
 
@@ -205,38 +210,53 @@ ORDER BY id FOR UPDATE`
 // references that they replace, and questions about what is led to. wake are
 // references of which something is known now.
 func (s store) keep(ctx context.Context, origin string, changes []change, leads []lead, next []taken, wake []source.Reference) error {
-	return broken("keeping what was learned", pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		ids := make([]int64, len(changes))
-		for i, c := range changes {
-			ids[i] = c.id
-		}
-		l := listsOf(wake)
-		if _, err := tx.Exec(ctx, lockSQL, ids, l.sources, l.tenants, l.kinds, l.ids); err != nil {
-			return err
-		}
-		if err := keepChanges(ctx, tx, changes); err != nil {
-			return err
-		}
-		if origin != "" {
-			if _, err := tx.Exec(ctx, forgetLeads, ids, origin); err != nil {
+	return broken("keeping what was learned", undeadlocked(func() error {
+		return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+			ids := make([]int64, len(changes))
+			for i, c := range changes {
+				ids[i] = c.id
+			}
+			l := listsOf(wake)
+			if _, err := tx.Exec(ctx, lockSQL, ids, l.sources, l.tenants, l.kinds, l.ids); err != nil {
 				return err
 			}
-		}
-		if err := keepLeadsOf(ctx, tx, leads); err != nil {
-			return err
-		}
-		if len(next) > 0 {
-			l, depths := listsOf(nil), make([]int16, len(next))
-			for i, t := range next {
-				l.add(t.ref)
-				depths[i] = int16(t.depth)
-			}
-			if _, err := tx.Exec(ctx, askOn, l.sources, l.tenants, l.kinds, l.ids, depths); err != nil {
+			if err := keepChanges(ctx, tx, changes); err != nil {
 				return err
 			}
-		}
-		return wakeThose(ctx, tx, wake)
+			if origin != "" {
+				if _, err := tx.Exec(ctx, forgetLeads, ids, origin); err != nil {
+					return err
+				}
+			}
+			if err := keepLeadsOf(ctx, tx, leads); err != nil {
+				return err
+			}
+			if len(next) > 0 {
+				l, depths := listsOf(nil), make([]int16, len(next))
+				for i, t := range next {
+					l.add(t.ref)
+					depths[i] = int16(t.depth)
+				}
+				if _, err := tx.Exec(ctx, askOn, l.sources, l.tenants, l.kinds, l.ids, depths); err != nil {
+					return err
+				}
+			}
+			return wakeThose(ctx, tx, wake)
+		})
 	}))
+}
+
+// undeadlocked does work again that Postgres gave up because of another transaction that
+// waited for it in turn: processes that share the work meet on the same rows.
+func undeadlocked(work func() error) error {
+	const most = 5
+	for try := 1; ; try++ {
+		err := work()
+		var pg *pgconn.PgError
+		if !errors.As(err, &pg) || pg.Code != "40P01" || try == most {
+			return err
+		}
+	}
 }
 
 func keepChanges(ctx context.Context, tx pgx.Tx, changes []change) error {
@@ -254,6 +274,10 @@ func keepChanges(ctx context.Context, tx pgx.Tx, changes []change) error {
 	}
 	if len(ids) == 0 {
 		return nil
+	}
+	// In the order of the ids, as whoever wakes them takes them.
+	if _, err := tx.Exec(ctx, "SELECT FROM learned_references WHERE id = ANY ($1) ORDER BY id FOR UPDATE", slices.Sorted(slices.Values(ids))); err != nil {
+		return err
 	}
 	_, err := tx.Exec(ctx, changeSQL, ids, states, afters, whys, askeds, names, evidences, lookeds)
 	return err
