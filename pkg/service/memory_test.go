@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"os"
 	"runtime/debug"
 	"testing"
 
@@ -40,6 +41,8 @@ func TestSoftLimit(t *testing.T) {
 
 // Not parallel: the limit is the whole process's.
 func TestLimitMemory(t *testing.T) {
+	t.Setenv("GOGC", "") // so that it comes back
+	require.NoError(t, os.Unsetenv("GOGC"))
 	before := debug.SetMemoryLimit(-1)
 	percent := debug.SetGCPercent(100)
 	t.Cleanup(func() { debug.SetMemoryLimit(before); debug.SetGCPercent(percent) })

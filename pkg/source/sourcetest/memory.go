@@ -22,9 +22,27 @@ func (s *suite) checkMemory(t require.TestingT) {
 	limits := s.src.Profile().Limits
 	require.LessOrEqual(t, int64(len(body)), limits.BodyBytes)
 	require.Greater(t, int64(len(body)), limits.BodyBytes*9/10, "the largest delivery is not large")
-	const slack = 32 << 20 // other tests run meanwhile
+	// Other tests run meanwhile: what they take they give back, what a source holds it
+	// holds each time.
+	const slack, tries = 32 << 20, 5
+	bound := uint64(4*len(body) + 2*rawjson.MaxIndexBytes + slack)
 	d := s.signed(t, body, s.cfg.Secret, s.cfg.Now)
-	before, peak, events, made := inUse(), uint64(0), 0, 0
+	var held uint64
+	events := 0
+	for range tries {
+		if held, events = s.hold(t, d, body); held < bound {
+			break
+		}
+	}
+	require.Positive(t, events)
+	require.Less(t, held, bound, "a delivery of %d bytes and %d events", len(body), events)
+	runtime.KeepAlive(d)
+}
+
+// hold takes a delivery apart, and gives the most memory that was held meanwhile, with
+// what other tests of the process held.
+func (s *suite) hold(t require.TestingT, d *source.Delivery, body []byte) (held uint64, events int) {
+	before, peak, made := inUse(), uint64(0), 0
 	_, err := s.verify(t, d)
 	require.NoError(t, err)
 	for part, err := range s.src.Split(d) {
@@ -36,10 +54,7 @@ func (s *suite) checkMemory(t require.TestingT) {
 			made, peak = 0, max(peak, inUse())
 		}
 	}
-	require.Positive(t, events)
-	bound := uint64(4*len(body) + 2*rawjson.MaxIndexBytes + slack)
-	require.Less(t, max(peak, before)-before, bound, "a delivery of %d bytes and %d events", len(body), events)
-	runtime.KeepAlive(d)
+	return max(peak, before) - before, events
 }
 
 // inUse is what is reachable now.
