@@ -22,7 +22,8 @@ type TransformOptions struct {
 	// Replace, if set, gives the output of batch once more, with something else in
 	// the places of the records that the brokers refuse, each of them by itself.
 	// refused has what they refused in a place so far, in order. An error aborts
-	// the transaction; without Replace a refusal does.
+	// the transaction; without Replace a refusal does. What the brokers refused along
+	// with such a record is written behind what they took.
 	Replace func(ctx context.Context, batch []*kgo.Record, refused map[int][]Refusal) ([]*kgo.Record, error)
 }
 
