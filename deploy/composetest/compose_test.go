@@ -195,6 +195,9 @@ func TestVariables(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, yaml.Unmarshal(text, &listed))
 	for name := range listed {
+		if name == "puller" || name == "learner" {
+			continue // they need keys of vendors' APIs, and are off in the chart too
+		}
 		require.True(t, seen[name], "%s is a service of the chart", name)
 	}
 }

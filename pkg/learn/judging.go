@@ -60,7 +60,9 @@ func (l *Learner) wakeAll(ctx context.Context) error {
 		return nil
 	}
 	if _, err := l.o.Pool.Exec(ctx, `UPDATE learned_references SET state = CASE state WHEN 'nobody' THEN 'answered' ELSE state END, due_at = now()
-		WHERE state IN ('answered', 'conflict') AND (due_at IS NULL OR due_at > now()) OR state = 'nobody' AND kind IN ('email', 'domain')`); err != nil {
+		WHERE id = ANY (ARRAY (SELECT id FROM learned_references
+			WHERE state IN ('answered', 'conflict') AND (due_at IS NULL OR due_at > now()) OR state = 'nobody' AND kind IN ('email', 'domain')
+			ORDER BY id FOR UPDATE))`); err != nil {
 		return broken("waking what waits", err)
 	}
 	l.epoch = epoch
@@ -361,7 +363,8 @@ func (l *Learner) describe(address string) Person {
 	if domain, ok := source.Domain(address); ok {
 		host = domain
 	}
-	p := Person{Host: host, Public: l.o.Resolver.Freemail(host), Disposable: l.o.Resolver.Disposable(host), Role: resolve.IsRole(address)}
+	p := Person{Host: host, Public: l.o.Resolver.Freemail(host), Disposable: l.o.Resolver.Disposable(host), Role: resolve.IsRole(address),
+		Unbelieved: !l.o.Resolver.Rules().Email}
 	if site := resolve.Site(host); site != host {
 		p.Site = site
 	}

@@ -145,6 +145,43 @@ func TestLearnersShareTheWork(t *testing.T) {
 	require.Equal(t, n, links)
 }
 
+// Whoever collects waits for nobody who changes references, and who changes several
+// locks them in one order: else two wait for each other, and one loses its work.
+func TestNobodyWaitsInACircle(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	const n = 40
+	for i := range n {
+		w.waits(fmt.Sprint("stripe:charge:ch_", i), "email:kim@acme.example")
+	}
+	w.settle()
+	tx, err := w.pool.Begin(t.Context())
+	require.NoError(t, err)
+	defer func() { _ = tx.Rollback(t.Context()) }()
+	_, err = tx.Exec(t.Context(), "SELECT FROM learned_references FOR UPDATE")
+	require.NoError(t, err)
+	bounded, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	_, err = w.learner().Collect(bounded)
+	require.NoError(t, err, "what is there need not be locked")
+	require.NoError(t, tx.Rollback(t.Context()))
+
+	w.exec("UPDATE learned_references SET due_at = now(), state = 'answered'")
+	group, ctx := errgroup.WithContext(t.Context())
+	for range 4 {
+		group.Go(func() error {
+			for range 15 {
+				l := w.learner() // who has judged nothing yet wakes everything
+				if _, err := l.Judge(ctx); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	require.NoError(t, group.Wait())
+}
+
 // A vendor that is away holds up its own source only, says so, and loses nothing.
 func TestAVendorThatIsAway(t *testing.T) {
 	t.Parallel()

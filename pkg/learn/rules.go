@@ -77,6 +77,9 @@ type Person struct {
 	Ties []Tie
 	// Objects is the largest number of objects of one kind of one source that have it.
 	Objects int
+	// Unbelieved: addresses say nothing of whose an event is (THROUGHLINE_RESOLVE_RULES
+	// without email), because anybody can write one.
+	Unbelieved bool
 	// Role: it is an office's and no person's (billing@…).
 	Role bool
 	// Public: its domain is nobody's company. Disposable: anybody may read it.
@@ -420,6 +423,8 @@ func (c Case) person(v *Verdict, address string, person Person) {
 		switch {
 		case len(owners) > 1:
 			obstacle = fmt.Sprintf("the person belongs to %d accounts", len(owners))
+		case person.Unbelieved:
+			obstacle = "the rule by e-mail is off, as anybody can write an address"
 		case person.Role:
 			obstacle = "the address is an office's, not a person's"
 		case person.Disposable:

@@ -3,10 +3,13 @@ package learn
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/throughline-dev/throughline/pkg/fault"
@@ -60,7 +63,8 @@ type taken struct {
 }
 
 // collectSQL is of one page of the quarantine. Addresses and domains are the same
-// whatever source mentions them.
+// whatever source mentions them. A reference that is there is not locked: keep has
+// locked others, and would be waited for in a circle.
 const collectSQL = `
 WITH waiting AS MATERIALIZED (
   SELECT id, "references" FROM quarantine WHERE status = 'open' AND reason = $1 AND id > $2 ORDER BY id LIMIT $3
@@ -70,18 +74,23 @@ WITH waiting AS MATERIALIZED (
   FROM waiting w CROSS JOIN LATERAL jsonb_to_recordset(w."references") AS r (source text, tenant text, kind text, id text)
   WHERE r.kind <> 'account_uuid' AND r.id <> '' AND octet_length(r.id) <= 512
 ), added AS (
-  INSERT INTO learned_references AS l (source, tenant, kind, external_id)
+  INSERT INTO learned_references (source, tenant, kind, external_id)
   SELECT source, tenant, kind, external_id FROM refs ORDER BY source, kind, external_id, tenant
-  ON CONFLICT (source, kind, external_id, tenant) DO UPDATE SET seen_at = now() WHERE l.seen_at < now() - interval '6 hours'
-  RETURNING state, looks, depth
+  ON CONFLICT DO NOTHING RETURNING 1
+), seen AS (
+  UPDATE learned_references SET seen_at = now() WHERE id = ANY (ARRAY (
+    SELECT l.id FROM refs JOIN learned_references l USING (source, tenant, kind, external_id)
+    WHERE l.seen_at < now() - interval '6 hours' FOR UPDATE OF l SKIP LOCKED))
 )
-SELECT (SELECT coalesce(max(id), 0) FROM waiting), (SELECT count(*) FROM waiting), (SELECT count(*) FROM added WHERE looks = 0)`
+SELECT (SELECT coalesce(max(id), 0) FROM waiting), (SELECT count(*) FROM waiting), (SELECT count(*) FROM added)`
 
 // collect takes what a page of waiting events refers to, from after a record's id on,
 // and gives where the next begins, whether there may be one, and what was new.
 func (s store) collect(ctx context.Context, after int64, limit int) (next int64, more bool, fresh int, err error) {
 	var read int
-	err = s.pool.QueryRow(ctx, collectSQL, string(fault.Unresolved), after, limit).Scan(&next, &read, &fresh)
+	err = undeadlocked(func() error {
+		return s.pool.QueryRow(ctx, collectSQL, string(fault.Unresolved), after, limit).Scan(&next, &read, &fresh)
+	})
 	return next, read == limit, fresh, broken("collecting what waits for an account", err)
 }
 
@@ -184,38 +193,70 @@ WHERE l.id = w.id AND l.state IN ('answered', 'conflict', 'nobody') AND (l.due_a
 // maxDepth is how many questions one event may lead to, one after the other.
 const maxDepth = 5
 
+// lockSQL locks what keep changes, and what it wakes, in the order of all who change
+// many references: whoever does not would wait for another that waits for it.
+const lockSQL = `
+SELECT FROM learned_references WHERE id = ANY ($1) OR id = ANY (ARRAY (
+  SELECT d.reference_id FROM unnest($2::text[], $3::text[], $4::text[], $5::text[]) AS r (source, tenant, kind, external_id)
+  CROSS JOIN LATERAL (SELECT reference_id FROM learned_leads d
+    WHERE d.external_id = r.external_id AND d.kind = r.kind AND d.source = r.source AND d.tenant IN (r.tenant, '')) AS d
+  UNION
+  SELECT o.id FROM unnest($5::text[], $4::text[]) AS r (external_id, kind)
+  CROSS JOIN LATERAL (SELECT id FROM learned_references o
+    WHERE o.source = 'email' AND o.kind = 'email' AND r.kind = 'email' AND o.external_id = r.external_id AND o.tenant = '') AS o))
+ORDER BY id FOR UPDATE`
+
 // keep writes what was learned in one transaction: the changes, the leads of those
 // references that they replace, and questions about what is led to. wake are
 // references of which something is known now.
 func (s store) keep(ctx context.Context, origin string, changes []change, leads []lead, next []taken, wake []source.Reference) error {
-	return broken("keeping what was learned", pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		if err := keepChanges(ctx, tx, changes); err != nil {
-			return err
-		}
-		if origin != "" {
+	return broken("keeping what was learned", undeadlocked(func() error {
+		return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 			ids := make([]int64, len(changes))
 			for i, c := range changes {
 				ids[i] = c.id
 			}
-			if _, err := tx.Exec(ctx, forgetLeads, ids, origin); err != nil {
+			l := listsOf(wake)
+			if _, err := tx.Exec(ctx, lockSQL, ids, l.sources, l.tenants, l.kinds, l.ids); err != nil {
 				return err
 			}
-		}
-		if err := keepLeadsOf(ctx, tx, leads); err != nil {
+			if err := keepChanges(ctx, tx, changes); err != nil {
+				return err
+			}
+			if origin != "" {
+				if _, err := tx.Exec(ctx, forgetLeads, ids, origin); err != nil {
+					return err
+				}
+			}
+			if err := keepLeadsOf(ctx, tx, leads); err != nil {
+				return err
+			}
+			if len(next) > 0 {
+				l, depths := listsOf(nil), make([]int16, len(next))
+				for i, t := range next {
+					l.add(t.ref)
+					depths[i] = int16(t.depth)
+				}
+				if _, err := tx.Exec(ctx, askOn, l.sources, l.tenants, l.kinds, l.ids, depths); err != nil {
+					return err
+				}
+			}
+			return wakeThose(ctx, tx, wake)
+		})
+	}))
+}
+
+// undeadlocked does work again that Postgres gave up because of another transaction that
+// waited for it in turn: processes that share the work meet on the same rows.
+func undeadlocked(work func() error) error {
+	const most = 5
+	for try := 1; ; try++ {
+		err := work()
+		var pg *pgconn.PgError
+		if !errors.As(err, &pg) || pg.Code != "40P01" || try == most {
 			return err
 		}
-		if len(next) > 0 {
-			l, depths := listsOf(nil), make([]int16, len(next))
-			for i, t := range next {
-				l.add(t.ref)
-				depths[i] = int16(t.depth)
-			}
-			if _, err := tx.Exec(ctx, askOn, l.sources, l.tenants, l.kinds, l.ids, depths); err != nil {
-				return err
-			}
-		}
-		return wakeThose(ctx, tx, wake)
-	}))
+	}
 }
 
 func keepChanges(ctx context.Context, tx pgx.Tx, changes []change) error {
@@ -233,6 +274,10 @@ func keepChanges(ctx context.Context, tx pgx.Tx, changes []change) error {
 	}
 	if len(ids) == 0 {
 		return nil
+	}
+	// In the order of the ids, as whoever wakes them takes them.
+	if _, err := tx.Exec(ctx, "SELECT FROM learned_references WHERE id = ANY ($1) ORDER BY id FOR UPDATE", slices.Sorted(slices.Values(ids))); err != nil {
+		return err
 	}
 	_, err := tx.Exec(ctx, changeSQL, ids, states, afters, whys, askeds, names, evidences, lookeds)
 	return err

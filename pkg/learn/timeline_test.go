@@ -8,6 +8,8 @@ import (
 
 	"github.com/throughline-dev/throughline/pkg/accounts"
 	"github.com/throughline-dev/throughline/pkg/learn"
+	"github.com/throughline-dev/throughline/pkg/resolve"
+	"github.com/throughline-dev/throughline/pkg/source"
 )
 
 const hubspotMerge = `{"portalId":1,"subscriptionType":"contact.merge","occurredAt":1760000000123,"objectId":1001,"primaryObjectId":1001,"mergedObjectIds":[1002],"newObjectId":1003,"eventId":5}`
@@ -77,6 +79,28 @@ func TestTextOfStrangersLinksNothing(t *testing.T) {
 		w.requireUnlinked(r)
 	}
 	require.Equal(t, []string{"email:eve@evil.com Acme 9", "stripe:charge:ch_typed Acme 3"}, w.suggestions(), "a person may know better")
+}
+
+// An address that a stranger types into a chat or a form links nothing where the rule by
+// e-mail is off: that is what it is turned off for.
+func TestATypedAddressLinksNothingWithoutTheRuleByEmail(t *testing.T) {
+	t.Parallel()
+	v := newVendor("intercom", 10, "contact")
+	billing := newVendor("stripe", 10, "customer")
+	w := newWorld(t, v, billing)
+	var err error
+	w.options.Resolver, err = resolve.New(w.pool, resolve.Config{RuleList: []string{"links", "account_uuid"}})
+	require.NoError(t, err)
+	acme := w.account("Acme", "acme.com")
+	billing.says("customer:cus_1", lead(source.LeadDeclared, "stripe", source.KindAccountUUID, acme.String()), person("kim@acme.com"))
+	w.waits("stripe:customer:cus_1")
+	w.settle()
+	w.requireLinked("stripe:customer:cus_1", acme, accounts.LevelDeclared)
+	v.says("contact:5f0000000000000000000001", person("kim@acme.com")) // who says to be kim
+	w.waits("intercom/app1:contact:5f0000000000000000000001")
+	w.settle()
+	w.requireUnlinked("intercom/app1:contact:5f0000000000000000000001")
+	require.Equal(t, []string{"intercom/app1:contact:5f0000000000000000000001 Acme 6"}, w.suggestions(), "a person may know better")
 }
 
 func TestADealOfALinkedCompany(t *testing.T) {

@@ -58,6 +58,9 @@ func Default(pool *pgxpool.Pool) *Resolver {
 	return &Resolver{pool: pool, rules: AllRules()}
 }
 
+// Rules says which rules are on.
+func (r *Resolver) Rules() Rules { return r.rules }
+
 // Resolve answers for each event of a batch, given its references (most telling first), in the batch's order. It
 // costs one query whatever the batch's size, and none for one without references; with a cache it costs what Ahead
 // says. An error is the database's, marked by postgres.Classify, and leaves nothing half done.

@@ -67,6 +67,8 @@ type File struct {
 	stream string
 	size   int64 // 0: not known
 	file   *os.File
+	pipe   *pipe           // a named one; nil: it is none
+	ctx    context.Context //nolint:containedctx // of the page that is read: the reader below has none of its own
 
 	read    atomic.Int64
 	skipped atomic.Int64
@@ -87,6 +89,11 @@ type File struct {
 func Open(src source.Source, path string, o Options) (*File, error) {
 	f := &File{Source: src, path: path, o: o, stream: StreamPrefix + "-", junk: mostJunk, types: map[string]int64{}}
 	if path == "-" {
+		return f, nil
+	}
+	if info, err := os.Stat(path); err == nil && info.Mode()&os.ModeNamedPipe != 0 {
+		f.pipe = &pipe{path: path}
+		f.o.Stdin = f.pipe
 		return f, nil
 	}
 	var err error
@@ -113,6 +120,9 @@ func Open(src source.Source, path string, o Options) (*File, error) {
 
 // Close closes the file.
 func (f *File) Close() error {
+	if f.pipe != nil {
+		return f.pipe.close()
+	}
 	if f.file == nil {
 		return nil
 	}
@@ -173,6 +183,7 @@ type cursor struct {
 // Page implements source.Pager. A Permanent error names the line or row; what lies
 // before it came with the page before.
 func (f *File) Page(ctx context.Context, _ source.Doer, q source.Query) (source.APIPage, error) {
+	f.ctx = ctx
 	var from cursor
 	if q.Cursor != nil {
 		if err := json.Unmarshal(q.Cursor, &from); err != nil || from.Offset < 0 || from.Line < 1 {
@@ -297,7 +308,7 @@ func (f *File) parts(text []byte) ([]source.Part, error) {
 // open begins to read at this place of the decompressed text; the zero place is the
 // file's beginning.
 func (f *File) open(at place) error {
-	from := f.o.Stdin
+	var from io.Reader = &waiting{r: f.o.Stdin, f: f, room: make([]byte, readAhead)}
 	switch {
 	case f.file == nil && (f.texts != nil || at.Offset > 0):
 		return fault.Permanent(fault.Malformed, errors.New("standard input cannot be read again"))
@@ -307,8 +318,8 @@ func (f *File) open(at place) error {
 		}
 		f.read.Store(0)
 		from = f.file
-	case f.file != nil:
-		from = f.file
+	case f.file != nil: // a device
+		from = &waiting{r: f.file, f: f, room: make([]byte, readAhead)}
 	}
 	text, zipped, err := plain(&counted{from, &f.read})
 	if err != nil {

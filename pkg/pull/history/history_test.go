@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -156,6 +157,7 @@ func TestWrongFiles(t *testing.T) {
 		"CSV cells":       {"a.csv", "payload,b\n" + strings.TrimSpace(row) + ",1\n" + row, 1, "line 3: it has 1 cells, the header has 2"},
 		"CSV row":         {"a.csv", "payload\n" + row + "\"" + strings.Repeat("x\n", mostLine/2+readAhead), 1, "it has more than 8388608 bytes"},
 		"CSV of others":   {"a.csv", "id,amount\nin_1,5\n", 0, "line 2: the row is no event of Stripe"},
+		"CSV wide":        {"a.csv", strings.Repeat(",", 4096) + "\n", 0, "it has more than 4096 columns"},
 		"CSV names":       {"a.csv", "payload,payload\n", 0, `two columns are named "payload"`},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -361,4 +363,38 @@ func BenchmarkFile(b *testing.B) {
 		f.Close()
 	}
 	b.ReportMetric(float64(b.N)*50_000/b.Elapsed().Seconds(), "events/s")
+}
+
+// Who stops a backfill need not wait for what nobody writes: to standard input, or into
+// a named pipe, which nobody may have opened yet.
+func TestStopsWhileNothingComes(t *testing.T) {
+	t.Parallel()
+	read, write, err := os.Pipe()
+	require.NoError(t, err)
+	defer read.Close()
+	fifo := filepath.Join(t.TempDir(), "fifo.jsonl")
+	require.NoError(t, syscall.Mkfifo(fifo, 0o600))
+	for name, path := range map[string]string{"standard input": "-", "a named pipe": fifo} {
+		f, err := Open(stripe.New(), path, Options{Stdin: read})
+		require.NoError(t, err, name)
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		_, err = f.Page(ctx, nil, source.Query{})
+		cancel()
+		require.ErrorIs(t, err, context.DeadlineExceeded, name)
+		require.NoError(t, f.Close())
+	}
+	write.Close()
+	late, err := os.OpenFile(fifo, os.O_WRONLY, 0) // ends who still waits
+	require.NoError(t, err)
+	late.Close()
+
+	f, err := Open(stripe.New(), fifo, Options{})
+	require.NoError(t, err)
+	defer f.Close()
+	written := make(chan error, 1)
+	go func() { written <- os.WriteFile(fifo, []byte(events(2500)), 0) }()
+	got, err := drain(t, f)
+	require.NoError(t, err)
+	require.Len(t, got, 2500)
+	require.NoError(t, <-written)
 }

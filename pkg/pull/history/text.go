@@ -40,6 +40,9 @@ type place struct {
 // errLong is a line or a row that is over its bound.
 var errLong = fmt.Errorf("it has more than %d bytes", mostLine)
 
+// errWide is a row, or a header, of too many cells.
+var errWide = fmt.Errorf("it has more than %d columns", mostColumns)
+
 // badTextError is something wrong with one line or row, after which the next can be read.
 type badTextError struct{ err error }
 
@@ -153,35 +156,58 @@ type rows struct {
 	row     bytes.Buffer
 }
 
-// bound bounds what is read for one row.
+// bound bounds what is read for one row, in bytes and in cells: 8 MiB of commas are
+// some 700 MiB of cells. It gives a line at a time, so that nothing of the next row is
+// read before next is called.
 type bound struct {
-	r    io.Reader
-	left int
+	r      *bufio.Reader
+	left   int
+	cells  int
+	quoted bool
 }
+
+// next begins a row.
+func (b *bound) next(most int) { b.left, b.cells, b.quoted = most, 1, false }
 
 func (b *bound) Read(p []byte) (int, error) {
 	if b.left <= 0 {
 		return 0, errLong
 	}
-	n, err := b.r.Read(p[:min(len(p), b.left)])
+	if _, err := b.r.Peek(1); err != nil {
+		return 0, err
+	}
+	some, _ := b.r.Peek(min(len(p), b.left, b.r.Buffered()))
+	for i, c := range some {
+		switch {
+		case c == '"':
+			b.quoted = !b.quoted
+		case c == ',' && !b.quoted:
+			if b.cells++; b.cells > mostColumns {
+				return 0, errWide
+			}
+		case c == '\n':
+			some = some[:i+1]
+		}
+		if len(some) == i+1 {
+			break
+		}
+	}
+	n, err := b.r.Read(p[:len(some)])
 	b.left -= n
 	return n, err
 }
 
-func newRows(r io.Reader, at place, header []string) (*rows, error) {
+func newRows(r *bufio.Reader, at place, header []string) (*rows, error) {
 	c := &rows{bound: &bound{r: r}, base: at, at: at, header: header}
 	c.r = csv.NewReader(c.bound)
 	c.r.FieldsPerRecord = -1
 	if header == nil {
-		c.bound.left = mostLine
+		c.bound.next(mostLine)
 		var err error
 		if c.header, err = c.r.Read(); err != nil {
 			return nil, damaged(err)
 		}
 		c.at = place{at.Offset + c.r.InputOffset(), at.Line + 1 + linesIn(c.header)}
-	}
-	if len(c.header) > mostColumns {
-		return nil, fmt.Errorf("the header has %d columns, the bound is %d", len(c.header), mostColumns)
 	}
 	c.payload = slices.Index(c.header, payloadColumn)
 	for i, name := range c.header {
@@ -196,7 +222,7 @@ func newRows(r io.Reader, at place, header []string) (*rows, error) {
 func (c *rows) here() place { return c.at }
 
 func (c *rows) next() ([]byte, place, error) {
-	c.bound.left = mostLine + readAhead // the reader reads ahead of what it gives
+	c.bound.next(mostLine)
 	from := c.at
 	cells, err := c.r.Read()
 	c.at.Offset = c.base.Offset + c.r.InputOffset()

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/netip"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -169,6 +170,8 @@ func p99(sorted []time.Duration) time.Duration { return sorted[len(sorted)*99/10
 // bounds. Times are measured where the strangers have a process of their own:
 // services/bench --only flood.
 func TestAFloodOfStrangers(t *testing.T) { //nolint:paralleltest // it takes all there is
+	collections := debug.SetGCPercent(100) // as the service has it: the heap is looked at
+	defer debug.SetGCPercent(collections)
 	for what, from := range map[string]func(i int) netip.Addr{
 		"many addresses":       func(i int) netip.Addr { return netip.AddrFrom4([4]byte{127, byte(1 + i%200), 0, 1}) },
 		"the vendors' address": func(int) netip.Addr { return netip.AddrFrom4([4]byte{127, 0, 0, 1}) },

@@ -18,7 +18,7 @@ import (
 )
 
 type backfillCommand struct {
-	Source  string   `arg:"" help:"The source: stripe."`
+	Source  string   `arg:"" help:"The source: ${pagers}; with --file, any that is received here."`
 	Stream  string   `name:"stream" help:"Only this stream of the source's; default: all, one after the other."`
 	Since   since    `name:"since" placeholder:"WHEN" help:"Since when: 30d, 12h, 2026-01-31, or all, as far back as the vendor keeps events."`
 	Until   since    `name:"until" placeholder:"WHEN" help:"Until when; default: now."`

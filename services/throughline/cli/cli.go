@@ -13,6 +13,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/throughline-dev/throughline/pkg/settings"
+	"github.com/throughline-dev/throughline/pkg/source/catalog"
 )
 
 const (
@@ -113,6 +114,7 @@ func (s *session) parse(args []string, out io.Writer, more []Command) (*kong.Con
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true, WrapUpperBound: 110}),
 		kong.Help(s.root.printHelp),
 		kong.Vars{"receiver": LocalReceiver, "secrets_file": LocalSecrets, "sources": strings.Join(s.root.Sources.settings.Names(), ", "),
+			"pagers": strings.Join(pagers(catalog.Set()), ", "), "connectors": strings.Join(connectors(catalog.Set()), ", "),
 			"reasons": strings.Join(quarantineReasons(), ", ")},
 		kong.PostBuild(localDefaults),
 		kong.PostBuild(func(k *kong.Kong) error {

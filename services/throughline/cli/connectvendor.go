@@ -21,7 +21,7 @@ import (
 )
 
 type connectCommand struct {
-	Source       string `arg:"" help:"The source: ${sources}."`
+	Source       string `arg:"" help:"The source: ${connectors}."`
 	URL          string `name:"url" placeholder:"URL" help:"Where the vendor is to send; default: THROUGHLINE_<SOURCE>_PUBLIC_URL. /webhooks/<source> is added to a host alone."`
 	DryRun       bool   `name:"dry-run" help:"Look and list the changes, and make none."`
 	Yes          bool   `name:"yes" short:"y" help:"Make the changes without asking."`
@@ -44,16 +44,20 @@ func (*connectCommand) needs() need { return needsPostgres | needsReceiver | nee
 func (c *connectCommand) Validate() error { return checkURL("--url", c.URL) }
 
 func (c *connectCommand) checkSources(set source.Set) error {
-	var can []string
+	if can := connectors(set); !slices.Contains(can, c.Source) {
+		return fmt.Errorf("%q is no source that can be connected by this command: those are %s", c.Source, strings.Join(can, ", "))
+	}
+	return nil
+}
+
+// connectors gives the names of the sources that can be connected.
+func connectors(set source.Set) (can []string) {
 	for _, src := range set.Sources() {
 		if _, ok := src.(source.Connector); ok {
 			can = append(can, src.Name())
 		}
 	}
-	if !slices.Contains(can, c.Source) {
-		return fmt.Errorf("%q is no source that can be connected by this command: those are %s", c.Source, strings.Join(can, ", "))
-	}
-	return nil
+	return can
 }
 
 // Run is kong's.

@@ -14,7 +14,7 @@ import (
 )
 
 type reconcileCommand struct {
-	Source string        `arg:"" help:"The source: stripe."`
+	Source string        `arg:"" help:"The source: ${pagers}."`
 	Stream string        `name:"stream" help:"Only this stream of the source's; default: all, one after the other."`
 	Days   int           `name:"days" default:"7" placeholder:"N" help:"The last N days (${default})."`
 	NoHeal bool          `name:"no-heal" help:"Compare and report, and publish nothing."`

@@ -7,6 +7,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
+	"github.com/throughline-dev/throughline/pkg/postgres"
 	"github.com/throughline-dev/throughline/pkg/postgres/postgrestest"
 )
 
@@ -42,4 +43,24 @@ func TestRoles(t *testing.T) {
 	r := empty.run("roles", "apply")
 	require.Equal(t, 1, r.code)
 	require.Contains(t, r.err, "run `throughline migrate`")
+}
+
+// The help names every role that is made, and commands that take some sources name those.
+func TestHelpNamesWhatThereIs(t *testing.T) {
+	t.Parallel()
+	sh := &shell{t: t, env: map[string]string{}}
+	help := sh.must("roles", "apply", "--help")
+	for _, role := range postgres.Roles() {
+		require.Contains(t, help, "PREFIX"+string(role))
+	}
+	for _, command := range []string{"backfill", "reconcile", "connect"} {
+		args := []string{command, "nothing"}
+		if command == "backfill" {
+			args = append(args, "--since", "1d")
+		}
+		_, list, found := strings.Cut(sh.run(args...).err, "those are ")
+		require.True(t, found, command)
+		list, _, _ = strings.Cut(list, " (throughline")
+		require.Contains(t, strings.Join(strings.Fields(sh.must(command, "--help")), " "), "The source: "+strings.TrimSpace(list), command)
+	}
 }
