@@ -4,7 +4,7 @@ GO      ?= go
 ARGS    ?=
 BASE    ?= HEAD
 BIN     := $(CURDIR)/bin
-# Under the race detector a collection costs several times as much, and a test's heap is small.
+# Collections cost much under the race detector and in the linter, and memory is there for a while.
 TEST_GOGC ?= 400
 # Printed by --version; a plain `go build` uses what the toolchain knows.
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
@@ -19,15 +19,16 @@ help: ## list the targets
 run: toolchain build ## start all of it on this machine with a demo story (ARGS="--no-demo …")
 	@exec $(BIN)/throughline dev $(ARGS)
 
-test: toolchain prerequisites test-unit test-system ## every test, with the race detector; installs what it needs
+test: toolchain prerequisites test-unit test-system ## every test; installs what it needs
 
-test-unit: ## unit, contract, golden and single-service tests
+test-unit: ## unit, contract, golden and single-service tests, with the race detector
 	@for m in $(MODULES); do (cd $$m && GO=$(GO) $(CURDIR)/.ci/compile -race ./... && \
 	  echo "testing $$($(GO) list ./... | wc -l) packages of $$m; each says when it is done, the slowest after minutes" && GOGC=$(TEST_GOGC) $(GO) test -race -timeout 10m $$($(GO) list ./... | grep -v /services/e2e)) || exit 1; done
 
+# Without the race detector: what is tested are mostly the programs as they are shipped. `go test -race ./services/e2e` adds it.
 test-system: ## whole-system and fault tests: in-process broker, Apache Kafka, killed processes
 	@echo "testing whole systems and faults: up to 15 minutes, and a line at the end"
-	$(GO) test -race -timeout 15m ./services/e2e/...
+	$(GO) test -timeout 15m ./services/e2e/...
 
 quick: $(BIN)/golangci-lint ## tests and lint of the packages changed since BASE (HEAD), and what imports them: under 90 s
 	@.ci/quick $(BASE)
@@ -42,7 +43,7 @@ build: ## all programs, into bin/
 	@GO=$(GO) .ci/compile -ldflags "$(LDFLAGS)" -o $(BIN)/ ./services/receiver ./services/normalizer ./services/sink ./services/quarantine ./services/puller ./services/learner ./services/throughline
 
 lint: $(BIN)/golangci-lint ## golangci-lint with .golangci.yml, and go vet
-	@for m in $(MODULES); do echo "lint $$m"; (cd $$m && $(GO) vet ./... && $(BIN)/golangci-lint run ./...) || exit 1; done
+	@for m in $(MODULES); do echo "lint $$m"; (cd $$m && $(GO) vet ./... && GOGC=$(TEST_GOGC) $(BIN)/golangci-lint run ./...) || exit 1; done
 
 $(BIN)/golangci-lint: tools/go.mod tools/go.sum
 	@mkdir -p $(BIN)

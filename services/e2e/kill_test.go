@@ -10,7 +10,7 @@ import (
 )
 
 // killRounds is how often each service is killed; some 6 s a round.
-const killRounds = 3
+const killRounds = 2
 
 // TestKill kills receiver, normalizer, sink and quarantine with SIGKILL, in
 // turn and at last together, under load on Apache Kafka, starts them again, and

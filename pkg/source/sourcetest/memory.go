@@ -27,10 +27,11 @@ func (s *suite) checkMemory(t require.TestingT) {
 	const slack, tries = 32 << 20, 5
 	bound := uint64(4*len(body) + 2*rawjson.MaxIndexBytes + slack)
 	d := s.signed(t, body, s.cfg.Secret, s.cfg.Now)
-	var held uint64
-	events := 0
+	before, held, events := inUse(), uint64(0), 0
 	for range tries {
-		if held, events = s.hold(t, d, body); held < bound {
+		var peak uint64
+		peak, events = s.peak(t, d, body)
+		if held = max(peak, before) - before; held < bound {
 			break
 		}
 	}
@@ -39,10 +40,10 @@ func (s *suite) checkMemory(t require.TestingT) {
 	runtime.KeepAlive(d)
 }
 
-// hold takes a delivery apart, and gives the most memory that was held meanwhile, with
-// what other tests of the process held.
-func (s *suite) hold(t require.TestingT, d *source.Delivery, body []byte) (held uint64, events int) {
-	before, peak, made := inUse(), uint64(0), 0
+// peak takes a delivery apart, and gives the most memory that was in use meanwhile, by
+// other tests of the process too.
+func (s *suite) peak(t require.TestingT, d *source.Delivery, body []byte) (peak uint64, events int) {
+	made := 0
 	_, err := s.verify(t, d)
 	require.NoError(t, err)
 	for part, err := range s.src.Split(d) {
@@ -54,7 +55,7 @@ func (s *suite) hold(t require.TestingT, d *source.Delivery, body []byte) (held 
 			made, peak = 0, max(peak, inUse())
 		}
 	}
-	return max(peak, before) - before, events
+	return peak, events
 }
 
 // inUse is what is reachable now.
