@@ -119,7 +119,8 @@ func learn(id, kind string, record rawjson.Value) source.Learned {
 			}
 		}
 	}
-	for _, field := range [...]string{"Email", "PersonEmail", "ContactEmail", "SuppliedEmail"} {
+	// Not a case's SuppliedEmail: whoever fills in a web form types it.
+	for _, field := range [...]string{"Email", "PersonEmail", "ContactEmail"} {
 		add(source.LeadPerson, name, source.KindEmail, record.Get(field).Text(), field)
 	}
 	l.Evidence, _ = json.Marshal(evidence) // texts and booleans

@@ -327,7 +327,7 @@ func TestLearnsTheAccount(t *testing.T) {
 	}{
 		{"account", account, []string{"declared Account_UUID__c salesforce:account_uuid:7f1c1d0e-55b1-4a0e-9d4f-1f3b5a5f0a01", "declared Billing_Customer__c stripe:customer:cus_Tz1Acme", "vendor Website salesforce:domain:acme.example"}},
 		{"contact", id("003", 1), []string{"declared AccountId salesforce:account:" + account, "person Email salesforce:email:kim1@acme.example"}},
-		{"case", id("500", 1), []string{"vendor AccountId salesforce:account:" + account, "vendor ContactId salesforce:contact:" + id("003", 1), "person SuppliedEmail salesforce:email:a@victim.example"}},
+		{"case", id("500", 1), []string{"vendor AccountId salesforce:account:" + account, "vendor ContactId salesforce:contact:" + id("003", 1)}},
 		{"lead", id("00Q", 1), []string{"declared ConvertedAccountId salesforce:account:" + account, "person Email salesforce:email:kim@acme.example"}},
 		{"lead", id("00Q", 2), nil},
 		{"opportunity", id("006", 1), []string{"declared AccountId salesforce:account:" + account}},
