@@ -83,7 +83,7 @@ func refusedPosts(t *testing.T, stripeEvent func(mark, more string) string) map[
 		"a batch of 10,000":         {post{source: "hubspot", body: "[" + strings.Repeat(hubspot[1:len(hubspot)-1]+",", 9_999) + hubspot[1:]}, 413, "oversized"},
 		"neither object nor array":  {post{source: "hubspot", body: `"text"`}, 400, "malformed"},
 		"another method":            {post{source: "stripe", body: good, change: func(r *http.Request) { r.Method = http.MethodPut }}, 405, "POST"},
-		"no such source":            {post{source: "stripe", body: good, change: func(r *http.Request) { r.URL.Path = "/webhooks/salesforce" }}, 404, ""},
+		"no such source":            {post{source: "stripe", body: good, change: func(r *http.Request) { r.URL.Path = "/webhooks/no-such-vendor" }}, 404, ""},
 	}
 	for _, name := range catalog.Set().Names() {
 		cases["wrong secret, "+name] = atDoor{post{source: name, body: `{"a":1}`, secret: "another-secret-0123456789"}, 401, "unauthenticated"}
