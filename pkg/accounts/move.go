@@ -86,7 +86,8 @@ func scanMove(row pgx.CollectableRow) (Move, error) {
 type MoveFilter struct {
 	Pending bool // only those that are not finished, the oldest first
 	IDs     []int64
-	Limit   int // 0: 100
+	Before  int64 // only older ones than this; 0: from the newest
+	Limit   int   // 0: 100
 }
 
 // Moves lists moves of history.
@@ -99,7 +100,7 @@ func (s *Store) Moves(ctx context.Context, f MoveFilter) ([]Move, error) {
 		order = "ASC"
 	}
 	rows, err := s.pool.Query(ctx, "SELECT "+moveColumns+` FROM history_moves m JOIN link_decisions d ON d.id = m.decision_id
-		WHERE (NOT $1 OR m.finished_at IS NULL) AND ($2::bigint[] IS NULL OR m.id = ANY ($2)) ORDER BY m.id `+order+" LIMIT $3", f.Pending, f.IDs, f.Limit)
+		WHERE (NOT $1 OR m.finished_at IS NULL) AND ($2::bigint[] IS NULL OR m.id = ANY ($2)) AND ($4 = 0 OR m.id < $4) ORDER BY m.id `+order+" LIMIT $3", f.Pending, f.IDs, f.Limit, f.Before)
 	if err != nil {
 		return nil, broken("listing moves", err)
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/throughline-dev/throughline/pkg/accounts"
 	"github.com/throughline-dev/throughline/pkg/fault"
+	"github.com/throughline-dev/throughline/pkg/postgres"
 	"github.com/throughline-dev/throughline/pkg/resolve"
 	"github.com/throughline-dev/throughline/pkg/source"
 )
@@ -47,14 +48,17 @@ const (
 type SuggestionFilter struct {
 	AccountID uuid.UUID // Nil: of every account
 	Source    string
-	Status    string // "": open
-	Limit     int    // 0: 100
+	Status    string // "": open; all: every one
+	// Reference of which they are; the zero value: of any.
+	Reference source.Reference
+	After     *Suggestion // only those behind it in the list; nil: from the first
+	Limit     int         // 0: 100
 }
 
 // Suggestions is what people see and decide of them. Errors are Permanent when the
 // request cannot be granted, and else the database's.
 type Suggestions struct {
-	pool  *pgxpool.Pool
+	pool  postgres.DB
 	store *accounts.Store
 }
 
@@ -62,6 +66,9 @@ type Suggestions struct {
 func NewSuggestions(pool *pgxpool.Pool, store *accounts.Store) *Suggestions {
 	return &Suggestions{pool, store}
 }
+
+// In gives Suggestions that are the same and work within a transaction.
+func (s *Suggestions) In(tx pgx.Tx) *Suggestions { return &Suggestions{tx, s.store.In(tx)} }
 
 const suggestionColumns = `s.id, s.source, s.tenant, s.kind, s.external_id, s.account_id, a.name, s.rule, s.level, s.why, s.evidence, s.status, s.decided_by,
   coalesce(s.decision_id, 0), s.created_at, s.updated_at`
@@ -82,11 +89,20 @@ func (s *Suggestions) List(ctx context.Context, f SuggestionFilter) ([]Suggestio
 	if f.Status == "" {
 		f.Status = SuggestionOpen
 	}
+	var afterID *int64
+	var afterRule Rule
+	if f.After != nil {
+		afterID, afterRule = &f.After.ID, f.After.Rule
+	}
+	r := f.Reference
 	rows, err := s.pool.Query(ctx, "SELECT "+suggestionColumns+` FROM link_suggestions s JOIN accounts a ON a.id = s.account_id
-		WHERE s.status = $1 AND ($2::uuid IS NULL OR s.account_id = $2) AND ($3 = '' OR s.source = $3)
+		WHERE ($1 = 'all' OR s.status = $1) AND ($2::uuid IS NULL OR s.account_id = $2) AND ($3 = '' OR s.source = $3)
 		AND (s.status <> 'open' OR a.merged_into IS NULL AND NOT EXISTS (SELECT FROM account_links l
 			WHERE l.source = s.source AND l.kind = s.kind AND l.external_id = s.external_id AND l.tenant IN (s.tenant, '')))
-		ORDER BY s.rule, s.id LIMIT $4`, f.Status, orNull(f.AccountID), f.Source, f.Limit)
+		AND ($5::bigint IS NULL OR (s.rule, s.id) > ($6, $5))
+		AND (NOT $7 OR s.source = $8 AND s.tenant = $9 AND s.kind = $10 AND s.external_id = $11)
+		ORDER BY s.rule, s.id LIMIT $4`, f.Status, orNull(f.AccountID), f.Source, f.Limit, afterID, afterRule,
+		r != (source.Reference{}), r.Source, r.Tenant, r.Kind, r.ID)
 	if err != nil {
 		return nil, broken("listing suggestions", err)
 	}

@@ -135,7 +135,7 @@ func Privileges(role Role) []Privilege {
 	case RoleOperator:
 		own = slices.Concat(
 			everything(),
-			on("accounts", "INSERT, DELETE"), of("accounts", "UPDATE", "name, domain, parent_id, merged_into, updated_at"),
+			on("accounts", "INSERT, DELETE"), of("accounts", "UPDATE", "name, domain, owner, parent_id, merged_into, updated_at"),
 			linking(),
 			on("account_link_denials", "INSERT"), ids("account_link_denials"), of("account_link_denials", "UPDATE", "account_id"),
 			moveProgress(),
@@ -161,7 +161,7 @@ func Tables() []string {
 	return []string{
 		"account_changes", "account_changes_lease", "account_event_origins", "account_events", "account_link_denials", "account_links", "accounts",
 		"api_budgets", versionTable, "history_moves", "learned_leads", "learned_references", "learning_progress", "learning_sources", "link_changes",
-		"link_decisions", "link_epoch", "link_suggestions", "pull_checkpoints", "pull_leases", "pull_runs", "quarantine", "quarantine_decisions",
+		"link_decisions", "link_epoch", "link_suggestions", "pull_checkpoints", "pull_leases", "pull_requests", "pull_runs", "quarantine", "quarantine_decisions",
 		"quarantine_outbox_lease", "reconcile_missing", "reconcile_reports",
 	}
 }
@@ -231,7 +231,8 @@ func pulling() []Privilege {
 		on("pull_checkpoints", "SELECT, INSERT"), ids("pull_checkpoints"),
 		of("pull_checkpoints", "UPDATE", "to_time, window_from, window_to, cursor, fence, updated_at, finished_at"),
 		on("pull_runs", "SELECT, INSERT"), ids("pull_runs"),
-		of("pull_runs", "UPDATE", "status, pages, events, unread, oldest, newest, error, updated_at, finished_at"), on("pull_runs", "DELETE"),
+		of("pull_runs", "UPDATE", "status, pages, events, unread, oldest, newest, error, updated_at, finished_at, cancelled_by"), on("pull_runs", "DELETE"),
+		on("pull_requests", "SELECT, INSERT, DELETE"), ids("pull_requests"), of("pull_requests", "UPDATE", "status, error, taken_at"),
 		on("pull_leases", "SELECT, INSERT"), of("pull_leases", "UPDATE", "holder, until"),
 		on("api_budgets", "SELECT, INSERT"), of("api_budgets", "UPDATE", "free_at, updated_at"),
 		reconciling(),
