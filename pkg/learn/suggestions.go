@@ -48,9 +48,7 @@ const (
 type SuggestionFilter struct {
 	AccountID uuid.UUID // Nil: of every account
 	Source    string
-	Status    string // "": open; all: every one
-	// Reference of which they are; the zero value: of any.
-	Reference source.Reference
+	Status    string      // "": open; all: every one
 	After     *Suggestion // only those behind it in the list; nil: from the first
 	Limit     int         // 0: 100
 }
@@ -94,15 +92,31 @@ func (s *Suggestions) List(ctx context.Context, f SuggestionFilter) ([]Suggestio
 	if f.After != nil {
 		afterID, afterRule = &f.After.ID, f.After.Rule
 	}
-	r := f.Reference
 	rows, err := s.pool.Query(ctx, "SELECT "+suggestionColumns+` FROM link_suggestions s JOIN accounts a ON a.id = s.account_id
 		WHERE ($1 = 'all' OR s.status = $1) AND ($2::uuid IS NULL OR s.account_id = $2) AND ($3 = '' OR s.source = $3)
 		AND (s.status <> 'open' OR a.merged_into IS NULL AND NOT EXISTS (SELECT FROM account_links l
 			WHERE l.source = s.source AND l.kind = s.kind AND l.external_id = s.external_id AND l.tenant IN (s.tenant, '')))
 		AND ($5::bigint IS NULL OR (s.rule, s.id) > ($6, $5))
-		AND (NOT $7 OR s.source = $8 AND s.tenant = $9 AND s.kind = $10 AND s.external_id = $11)
-		ORDER BY s.rule, s.id LIMIT $4`, f.Status, orNull(f.AccountID), f.Source, f.Limit, afterID, afterRule,
-		r != (source.Reference{}), r.Source, r.Tenant, r.Kind, r.ID)
+		ORDER BY s.rule, s.id LIMIT $4`, f.Status, orNull(f.AccountID), f.Source, f.Limit, afterID, afterRule)
+	if err != nil {
+		return nil, broken("listing suggestions", err)
+	}
+	list, err := pgx.CollectRows(rows, scanSuggestion)
+	return list, broken("listing suggestions", err)
+}
+
+// Of gives the open suggestions of these references, at most three of each, those with the best evidence first.
+func (s *Suggestions) Of(ctx context.Context, refs []source.Reference) ([]Suggestion, error) {
+	var columns [4][]string
+	for _, r := range refs {
+		for i, part := range []string{r.Source, r.Tenant, r.Kind, r.ID} {
+			columns[i] = append(columns[i], part)
+		}
+	}
+	rows, err := s.pool.Query(ctx, "SELECT f.* FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) AS r (source, tenant, kind, external_id) CROSS JOIN LATERAL (SELECT "+suggestionColumns+`
+		FROM link_suggestions s JOIN accounts a ON a.id = s.account_id
+		WHERE s.source = r.source AND s.tenant = r.tenant AND s.kind = r.kind AND s.external_id = r.external_id AND s.status = 'open' AND a.merged_into IS NULL
+		ORDER BY s.rule, s.id LIMIT 3) AS f`, columns[0], columns[1], columns[2], columns[3])
 	if err != nil {
 		return nil, broken("listing suggestions", err)
 	}
