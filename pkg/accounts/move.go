@@ -108,6 +108,20 @@ func (s *Store) Moves(ctx context.Context, f MoveFilter) ([]Move, error) {
 	return list, broken("listing moves", err)
 }
 
+// MovesOf gives the moves that have brought events with a reference to an account, the newest first, at most 100: those of
+// the reference, and those of all events of an account to which it was linked.
+func (s *Store) MovesOf(ctx context.Context, ref source.Reference, account uuid.UUID) ([]Move, error) {
+	rows, err := s.pool.Query(ctx, "SELECT "+moveColumns+` FROM link_decisions d JOIN history_moves m ON m.decision_id = d.id
+		WHERE d.to_account = $5 AND m.moved > 0 AND (m.source = $1 AND m.tenant IN ($2, '') AND m.kind = $3 AND m.external_id = $4
+			OR m.external_id = '' AND EXISTS (SELECT FROM link_decisions l WHERE l.external_id = $4 AND l.kind = $3 AND l.source = $1 AND l.to_account = m.from_account))
+		ORDER BY m.id DESC LIMIT 100`, ref.Source, ref.Tenant, ref.Kind, ref.ID, account)
+	if err != nil {
+		return nil, broken("listing moves", err)
+	}
+	list, err := pgx.CollectRows(rows, scanMove)
+	return list, broken("listing moves", err)
+}
+
 // Run carries out all moves that are not finished, the oldest first, and returns when there is none, or with an error
 // (Transient, or ctx's). What it did until then stays done; the next Run goes on from there. progress, if not nil, is
 // told each move after each of its batches.

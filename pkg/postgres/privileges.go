@@ -172,7 +172,7 @@ func Tables() []string {
 	return []string{
 		"account_changes", "account_changes_lease", "account_event_origins", "account_events", "account_link_denials", "account_links", "accounts",
 		"api_budgets", "api_tokens", "audit_log", "console_sessions", versionTable, "history_moves", "learned_leads", "learned_references", "learning_progress", "learning_sources", "link_changes",
-		"link_decisions", "link_epoch", "link_suggestions", "pull_checkpoints", "pull_leases", "pull_requests", "pull_runs", "quarantine", "quarantine_decisions",
+		"link_decisions", "link_epoch", "link_suggestions", "pull_checkpoints", "pull_leases", "pull_runs", "quarantine", "quarantine_decisions",
 		"quarantine_outbox_lease", "reconcile_missing", "reconcile_reports",
 	}
 }
@@ -243,8 +243,7 @@ func pulling() []Privilege {
 		on("pull_checkpoints", "SELECT, INSERT"), ids("pull_checkpoints"),
 		of("pull_checkpoints", "UPDATE", "to_time, window_from, window_to, cursor, fence, updated_at, finished_at"),
 		on("pull_runs", "SELECT, INSERT"), ids("pull_runs"),
-		of("pull_runs", "UPDATE", "status, pages, events, unread, oldest, newest, error, updated_at, finished_at, cancelled_by"), on("pull_runs", "DELETE"),
-		on("pull_requests", "SELECT, INSERT, DELETE"), ids("pull_requests"), of("pull_requests", "UPDATE", "status, error, taken_at"),
+		of("pull_runs", "UPDATE", "status, pages, events, unread, oldest, newest, error, updated_at, finished_at"), on("pull_runs", "DELETE"),
 		on("pull_leases", "SELECT, INSERT"), of("pull_leases", "UPDATE", "holder, until"),
 		on("api_budgets", "SELECT, INSERT"), of("api_budgets", "UPDATE", "free_at, updated_at"),
 		reconciling(),
