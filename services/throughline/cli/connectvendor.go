@@ -128,7 +128,7 @@ func (c *connectCommand) received(ctx context.Context, s *session, src source.So
 // subscribe looks, changes, and looks again.
 func (c *connectCommand) subscribe(ctx context.Context, s *session, src source.Subscriber, view api.Connected) error {
 	set := s.root.Sources.settings.Get(c.Source)
-	client, err := egress.New(egress.Options{API: src.API(), Key: set.APIKey, Address: set.APIURL, AllowPrivate: c.AllowPrivate})
+	client, err := egress.New(egress.Options{API: src.API(), Key: set.APIKey, Address: set.APIURL, AddressSetting: settings.SourceVariable(src.Name(), "API_URL"), AllowPrivate: c.AllowPrivate})
 	if err != nil {
 		return usage("%s: %v", settings.SourceVariable(c.Source, "API_URL"), err)
 	}
