@@ -18,7 +18,7 @@ const (
 	liveTimeout = "20s"
 	// liveEvents is how many events of each type are looked at, the newest of the period:
 	// had anything come by itself by its end, then of the last that happened.
-	liveEvents = 1000
+	liveEvents = 200
 	// liveRecords is how many of the newest records of the quarantine are.
 	liveRecords = 100_000
 )

@@ -353,7 +353,7 @@ func (*connectCommand) showReceived(line func(string, ...any), view api.Connecte
 		line("received here: the newest webhook at %s, %d%s in the last 24 hours; %d wait in quarantine", stamp(r.Newest), r.LastDay, more, r.Waiting)
 	}
 	if r != nil && len(r.MissingTypes) > 0 && !r.Newest.IsZero() {
-		line("never seen on a timeline: %s", strings.Join(r.MissingTypes, ", "))
+		line("not seen on a timeline lately: %s", strings.Join(r.MissingTypes, ", "))
 	}
 }
 
