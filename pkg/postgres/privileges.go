@@ -21,7 +21,7 @@ const (
 	RolePuller     Role = "puller"   // keeps how far pulls from the vendors' APIs are, and compares what they have with what is here
 	RoleLearner    Role = "learner"  // learns whose vendors' objects are, and links them
 	RoleReader     Role = "reader"   // reads timelines: the users' own consumers
-	RoleConsole    Role = "console"  // reads everything
+	RoleConsole    Role = "console"  // what the operator may, and keeps tokens, sessions and the audit log
 	RoleOperator   Role = "operator" // reads everything, decides about accounts, links and the quarantine: the command line
 )
 
@@ -131,19 +131,13 @@ func Privileges(role Role) []Privilege {
 	case RoleReader:
 		own = slices.Concat(on("account_events", "SELECT"), on("accounts", "SELECT"))
 	case RoleConsole:
-		own = everything()
-	case RoleOperator:
 		own = slices.Concat(
-			everything(),
-			on("accounts", "INSERT, DELETE"), of("accounts", "UPDATE", "name, domain, parent_id, merged_into, updated_at"),
-			linking(),
-			on("account_link_denials", "INSERT"), ids("account_link_denials"), of("account_link_denials", "UPDATE", "account_id"),
-			moveProgress(),
-			of("link_suggestions", "UPDATE", "status, decided_by, decision_id, updated_at"),
-			moving(),
-			pulling(),
-			[]Privilege{{Kind: KindDatabase, Operation: "TEMPORARY"}}, // `throughline accounts import` checks a file in temporary tables
+			deciding(),
+			on("api_tokens", "SELECT, INSERT"), ids("api_tokens"), of("api_tokens", "UPDATE", "last_used_at, revoked_at"),
+			on("console_sessions", "SELECT, INSERT, DELETE"), of("console_sessions", "UPDATE", "seen_at"),
 		)
+	case RoleOperator:
+		own = deciding()
 	default:
 		return nil
 	}
@@ -153,6 +147,23 @@ func Privileges(role Role) []Privilege {
 	}, on(versionTable, "SELECT"), own))
 }
 
+// deciding is what people may: read everything, decide about accounts, links, the quarantine and pulls. What they do is
+// written to the audit log, which nobody may change.
+func deciding() []Privilege {
+	return slices.Concat(
+		everything(),
+		on("accounts", "INSERT, DELETE"), of("accounts", "UPDATE", "name, domain, parent_id, merged_into, updated_at"),
+		linking(),
+		on("account_link_denials", "INSERT"), ids("account_link_denials"), of("account_link_denials", "UPDATE", "account_id"),
+		moveProgress(),
+		of("link_suggestions", "UPDATE", "status, decided_by, decision_id, updated_at"),
+		moving(),
+		pulling(),
+		on("audit_log", "INSERT"), ids("audit_log"),
+		[]Privilege{{Kind: KindDatabase, Operation: "TEMPORARY"}}, // `throughline accounts import` checks a file in temporary tables
+	)
+}
+
 // versionTable is where the schema's version stands.
 const versionTable = "goose_db_version"
 
@@ -160,7 +171,7 @@ const versionTable = "goose_db_version"
 func Tables() []string {
 	return []string{
 		"account_changes", "account_changes_lease", "account_event_origins", "account_events", "account_link_denials", "account_links", "accounts",
-		"api_budgets", versionTable, "history_moves", "learned_leads", "learned_references", "learning_progress", "learning_sources", "link_changes",
+		"api_budgets", "api_tokens", "audit_log", "console_sessions", versionTable, "history_moves", "learned_leads", "learned_references", "learning_progress", "learning_sources", "link_changes",
 		"link_decisions", "link_epoch", "link_suggestions", "pull_checkpoints", "pull_leases", "pull_runs", "quarantine", "quarantine_decisions",
 		"quarantine_outbox_lease", "reconcile_missing", "reconcile_reports",
 	}
@@ -174,10 +185,11 @@ func Functions() []string {
 	}
 }
 
-// everything reads all that people read: link_changes is only ever written, by triggers.
+// everything reads all that people read: link_changes is only ever written, by triggers, and who holds which token or
+// session is the console's alone.
 func everything() (all []Privilege) {
 	for _, table := range Tables() {
-		if table != "link_changes" {
+		if !slices.Contains([]string{"link_changes", "api_tokens", "console_sessions"}, table) {
 			all = append(all, on(table, "SELECT")...)
 		}
 	}
