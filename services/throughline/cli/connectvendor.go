@@ -128,7 +128,7 @@ func (c *connectCommand) received(ctx context.Context, s *session, src source.So
 // subscribe looks, changes, and looks again.
 func (c *connectCommand) subscribe(ctx context.Context, s *session, src source.Subscriber, view api.Connected) error {
 	set := s.root.Sources.settings.Get(c.Source)
-	client, err := egress.New(egress.Options{API: src.API(), Key: set.APIKey, Address: set.APIURL, AllowPrivate: c.AllowPrivate})
+	client, err := egress.New(egress.Options{API: src.API(), Key: set.APIKey, Address: set.APIURL, AddressSetting: settings.SourceVariable(src.Name(), "API_URL"), AllowPrivate: c.AllowPrivate})
 	if err != nil {
 		return usage("%s: %v", settings.SourceVariable(c.Source, "API_URL"), err)
 	}
@@ -353,7 +353,7 @@ func (*connectCommand) showReceived(line func(string, ...any), view api.Connecte
 		line("received here: the newest webhook at %s, %d%s in the last 24 hours; %d wait in quarantine", stamp(r.Newest), r.LastDay, more, r.Waiting)
 	}
 	if r != nil && len(r.MissingTypes) > 0 && !r.Newest.IsZero() {
-		line("never seen on a timeline: %s", strings.Join(r.MissingTypes, ", "))
+		line("not seen on a timeline lately: %s", strings.Join(r.MissingTypes, ", "))
 	}
 }
 
