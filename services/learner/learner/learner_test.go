@@ -86,7 +86,7 @@ func TestLearnersShareTheVendorsRateWithABackfill(t *testing.T) {
 		api.ServeHTTP(w, r)
 	}))
 	t.Cleanup(server.Close)
-	const learned, pages = 20, 15
+	const learned, pages = 30, 20
 	wait(t, pool, 0, learned)
 
 	pager := stripe.New().(source.Pager)
