@@ -21,13 +21,14 @@ const (
 	RolePuller     Role = "puller"   // keeps how far pulls from the vendors' APIs are, and compares what they have with what is here
 	RoleLearner    Role = "learner"  // learns whose vendors' objects are, and links them
 	RoleReader     Role = "reader"   // reads timelines: the users' own consumers
+	RoleDoctor     Role = "doctor"   // reads everything
 	RoleConsole    Role = "console"  // what the operator may, and keeps tokens, sessions and the audit log
 	RoleOperator   Role = "operator" // reads everything, decides about accounts, links and the quarantine: the command line
 )
 
 // Roles gives all of them.
 func Roles() []Role {
-	return []Role{RoleNormalizer, RoleSink, RoleQuarantine, RolePuller, RoleLearner, RoleReader, RoleConsole, RoleOperator}
+	return []Role{RoleNormalizer, RoleSink, RoleQuarantine, RolePuller, RoleLearner, RoleReader, RoleDoctor, RoleConsole, RoleOperator}
 }
 
 // ObjectKind says what a Privilege is on.
@@ -125,11 +126,13 @@ func Privileges(role Role) []Privilege {
 			on("learned_leads", "SELECT, INSERT, DELETE"), of("learned_leads", "UPDATE", "source, tenant, kind, external_id, by, field, event_id, seen_on"),
 			on("link_suggestions", "SELECT, INSERT"), ids("link_suggestions"), of("link_suggestions", "UPDATE", "rule, level, why, evidence, updated_at"),
 			on("learning_sources", "SELECT, INSERT"), of("learning_sources", "UPDATE", "calls, answers, asked_at, failing_since, error, retry_at"),
-			on("api_budgets", "SELECT, INSERT"), of("api_budgets", "UPDATE", "free_at, updated_at"),
+			on("api_budgets", "SELECT, INSERT"), of("api_budgets", "UPDATE", "free_at, updated_at, paused_until, pause_reason"),
 			on("learning_progress", "SELECT"), of("learning_progress", "UPDATE", "merges_event"),
 		)
 	case RoleReader:
 		own = slices.Concat(on("account_events", "SELECT"), on("accounts", "SELECT"))
+	case RoleDoctor:
+		own = everything()
 	case RoleConsole:
 		own = slices.Concat(
 			deciding(),
@@ -245,7 +248,7 @@ func pulling() []Privilege {
 		on("pull_runs", "SELECT, INSERT"), ids("pull_runs"),
 		of("pull_runs", "UPDATE", "status, pages, events, unread, oldest, newest, error, updated_at, finished_at"), on("pull_runs", "DELETE"),
 		on("pull_leases", "SELECT, INSERT"), of("pull_leases", "UPDATE", "holder, until"),
-		on("api_budgets", "SELECT, INSERT"), of("api_budgets", "UPDATE", "free_at, updated_at"),
+		on("api_budgets", "SELECT, INSERT"), of("api_budgets", "UPDATE", "free_at, updated_at, paused_until, pause_reason"),
 		reconciling(),
 	)
 }
@@ -254,10 +257,10 @@ func pulling() []Privilege {
 // and how they came, and none of what they say.
 func reconciling() []Privilege {
 	return slices.Concat(
-		of("account_events", "SELECT", "id, source, source_event_id, occurred_at"), of("account_event_origins", "SELECT", "event_id, delivery"),
-		of("quarantine", "SELECT", "source, source_event_id, headers, first_seen"),
+		of("account_events", "SELECT", "id, event_type, source, source_event_id, occurred_at"), of("account_event_origins", "SELECT", "event_id, delivery"),
+		of("quarantine", "SELECT", "id, source, source_event_id, headers, first_seen"),
 		on("reconcile_reports", "SELECT, INSERT, DELETE"), ids("reconcile_reports"),
-		of("reconcile_reports", "UPDATE", "through, status, pages, said, unread, on_timeline, in_quarantine, missing, healed, reasons, error, looked_at, finished_at"),
+		of("reconcile_reports", "UPDATE", "through, status, pages, said, unread, on_timeline, in_quarantine, missing, healed, beyond_retention, reasons, error, looked_at, finished_at"),
 		on("reconcile_missing", "SELECT, INSERT, UPDATE, DELETE"), // UPDATE locks what is looked for again
 	)
 }

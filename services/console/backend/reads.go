@@ -605,14 +605,17 @@ func (b *Service) Pulls(ctx context.Context, sourceName string, p Paging) (Page[
 		return Page[api.Pull]{}, err
 	}
 	var list []pull.Pull
+	var paused []pull.Paused
 	limit, next, err := b.newestFirst(ctx, p, func(tx pgx.Tx, before int64, limit int) (err error) {
-		list, err = b.pulls.In(tx).List(ctx, pull.Filter{Source: sourceName, Before: before, Limit: limit})
+		if paused, err = b.pulls.In(tx).Pauses(ctx, sourceName); err == nil {
+			list, err = b.pulls.In(tx).List(ctx, pull.Filter{Source: sourceName, Before: before, Limit: limit})
+		}
 		return err
 	}, func(i int) int64 { return list[i].ID }, func() int { return len(list) }, "pulls", sourceName)
 	if err != nil {
 		return Page[api.Pull]{}, err
 	}
-	return page(list[:min(limit, len(list))], next, api.NewPull), nil
+	return page(list[:min(limit, len(list))], next, func(p pull.Pull) api.Pull { return api.NewPull(p, paused) }), nil
 }
 
 // Gaps is Reader's.

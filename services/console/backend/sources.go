@@ -109,7 +109,7 @@ func (b *Service) Overview(ctx context.Context) (api.Overview, error) {
 			return err
 		}
 		for _, p := range unfinished[:min(len(unfinished), 20)] {
-			o.FailedPulls = append(o.FailedPulls, api.NewPull(p))
+			o.FailedPulls = append(o.FailedPulls, api.NewPull(p, nil))
 		}
 		moves, err := b.accounts.In(tx).Moves(ctx, accounts.MoveFilter{Pending: true, Limit: 20})
 		for _, m := range moves {
