@@ -218,7 +218,7 @@ func TestLive(t *testing.T) {
 	t.Cleanup(server.Close)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	r, err := http.NewRequestWithContext(ctx, "GET", server.URL+rest.Base+"/live?account="+acme, nil)
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, server.URL+rest.Base+"/live?account="+acme, nil)
 	require.NoError(t, err)
 	answer, err := http.DefaultClient.Do(r)
 	require.NoError(t, err)
