@@ -55,8 +55,8 @@ func (e *examination) postgresRights(ctx context.Context, pool *pgxpool.Pool) Fi
 	users := without(stream.Receiver)
 	do := "throughline roles apply, and make this user a member of that role"
 	if len(e.As) == 0 {
-		users = append(users, string(postgres.RoleConsole))
-		do = "run throughline roles apply --member console=LOGIN: that role reads everything and changes nothing, which is enough to look; a service's user becomes a member of the service's role"
+		users = append(users, string(postgres.RoleDoctor))
+		do = "run throughline roles apply --member doctor=LOGIN: that role reads everything and changes nothing, which is enough to look; a service's user becomes a member of the service's role"
 	}
 	return e.rights("Postgres", do, users, func(user string) (missing []string, err error) {
 		privileges, err := postgres.Missing(ctx, pool, postgres.Role(user))

@@ -103,7 +103,7 @@ func (c *connectCommand) Run(ctx context.Context, s *session) error {
 // where the database can be asked for them. pool is nil where it cannot.
 func (c *connectCommand) client(ctx context.Context, s *session, pool *pgxpool.Pool, src source.Subscriber) (*egress.Client, error) {
 	set := s.root.Sources.settings.Get(c.Source)
-	o := egress.Options{API: src.API(), Key: set.APIKey, Address: set.APIURL, AllowPrivate: c.AllowPrivate}
+	o := egress.Options{API: src.API(), Key: set.APIKey, Address: set.APIURL, AddressSetting: settings.SourceVariable(src.Name(), "API_URL"), AllowPrivate: c.AllowPrivate}
 	if pool != nil {
 		budget := pull.NewBudget(pull.NewStore(pool), src, set.Tenant, 0)
 		if err := budget.Wait(ctx); err == nil || source.After(err) > 0 {
@@ -376,7 +376,7 @@ func (*connectCommand) showReceived(line func(string, ...any), view api.Connecte
 		line("received here: the newest webhook at %s, %d%s in the last 24 hours; %d wait in quarantine", stamp(r.Newest), r.LastDay, more, r.Waiting)
 	}
 	if r != nil && len(r.MissingTypes) > 0 && !r.Newest.IsZero() {
-		line("never seen on a timeline: %s", strings.Join(r.MissingTypes, ", "))
+		line("not seen on a timeline lately: %s", strings.Join(r.MissingTypes, ", "))
 	}
 }
 

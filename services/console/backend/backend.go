@@ -1,0 +1,158 @@
+// Package backend is what the console does, once for the HTTP API (package rest) and the pages (package web): reading,
+// deciding, who may, and the audit log. It speaks the types of pkg/api.
+//
+// Every method takes who acts from its context (access.WithActor), asks for the role that the method says, and for
+// changes writes an entry to the audit log, refused ones too. Errors are Permanent (NotFound, Conflict, Forbidden,
+// Malformed with problem.Field) or Transient.
+package backend
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/throughline-dev/throughline/pkg/access"
+	"github.com/throughline-dev/throughline/pkg/api"
+)
+
+// Page is a part of a list. Items is never nil; Next is "" on the last page.
+type Page[T any] struct {
+	Items []T
+	Next  string
+}
+
+// Paging says which part of a list is wanted. Limit is 1 to 1,000; 0: 100.
+type Paging struct {
+	Cursor string // the Next of the page before; "" for the first
+	Limit  int
+}
+
+// TimelineQuery says which events of an account are wanted.
+type TimelineQuery struct {
+	Account       uuid.UUID
+	Newest        bool // the newest first
+	Source, Type  string
+	Since, Until  time.Time // from Since on, before Until; zero: no bound
+	WithoutBodies bool      // Payload is null
+	Paging
+}
+
+// SearchQuery says which events of all accounts are wanted. One of Contains, Path and Words at least, or an Account.
+type SearchQuery struct {
+	Contains     string // JSON, for @>
+	Path         string // a JSON path, for @?
+	Words        string // of the subject
+	Source, Type string
+	Account      string // id, name or domain, as the command line takes it
+	Since        time.Time
+	Paging
+}
+
+// QuarantineQuery says which quarantined records are wanted.
+type QuarantineQuery struct {
+	Reason, Source, Reference string
+	Status                    string // open, replaying, resolved, discarded, all; "": open
+	Since                     time.Time
+	Paging
+}
+
+// Selection says which quarantined records are meant: by IDs, or by what they have in common.
+type Selection struct {
+	IDs                       []int64
+	Reason, Source, Reference string
+	Since                     time.Time
+	Note                      string
+	DryRun                    bool
+}
+
+// NewPull asks the puller for a backfill.
+type NewPull struct {
+	Source, Stream string
+	Since, Until   time.Time
+	Types          []string
+}
+
+// PullRequest is what the puller was asked for.
+type PullRequest struct {
+	ID                           int64
+	Source, Status, Error, Asker string
+	Since, Until, At             time.Time
+}
+
+// TailQuery says what a live tail is of; "" and uuid.Nil: of all.
+type TailQuery struct {
+	Source, Type string
+	Account      uuid.UUID
+	// After is the ID of the last event told that the reader had; "": from now on.
+	After string
+}
+
+// TailEvent is one event of a live tail, or, with Skipped above 0, how many the reader was too slow for.
+type TailEvent struct {
+	ID          string // what After takes
+	AccountID   uuid.UUID
+	AccountName string
+	Event       api.EventLine
+	Skipped     int64
+}
+
+// Reader is what a viewer may: the role access.Viewer, and for Tokens and Audit access.Admin.
+type Reader interface {
+	Overview(ctx context.Context) (api.Overview, error)
+	Accounts(ctx context.Context, query, owner string, p Paging) (Page[api.AccountSummary], error)
+	Account(ctx context.Context, id uuid.UUID) (api.AccountSummary, error)
+	AccountLinks(ctx context.Context, id uuid.UUID, p Paging) (Page[api.Link], error)
+	Timeline(ctx context.Context, q TimelineQuery) (Page[api.Event], error)
+	Density(ctx context.Context, id uuid.UUID, source, eventType string, spans int) (api.Density, error)
+	Event(ctx context.Context, id int64) (api.Event, error)
+	Passport(ctx context.Context, id int64) (api.Passport, error)
+	Payload(ctx context.Context, id int64) (api.Payload, error)
+	Search(ctx context.Context, q SearchQuery) (api.SearchPage, error)
+	Quarantine(ctx context.Context, q QuarantineQuery) (Page[api.QuarantineRecord], error)
+	QuarantineGroups(ctx context.Context, reason, source string, p Paging) (Page[api.QuarantineGroup], error)
+	QuarantineRecord(ctx context.Context, id int64) (api.QuarantineDetail, error)
+	Links(ctx context.Context, source, account string, p Paging) (Page[api.Link], error)
+	Reference(ctx context.Context, reference string) (api.Waits, error)
+	Decisions(ctx context.Context, reference, account string, p Paging) (Page[api.Decision], error)
+	Moves(ctx context.Context, p Paging) (Page[api.Move], error)
+	Suggestions(ctx context.Context, status, source string, p Paging) (Page[api.Suggestion], error)
+	Suggestion(ctx context.Context, id int64) (api.Explanation, error)
+	Sources(ctx context.Context) ([]api.SourceState, error)
+	Pulls(ctx context.Context, source string, p Paging) (Page[api.Pull], error)
+	Gaps(ctx context.Context) ([]api.Gap, error)
+	Drift(ctx context.Context, source, status string, p Paging) (Page[api.Drifted], error)
+	// Feed gives events in the order in which they became visible, each once. Next is never "".
+	Feed(ctx context.Context, source, eventType string, wait time.Duration, p Paging) (Page[api.Event], error)
+	// Tail sends events to the channel until ctx ends; the channel is closed then. At most 100 run at a time in a
+	// process, 8 of one actor: then Transient.
+	Tail(ctx context.Context, q TailQuery) (<-chan TailEvent, error)
+	Tokens(ctx context.Context, p Paging) (Page[api.Token], error)
+	Audit(ctx context.Context, who, action string, p Paging) (Page[api.AuditEntry], error)
+}
+
+// Decider is what an operator may, and with tokens an admin. Reasons are at most 500 characters.
+type Decider interface {
+	CreateAccount(ctx context.Context, name, domain, owner string, parent uuid.UUID) (api.Account, error)
+	// ChangeAccount leaves alone what is nil.
+	ChangeAccount(ctx context.Context, id uuid.UUID, name, owner *string, reason string) (api.Account, error)
+	MergeAccount(ctx context.Context, from, into uuid.UUID, reason string, dryRun bool) (api.Effect, error)
+	Link(ctx context.Context, l api.Linking) (api.Effect, error)
+	// Unlink takes a link back; never says too that the reference is not the account's.
+	Unlink(ctx context.Context, reference, reason string, never, dryRun bool) (api.Effect, error)
+	AcceptSuggestion(ctx context.Context, id int64, reason string) (api.Effect, error)
+	RejectSuggestion(ctx context.Context, id int64, reason string) (api.Effect, error)
+	Release(ctx context.Context, s Selection) (api.QuarantineChange, error)
+	Discard(ctx context.Context, s Selection) (api.QuarantineChange, error)
+	StartPull(ctx context.Context, n NewPull) (PullRequest, error)
+	CancelPull(ctx context.Context, id int64) (api.Pull, error)
+	AcknowledgeDrift(ctx context.Context, id int64, reason string) (api.Drifted, error)
+	CreateToken(ctx context.Context, name string, role access.Role, expires time.Time) (api.NewTokenMade, error)
+	RevokeToken(ctx context.Context, id int64) error
+}
+
+// Backend is all of it.
+type Backend interface {
+	Reader
+	Decider
+}
