@@ -113,31 +113,6 @@ func TestBatchesOnly(t *testing.T) {
 	t.Logf("%d references: %d calls, %d statements", n, v.calls, w.queries.n)
 }
 
-// Events that were discarded, or released, leave nothing to ask about; an event that
-// comes later is asked about again.
-func TestWhatNothingWaitsForIsNotAskedAbout(t *testing.T) {
-	t.Parallel()
-	v := newVendor("stripe", 10, "dispute", "charge", "customer")
-	w := newWorld(t, v)
-	acme := w.account("Acme", "")
-	w.link("stripe:customer:cus_1", acme)
-	v.says("charge:ch_2", lead(source.LeadDeclared, "stripe", "customer", "cus_1"))
-	w.waits("stripe:charge:ch_1", "stripe:dispute:dp_1")
-	w.waits("stripe:charge:ch_2")
-	l := w.learner()
-	_, err := l.Collect(t.Context())
-	require.NoError(t, err)
-	_, err = l.Look(t.Context())
-	require.NoError(t, err)
-	w.exec("UPDATE quarantine SET status = 'discarded' WHERE reference_keys @> ARRAY['stripe:charge:ch_1']")
-	w.settle()
-	require.Equal(t, map[string]int{"charge:ch_2": 1}, v.asked)
-	w.requireLinked("stripe:charge:ch_2", acme, accounts.LevelDeclared)
-	w.waits("stripe:charge:ch_1")
-	w.settle()
-	require.Equal(t, 1, v.asked["charge:ch_1"])
-}
-
 // Two learners share the work: each object is asked about once.
 func TestLearnersShareTheWork(t *testing.T) {
 	t.Parallel()

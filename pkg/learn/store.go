@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -125,33 +124,6 @@ func (s store) take(ctx context.Context, state State, from string, kinds []strin
 		return err
 	})
 	return list, broken("taking references", s.pool.SendBatch(ctx, &batch).Close())
-}
-
-// dropSQL forgets references that no event waits for, and that no other points at.
-// Whatever needs one again lets it be collected again.
-const dropSQL = `
-DELETE FROM learned_references WHERE id = ANY (ARRAY (
-  SELECT l.id FROM unnest((SELECT $1::bigint[]), (SELECT $2::text[])) AS r (id, key)
-  JOIN learned_references l ON l.id = r.id
-  LEFT JOIN LATERAL (SELECT id FROM quarantine q WHERE q.reference_keys @> ARRAY[r.key] AND q.status = 'open' LIMIT 1) AS q ON true
-  LEFT JOIN LATERAL (SELECT reference_id FROM learned_leads d
-    WHERE d.external_id = l.external_id AND d.kind = l.kind AND d.source = l.source AND d.tenant IN (l.tenant, '') AND d.reference_id <> l.id LIMIT 1) AS d ON true
-  WHERE q.id IS NULL AND d.reference_id IS NULL
-  ORDER BY l.id FOR UPDATE OF l SKIP LOCKED))
-RETURNING id`
-
-// drop forgets those of due that nothing waits for, and gives the others.
-func (s store) drop(ctx context.Context, due []taken) ([]taken, error) {
-	ids, keys := make([]int64, len(due)), make([]string, len(due))
-	for i, t := range due {
-		ids[i], keys[i] = t.id, t.ref.Key()
-	}
-	rows, err := s.pool.Query(ctx, dropSQL, ids, keys)
-	if err != nil {
-		return due, broken("forgetting what nothing waits for", err)
-	}
-	gone, err := pgx.CollectRows(rows, pgx.RowTo[int64])
-	return slices.DeleteFunc(due, func(t taken) bool { return slices.Contains(gone, t.id) }), broken("forgetting what nothing waits for", err)
 }
 
 // change is what becomes of a reference.

@@ -118,7 +118,7 @@ func Privileges(role Role) []Privilege {
 		own = pulling()
 	case RoleLearner:
 		own = slices.Concat(
-			of("quarantine", "SELECT", "id, reason, source, tenant, event_type, status, references, reference_keys, payload, first_seen"),
+			of("quarantine", "SELECT", "id, reason, source, tenant, event_type, status, references, payload, first_seen"),
 			on("account_events", "SELECT"), of("account_event_origins", "SELECT", "event_id, reference"),
 			of("accounts", "SELECT", "id, name, domain, merged_into"), resolving(), linking(),
 			on("learned_references", "SELECT, INSERT, DELETE"), ids("learned_references"),
