@@ -32,8 +32,8 @@ func ParseRole(name string) (Role, error) {
 
 // May says whether the role includes another.
 func (r Role) May(needed Role) bool {
-	all := Roles()
-	return slices.Contains(all, r) && slices.Index(all, r) >= slices.Index(all, needed)
+	least := slices.Index(Roles(), needed)
+	return least >= 0 && slices.Index(Roles(), r) >= least
 }
 
 // Actor is who does something.

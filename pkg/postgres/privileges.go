@@ -21,13 +21,14 @@ const (
 	RolePuller     Role = "puller"   // keeps how far pulls from the vendors' APIs are, and compares what they have with what is here
 	RoleLearner    Role = "learner"  // learns whose vendors' objects are, and links them
 	RoleReader     Role = "reader"   // reads timelines: the users' own consumers
-	RoleConsole    Role = "console"  // reads everything
+	RoleDoctor     Role = "doctor"   // reads everything
+	RoleConsole    Role = "console"  // what the operator may, and keeps tokens, sessions and the audit log
 	RoleOperator   Role = "operator" // reads everything, decides about accounts, links and the quarantine: the command line
 )
 
 // Roles gives all of them.
 func Roles() []Role {
-	return []Role{RoleNormalizer, RoleSink, RoleQuarantine, RolePuller, RoleLearner, RoleReader, RoleConsole, RoleOperator}
+	return []Role{RoleNormalizer, RoleSink, RoleQuarantine, RolePuller, RoleLearner, RoleReader, RoleDoctor, RoleConsole, RoleOperator}
 }
 
 // ObjectKind says what a Privilege is on.
@@ -125,25 +126,21 @@ func Privileges(role Role) []Privilege {
 			on("learned_leads", "SELECT, INSERT, DELETE"), of("learned_leads", "UPDATE", "source, tenant, kind, external_id, by, field, event_id, seen_on"),
 			on("link_suggestions", "SELECT, INSERT"), ids("link_suggestions"), of("link_suggestions", "UPDATE", "rule, level, why, evidence, updated_at"),
 			on("learning_sources", "SELECT, INSERT"), of("learning_sources", "UPDATE", "calls, answers, asked_at, failing_since, error, retry_at"),
-			on("api_budgets", "SELECT, INSERT"), of("api_budgets", "UPDATE", "free_at, updated_at"),
+			on("api_budgets", "SELECT, INSERT"), of("api_budgets", "UPDATE", "free_at, updated_at, paused_until, pause_reason"),
 			on("learning_progress", "SELECT"), of("learning_progress", "UPDATE", "merges_event"),
 		)
 	case RoleReader:
 		own = slices.Concat(on("account_events", "SELECT"), on("accounts", "SELECT"))
-	case RoleConsole:
+	case RoleDoctor:
 		own = everything()
-	case RoleOperator:
+	case RoleConsole:
 		own = slices.Concat(
-			everything(),
-			on("accounts", "INSERT, DELETE"), of("accounts", "UPDATE", "name, domain, parent_id, merged_into, updated_at"),
-			linking(),
-			on("account_link_denials", "INSERT"), ids("account_link_denials"), of("account_link_denials", "UPDATE", "account_id"),
-			moveProgress(),
-			of("link_suggestions", "UPDATE", "status, decided_by, decision_id, updated_at"),
-			moving(),
-			pulling(),
-			[]Privilege{{Kind: KindDatabase, Operation: "TEMPORARY"}}, // `throughline accounts import` checks a file in temporary tables
+			deciding(),
+			on("api_tokens", "SELECT, INSERT"), ids("api_tokens"), of("api_tokens", "UPDATE", "last_used_at, revoked_at"),
+			on("console_sessions", "SELECT, INSERT, DELETE"), of("console_sessions", "UPDATE", "seen_at"),
 		)
+	case RoleOperator:
+		own = deciding()
 	default:
 		return nil
 	}
@@ -153,6 +150,23 @@ func Privileges(role Role) []Privilege {
 	}, on(versionTable, "SELECT"), own))
 }
 
+// deciding is what people may: read everything, decide about accounts, links, the quarantine and pulls. What they do is
+// written to the audit log, which nobody may change.
+func deciding() []Privilege {
+	return slices.Concat(
+		everything(),
+		on("accounts", "INSERT, DELETE"), of("accounts", "UPDATE", "name, domain, parent_id, merged_into, updated_at"),
+		linking(),
+		on("account_link_denials", "INSERT"), ids("account_link_denials"), of("account_link_denials", "UPDATE", "account_id"),
+		moveProgress(),
+		of("link_suggestions", "UPDATE", "status, decided_by, decision_id, updated_at"),
+		moving(),
+		pulling(),
+		on("audit_log", "INSERT"), ids("audit_log"),
+		[]Privilege{{Kind: KindDatabase, Operation: "TEMPORARY"}}, // `throughline accounts import` checks a file in temporary tables
+	)
+}
+
 // versionTable is where the schema's version stands.
 const versionTable = "goose_db_version"
 
@@ -160,7 +174,7 @@ const versionTable = "goose_db_version"
 func Tables() []string {
 	return []string{
 		"account_changes", "account_changes_lease", "account_event_origins", "account_events", "account_link_denials", "account_links", "accounts",
-		"api_budgets", versionTable, "history_moves", "learned_leads", "learned_references", "learning_progress", "learning_sources", "link_changes",
+		"api_budgets", "api_tokens", "audit_log", "console_sessions", versionTable, "history_moves", "learned_leads", "learned_references", "learning_progress", "learning_sources", "link_changes",
 		"link_decisions", "link_epoch", "link_suggestions", "pull_checkpoints", "pull_leases", "pull_runs", "quarantine", "quarantine_decisions",
 		"quarantine_outbox_lease", "reconcile_missing", "reconcile_reports",
 	}
@@ -174,10 +188,11 @@ func Functions() []string {
 	}
 }
 
-// everything reads all that people read: link_changes is only ever written, by triggers.
+// everything reads all that people read: link_changes is only ever written, by triggers, and who holds which token or
+// session is the console's alone.
 func everything() (all []Privilege) {
 	for _, table := range Tables() {
-		if table != "link_changes" {
+		if !slices.Contains([]string{"link_changes", "api_tokens", "console_sessions"}, table) {
 			all = append(all, on(table, "SELECT")...)
 		}
 	}
@@ -233,7 +248,7 @@ func pulling() []Privilege {
 		on("pull_runs", "SELECT, INSERT"), ids("pull_runs"),
 		of("pull_runs", "UPDATE", "status, pages, events, unread, oldest, newest, error, updated_at, finished_at"), on("pull_runs", "DELETE"),
 		on("pull_leases", "SELECT, INSERT"), of("pull_leases", "UPDATE", "holder, until"),
-		on("api_budgets", "SELECT, INSERT"), of("api_budgets", "UPDATE", "free_at, updated_at"),
+		on("api_budgets", "SELECT, INSERT"), of("api_budgets", "UPDATE", "free_at, updated_at, paused_until, pause_reason"),
 		reconciling(),
 	)
 }
@@ -242,10 +257,10 @@ func pulling() []Privilege {
 // and how they came, and none of what they say.
 func reconciling() []Privilege {
 	return slices.Concat(
-		of("account_events", "SELECT", "id, source, source_event_id, occurred_at"), of("account_event_origins", "SELECT", "event_id, delivery"),
-		of("quarantine", "SELECT", "source, source_event_id, headers, first_seen"),
+		of("account_events", "SELECT", "id, event_type, source, source_event_id, occurred_at"), of("account_event_origins", "SELECT", "event_id, delivery"),
+		of("quarantine", "SELECT", "id, source, source_event_id, headers, first_seen"),
 		on("reconcile_reports", "SELECT, INSERT, DELETE"), ids("reconcile_reports"),
-		of("reconcile_reports", "UPDATE", "through, status, pages, said, unread, on_timeline, in_quarantine, missing, healed, reasons, error, looked_at, finished_at"),
+		of("reconcile_reports", "UPDATE", "through, status, pages, said, unread, on_timeline, in_quarantine, missing, healed, beyond_retention, reasons, error, looked_at, finished_at"),
 		on("reconcile_missing", "SELECT, INSERT, UPDATE, DELETE"), // UPDATE locks what is looked for again
 	)
 }

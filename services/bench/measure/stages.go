@@ -11,6 +11,7 @@ import (
 	"github.com/throughline-dev/throughline/pkg/settings"
 	"github.com/throughline-dev/throughline/pkg/stream"
 	"github.com/throughline-dev/throughline/services/bench/stage"
+	"github.com/throughline-dev/throughline/services/bench/traffic"
 	"github.com/throughline-dev/throughline/services/normalizer/normalizer"
 	"github.com/throughline-dev/throughline/services/sink/sink"
 )
@@ -187,6 +188,10 @@ func (b *bench) write(ctx context.Context, what string, job stage.Job) (r stage.
 
 // fillEvents puts n events into account-events, as the normalizer would.
 func (b *bench) fillEvents(ctx context.Context, n int) error {
+	return b.fillTopic(ctx, n, (*traffic.Traffic).Event)
+}
+
+func (b *bench) fillTopic(ctx context.Context, n int, made func(events *traffic.Traffic, i int) (event.AccountEvent, error)) error {
 	if err := b.ground.freshTopics(ctx); err != nil {
 		return err
 	}
@@ -203,7 +208,7 @@ func (b *bench) fillEvents(ctx context.Context, n int) error {
 		return err
 	}
 	return b.ground.fill(ctx, n, func(i int) (*kgo.Record, error) {
-		e, err := events.Event(i)
+		e, err := made(events, i)
 		if err != nil {
 			return nil, err
 		}

@@ -150,14 +150,52 @@ func (t *Traffic) StripeNumber(id string) (i int, ok bool) {
 	return int(serial) - 1, ok
 }
 
+// Unlinked is an account that events are about, and the reference that waits for a link to it: no other reference of
+// these events leads anywhere.
+type Unlinked struct {
+	ID        uuid.UUID
+	Reference source.Reference
+
+	key uint64
+}
+
+// Unlinked gives the one beyond those that Insert makes.
+func (t *Traffic) Unlinked() Unlinked {
+	return Unlinked{ID: t.id(t.accounts), Reference: t.link(0, t.accounts), key: t.accounts}
+}
+
+// RawOf gives Stripe's event i about an account without links as it lies in its raw topic.
+func (t *Traffic) RawOf(u Unlinked, i int) (source.Source, source.Record, source.Event, error) {
+	d, err := t.simulator.Delivery(t.kinds[0].source, vendors.Event{
+		Type: t.kinds[0].event, At: t.began.Add(time.Duration(i) * time.Millisecond), About: vendors.Customer{Key: u.key}, Serial: uint64(i) + 1,
+	})
+	if err != nil {
+		return nil, source.Record{}, source.Event{}, err
+	}
+	return t.raw(0, d)
+}
+
+// EventOf gives the same event as the normalizer makes it once the link is there.
+func (t *Traffic) EventOf(u Unlinked, i int) (event.AccountEvent, error) {
+	src, rec, described, err := t.RawOf(u, i)
+	if err != nil {
+		return event.AccountEvent{}, err
+	}
+	return accountEvent(src, rec, described, i, u.ID, u.Reference), nil
+}
+
 // Raw gives event i as it lies in a raw topic, and the source that it came from.
 func (t *Traffic) Raw(i int) (source.Source, source.Record, source.Event, error) {
 	at := i % len(t.kinds)
-	src := t.sources[at]
 	d, err := t.delivery(at, i)
 	if err != nil {
 		return nil, source.Record{}, source.Event{}, err
 	}
+	return t.raw(at, d)
+}
+
+func (t *Traffic) raw(at int, d vendors.Delivery) (source.Source, source.Record, source.Event, error) {
+	src := t.sources[at]
 	// HubSpot's array of one is the only envelope here. Splitting would describe
 	// each event a second time.
 	value := bytes.TrimSuffix(bytes.TrimPrefix(d.Body, []byte("[")), []byte("]"))
@@ -175,13 +213,17 @@ func (t *Traffic) Event(i int) (event.AccountEvent, error) {
 		return event.AccountEvent{}, err
 	}
 	account := t.of(i)
+	return accountEvent(src, rec, described, i, t.id(account), t.link(i%len(t.kinds), account)), nil
+}
+
+func accountEvent(src source.Source, rec source.Record, described source.Event, i int, account uuid.UUID, by source.Reference) event.AccountEvent {
 	return event.AccountEvent{
-		AccountID: t.id(account), Type: described.Type, Source: src.Name(), SourceEventID: described.ID,
+		AccountID: account, Type: described.Type, Source: src.Name(), SourceEventID: described.ID,
 		Payload: rec.Value, Subject: rawjson.SubjectLine(described.Subject),
-		Rule: resolve.RuleLinks, Reference: t.link(i%len(t.kinds), account).Key(),
+		Rule: resolve.RuleLinks, Reference: by.Key(),
 		RawTopic: "raw." + src.Name(), RawPartition: 0, RawOffset: int64(i), RawIndex: -1, Livemode: true,
 		OccurredAt: described.OccurredAt, IngestedAt: rec.ReceivedAt, Tenant: described.Tenant, Delivery: rec.Mode,
-	}, nil
+	}
 }
 
 // prose is n words; which ones depends on i.
