@@ -155,7 +155,7 @@ func Privileges(role Role) []Privilege {
 func deciding() []Privilege {
 	return slices.Concat(
 		everything(),
-		on("accounts", "INSERT, DELETE"), of("accounts", "UPDATE", "name, domain, parent_id, merged_into, updated_at"),
+		on("accounts", "INSERT, DELETE"), of("accounts", "UPDATE", "name, domain, owner, parent_id, merged_into, updated_at"),
 		linking(),
 		on("account_link_denials", "INSERT"), ids("account_link_denials"), of("account_link_denials", "UPDATE", "account_id"),
 		moveProgress(),
