@@ -116,7 +116,7 @@ func (b *bench) sink() []step {
 		{Role: stage.BareSink, Records: c.SinkRecords, Batch: batch},
 		{Role: stage.SQLInsert, Records: c.SinkRecords, Batch: batch, InFlight: inFlight},
 	}
-	total := max(c.SinkRecords, c.Rows+inFlight*batch)
+	total := max(c.SinkRecords, c.Rows+inFlight*growthBatch(c.Rows))
 	steps := []step{{"sink: filling account-events", float64(total) / 50_000, func(ctx context.Context) error { return b.fillEvents(ctx, total) }}}
 	names := []string{"ours", "limit", "limit-without-keeper", "sql-insert"}
 	steps = append(steps, b.turns("sink", float64(c.SinkRecords)/9000+2, names, func(ctx context.Context, side int, what string) error {
@@ -152,8 +152,8 @@ func (b *bench) growth() []step {
 	}
 	theirs := func(ctx context.Context) error {
 		// It goes on for so long that at all rows it still has as many batches in flight.
-		records := rows + inFlight*sinkBatch()
-		r, err := b.write(ctx, "sql-insert-growth", stage.Job{Role: stage.SQLInsert, Records: records, Batch: sinkBatch(), InFlight: inFlight, Stream: true})
+		records := rows + inFlight*growthBatch(rows)
+		r, err := b.write(ctx, "sql-insert-growth", stage.Job{Role: stage.SQLInsert, Records: records, Batch: growthBatch(rows), InFlight: inFlight, Stream: true})
 		if err != nil {
 			return err
 		}
@@ -173,6 +173,9 @@ func sinkBatch() int {
 	settings.Defaults(&ours)
 	return ours.Batch.Records
 }
+
+// growthBatch is sinkBatch, or less where so few rows would not be many batches.
+func growthBatch(rows int) int { return min(sinkBatch(), max(1, rows/inFlight)) }
 
 // write does a job of the sink's in a fresh database, from the topic's start.
 func (b *bench) write(ctx context.Context, what string, job stage.Job) (r stage.Result, err error) {

@@ -53,6 +53,7 @@ const (
 	Quarantine     Role = "quarantine"      // ours, serves
 	Feed           Role = "feed"            // Records events into quarantine
 	Operator       Role = "operator"        // links what waits there, until Records rows are visible
+	Batched        Role = "batched"         // Records events of Source, Batch in each request
 	Audit          Role = "audit"           // counts what is there twice
 	Sustained      Role = "sustained"       // requests as fast as they are answered, until their rows are visible
 )
@@ -70,7 +71,8 @@ type Job struct {
 	Records     int           // Normalizer, Sink, their limits, SQLInsert: when to end; Sustained: most events
 	Began       int64         // Vendor, Pull, BarePull: when the oldest event happened, in Unix seconds
 	Workers     int           // BareNormalizer
-	Batch       int           // BareNormalizer, BareSink, SQLInsert: most records in a transaction
+	Source      string        // Batched
+	Batch       int           // Batched: events in a request; BareNormalizer, BareSink, SQLInsert: most records in a transaction
 	Wait        time.Duration // BareNormalizer: how long one that is not full waits
 	Keeper      bool          // BareSink: merge the pending list beside, as ours does
 	InFlight    int           // SQLInsert: batches at a time
@@ -168,6 +170,8 @@ func (j Job) role() (role, error) {
 		return runFeed, nil
 	case Operator:
 		return runOperator, nil
+	case Batched:
+		return runBatched, nil
 	case Audit:
 		return runAudit, nil
 	}

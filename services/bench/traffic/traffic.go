@@ -102,7 +102,7 @@ func (a Accounts) Insert(ctx context.Context, pool *pgxpool.Pool) error {
 	}
 	_, err = pool.CopyFrom(ctx, pgx.Identifier{"accounts"}, []string{"id", "name", "domain"},
 		pgx.CopyFromSlice(int(a), func(n int) ([]any, error) {
-			return []any{t.id(uint64(n)), fmt.Sprintf("Account %d", n), fmt.Sprintf("account-%d.example", n)}, nil
+			return []any{t.id(uint64(n)), fmt.Sprintf("Account %d", n), domainOf(uint64(n))}, nil
 		}))
 	if err != nil {
 		return fmt.Errorf("inserting accounts: %w", err)
@@ -142,6 +142,26 @@ func (t *Traffic) delivery(at, i int) (vendors.Delivery, error) {
 
 // Stripe gives event i as one of Stripe's, whatever i is.
 func (t *Traffic) Stripe(i int) (vendors.Delivery, error) { return t.delivery(0, i) }
+
+// Batch gives n events of a source from event from on, as one delivery, about accounts that their domain leads to.
+func (t *Traffic) Batch(source string, from, n int) (vendors.Delivery, error) {
+	types := t.simulator.Types(source)
+	if len(types) == 0 {
+		return vendors.Delivery{}, fmt.Errorf("there is no source %s", source)
+	}
+	events := make([]vendors.Event, n)
+	for i := range events {
+		at := from + i
+		domain := domainOf(t.of(at))
+		events[i] = vendors.Event{
+			Type: types[0].Vendor, At: t.began.Add(time.Duration(at) * time.Millisecond), Serial: uint64(at) + 1,
+			About: vendors.Customer{Key: t.of(at), Domain: domain, Email: "kim@" + domain},
+		}
+	}
+	return t.simulator.Delivery(source, events...)
+}
+
+func domainOf(account uint64) string { return fmt.Sprintf("account-%d.example", account) }
 
 // StripeNumber gives i back from the source_event_id of Stripe's event i; ok is
 // false for any other id.
