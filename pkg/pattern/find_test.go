@@ -27,7 +27,7 @@ func at(days float64) time.Time { return day0.Add(time.Duration(days * 24 * floa
 func tell(t *testing.T, pool *pgxpool.Pool, account uuid.UUID, prefix, timeline string) {
 	t.Helper()
 	var rows [][]any
-	for i, word := range strings.Fields(timeline) {
+	for word := range strings.FieldsSeq(timeline) {
 		name, rest, _ := strings.Cut(word, "@")
 		days, payload, ok := strings.Cut(rest, "{")
 		if payload = "{" + payload; !ok {
@@ -39,7 +39,7 @@ func tell(t *testing.T, pool *pgxpool.Pool, account uuid.UUID, prefix, timeline 
 		if strings.HasPrefix(name, "z") {
 			source = "zendesk"
 		}
-		rows = append(rows, []any{account, prefix + name, source, fmt.Sprintf("%s-%d", account, i), payload, at(n), day0})
+		rows = append(rows, []any{account, prefix + name, source, uuid.NewString(), payload, at(n), day0})
 	}
 	_, err := pool.CopyFrom(t.Context(), pgx.Identifier{"account_events"},
 		[]string{"account_id", "event_type", "source", "source_event_id", "payload", "occurred_at", "ingested_at"}, pgx.CopyFromRows(rows))
@@ -70,7 +70,7 @@ func TestFind(t *testing.T) {
 		{"@a then @b within 10 days", "a@0 b@10", "0 10 (1)"},
 		{"@a then @b within 10 days", "a@0 b@10.001", ""},
 		{"@a then @b within 10 days", "a@0 a@5 b@12", "5 12 (1)"},
-		{"@a then @b within 10 hours", "a@0 b@0.4", "0 0.4 (1)"},
+		{"@a then @b within 10 hours", "a@0 b@0.375", "0 0.375 (1)"},
 		// A later b may be needed where the first one leads nowhere, and an earlier a where the nearest b came too late for it.
 		{"@a then @b within 10 days then 5 days without @c then @d", "a@0 b@1 b@8 c@3 d@20", "0 8 20 (1)"},
 		{"@a then @b within 10 days then 5 days without @c then @d", "a@0 b@1 c@9 b@12 d@20", "0 1 20 (1)"},
