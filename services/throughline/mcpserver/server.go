@@ -314,6 +314,9 @@ func (s *server) find(ctx context.Context, in findInput) (Answer, error) {
 		since = time.Now().AddDate(-1, 0, 0)
 	}
 	if in.ByMonth {
+		if in.Now {
+			return Answer{}, malformed("by_month", "counts what is complete, and now asks what is not: leave one of them out")
+		}
 		return pageOf(in.Limit, func(limit int) ([]api.PatternMonth, string, error) {
 			months, err := s.o.Months(ctx, in.Pattern, since, limit)
 			return months, "", err

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 	"github.com/stretchr/testify/require"
@@ -39,7 +41,8 @@ type agent struct {
 func newAgent(t *testing.T) *agent {
 	t.Helper()
 	pool := postgrestest.New(t)
-	reader := backend.New(backend.Options{Pool: pool, Sources: catalog.Set()})
+	asked := asAgent(t, pool)
+	reader := backend.New(backend.Options{Pool: asked, Sources: catalog.Set()})
 	t.Cleanup(reader.Close)
 	server := mcpserver.New(mcpserver.Options{Reader: reader, Who: "cli:test", Version: "test",
 		Find: func(ctx context.Context, text string, now bool, since time.Time, limit int) (api.PatternMatches, error) {
@@ -47,7 +50,7 @@ func newAgent(t *testing.T) *agent {
 			if err != nil {
 				return api.PatternMatches{}, err
 			}
-			return pattern.Find(ctx, pool, time.Minute, p, pattern.Query{Now: time.Now(), Since: since, Limit: limit})
+			return pattern.Find(ctx, asked, time.Minute, p, pattern.Query{Now: time.Now(), Since: since, Limit: limit})
 		}})
 	clientEnd, serverEnd := mcp.NewInMemoryTransports()
 	running, err := server.Connect(t.Context(), serverEnd, nil)
@@ -67,6 +70,23 @@ func newAgent(t *testing.T) *agent {
 		require.NoError(t, err)
 	}
 	return &agent{t: t, session: session, pool: pool}
+}
+
+// asAgent gives a pool of a role that has what docs/operations/agents.md says, and no more.
+func asAgent(t *testing.T, owner *pgxpool.Pool) *pgxpool.Pool {
+	t.Helper()
+	role := "agent_" + strings.ReplaceAll(uuid.NewString(), "-", "")
+	_, err := owner.Exec(t.Context(), fmt.Sprintf("CREATE ROLE %[1]s; GRANT SELECT ON accounts, account_links, account_events, quarantine TO %[1]s", role))
+	require.NoError(t, err)
+	config := owner.Config().Copy()
+	config.AfterConnect = func(ctx context.Context, c *pgx.Conn) error {
+		_, err := c.Exec(ctx, "SET ROLE "+role)
+		return err
+	}
+	pool, err := pgxpool.NewWithConfig(t.Context(), config)
+	require.NoError(t, err)
+	t.Cleanup(pool.Close)
+	return pool
 }
 
 // call gives an answer and its text; failed says that the tool gave an error, which is the text.
