@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/throughline-dev/throughline/pkg/fault"
 	"github.com/throughline-dev/throughline/pkg/source"
 )
 
@@ -78,14 +79,20 @@ type Openness struct {
 	Oldest  time.Time // first seen; zero: none is open
 }
 
-// Open counts the open records of each source that has any, and with the name "" of all. Of all the oldest is that of the
-// 10,000 that came first.
+// Open counts the open records of each of the sources, and with the name "" of all. The counts are read from indexes alone,
+// and the oldest is the one that came first.
 func (s *Store) Open(ctx context.Context, sources []string) (map[string]Openness, error) {
+	var reasons []string
+	for _, r := range fault.Reasons() {
+		reasons = append(reasons, string(r))
+	}
 	rows, err := s.pool.Query(ctx, fmt.Sprintf(`
-SELECT '', count(*), min(first_seen) FROM (SELECT first_seen FROM quarantine WHERE status = 'open' ORDER BY last_seen, id LIMIT %d) AS few
+SELECT '', (SELECT count(*) FROM (SELECT FROM quarantine WHERE status = 'open' LIMIT %d) AS few), (SELECT min(f.first_seen) FROM unnest($2::text[]) AS r (name)
+  CROSS JOIN LATERAL (SELECT first_seen FROM quarantine WHERE status = 'open' AND reason = r.name ORDER BY id LIMIT 1) AS f)
 UNION ALL
-SELECT s.name, f.n, f.oldest FROM unnest($1::text[]) AS s (name)
-CROSS JOIN LATERAL (SELECT count(*) AS n, min(first_seen) AS oldest FROM (SELECT first_seen FROM quarantine WHERE status = 'open' AND source = s.name ORDER BY id LIMIT %[1]d) AS few) AS f`, MostCounted), sources)
+SELECT s.name, (SELECT count(*) FROM (SELECT FROM quarantine WHERE status = 'open' AND source = s.name LIMIT %[1]d) AS few),
+  (SELECT first_seen FROM quarantine WHERE status = 'open' AND source = s.name ORDER BY id LIMIT 1)
+FROM unnest($1::text[]) AS s (name)`, MostCounted), sources, reasons)
 	if err != nil {
 		return nil, broken("counting the quarantine", err)
 	}
@@ -107,8 +114,7 @@ CROSS JOIN LATERAL (SELECT count(*) AS n, min(first_seen) AS oldest FROM (SELECT
 // Waiting counts the open records that have one of these keys (resolve.Keys), at most MostCounted.
 func (s *Store) Waiting(ctx context.Context, keys []string) (int64, error) {
 	var n int64
-	err := s.pool.QueryRow(ctx, fmt.Sprintf(`WITH hit AS MATERIALIZED (SELECT status FROM quarantine WHERE reference_keys && $1 LIMIT %d)
-		SELECT least(count(*), %d) FROM hit WHERE status = 'open'`, 5*MostCounted, MostCounted), keys).Scan(&n)
+	err := s.pool.QueryRow(ctx, fmt.Sprintf(`SELECT count(*) FROM (SELECT FROM quarantine WHERE reference_keys && $1 AND status = 'open' LIMIT %d) AS few`, MostCounted), keys).Scan(&n)
 	return n, broken("counting what waits", err)
 }
 
