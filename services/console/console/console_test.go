@@ -180,7 +180,9 @@ func TestDatabaseHangs(t *testing.T) {
 	require.Less(t, time.Since(began), 12*time.Second)
 	network.Lose(false)
 	network.Cut()
-	require.Eventually(t, func() bool { return ask(http.MethodGet, address+"/api/v1/overview", "", bearer...).status == http.StatusOK }, 30*time.Second, 100*time.Millisecond)
+	require.Eventually(t, func() bool {
+		return ask(http.MethodGet, address+"/api/v1/overview", "", bearer...).status == http.StatusOK
+	}, 30*time.Second, 100*time.Millisecond)
 }
 
 func TestConsoleBehindAPath(t *testing.T) {

@@ -349,7 +349,7 @@ func sourceRow(p *page, s api.SourceState) templ.Component {
 			return templ_7745c5c3_Err
 		}
 		if s.LastEvent != nil {
-			templ_7745c5c3_Err = timeAgo(p, s.LastEvent.OccurredAt).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = timeAgo(p, s.LastEvent.IngestedAt).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

@@ -1356,7 +1356,7 @@ func sourcesView(p *page, list []api.SourceState) templ.Component {
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
-				templ_7745c5c3_Err = timeAgo(p, s.LastEvent.OccurredAt).Render(ctx, templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = timeAgo(p, s.LastEvent.IngestedAt).Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
@@ -1551,7 +1551,7 @@ func sourceView(p *page, s api.SourceState) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = timeAgo(p, s.LastEvent.OccurredAt).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = timeAgo(p, s.LastEvent.IngestedAt).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

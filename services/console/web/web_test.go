@@ -251,6 +251,21 @@ func TestBackendFails(t *testing.T) {
 	require.Equal(t, "5", c.get("/live/events").Header().Get("Retry-After"))
 }
 
+// TestArrival: a source is fresh by when its last event came, and that is the time beside it.
+func TestArrival(t *testing.T) {
+	c := open(t, access.Viewer, "")
+	states, err := c.Sources(access.WithActor(t.Context(), access.Actor{Who: "user:kim@throughline.example", Role: access.Viewer}))
+	require.NoError(t, err)
+	for _, path := range []string{"/", "/sources"} {
+		body := c.get(path).Body.String()
+		for _, s := range states {
+			if s.LastEvent != nil {
+				require.Contains(t, body, s.LastEvent.IngestedAt.UTC().Format(time.RFC3339), "%s %s", path, s.Source)
+			}
+		}
+	}
+}
+
 // TestBasePath: every address on a page begins with the prefix, and requests count with it and without.
 func TestBasePath(t *testing.T) {
 	c := open(t, access.Admin, "/tools/console/")
