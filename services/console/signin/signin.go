@@ -4,11 +4,13 @@ package signin
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -20,8 +22,8 @@ import (
 )
 
 const (
-	// wrongPerSecond is how many wrong tokens and sessions are looked up, all senders together: the rest is refused
-	// unseen, so that guessing costs the database nothing.
+	// wrongPerSecond is how many wrong tokens and sessions are looked up, all senders together: what else was never
+	// right is refused unseen, so that guessing costs the database nothing.
 	wrongPerSecond = 50
 	maxSecretBytes = 200
 	maxFormBytes   = 8 << 10
@@ -53,6 +55,7 @@ type Door struct {
 	secure   bool
 	provider *provider
 	wrong    *rate.Limiter
+	right    secrets
 }
 
 // New makes it. It calls nobody: the identity provider is asked when somebody signs in.
@@ -129,10 +132,11 @@ func (d *Door) who(r *http.Request) (access.Actor, error) {
 		if !strings.EqualFold(scheme, "Bearer") || len(token) > maxSecretBytes {
 			return access.Actor{}, errNobody
 		}
-		return limited(d, func() (access.Actor, error) {
+		token = strings.TrimSpace(token)
+		return limited(d, token, func() (access.Actor, error) {
 			ctx, cancel := context.WithTimeout(r.Context(), lookWithin)
 			defer cancel()
-			return d.o.Store.ByToken(ctx, strings.TrimSpace(token))
+			return d.o.Store.ByToken(ctx, token)
 		})
 	}
 	if d.o.Config.Login == None {
@@ -142,7 +146,7 @@ func (d *Door) who(r *http.Request) (access.Actor, error) {
 	if err != nil || cookie.Value == "" || len(cookie.Value) > maxSecretBytes {
 		return access.Actor{}, errNobody
 	}
-	return limited(d, func() (access.Actor, error) {
+	return limited(d, cookie.Value, func() (access.Actor, error) {
 		ctx, cancel := context.WithTimeout(r.Context(), lookWithin)
 		defer cancel()
 		return d.o.Store.BySession(ctx, cookie.Value)
@@ -151,16 +155,52 @@ func (d *Door) who(r *http.Request) (access.Actor, error) {
 
 var errBusy = fault.Transient(fault.Unavailable, errors.New("too many wrong tokens and sessions"))
 
-// limited looks a secret up while not too many wrong ones were looked up lately.
-func limited(d *Door, look func() (access.Actor, error)) (access.Actor, error) {
-	if d.wrong.Tokens() < 1 {
+// limited looks a secret up: one that was right before always, others while not too many wrong ones were looked up
+// lately. So whoever guesses shuts nobody out who is in.
+func limited(d *Door, secret string, look func() (access.Actor, error)) (access.Actor, error) {
+	if !d.right.has(secret) && d.wrong.Tokens() < 1 {
 		return access.Actor{}, errBusy
 	}
 	a, err := look()
-	if fault.ReasonOf(err) == fault.Unauthenticated && fault.IsPermanent(err) {
+	switch {
+	case err == nil:
+		d.right.add(secret)
+	case fault.ReasonOf(err) == fault.Unauthenticated && fault.IsPermanent(err):
+		d.right.remove(secret)
 		d.wrong.Allow()
 	}
 	return a, err
+}
+
+// mostRight bounds the secrets that are known to have been right.
+const mostRight = 10_000
+
+// secrets is a set of them, by their hashes.
+type secrets struct {
+	mu  sync.Mutex
+	set map[[sha256.Size]byte]struct{}
+}
+
+func (s *secrets) has(secret string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, ok := s.set[sha256.Sum256([]byte(secret))]
+	return ok
+}
+
+func (s *secrets) add(secret string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.set) >= mostRight || s.set == nil {
+		s.set = map[[sha256.Size]byte]struct{}{} // those in use come again
+	}
+	s.set[sha256.Sum256([]byte(secret))] = struct{}{}
+}
+
+func (s *secrets) remove(secret string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.set, sha256.Sum256([]byte(secret)))
 }
 
 // token opens a session for whoever gives a token in the form.
@@ -172,10 +212,11 @@ func (d *Door) token(w http.ResponseWriter, r *http.Request) {
 	}
 	next := local(r.PostForm.Get("next"))
 	var session string
-	_, err := limited(d, func() (a access.Actor, err error) {
+	token := strings.TrimSpace(r.PostForm.Get("token"))
+	_, err := limited(d, token, func() (a access.Actor, err error) {
 		ctx, cancel := context.WithTimeout(r.Context(), lookWithin)
 		defer cancel()
-		session, a, err = d.o.Store.SignInWithToken(ctx, strings.TrimSpace(r.PostForm.Get("token")))
+		session, a, err = d.o.Store.SignInWithToken(ctx, token)
 		return a, err
 	})
 	switch {
@@ -195,6 +236,7 @@ func (d *Door) failed(w http.ResponseWriter, r *http.Request, next string, err e
 
 // welcome sets the session's cookie and goes on.
 func (d *Door) welcome(w http.ResponseWriter, r *http.Request, session, next string) {
+	d.right.add(session)
 	http.SetCookie(w, d.cookie(d.cookieName(), session, access.SessionLife))
 	if next == "" {
 		next = d.base + "/"

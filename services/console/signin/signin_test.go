@@ -191,18 +191,33 @@ func TestNobodyHasTo(t *testing.T) {
 	require.Equal(t, "user:local admin console", body)
 }
 
-// Guessing is stopped before the database is asked.
+// Guessing is stopped before the database is asked, and shuts nobody out who is in.
 func TestWrongSecretsAreLimited(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, newStore(t), func(*Config) {})
 	b, busy := browser(t), 0
+	made, err := s.store.CreateToken(t.Context(), access.Actor{Who: "cli:root"}, "ada", access.Viewer, time.Time{})
+	require.NoError(t, err)
+	person := browser(t)
+	status, _, _ := ask(t, person, http.MethodPost, s.URL+"/tl/signin", url.Values{"token": {made.Secret}}.Encode())
+	require.Equal(t, http.StatusOK, status)
 	for range 3 * wrongPerSecond {
 		status, _, _ := ask(t, b, http.MethodGet, s.URL+"/tl/api/v1/me", "", "Authorization", "Bearer tl_wrong")
 		if status == http.StatusServiceUnavailable {
 			busy++
+			status, _, _ = ask(t, b, http.MethodGet, s.URL+"/tl/api/v1/me", "", "Authorization", "Bearer "+made.Secret)
+			require.Equal(t, http.StatusOK, status)
+			status, body, _ := ask(t, person, http.MethodGet, s.URL+"/tl/", "")
+			require.Equal(t, http.StatusOK, status)
+			require.Equal(t, "token:ada viewer console", body)
 		}
 	}
 	require.Positive(t, busy)
+	require.NoError(t, s.store.RevokeToken(t.Context(), made.ID))
+	require.Eventually(t, func() bool {
+		status, _, _ := ask(t, b, http.MethodGet, s.URL+"/tl/api/v1/me", "", "Authorization", "Bearer "+made.Secret)
+		return status == http.StatusUnauthorized
+	}, 10*time.Second, 10*time.Millisecond)
 }
 
 func TestSignInAtAProvider(t *testing.T) {
