@@ -16,6 +16,7 @@ import (
 	"github.com/throughline-dev/throughline/pkg/source/catalog"
 	"github.com/throughline-dev/throughline/pkg/stream"
 	"github.com/throughline-dev/throughline/pkg/stream/streamtest"
+	"github.com/throughline-dev/throughline/services/drift/drift"
 	"github.com/throughline-dev/throughline/services/learner/learner"
 	"github.com/throughline-dev/throughline/services/normalizer/normalizer"
 	"github.com/throughline-dev/throughline/services/puller/puller"
@@ -38,6 +39,7 @@ func programs() map[string]any {
 		"normalizer": normalizer.NewConfig(nil, exampleEnv),
 		"sink":       new(sink.Config),
 		"quarantine": quarantine.NewConfig(nil, exampleEnv),
+		"drift":      drift.NewConfig(nil, exampleEnv),
 		"learner":    learner.NewConfig(nil, exampleEnv),
 		"puller":     puller.NewConfig(nil, exampleEnv),
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/throughline-dev/throughline/pkg/service"
 	"github.com/throughline-dev/throughline/pkg/settings"
 	"github.com/throughline-dev/throughline/pkg/stage"
+	"github.com/throughline-dev/throughline/services/drift/drift"
 	"github.com/throughline-dev/throughline/services/learner/learner"
 	"github.com/throughline-dev/throughline/services/normalizer/normalizer"
 	"github.com/throughline-dev/throughline/services/quarantine/quarantine"
@@ -23,6 +24,7 @@ import (
 
 // The services, in the order in which they start: downstream first.
 const (
+	Drift      = "drift"
 	Learner    = "learner"
 	Quarantine = "quarantine"
 	Sink       = "sink"
@@ -41,6 +43,8 @@ type Options struct {
 	Tenants map[string]string
 	// TestData are the sources whose test data joins the timeline.
 	TestData map[string]bool
+	// Drift is what drift is told; nil: there is none.
+	Drift *drift.Options
 	// Learner is what the learner is told; nil: there is none.
 	Learner *learner.Options
 	// Endpoints are the receiver's sources.
@@ -65,6 +69,7 @@ func New(ctx context.Context, d stage.Deps, o Options) (*Whole, error) {
 		name string
 		make func() (stage.Service, error)
 	}{
+		{Drift, func() (stage.Service, error) { return drift.New(d, *o.Drift), nil }},
 		{Learner, func() (stage.Service, error) { return learner.New(d, *o.Learner) }},
 		{Quarantine, func() (stage.Service, error) {
 			return quarantine.New(ctx, d, quarantine.Options{Resolve: o.Resolve})
@@ -77,7 +82,7 @@ func New(ctx context.Context, d stage.Deps, o Options) (*Whole, error) {
 	}
 	left := slices.Clone(o.Only)
 	for _, m := range makers {
-		if len(o.Only) > 0 && !slices.Contains(o.Only, m.name) || m.name == Learner && o.Learner == nil {
+		if len(o.Only) > 0 && !slices.Contains(o.Only, m.name) || m.name == Learner && o.Learner == nil || m.name == Drift && o.Drift == nil {
 			continue
 		}
 		left = slices.DeleteFunc(left, func(name string) bool { return name == m.name })
