@@ -86,7 +86,7 @@ func TestServices(t *testing.T) {
 	require.ElementsMatch(t, slices.Collect(maps.Keys(listed)), slices.Collect(maps.Keys(values.Services)))
 
 	names := stream.Names{}
-	groups := map[string]string{"receiver": "", "normalizer": names.Group(stream.Normalizer), "sink": names.Group(stream.Sink), "quarantine": names.Group(stream.Quarantine), "puller": ""}
+	groups := map[string]string{"receiver": "", "normalizer": names.Group(stream.Normalizer), "sink": names.Group(stream.Sink), "quarantine": names.Group(stream.Quarantine), "drift": names.Group(stream.Drift), "puller": ""}
 	topics := map[string]string{"sink": stream.AccountEvents, "quarantine": stream.DeadLetters}
 	// A variable that only those read who need the thing.
 	tells := map[string]string{

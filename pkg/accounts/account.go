@@ -22,6 +22,7 @@ type Account struct {
 	MergedInto uuid.UUID // the account that has taken its place; Nil: none. Find gives that one
 	CreatedAt  time.Time
 	UpdatedAt  time.Time
+	Owner      string // who looks after the customer; "": nobody
 	CreatedBy  string // "" for accounts that were not made by Store
 	Links      int    // how many links lead to it; filled by Accounts only
 }
@@ -36,6 +37,9 @@ func (a *Account) check() error {
 	}
 	if len(a.Name) > maxNameBytes || !source.IsText(a.Name) {
 		return refuse(fault.Malformed, "the name is longer than %d bytes or holds control characters", maxNameBytes)
+	}
+	if a.Owner = strings.TrimSpace(a.Owner); len(a.Owner) > maxNameBytes || !source.IsText(a.Owner) {
+		return refuse(fault.Malformed, "the owner is longer than %d bytes or holds control characters", maxNameBytes)
 	}
 	if strings.TrimSpace(a.Domain) == "" {
 		a.Domain = ""
@@ -62,8 +66,8 @@ func (s *Store) AddAccount(ctx context.Context, a Account, by string) (Account, 
 		}
 		a.ID = id
 	}
-	rows, err := s.pool.Query(ctx, `INSERT INTO accounts (id, name, domain, created_by) VALUES ($1, $2, nullif($3, ''), $4)
-		ON CONFLICT (id) DO NOTHING RETURNING `+accountColumns, a.ID, a.Name, a.Domain, by)
+	rows, err := s.pool.Query(ctx, `INSERT INTO accounts (id, name, domain, created_by, owner, parent_id) VALUES ($1, $2, nullif($3, ''), $4, $5, $6)
+		ON CONFLICT (id) DO NOTHING RETURNING `+accountColumns, a.ID, a.Name, a.Domain, by, a.Owner, orNull(a.ParentID))
 	if err != nil {
 		return Account{}, broken("adding an account", err)
 	}
@@ -110,7 +114,7 @@ func (s *Store) Rename(ctx context.Context, id uuid.UUID, name, by, reason strin
 			INSERT INTO link_decisions (verb, to_account, learned, author, reason, evidence)
 			SELECT $3, id, $4, $5, $6, jsonb_build_object('was', name, 'name', $2::text) FROM before WHERE name <> $2
 		)
-		UPDATE accounts a SET name = $2, updated_at = now() FROM before WHERE a.id = before.id RETURNING a.id, a.name, coalesce(a.domain, ''), a.parent_id, a.merged_into, a.created_at, a.updated_at, a.created_by`,
+		UPDATE accounts a SET name = $2, updated_at = now() FROM before WHERE a.id = before.id RETURNING a.id, a.name, coalesce(a.domain, ''), a.parent_id, a.merged_into, a.created_at, a.updated_at, a.created_by, a.owner`,
 		id, a.Name, string(VerbRename), d.Learned, d.Author, d.Reason)
 	if err != nil {
 		return Account{}, broken("renaming an account", err)
@@ -197,7 +201,7 @@ func ambiguous(text string, found []Account) error {
 	return refuse(fault.Conflict, "more than one account is meant by %q, name one by its id: %s", text, strings.Join(list, ", "))
 }
 
-const accountColumns = "id, name, coalesce(domain, ''), parent_id, merged_into, created_at, updated_at, created_by"
+const accountColumns = "id, name, coalesce(domain, ''), parent_id, merged_into, created_at, updated_at, created_by, owner"
 
 func scanAccount(row pgx.CollectableRow) (Account, error) { return scanAccountAnd(row) }
 
@@ -205,7 +209,7 @@ func scanAccount(row pgx.CollectableRow) (Account, error) { return scanAccountAn
 func scanAccountAnd(row pgx.CollectableRow, more ...any) (Account, error) {
 	var a Account
 	var parent, into *uuid.UUID
-	err := row.Scan(append([]any{&a.ID, &a.Name, &a.Domain, &parent, &into, &a.CreatedAt, &a.UpdatedAt, &a.CreatedBy}, more...)...)
+	err := row.Scan(append([]any{&a.ID, &a.Name, &a.Domain, &parent, &into, &a.CreatedAt, &a.UpdatedAt, &a.CreatedBy, &a.Owner}, more...)...)
 	if parent != nil {
 		a.ParentID = *parent
 	}

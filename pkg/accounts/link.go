@@ -15,6 +15,7 @@ type Link struct {
 	source.Reference
 	AccountID   uuid.UUID
 	AccountName string // filled by Links
+	LinkID      int64  // filled by Links
 	DecisionID  int64  // of the ledger; filled by Links
 	Learned     string // LearnedOperator, …
 	Evidence    []byte // JSON object, what it was learned from; empty: {}
@@ -36,6 +37,7 @@ type LinkFilter struct {
 	Source    string
 	Kind      string
 	ID        string // the exact external id
+	Before    int64  // only older ones than this link (Link.LinkID); 0: from the newest
 	Limit     int    // 0: 100
 }
 
@@ -44,17 +46,17 @@ func (s *Store) Links(ctx context.Context, f LinkFilter) ([]Link, error) {
 	if f.Limit <= 0 {
 		f.Limit = 100
 	}
-	rows, err := s.pool.Query(ctx, `SELECT l.source, l.tenant, l.kind, l.external_id, l.account_id, a.name, l.learned, l.evidence::text, l.created_by, l.created_at, coalesce(l.decision_id, 0)
+	rows, err := s.pool.Query(ctx, `SELECT l.source, l.tenant, l.kind, l.external_id, l.account_id, a.name, l.learned, l.evidence::text, l.created_by, l.created_at, coalesce(l.decision_id, 0), l.id
 		FROM account_links l JOIN accounts a ON a.id = l.account_id
 		WHERE ($1 OR l.account_id = $2) AND ($3 = '' OR l.source = $3) AND ($4 = '' OR l.kind = $4) AND ($5 = '' OR l.external_id = $5)
-		ORDER BY l.id DESC LIMIT $6`, f.AccountID == uuid.Nil, f.AccountID, f.Source, f.Kind, f.ID, f.Limit)
+		AND ($7 = 0 OR l.id < $7) ORDER BY l.id DESC LIMIT $6`, f.AccountID == uuid.Nil, f.AccountID, f.Source, f.Kind, f.ID, f.Limit, f.Before)
 	if err != nil {
 		return nil, broken("listing links", err)
 	}
 	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Link, error) {
 		var l Link
 		var id [16]byte
-		err := row.Scan(&l.Source, &l.Tenant, &l.Kind, &l.ID, &id, &l.AccountName, &l.Learned, &l.Evidence, &l.CreatedBy, &l.CreatedAt, &l.DecisionID)
+		err := row.Scan(&l.Source, &l.Tenant, &l.Kind, &l.ID, &id, &l.AccountName, &l.Learned, &l.Evidence, &l.CreatedBy, &l.CreatedAt, &l.DecisionID, &l.LinkID)
 		l.AccountID = id
 		return l, err
 	})

@@ -86,7 +86,8 @@ func scanMove(row pgx.CollectableRow) (Move, error) {
 type MoveFilter struct {
 	Pending bool // only those that are not finished, the oldest first
 	IDs     []int64
-	Limit   int // 0: 100
+	Before  int64 // only older ones than this; 0: from the newest
+	Limit   int   // 0: 100
 }
 
 // Moves lists moves of history.
@@ -99,7 +100,21 @@ func (s *Store) Moves(ctx context.Context, f MoveFilter) ([]Move, error) {
 		order = "ASC"
 	}
 	rows, err := s.pool.Query(ctx, "SELECT "+moveColumns+` FROM history_moves m JOIN link_decisions d ON d.id = m.decision_id
-		WHERE (NOT $1 OR m.finished_at IS NULL) AND ($2::bigint[] IS NULL OR m.id = ANY ($2)) ORDER BY m.id `+order+" LIMIT $3", f.Pending, f.IDs, f.Limit)
+		WHERE (NOT $1 OR m.finished_at IS NULL) AND ($2::bigint[] IS NULL OR m.id = ANY ($2)) AND ($4 = 0 OR m.id < $4) ORDER BY m.id `+order+" LIMIT $3", f.Pending, f.IDs, f.Limit, f.Before)
+	if err != nil {
+		return nil, broken("listing moves", err)
+	}
+	list, err := pgx.CollectRows(rows, scanMove)
+	return list, broken("listing moves", err)
+}
+
+// MovesOf gives the moves that have brought events with a reference to an account, the newest first, at most 100: those of
+// the reference, and those of all events of an account to which it was linked.
+func (s *Store) MovesOf(ctx context.Context, ref source.Reference, account uuid.UUID) ([]Move, error) {
+	rows, err := s.pool.Query(ctx, "SELECT "+moveColumns+` FROM link_decisions d JOIN history_moves m ON m.decision_id = d.id
+		WHERE d.to_account = $5 AND m.moved > 0 AND (m.source = $1 AND m.tenant IN ($2, '') AND m.kind = $3 AND m.external_id = $4
+			OR m.external_id = '' AND EXISTS (SELECT FROM link_decisions l WHERE l.external_id = $4 AND l.kind = $3 AND l.source = $1 AND l.to_account = m.from_account))
+		ORDER BY m.id DESC LIMIT 100`, ref.Source, ref.Tenant, ref.Kind, ref.ID, account)
 	if err != nil {
 		return nil, broken("listing moves", err)
 	}

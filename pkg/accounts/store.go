@@ -22,7 +22,7 @@ type Kinds func(source string) []source.Kind
 // Its errors are Permanent when the request cannot be granted (the text says why, for the person who asked) and
 // Transient when the database did not answer.
 type Store struct {
-	pool     *pgxpool.Pool
+	pool     postgres.DB
 	kinds    Kinds
 	resolver *resolve.Resolver
 	wait     time.Duration // for other decisions
@@ -38,6 +38,13 @@ func NewStore(pool *pgxpool.Pool, kinds Kinds) *Store {
 func (s *Store) WithResolver(r *resolve.Resolver) *Store {
 	with := *s
 	with.resolver = r
+	return &with
+}
+
+// In gives a Store that is the same and works within a transaction.
+func (s *Store) In(tx pgx.Tx) *Store {
+	with := *s
+	with.pool = tx
 	return &with
 }
 

@@ -1,9 +1,11 @@
 package api
 
 import (
+	"strings"
 	"time"
 
 	"github.com/throughline-dev/throughline/pkg/pull"
+	"github.com/throughline-dev/throughline/pkg/pull/history"
 )
 
 // Pull is one run of a pull, and the period that it worked on.
@@ -27,6 +29,10 @@ type Pull struct {
 	Oldest     time.Time `json:"oldest,omitzero"` // of the events
 	Newest     time.Time `json:"newest,omitzero"`
 	KeptSince  time.Time `json:"kept_since,omitzero"` // the vendor promises none from before it
+	// WaitsUntil is until when nobody asks the source's API, because it said so, and
+	// WaitsFor how: of each run that is not at the end of its period.
+	WaitsUntil time.Time `json:"waits_until,omitzero"`
+	WaitsFor   string    `json:"waits_for,omitempty"`
 	Error      string    `json:"error,omitempty"`
 	StartedBy  string    `json:"started_by"`
 	StartedAt  time.Time `json:"started_at"`
@@ -34,15 +40,32 @@ type Pull struct {
 	FinishedAt time.Time `json:"finished_at,omitzero"` // of the run
 }
 
-// NewPull gives a run.
-func NewPull(p pull.Pull) Pull {
-	return Pull{
+// NewPull gives a run; paused are the pauses of vendors that have not ended.
+func NewPull(p pull.Pull, paused []pull.Paused) Pull {
+	view := Pull{
 		ID: p.ID, Checkpoint: p.Checkpoint, Source: p.Source, Tenant: p.Tenant, Stream: p.Stream, Mode: string(p.Mode), Types: p.Types,
 		From: p.From, To: p.To, Through: p.Through, Finished: p.Finished, Status: p.Status,
 		Pages: p.Pages, Events: p.Events, Unread: p.Unread, Rate: p.Rate(), Oldest: p.Oldest, Newest: p.Newest, KeptSince: p.KeptSince,
 		Error: p.Error, StartedBy: p.StartedBy, StartedAt: p.StartedAt, UpdatedAt: p.UpdatedAt, FinishedAt: p.EndedAt,
 	}
+	for _, pause := range paused {
+		if pause.Source == p.Source && pause.Tenant == p.Tenant && !p.Finished && !strings.HasPrefix(p.Stream, history.StreamPrefix) {
+			view.WaitsUntil, view.WaitsFor = pause.Until, pause.Why
+		}
+	}
+	return view
 }
+
+// Paused is a vendor account whose API nobody asks before Until, because it said so.
+type Paused struct {
+	Source string    `json:"source"`
+	Tenant string    `json:"tenant,omitempty"`
+	Until  time.Time `json:"until"`
+	Why    string    `json:"why"`
+}
+
+// NewPaused gives a pause.
+func NewPaused(p pull.Paused) Paused { return Paused(p) }
 
 // Backfilled is what a backfill has done.
 type Backfilled struct {
@@ -137,9 +160,11 @@ type Reconciled struct {
 	InQuarantine int64            `json:"in_quarantine"`
 	Missing      int64            `json:"missing"`
 	Healed       int64            `json:"healed"`
+	Beyond       int64            `json:"beyond_retention"` // older than what the timeline keeps: neither here nor missing
 	StillMissing int64            `json:"still_missing"`
 	Reasons      map[string]int64 `json:"reasons,omitempty"` // of what is missing still: not_healed, not_arrived, not_given, oversized
 	KeptSince    time.Time        `json:"kept_since,omitzero"`
+	Retained     time.Time        `json:"retained_since,omitzero"` // the timeline keeps nothing from before it, and nobody asked for it
 	Error        string           `json:"error,omitempty"`
 	StartedBy    string           `json:"started_by"`
 	StartedAt    time.Time        `json:"started_at"`
@@ -151,8 +176,8 @@ type Reconciled struct {
 func NewReconciled(r pull.ReconcileReport) Reconciled {
 	return Reconciled{
 		ID: r.ID, Source: r.Source, Tenant: r.Tenant, Stream: r.Stream, From: r.From, To: r.To, Through: r.Through, Status: r.Status, Heals: r.Heals,
-		Said: r.Said, Unread: r.Unread, OnTimeline: r.OnTimeline, InQuarantine: r.InQuarantine, Missing: r.Missing, Healed: r.Healed,
-		StillMissing: r.StillMissing(), Reasons: r.Reasons, KeptSince: r.KeptSince, Error: r.Error, StartedBy: r.StartedBy,
+		Said: r.Said, Unread: r.Unread, OnTimeline: r.OnTimeline, InQuarantine: r.InQuarantine, Missing: r.Missing, Healed: r.Healed, Beyond: r.Beyond,
+		StillMissing: r.StillMissing(), Reasons: r.Reasons, KeptSince: r.KeptSince, Retained: r.RetainedSince, Error: r.Error, StartedBy: r.StartedBy,
 		StartedAt: r.StartedAt, LookedAt: r.LookedAt, FinishedAt: r.Finished,
 	}
 }

@@ -311,7 +311,7 @@ func TestRights(t *testing.T) {
 	require.Equal(t, doctor.Failed, f.State)
 	require.Contains(t, f.Found, "nobody's rights")
 	require.NotContains(t, f.Found, "DELETE")
-	require.Contains(t, f.Do, "--member console=LOGIN")
+	require.Contains(t, f.Do, "--member doctor=LOGIN")
 	require.NotContains(t, f.Found, password)
 	require.Equal(t, doctor.NotChecked, w.find("quarantine.open").State, "it may not look")
 }

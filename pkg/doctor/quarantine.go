@@ -72,13 +72,15 @@ func (e *examination) conflicts(ctx context.Context, pool *pgxpool.Pool) Finding
 func (e *examination) releases(ctx context.Context, pool *pgxpool.Pool) Finding {
 	var waiting, stuck int
 	var oldest time.Duration
+	var goesOn bool // of many, some wait long
 	err := pool.QueryRow(ctx, `SELECT count(*) FILTER (WHERE published_at IS NULL), count(*) FILTER (WHERE published_at < now() - $1::interval),
-		coalesce(max(now() - status_at) FILTER (WHERE published_at IS NULL), '0') FROM quarantine WHERE status = 'replaying'`, stuckAfter).Scan(&waiting, &stuck, &oldest)
+		coalesce(max(now() - status_at) FILTER (WHERE published_at IS NULL), '0'), coalesce(max(published_at) > now() - $2::interval, false)
+		FROM quarantine WHERE status = 'replaying'`, stuckAfter, outboxMost).Scan(&waiting, &stuck, &oldest, &goesOn)
 	if err != nil {
 		return queryFailed(err)
 	}
 	switch {
-	case oldest > outboxMost:
+	case oldest > outboxMost && !goesOn:
 		return failed("start the quarantine service, which publishes them; if it runs, look at its /readyz?verbose", "%d released records wait to be published, the oldest for %v", waiting, rounded(oldest))
 	case stuck > 0:
 		return warning("see lag.normalizer and lag.sink; what is lost is published again by the quarantine service", "%d released records were published over %v ago and have not arrived", stuck, stuckAfter)

@@ -15,9 +15,16 @@ import (
 	"github.com/throughline-dev/throughline/pkg/stream"
 )
 
+// The services that are no clients of Kafka's with a name of their own: the puller has the rights of stream.Backfill, the
+// learner does not connect.
+const (
+	puller  = string(postgres.RolePuller)
+	learner = string(postgres.RoleLearner)
+)
+
 // Users gives whom the connected user can be: the services, and the operator of the command line.
 func Users() []string {
-	return []string{stream.Receiver, stream.Normalizer, stream.Sink, stream.Quarantine, stream.Operator}
+	return []string{stream.Receiver, stream.Normalizer, stream.Sink, stream.Quarantine, puller, learner, stream.Operator}
 }
 
 func rightsChecks() []Check {
@@ -32,7 +39,10 @@ func (e *examination) kafkaRights(ctx context.Context, _ *kadm.Client) Finding {
 	if err != nil {
 		return kafkaFailed(err)
 	}
-	return e.rights("Kafka", "throughline acls apply --dry-run shows what is missing", Users(), func(user string) (missing []string, err error) {
+	return e.rights("Kafka", "throughline acls apply --dry-run shows what is missing", without(learner), func(user string) (missing []string, err error) {
+		if user == puller {
+			user = stream.Backfill
+		}
 		grants, err := stream.MissingGrants(ctx, client, stream.Grants(user, e.Kafka.Names(), e.Sources))
 		for _, g := range grants {
 			missing = append(missing, g.String())
@@ -42,11 +52,11 @@ func (e *examination) kafkaRights(ctx context.Context, _ *kadm.Client) Finding {
 }
 
 func (e *examination) postgresRights(ctx context.Context, pool *pgxpool.Pool) Finding {
-	users := slices.DeleteFunc(Users(), func(user string) bool { return user == stream.Receiver }) // it does not connect
+	users := without(stream.Receiver)
 	do := "throughline roles apply, and make this user a member of that role"
 	if len(e.As) == 0 {
-		users = append(users, string(postgres.RoleConsole))
-		do = "run throughline roles apply --member console=LOGIN: that role reads everything and changes nothing, which is enough to look; a service's user becomes a member of the service's role"
+		users = append(users, string(postgres.RoleDoctor))
+		do = "run throughline roles apply --member doctor=LOGIN: that role reads everything and changes nothing, which is enough to look; a service's user becomes a member of the service's role"
 	}
 	return e.rights("Postgres", do, users, func(user string) (missing []string, err error) {
 		privileges, err := postgres.Missing(ctx, pool, postgres.Role(user))
@@ -55,6 +65,11 @@ func (e *examination) postgresRights(ctx context.Context, pool *pgxpool.Pool) Fi
 		}
 		return missing, err
 	}, queryFailed)
+}
+
+// without gives the users but the one that does not connect.
+func without(user string) []string {
+	return slices.DeleteFunc(Users(), func(u string) bool { return u == user })
 }
 
 // rights tells whose rights the connected user has. Those of e.As must be among them; without those, anybody's will do.
@@ -89,5 +104,5 @@ func (e *examination) rights(where, do string, users []string, ask func(user str
 	case len(lacks) > 0:
 		return failed(do, "this %s user has nobody's rights; least is missing of %v", where, least)
 	}
-	return ok("the receiver needs no rights in %s", where)
+	return ok("the %s needs no rights in %s", strings.Join(e.As, ", "), where)
 }

@@ -44,6 +44,10 @@ type asker struct {
 
 	mu     sync.Mutex
 	barred map[string]time.Time // kinds that the key may not read, until when
+
+	tenantsSeen []string
+	tenantsRead time.Time
+
 	pauses interface {
 		NextBackOff() time.Duration
 		Reset()
@@ -106,26 +110,41 @@ func (a *asker) pause(err error) time.Duration {
 	return pause
 }
 
-// Ask asks one source about references that are due, a batch of each kind, and gives
-// how many were answered. An error is the vendor's or the database's; what was answered
-// before it is kept, and the rest is due again.
+// Ask asks one source about a batch of references that are due, and gives how many were
+// answered. An error is the vendor's or the database's; what was answered before it is
+// kept, and the rest is due again.
 func (l *Learner) Ask(ctx context.Context, name string) (int, error) {
 	a, ok := l.apis[name]
 	if !ok {
 		return 0, fault.Permanent(fault.Unsupported, fmt.Errorf("asking %s: %w", name, errUnknownSource))
 	}
-	total := 0
+	kinds := []string{}
 	for _, learnable := range a.Learner.Learns() {
-		if a.isBarred(learnable.Kind) {
-			continue
-		}
-		n, err := l.askKind(ctx, a, learnable.Kind)
-		total += n
-		if err != nil {
-			return total, err
+		if !a.isBarred(learnable.Kind) {
+			kinds = append(kinds, learnable.Kind)
 		}
 	}
-	return total, nil
+	due, err := l.store.take(ctx, StateAsking, name, kinds, l.o.Batch)
+	if err != nil || len(due) == 0 {
+		return 0, err
+	}
+	total := 0
+	byKind := map[string][]taken{}
+	for _, t := range due {
+		byKind[t.ref.Kind] = append(byKind[t.ref.Kind], t)
+	}
+	var failed error
+	for _, kind := range kinds {
+		of := byKind[kind]
+		if failed != nil {
+			failed = errors.Join(failed, l.giveBack(ctx, of))
+			continue
+		}
+		var n int
+		n, failed = l.askKind(ctx, a, kind, of)
+		total += n
+	}
+	return total, failed
 }
 
 func (a *asker) isBarred(kind string) bool {
@@ -134,11 +153,10 @@ func (a *asker) isBarred(kind string) bool {
 	return time.Now().Before(a.barred[kind])
 }
 
-// askKind asks about a batch of one kind.
-func (l *Learner) askKind(ctx context.Context, a *asker, kind string) (int, error) {
-	due, err := l.store.take(ctx, StateAsking, a.Learner.Name(), kind, l.o.Batch)
-	if err != nil || len(due) == 0 {
-		return 0, err
+// askKind asks about references of one kind.
+func (l *Learner) askKind(ctx context.Context, a *asker, kind string, due []taken) (int, error) {
+	if len(due) == 0 {
+		return 0, nil
 	}
 	due, foreign, err := l.ofTenant(ctx, a, due)
 	if err != nil {
@@ -198,7 +216,7 @@ func (l *Learner) giveBack(ctx context.Context, rest []taken) error {
 func (l *Learner) ofTenant(ctx context.Context, a *asker, due []taken) (ours []taken, foreign []change, err error) {
 	tenant := a.Tenant
 	if tenant == "" {
-		tenants, err := l.store.tenants(ctx, a.Learner.Name())
+		tenants, err := a.tenants(ctx, l.store, due)
 		if err != nil {
 			return due, nil, err
 		}
@@ -216,6 +234,30 @@ func (l *Learner) ofTenant(ctx context.Context, a *asker, due []taken) (ours []t
 		foreign = append(foreign, change{id: t.id, state: StateNobody, after: nobodyFor, why: "it is of another tenant than the API's key"})
 	}
 	return ours, foreign, nil
+}
+
+// tenantsFor is how long the tenants of a source's references are believed: to read
+// them is to read them all.
+const tenantsFor = time.Minute
+
+// tenants gives the tenants of the source's references: those that were there lately,
+// and those of what is asked about now.
+func (a *asker) tenants(ctx context.Context, s store, due []taken) ([]string, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if time.Since(a.tenantsRead) > tenantsFor {
+		list, err := s.tenants(ctx, a.Learner.Name())
+		if err != nil {
+			return nil, err
+		}
+		a.tenantsSeen, a.tenantsRead = list, time.Now()
+	}
+	for _, t := range due {
+		if t.ref.Tenant != "" && !slices.Contains(a.tenantsSeen, t.ref.Tenant) {
+			a.tenantsSeen = append(a.tenantsSeen, t.ref.Tenant)
+		}
+	}
+	return a.tenantsSeen, nil
 }
 
 // asking is a batch on its way. Its calls run side by side.

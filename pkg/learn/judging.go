@@ -25,11 +25,11 @@ func (l *Learner) Judge(ctx context.Context) (int, error) {
 	}
 	total := 0
 	for {
-		due, err := l.store.take(ctx, StateAnswered, "", "", l.o.Batch)
+		due, err := l.store.take(ctx, StateAnswered, "", nil, l.o.Batch)
 		if err != nil || len(due) == 0 {
 			return total, err
 		}
-		conflicts, err := l.store.take(ctx, StateConflict, "", "", l.o.Batch)
+		conflicts, err := l.store.take(ctx, StateConflict, "", nil, l.o.Batch)
 		if err != nil {
 			return total, err
 		}

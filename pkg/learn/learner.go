@@ -130,7 +130,7 @@ func (l *Learner) Run(ctx context.Context) error {
 	loop("collecting", "collecting what waits for an account", l.o.Every, l.Collect)
 	loop("timeline", "looking references up on the timeline", l.o.Every, l.Look)
 	loop("judging", "judging what was learned", l.o.Every, l.Judge)
-	loop("merges", "reading merges at vendors", 5*l.o.Every, l.Merges)
+	loop("merges", "reading merges at vendors", 30*l.o.Every, l.Merges)
 	loop("tidying", "removing what is not needed any more", time.Minute, l.Tidy)
 	for _, name := range l.sourceNames() {
 		a := l.apis[name]

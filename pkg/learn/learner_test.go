@@ -102,16 +102,14 @@ func TestBatchesOnly(t *testing.T) {
 	for i := range n {
 		v.says(fmt.Sprintf("contact:%d", 10_000+i), lead(source.LeadVendor, "hubspot", "company", "77"))
 	}
-	w.exec(`INSERT INTO quarantine (dedup_key, reason, source, topic, partition, "offset", raw, "references", reference_keys, status_by)
-		SELECT i::text, 'unresolved_account', 'hubspot', 'raw.hubspot', 0, i, '{}', jsonb_build_array(jsonb_build_object('source', 'hubspot', 'tenant', '1', 'kind', 'contact', 'id', i::text)),
-		ARRAY['hubspot/1:contact:' || i], 'feed' FROM generate_series(10000, $1) AS i`, 10_000+n-1)
+	w.wait(n)
 	w.queries.n = 0
 	w.settle()
 	var linked int
 	require.NoError(t, w.pool.QueryRow(t.Context(), "SELECT count(*) FROM account_links WHERE kind = 'contact' AND account_id = $1", acme).Scan(&linked))
 	require.Equal(t, n, linked)
 	require.LessOrEqual(t, v.calls, n/100+2, "calls")
-	require.Less(t, w.queries.n, 300, "statements, of which the looks at the timeline are one for 250 references")
+	require.Less(t, w.queries.n, 150, "statements, of which the looks at the timeline are one for 250 references")
 	t.Logf("%d references: %d calls, %d statements", n, v.calls, w.queries.n)
 }
 

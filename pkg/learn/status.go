@@ -5,7 +5,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/throughline-dev/throughline/pkg/postgres"
 )
 
 // Progress is how learning from one source goes.
@@ -23,7 +24,7 @@ type Progress struct {
 }
 
 // Status gives how learning goes, by source.
-func Status(ctx context.Context, pool *pgxpool.Pool) ([]Progress, error) {
+func Status(ctx context.Context, pool postgres.DB) ([]Progress, error) {
 	rows, err := pool.Query(ctx, `WITH counts AS (SELECT source, jsonb_object_agg(state, n) AS states FROM (
 			SELECT source, state, count(*) AS n FROM learned_references GROUP BY source, state) AS c GROUP BY source)
 		SELECT coalesce(c.source, s.source), coalesce(c.states, '{}'), coalesce(s.calls, 0), coalesce(s.answers, 0), s.asked_at, s.failing_since, coalesce(s.error, ''), s.retry_at

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -64,7 +63,9 @@ type taken struct {
 
 // collectSQL is of one page of the quarantine. Addresses and domains are the same
 // whatever source mentions them. A reference that is there is not locked: keep has
-// locked others, and would be waited for in a circle.
+// locked others, and would be waited for in a circle. The lateral is a look at an index
+// for each, whatever the statistics say; without them the planner reads all references
+// for every page.
 const collectSQL = `
 WITH waiting AS MATERIALIZED (
   SELECT id, "references" FROM quarantine WHERE status = 'open' AND reason = $1 AND id > $2 ORDER BY id LIMIT $3
@@ -73,14 +74,17 @@ WITH waiting AS MATERIALIZED (
     CASE WHEN r.kind IN ('email', 'domain') THEN '' ELSE coalesce(r.tenant, '') END AS tenant, r.kind, r.id AS external_id
   FROM waiting w CROSS JOIN LATERAL jsonb_to_recordset(w."references") AS r (source text, tenant text, kind text, id text)
   WHERE r.kind <> 'account_uuid' AND r.id <> '' AND octet_length(r.id) <= 512
+), known AS MATERIALIZED (
+  SELECT r.*, l.id, l.seen_at FROM refs r LEFT JOIN LATERAL (SELECT id, seen_at FROM learned_references l
+    WHERE l.source = r.source AND l.kind = r.kind AND l.external_id = r.external_id AND l.tenant = r.tenant LIMIT 1) AS l ON true
 ), added AS (
   INSERT INTO learned_references (source, tenant, kind, external_id)
-  SELECT source, tenant, kind, external_id FROM refs ORDER BY source, kind, external_id, tenant
+  SELECT source, tenant, kind, external_id FROM known WHERE id IS NULL ORDER BY source, kind, external_id, tenant
   ON CONFLICT DO NOTHING RETURNING 1
 ), seen AS (
   UPDATE learned_references SET seen_at = now() WHERE id = ANY (ARRAY (
-    SELECT l.id FROM refs JOIN learned_references l USING (source, tenant, kind, external_id)
-    WHERE l.seen_at < now() - interval '6 hours' FOR UPDATE OF l SKIP LOCKED))
+    SELECT id FROM learned_references WHERE id = ANY (ARRAY (SELECT id FROM known WHERE seen_at < now() - interval '6 hours'))
+    FOR UPDATE SKIP LOCKED))
 )
 SELECT (SELECT coalesce(max(id), 0) FROM waiting), (SELECT count(*) FROM waiting), (SELECT count(*) FROM added)`
 
@@ -95,25 +99,31 @@ func (s store) collect(ctx context.Context, after int64, limit int) (next int64,
 }
 
 // takeSQL takes what is due. What the database's clock says is due again after the
-// lease, whoever held it.
+// lease, whoever held it. Without orderedSQL before it, the planner reads and sorts all
+// of a state that is due, for the few that are wanted: its statistics are those of a
+// table whose states change faster than it is analyzed.
+const orderedSQL = "SELECT set_config('enable_bitmapscan', 'off', true), set_config('enable_sort', 'off', true), set_config('enable_seqscan', 'off', true)"
+
 const takeSQL = `
 UPDATE learned_references SET due_at = now() + $4::interval WHERE id = ANY (ARRAY (
-  SELECT id FROM learned_references WHERE state = $1 AND due_at <= now() AND ($2 = '' OR source = $2) AND ($5 = '' OR kind = $5)
+  SELECT id FROM learned_references WHERE state = $1 AND due_at <= now() AND ($2 = '' OR source = $2) AND ($5::text[] IS NULL OR kind = ANY ($5))
   ORDER BY due_at, id LIMIT $3 FOR UPDATE SKIP LOCKED))
 RETURNING id, source, tenant, kind, external_id, name, depth, looks, coalesce(asked_at > now() - interval '1 day', false)`
 
-// take gives due references in this state, of one source and kind or of all ("").
-func (s store) take(ctx context.Context, state State, from, kind string, limit int) ([]taken, error) {
-	rows, err := s.pool.Query(ctx, takeSQL, string(state), from, limit, leaseFor, kind)
-	if err != nil {
-		return nil, broken("taking references", err)
-	}
-	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (taken, error) {
-		var t taken
-		r := &t.ref
-		return t, row.Scan(&t.id, &r.Source, &r.Tenant, &r.Kind, &r.ID, &t.name, &t.depth, &t.looks, &t.asked)
+// take gives due references in this state, of one source ("": of all) and of these
+// kinds (nil: of all).
+func (s store) take(ctx context.Context, state State, from string, kinds []string, limit int) (list []taken, err error) {
+	var batch pgx.Batch // one request, and one transaction
+	batch.Queue(orderedSQL)
+	batch.Queue(takeSQL, string(state), from, limit, leaseFor, kinds).Query(func(rows pgx.Rows) (err error) {
+		list, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (taken, error) {
+			var t taken
+			r := &t.ref
+			return t, row.Scan(&t.id, &r.Source, &r.Tenant, &r.Kind, &r.ID, &t.name, &t.depth, &t.looks, &t.asked)
+		})
+		return err
 	})
-	return list, broken("taking references", err)
+	return list, broken("taking references", s.pool.SendBatch(ctx, &batch).Close())
 }
 
 // change is what becomes of a reference.
@@ -163,7 +173,7 @@ INSERT INTO learned_leads (reference_id, origin, n, source, tenant, kind, extern
 SELECT reference_id, origin, n, source, tenant, kind, external_id, by, field, nullif(event_id, 0), nullif(seen_on, '')::date
 FROM unnest($1::bigint[], $2::text[], $3::smallint[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::bigint[], $11::text[])
   AS r (reference_id, origin, n, source, tenant, kind, external_id, by, field, event_id, seen_on)
-WHERE EXISTS (SELECT FROM learned_references l WHERE l.id = r.reference_id)
+CROSS JOIN LATERAL (SELECT FROM learned_references l WHERE l.id = r.reference_id LIMIT 1) AS l
 ORDER BY 1, 2, 3
 ON CONFLICT (reference_id, origin, n) DO UPDATE SET source = excluded.source, tenant = excluded.tenant, kind = excluded.kind,
   external_id = excluded.external_id, by = excluded.by, field = excluded.field, event_id = excluded.event_id, seen_on = excluded.seen_on`
@@ -275,10 +285,6 @@ func keepChanges(ctx context.Context, tx pgx.Tx, changes []change) error {
 	if len(ids) == 0 {
 		return nil
 	}
-	// In the order of the ids, as whoever wakes them takes them.
-	if _, err := tx.Exec(ctx, "SELECT FROM learned_references WHERE id = ANY ($1) ORDER BY id FOR UPDATE", slices.Sorted(slices.Values(ids))); err != nil {
-		return err
-	}
 	_, err := tx.Exec(ctx, changeSQL, ids, states, afters, whys, askeds, names, evidences, lookeds)
 	return err
 }
@@ -328,9 +334,11 @@ func (l *lists) add(r source.Reference) {
 // be asked about.
 const leadsSQL = `
 SELECT d.reference_id, d.origin, d.source, d.tenant, d.kind, d.external_id, d.by, d.field, coalesce(d.event_id, 0), coalesce(d.seen_on::text, ''),
-  EXISTS (SELECT FROM learned_references l WHERE l.source = d.source AND l.kind = d.kind AND l.external_id = d.external_id AND l.tenant = d.tenant
-    AND l.state IN ('new', 'asking'))
-FROM learned_leads d WHERE d.reference_id = ANY ($1) ORDER BY d.reference_id, d.origin, d.n`
+  coalesce(l.state IN ('new', 'asking'), false)
+FROM (SELECT unnest($1::bigint[]) AS id) AS r
+CROSS JOIN LATERAL (SELECT * FROM learned_leads d WHERE d.reference_id = r.id ORDER BY d.origin, d.n LIMIT 1000) AS d
+LEFT JOIN LATERAL (SELECT state FROM learned_references l WHERE l.source = d.source AND l.kind = d.kind AND l.external_id = d.external_id AND l.tenant = d.tenant LIMIT 1) AS l ON true
+ORDER BY d.reference_id, d.origin, d.n`
 
 func (s store) leads(ctx context.Context, ids []int64) (map[int64][]Claim, error) {
 	rows, err := s.pool.Query(ctx, leadsSQL, ids)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/throughline-dev/throughline/pkg/accounts"
 	"github.com/throughline-dev/throughline/pkg/fault"
+	"github.com/throughline-dev/throughline/pkg/postgres"
 	"github.com/throughline-dev/throughline/pkg/resolve"
 	"github.com/throughline-dev/throughline/pkg/source"
 )
@@ -47,14 +48,15 @@ const (
 type SuggestionFilter struct {
 	AccountID uuid.UUID // Nil: of every account
 	Source    string
-	Status    string // "": open
-	Limit     int    // 0: 100
+	Status    string      // "": open; all: every one
+	After     *Suggestion // only those behind it in the list; nil: from the first
+	Limit     int         // 0: 100
 }
 
 // Suggestions is what people see and decide of them. Errors are Permanent when the
 // request cannot be granted, and else the database's.
 type Suggestions struct {
-	pool  *pgxpool.Pool
+	pool  postgres.DB
 	store *accounts.Store
 }
 
@@ -62,6 +64,9 @@ type Suggestions struct {
 func NewSuggestions(pool *pgxpool.Pool, store *accounts.Store) *Suggestions {
 	return &Suggestions{pool, store}
 }
+
+// In gives Suggestions that are the same and work within a transaction.
+func (s *Suggestions) In(tx pgx.Tx) *Suggestions { return &Suggestions{tx, s.store.In(tx)} }
 
 const suggestionColumns = `s.id, s.source, s.tenant, s.kind, s.external_id, s.account_id, a.name, s.rule, s.level, s.why, s.evidence, s.status, s.decided_by,
   coalesce(s.decision_id, 0), s.created_at, s.updated_at`
@@ -82,11 +87,36 @@ func (s *Suggestions) List(ctx context.Context, f SuggestionFilter) ([]Suggestio
 	if f.Status == "" {
 		f.Status = SuggestionOpen
 	}
+	var afterID *int64
+	var afterRule Rule
+	if f.After != nil {
+		afterID, afterRule = &f.After.ID, f.After.Rule
+	}
 	rows, err := s.pool.Query(ctx, "SELECT "+suggestionColumns+` FROM link_suggestions s JOIN accounts a ON a.id = s.account_id
-		WHERE s.status = $1 AND ($2::uuid IS NULL OR s.account_id = $2) AND ($3 = '' OR s.source = $3)
+		WHERE ($1 = 'all' OR s.status = $1) AND ($2::uuid IS NULL OR s.account_id = $2) AND ($3 = '' OR s.source = $3)
 		AND (s.status <> 'open' OR a.merged_into IS NULL AND NOT EXISTS (SELECT FROM account_links l
 			WHERE l.source = s.source AND l.kind = s.kind AND l.external_id = s.external_id AND l.tenant IN (s.tenant, '')))
-		ORDER BY s.rule, s.id LIMIT $4`, f.Status, orNull(f.AccountID), f.Source, f.Limit)
+		AND ($5::bigint IS NULL OR (s.rule, s.id) > ($6, $5))
+		ORDER BY s.rule, s.id LIMIT $4`, f.Status, orNull(f.AccountID), f.Source, f.Limit, afterID, afterRule)
+	if err != nil {
+		return nil, broken("listing suggestions", err)
+	}
+	list, err := pgx.CollectRows(rows, scanSuggestion)
+	return list, broken("listing suggestions", err)
+}
+
+// Of gives the open suggestions of these references, at most three of each, those with the best evidence first.
+func (s *Suggestions) Of(ctx context.Context, refs []source.Reference) ([]Suggestion, error) {
+	var columns [4][]string
+	for _, r := range refs {
+		for i, part := range []string{r.Source, r.Tenant, r.Kind, r.ID} {
+			columns[i] = append(columns[i], part)
+		}
+	}
+	rows, err := s.pool.Query(ctx, "SELECT f.* FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) AS r (source, tenant, kind, external_id) CROSS JOIN LATERAL (SELECT "+suggestionColumns+`
+		FROM link_suggestions s JOIN accounts a ON a.id = s.account_id
+		WHERE s.source = r.source AND s.tenant = r.tenant AND s.kind = r.kind AND s.external_id = r.external_id AND s.status = 'open' AND a.merged_into IS NULL
+		ORDER BY s.rule, s.id LIMIT 3) AS f`, columns[0], columns[1], columns[2], columns[3])
 	if err != nil {
 		return nil, broken("listing suggestions", err)
 	}
@@ -239,7 +269,7 @@ func (s *Suggestions) Explain(ctx context.Context, id int64) (Explanation, error
 	if e.Others, err = pgx.CollectRows(rows, scanSuggestion); err != nil {
 		return e, broken("reading other suggestions", err)
 	}
-	err = s.pool.QueryRow(ctx, `WITH hit AS MATERIALIZED (SELECT status, reason FROM quarantine WHERE reference_keys && $1)
+	err = s.pool.QueryRow(ctx, `WITH hit AS MATERIALIZED (SELECT status, reason FROM quarantine WHERE reference_keys && $1 AND status = 'open')
 		SELECT count(*) FROM (SELECT FROM hit WHERE status = 'open' AND reason = $2 LIMIT $3) AS few`, resolve.Keys([]source.Reference{r}), string(fault.Unresolved), MostWaiting).Scan(&e.Waiting)
 	return e, broken("counting what waits", err)
 }

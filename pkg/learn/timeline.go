@@ -71,7 +71,7 @@ type met struct {
 func (l *Learner) Look(ctx context.Context) (int, error) {
 	total := 0
 	for _, state := range []State{StateNew, StateNobody, StateGone} {
-		due, err := l.store.take(ctx, state, "", "", l.o.Batch)
+		due, err := l.store.take(ctx, state, "", nil, l.o.Batch)
 		if err != nil {
 			return total, err
 		}
@@ -90,10 +90,8 @@ func (l *Learner) Look(ctx context.Context) (int, error) {
 			}
 			l.o.Observe(Done{Blocked: len(blocked)})
 		}
-		for some := range slices.Chunk(open, lookBatch) {
-			if err := l.look(ctx, some); err != nil {
-				return total, err
-			}
+		if err := l.look(ctx, open); err != nil {
+			return total, err
 		}
 		total += len(due)
 	}
@@ -102,9 +100,16 @@ func (l *Learner) Look(ctx context.Context) (int, error) {
 
 // look looks a batch up and keeps what was found.
 func (l *Learner) look(ctx context.Context, batch []taken) error {
-	found, err := l.find(ctx, batch)
-	if err != nil {
-		return err
+	var found [][]lead
+	for some := range slices.Chunk(batch, lookBatch) {
+		leads, err := l.find(ctx, some)
+		if err != nil {
+			return err
+		}
+		found = append(found, leads...)
+	}
+	if len(batch) == 0 {
+		return nil
 	}
 	var changes []change
 	var leads []lead

@@ -161,7 +161,7 @@ func TestAStrangerIsNoKeeper(t *testing.T) {
 	sink, limit := open(t, logins[postgres.RoleSink], 4), seeLimit(t, owner)
 	stranger := hold(t, logins[postgres.RoleReader], postgres.KeeperLock)
 
-	for _, pool := range []*pgxpool.Pool{owner, sink, open(t, logins[postgres.RoleConsole], 1)} {
+	for _, pool := range []*pgxpool.Pool{owner, sink, open(t, logins[postgres.RoleDoctor], 1)} {
 		require.False(t, keeperRuns(t, pool))
 		now, err := postgres.KeeperNow(t.Context(), pool)
 		require.NoError(t, err)
@@ -184,7 +184,7 @@ func TestAStrangerIsNoKeeper(t *testing.T) {
 	require.True(t, keeperRuns(t, sink))
 	w := postgres.NewWriter(sink)
 	require.Eventually(t, func() bool { return limit(w) == "1GB" }, patience, tick)
-	now, err := postgres.KeeperNow(t.Context(), open(t, logins[postgres.RoleConsole], 1))
+	now, err := postgres.KeeperNow(t.Context(), open(t, logins[postgres.RoleDoctor], 1))
 	require.NoError(t, err)
 	require.True(t, now.Holds)
 	require.False(t, now.Foreign)

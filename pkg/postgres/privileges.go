@@ -22,13 +22,14 @@ const (
 	RoleLearner    Role = "learner"  // learns whose vendors' objects are, and links them
 	RoleDrift      Role = "drift"    // keeps what payloads look like, and finds what is odd about them
 	RoleReader     Role = "reader"   // reads timelines: the users' own consumers
+	RoleDoctor     Role = "doctor"   // reads everything
 	RoleConsole    Role = "console"  // what the operator may, and keeps tokens, sessions and the audit log
 	RoleOperator   Role = "operator" // reads everything, decides about accounts, links and the quarantine: the command line
 )
 
 // Roles gives all of them.
 func Roles() []Role {
-	return []Role{RoleNormalizer, RoleSink, RoleQuarantine, RolePuller, RoleLearner, RoleDrift, RoleReader, RoleConsole, RoleOperator}
+	return []Role{RoleNormalizer, RoleSink, RoleQuarantine, RolePuller, RoleLearner, RoleDrift, RoleReader, RoleDoctor, RoleConsole, RoleOperator}
 }
 
 // ObjectKind says what a Privilege is on.
@@ -126,7 +127,7 @@ func Privileges(role Role) []Privilege {
 			on("learned_leads", "SELECT, INSERT, DELETE"), of("learned_leads", "UPDATE", "source, tenant, kind, external_id, by, field, event_id, seen_on"),
 			on("link_suggestions", "SELECT, INSERT"), ids("link_suggestions"), of("link_suggestions", "UPDATE", "rule, level, why, evidence, updated_at"),
 			on("learning_sources", "SELECT, INSERT"), of("learning_sources", "UPDATE", "calls, answers, asked_at, failing_since, error, retry_at"),
-			on("api_budgets", "SELECT, INSERT"), of("api_budgets", "UPDATE", "free_at, updated_at"),
+			on("api_budgets", "SELECT, INSERT"), of("api_budgets", "UPDATE", "free_at, updated_at, paused_until, pause_reason"),
 			on("learning_progress", "SELECT"), of("learning_progress", "UPDATE", "merges_event"),
 		)
 	case RoleDrift:
@@ -140,6 +141,8 @@ func Privileges(role Role) []Privilege {
 		)
 	case RoleReader:
 		own = slices.Concat(on("account_events", "SELECT"), on("accounts", "SELECT"))
+	case RoleDoctor:
+		own = everything()
 	case RoleConsole:
 		own = slices.Concat(
 			deciding(),
@@ -162,7 +165,7 @@ func Privileges(role Role) []Privilege {
 func deciding() []Privilege {
 	return slices.Concat(
 		everything(),
-		on("accounts", "INSERT, DELETE"), of("accounts", "UPDATE", "name, domain, parent_id, merged_into, updated_at"),
+		on("accounts", "INSERT, DELETE"), of("accounts", "UPDATE", "name, domain, owner, parent_id, merged_into, updated_at"),
 		linking(),
 		on("account_link_denials", "INSERT"), ids("account_link_denials"), of("account_link_denials", "UPDATE", "account_id"),
 		moveProgress(),
@@ -257,7 +260,7 @@ func pulling() []Privilege {
 		on("pull_runs", "SELECT, INSERT"), ids("pull_runs"),
 		of("pull_runs", "UPDATE", "status, pages, events, unread, oldest, newest, error, updated_at, finished_at"), on("pull_runs", "DELETE"),
 		on("pull_leases", "SELECT, INSERT"), of("pull_leases", "UPDATE", "holder, until"),
-		on("api_budgets", "SELECT, INSERT"), of("api_budgets", "UPDATE", "free_at, updated_at"),
+		on("api_budgets", "SELECT, INSERT"), of("api_budgets", "UPDATE", "free_at, updated_at, paused_until, pause_reason"),
 		reconciling(),
 	)
 }
@@ -274,10 +277,10 @@ func expecting() []Privilege {
 // and how they came, and none of what they say.
 func reconciling() []Privilege {
 	return slices.Concat(
-		of("account_events", "SELECT", "id, source, source_event_id, occurred_at"), of("account_event_origins", "SELECT", "event_id, delivery"),
-		of("quarantine", "SELECT", "source, source_event_id, headers, first_seen"),
+		of("account_events", "SELECT", "id, event_type, source, source_event_id, occurred_at"), of("account_event_origins", "SELECT", "event_id, delivery"),
+		of("quarantine", "SELECT", "id, source, source_event_id, headers, first_seen"),
 		on("reconcile_reports", "SELECT, INSERT, DELETE"), ids("reconcile_reports"),
-		of("reconcile_reports", "UPDATE", "through, status, pages, said, unread, on_timeline, in_quarantine, missing, healed, reasons, error, looked_at, finished_at"),
+		of("reconcile_reports", "UPDATE", "through, status, pages, said, unread, on_timeline, in_quarantine, missing, healed, beyond_retention, reasons, error, looked_at, finished_at"),
 		on("reconcile_missing", "SELECT, INSERT, UPDATE, DELETE"), // UPDATE locks what is looked for again
 	)
 }

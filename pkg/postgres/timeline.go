@@ -8,7 +8,6 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 // maxTimelineLimit is the largest page, and the size of the page when none is asked for.
@@ -43,27 +42,42 @@ type Cursor struct {
 type TimelineQuery struct {
 	AccountID uuid.UUID
 	Since     time.Time // only events that occurred after it; zero for all
+	From      time.Time // only events that occurred at it or later; zero for all
+	Until     time.Time // only events that occurred before it; zero for all
 	Source    string    // "" for all
 	Type      string    // an event_type; "" for all
 	Limit     int       // 1 to 10,000 events; 0 for 10,000
-	After     *Cursor   // only events behind it: the last event of the page before
+	After     *Cursor   // only events behind it, in the order that is read: the last event of the page before
+	Newest    bool      // from the newest to the oldest
+	// WithoutPayloads leaves Payload nil.
+	WithoutPayloads bool
 }
 
 const eventColumns = `id, account_id, event_type, source, source_event_id, coalesce(payload->>'subject', ''),
   payload::text, occurred_at, ingested_at`
 
+// lineColumns are eventColumns without the payload.
+const lineColumns = `id, account_id, event_type, source, source_event_id, coalesce(payload->>'subject', ''),
+  NULL::text, occurred_at, ingested_at`
+
 // Timeline reads one page of an account's events in timeline order. Fewer events than the limit means the end.
 // Errors are marked by Classify.
-func Timeline(ctx context.Context, pool *pgxpool.Pool, q TimelineQuery) ([]TimelineEvent, error) {
+func Timeline(ctx context.Context, db DB, q TimelineQuery) ([]TimelineEvent, error) {
 	if q.Limit < 1 || q.Limit > maxTimelineLimit {
 		q.Limit = maxTimelineLimit
 	}
 	c := newConditions(q)
-	if q.After != nil {
-		c.add("(occurred_at, ingested_at, id) > (?, ?, ?)", q.After.OccurredAt, q.After.IngestedAt, q.After.ID)
+	columns, order, behind := eventColumns, "occurred_at, ingested_at, id", ">"
+	if q.Newest {
+		order, behind = "occurred_at DESC, ingested_at DESC, id DESC", "<"
 	}
-	rows, err := pool.Query(ctx, fmt.Sprintf("SELECT %s FROM account_events WHERE %s ORDER BY occurred_at, ingested_at, id LIMIT %d",
-		eventColumns, c.text(), q.Limit), c.values...)
+	if q.WithoutPayloads {
+		columns = lineColumns
+	}
+	if q.After != nil {
+		c.add("(occurred_at, ingested_at, id) "+behind+" (?, ?, ?)", q.After.OccurredAt, q.After.IngestedAt, q.After.ID)
+	}
+	rows, err := db.Query(ctx, fmt.Sprintf("SELECT %s FROM account_events WHERE %s ORDER BY %s LIMIT %d", columns, c.text(), order, q.Limit), c.values...)
 	if err != nil {
 		return nil, Classify(fmt.Errorf("reading the timeline: %w", err))
 	}
@@ -93,6 +107,12 @@ func newConditions(q TimelineQuery) *conditions {
 	c.add("account_id = ?", q.AccountID)
 	if !q.Since.IsZero() {
 		c.add("occurred_at > ?", q.Since)
+	}
+	if !q.From.IsZero() {
+		c.add("occurred_at >= ?", q.From)
+	}
+	if !q.Until.IsZero() {
+		c.add("occurred_at < ?", q.Until)
 	}
 	if q.Source != "" {
 		c.add("source = ?", q.Source)

@@ -3,6 +3,7 @@ package pull
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -20,6 +21,8 @@ const (
 	mostPause = time.Hour
 	// unlimited is the rate of an API without one: then only pauses count.
 	unlimited = 1000
+	// tellsAfter is the longest wait that nobody is told of.
+	tellsAfter = 3 * time.Second
 )
 
 // Budget shares the requests that a vendor allows among all processes that call it
@@ -33,6 +36,9 @@ type Budget struct {
 	rate           float64 // requests a second
 	// Left, if set, hears what the vendor's headers say is left.
 	Left func(remaining int64)
+	// Waits, if set, hears every second of a request that has to wait for longer than
+	// three: for how long still, and why. It may be called by several at once.
+	Waits func(left time.Duration, why string)
 
 	turn  chan struct{} // whoever has it may change what follows
 	next  time.Time     // of the turns that are ours: the first that is free
@@ -64,7 +70,42 @@ func (b *Budget) Wait(ctx context.Context) error {
 	if err != nil || wait <= 0 {
 		return err
 	}
-	return pause(ctx, wait)
+	return b.rest(ctx, wait, "others here ask too, and the vendor allows no more", false)
+}
+
+// Rest waits for as long as no request is to be sent, or until somebody lifts the
+// vendor's pause (Store.Resume), for which it looks every second. cause is what the
+// request ended with. An error is ctx's.
+func (b *Budget) Rest(ctx context.Context, long time.Duration, cause error) error {
+	return b.rest(ctx, long, cause.Error(), true)
+}
+
+// rest waits so long, or less where mayEnd and a pause is lifted, and tells of it.
+func (b *Budget) rest(ctx context.Context, long time.Duration, why string, mayEnd bool) error {
+	paused := false
+	for end := time.Now().Add(long); ; {
+		left := time.Until(end)
+		if left <= 0 {
+			return nil
+		}
+		if mayEnd {
+			pauses, err := b.store.Pauses(ctx, b.source)
+			at := slices.IndexFunc(pauses, func(p Paused) bool { return p.Tenant == b.tenant })
+			switch {
+			case err != nil: // the database is away, which whoever needs it tells
+			case at >= 0:
+				paused, why = true, pauses[at].Why
+			case paused:
+				return nil
+			}
+		}
+		if b.Waits != nil && long > tellsAfter {
+			b.Waits(left, why)
+		}
+		if err := pause(ctx, min(left, time.Second)); err != nil {
+			return err
+		}
+	}
 }
 
 // mine gives how long it is until the turn that is the caller's.
@@ -106,22 +147,30 @@ func (b *Budget) now() float64 {
 
 // take takes the next turns, for so long, and gives when they begin.
 func (b *Budget) take(ctx context.Context, long time.Duration) (wait time.Duration, err error) {
+	var until *time.Time
+	var why string
 	err = b.store.pool.QueryRow(ctx, `INSERT INTO api_budgets AS b (source, tenant, free_at) VALUES ($1, $2, clock_timestamp() + $3::interval)
 		ON CONFLICT (source, tenant) DO UPDATE SET updated_at = now(), free_at = CASE WHEN b.free_at > clock_timestamp() + $4::interval THEN b.free_at
 			ELSE greatest(b.free_at, clock_timestamp()) + $3::interval END
-		RETURNING greatest('0', free_at - $3::interval - clock_timestamp())`, b.source, b.tenant, long, mostWaitForTurn).Scan(&wait)
+		RETURNING greatest('0', free_at - $3::interval - clock_timestamp()), CASE WHEN paused_until > clock_timestamp() THEN paused_until END, pause_reason`,
+		b.source, b.tenant, long, mostWaitForTurn).Scan(&wait, &until, &why)
 	if err != nil {
 		return 0, broken("taking turns for requests", err)
 	}
 	if wait > mostWaitForTurn-long {
-		return 0, source.Later(fault.Transient(fault.Unavailable, fmt.Errorf("the requests that the vendor allows are used up for %s", wait.Round(time.Second))), wait)
+		err := fmt.Errorf("the requests that the vendor allows are used up for %s", wait.Round(time.Second))
+		if until != nil {
+			err = fault.Advise(fmt.Errorf("the vendor is not asked before %s: %s", until.UTC().Format(timeLayout), why),
+				"wait, or lift it with `throughline pulls resume "+b.source+"`")
+		}
+		return 0, source.Later(fault.Transient(fault.Unavailable, err), wait)
 	}
 	return wait, nil
 }
 
 // Pause lets nobody send a request for so long, an hour at most: the vendor has asked
-// for it.
-func (b *Budget) Pause(ctx context.Context, long time.Duration) error {
+// for it. why says how, for a person.
+func (b *Budget) Pause(ctx context.Context, long time.Duration, why string) error {
 	select {
 	case b.turn <- struct{}{}:
 		b.until = time.Time{} // turns that were taken count no more
@@ -129,8 +178,12 @@ func (b *Budget) Pause(ctx context.Context, long time.Duration) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
-	_, err := b.store.pool.Exec(ctx, `INSERT INTO api_budgets AS b (source, tenant, free_at) VALUES ($1, $2, clock_timestamp() + $3::interval)
-		ON CONFLICT (source, tenant) DO UPDATE SET updated_at = now(), free_at = greatest(b.free_at, excluded.free_at)`, b.source, b.tenant, min(long, mostPause))
+	_, err := b.store.pool.Exec(ctx, `INSERT INTO api_budgets AS b (source, tenant, free_at, paused_until, pause_reason)
+		VALUES ($1, $2, clock_timestamp() + $3::interval, clock_timestamp() + $3::interval, $4)
+		ON CONFLICT (source, tenant) DO UPDATE SET updated_at = now(), free_at = greatest(b.free_at, excluded.free_at),
+			paused_until = greatest(b.paused_until, excluded.paused_until),
+			pause_reason = CASE WHEN b.paused_until > excluded.paused_until THEN b.pause_reason ELSE excluded.pause_reason END`,
+		b.source, b.tenant, min(long, mostPause), why)
 	return broken("keeping the vendor's pause", err)
 }
 
@@ -141,7 +194,7 @@ func (b *Budget) Told(ctx context.Context, left source.Left) error {
 		b.Left(left.Requests)
 	}
 	if left.Requests <= 0 && left.Resets > 0 {
-		return b.Pause(ctx, left.Resets)
+		return b.Pause(ctx, left.Resets, "the API's headers say that no requests are left")
 	}
 	if left.Resets <= 0 {
 		return nil

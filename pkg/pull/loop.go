@@ -62,7 +62,7 @@ func (l *loop) run(ctx context.Context) error {
 		}
 	}
 	if err := ctx.Err(); err != nil {
-		return fmt.Errorf("pulling from %s: %w", l.o.Source.Profile().Title, context.Cause(ctx))
+		return fmt.Errorf("%s: %w", l.o.Doing, context.Cause(ctx))
 	}
 	return nil
 }
@@ -92,7 +92,7 @@ func (l *loop) take(ctx context.Context, b batch) error {
 // page asks for one page until it comes, or there is no sense in asking again.
 func (l *loop) page(ctx context.Context, at position, s *sentry) (page source.APIPage, err error) {
 	q := source.Query{Stream: l.stream.Name, From: at.WindowFrom, To: at.WindowTo, Types: l.period.Types, Cursor: at.Cursor}
-	err = l.patiently(ctx, &l.asking, "asking "+l.o.Source.Profile().Title, func() error {
+	err = l.patiently(ctx, &l.asking, l.o.Doing, func() error {
 		if page, err = l.o.Source.Page(ctx, l.o.API, q); err != nil {
 			return err
 		}
@@ -140,14 +140,18 @@ func (l *loop) patiently(ctx context.Context, told *retry.Told, doing string, wo
 			return fault.Transient(fault.Unavailable, fmt.Errorf("%s: %w: given up after %s", doing, err, l.o.Patience))
 		}
 		told.Failed(doing, err, pause)
-		timer := time.NewTimer(pause)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return fmt.Errorf("%s: %w", doing, context.Cause(ctx))
+		if waited := l.wait(ctx, pause, err); waited != nil {
+			return fmt.Errorf("%s: %w", doing, waited)
 		}
 	}
+}
+
+// wait waits so long, or less where cause is a vendor's pause that somebody lifts.
+func (l *loop) wait(ctx context.Context, long time.Duration, cause error) error {
+	if l.o.Budget != nil && source.After(cause) > 0 {
+		return l.o.Budget.Rest(ctx, long, cause)
+	}
+	return pause(ctx, long)
 }
 
 // records makes the raw records of a page, as the receiver makes those of a delivery.

@@ -228,7 +228,7 @@ func TestBudgetIsShared(t *testing.T) {
 	}
 	require.NoError(t, asking.Wait())
 	require.Greater(t, time.Since(began), time.Second, "60 requests at 50 a second")
-	require.NoError(t, one.Pause(t.Context(), 10*time.Minute))
+	require.NoError(t, one.Pause(t.Context(), 10*time.Minute, "429"))
 	for _, b := range []*Budget{one, other} {
 		var err error
 		for range 30 { // the other may use the turns that it has
@@ -236,7 +236,7 @@ func TestBudgetIsShared(t *testing.T) {
 				break
 			}
 		}
-		require.ErrorContains(t, err, "used up for ")
+		require.ErrorContains(t, err, "the vendor is not asked before ")
 		require.False(t, fault.IsPermanent(err))
 		require.Greater(t, source.After(err), 9*time.Minute)
 	}

@@ -46,6 +46,11 @@ type Options struct {
 	// Pauses are those between tries, where the vendor asks for none; the zero value:
 	// half a second at first, half a minute at most.
 	Pauses retry.Policy
+	// Budget is what API takes its turns from, if from any: who waits notices there that
+	// a pause was lifted, and tells of it (Budget.Waits).
+	Budget *Budget
+	// Doing says what is done to get a page, for errors and the log; "": "asking Stripe".
+	Doing string
 	// MostPages bounds the pages of one window; 0: 100,000.
 	MostPages int
 	// BatchEvents is how many events at least make a full batch, where bytes and time
@@ -135,7 +140,7 @@ func Run(ctx context.Context, o Options) (Report, error) {
 func prepare(o Options) (*loop, time.Time, error) {
 	now := time.Now()
 	o.Mode, o.Patience, o.MostPages = cmp.Or(o.Mode, source.ModeBackfill), cmp.Or(o.Patience, defaultPatience), cmp.Or(o.MostPages, defaultPages)
-	o.BatchEvents = cmp.Or(o.BatchEvents, batchEvents)
+	o.BatchEvents, o.Doing = cmp.Or(o.BatchEvents, batchEvents), cmp.Or(o.Doing, "asking "+o.Source.Profile().Title)
 	o.Pauses = cmp.Or(o.Pauses, retry.Policy{First: 500 * time.Millisecond, Most: 30 * time.Second})
 	streams := o.Source.Streams()
 	at := slices.IndexFunc(streams, func(s source.Stream) bool { return s.Name == o.Stream || o.Stream == "" })

@@ -33,6 +33,10 @@ type ReconcileOptions struct {
 	// Wait is how long it looks for what it has published before it is told as
 	// missing still; 0: a minute.
 	Wait time.Duration
+	// Retention is how long the timeline keeps events: older ones are not looked for, and
+	// not missing. 0: for ever.
+	Retention time.Duration
+	Budget    *Budget
 	// Progress, if set, hears of each batch.
 	Progress func(ReconcileReport)
 	Log      *zap.Logger
@@ -78,12 +82,16 @@ type ReconcileReport struct {
 	// compared.
 	Said, Unread int64
 	// OnTimeline and InQuarantine are those of the rest that were here, Missing those
-	// that were not, and Healed those of the missing that are by now.
-	OnTimeline, InQuarantine, Missing, Healed int64
+	// that were not, and Healed those of the missing that are by now. Beyond are older
+	// than what the timeline keeps, are not here, and need not be.
+	OnTimeline, InQuarantine, Missing, Healed, Beyond int64
 	// Reasons say why events are missing still, by how many.
 	Reasons map[string]int64
 	// KeptSince is as in Report.
-	KeptSince                     time.Time
+	KeptSince time.Time
+	// RetainedSince is from when on the vendor was asked, where the timeline keeps no
+	// events from before it; else zero.
+	RetainedSince                 time.Time
 	Error, StartedBy              string
 	StartedAt, LookedAt, Finished time.Time
 }
@@ -120,19 +128,28 @@ func Reconcile(ctx context.Context, o ReconcileOptions) (ReconcileReport, error)
 	o.Wait = cmp.Or(o.Wait, defaultWait)
 	l, keptSince, err := prepare(Options{
 		Source: o.Source, API: o.API, Stream: o.Stream, Mode: source.ModeBackfill, Tenant: o.Tenant, From: o.From, To: o.end(time.Now()),
-		By: o.By, Patience: o.Patience, Pauses: o.Pauses, Log: o.Log,
+		By: o.By, Patience: o.Patience, Pauses: o.Pauses, Budget: o.Budget, Log: o.Log,
 	})
 	if err != nil {
 		return ReconcileReport{}, err
 	}
 	p := l.period
+	var retained time.Time
+	if o.Retention > 0 {
+		retained = l.began.Add(-o.Retention).UTC().Truncate(time.Second)
+		switch {
+		case !p.To.After(retained):
+			return ReconcileReport{}, wrong("all before %s is older than what the timeline keeps (%s): there is nothing to compare", p.To.Format(timeLayout), o.Retention)
+		case !retained.After(p.From):
+			retained = time.Time{}
+		}
+	}
 	r := &reconciler{o: o, loop: l, waiting: map[string]missed{}, report: ReconcileReport{
 		Source: p.Source, Tenant: p.Tenant, Stream: p.Stream, From: p.From, To: p.To, Through: p.From, Status: "running", Heals: o.Publish != nil,
-		KeptSince: keptSince, StartedBy: o.By, Reasons: map[string]int64{},
+		KeptSince: keptSince, RetainedSince: retained, StartedBy: o.By, Reasons: map[string]int64{},
 	}}
-	if !keptSince.IsZero() { // before it the vendor says nothing: what it does not say is not compared
-		l.period.From = keptSince
-	}
+	// Before it the vendor says nothing, or what it says is no longer kept here: what it does not say is not compared.
+	l.period.From = later(p.From, later(keptSince, retained))
 	if err := o.Store.beginReport(ctx, &r.report); err != nil {
 		return r.report, err
 	}
@@ -149,6 +166,15 @@ func Reconcile(ctx context.Context, o ReconcileOptions) (ReconcileReport, error)
 		err = l.patiently(ctx, &l.taking, "looking for what was published", func() error { return r.lookAgain(ctx) })
 	}
 	return r.report, errors.Join(err, r.finish(ctx, err))
+}
+
+// CheckRetention refuses what --timeline-retention cannot be: so short that nothing
+// would be left to compare.
+func CheckRetention(d time.Duration) error {
+	if d != 0 && d < 24*time.Hour {
+		return fmt.Errorf("--timeline-retention is %s: it should be 24h or more, or 0 where events are kept for ever", d)
+	}
+	return nil
 }
 
 // end leaves out what may be on its way.
@@ -199,6 +225,11 @@ func (r *reconciler) take(ctx context.Context, b batch) error {
 	}
 	var lost []missed
 	var records []source.Record
+	var beyond int64
+	var kept time.Time // after the look: what has been deleted by then was older at that time
+	if r.o.Retention > 0 {
+		kept = time.Now().Add(-r.o.Retention)
+	}
 	for _, id := range ids {
 		_, waited := r.waiting[id]
 		if waited || timeline[id] || waits[id] {
@@ -207,6 +238,10 @@ func (r *reconciler) take(ctx context.Context, b batch) error {
 		e := b.events[first[id]]
 		if e.at.IsZero() {
 			e.at = time.Now() // of what could not be read
+		}
+		if e.at.Before(kept) {
+			beyond++
+			continue
 		}
 		lost = append(lost, missed{e, MissingNotHealed})
 		records = append(records, b.records[first[id]])
@@ -217,6 +252,7 @@ func (r *reconciler) take(ctx context.Context, b batch) error {
 		}
 	}
 	r.report.Unread += unread
+	r.report.Beyond += beyond
 	for id := range waits { // an event that waits may be on the timeline too, as a contradiction of what is there
 		if !timeline[id] {
 			r.report.InQuarantine++

@@ -149,6 +149,43 @@ func TestReconcileThatFails(t *testing.T) {
 	require.Zero(t, at, "it did not come to its end")
 }
 
+// What retention has deleted is neither missing nor brought back, whether it was asked for or is told of all the same.
+func TestReconcileWithRetention(t *testing.T) {
+	t.Parallel()
+	pool := postgrestest.New(t)
+	a := newAtOnce(4, 1)
+	o := a.reconciling(pool)
+	o.From = time.Now().UTC().Truncate(time.Hour).Add(-26 * time.Hour)
+	o.To = o.From.Add(4 * time.Hour)
+	o.Retention = time.Since(o.From.Add(90 * time.Minute)) // the second of the four hours is half kept
+	cut := o.From.Add(90 * time.Minute)
+	var asked []time.Time
+	a.asked = func(q source.Query) error { asked = append(asked, q.From); return nil }
+	o.Source = a
+	var got into
+	o.Publish = got.publish
+	report, err := Reconcile(t.Context(), o)
+	require.NoError(t, err)
+	require.WithinDuration(t, cut, asked[0], 2*time.Second, "it is not asked for what is not kept")
+	require.Equal(t, asked[0], report.RetainedSince)
+	require.EqualValues(t, 300, report.Said)
+	require.EqualValues(t, 100, report.Beyond, "those of its first second are older by now")
+	require.EqualValues(t, 200, report.Missing)
+	require.Len(t, got.ids, 200)
+	reports, err := o.Store.Reports(t.Context(), "stripe")
+	require.NoError(t, err)
+	require.EqualValues(t, 100, reports[0].Beyond)
+	require.Equal(t, report.RetainedSince, reports[0].RetainedSince)
+
+	o.Retention = 365 * 24 * time.Hour
+	report, err = Reconcile(t.Context(), o)
+	require.NoError(t, err)
+	require.Zero(t, report.RetainedSince)
+	require.EqualValues(t, 400, report.Missing)
+	require.ErrorContains(t, CheckRetention(time.Hour), "24h or more")
+	require.NoError(t, CheckRetention(0))
+}
+
 // Reports do not pile up, and name no more than a thousand events.
 func TestReportsAreBounded(t *testing.T) {
 	t.Parallel()

@@ -43,18 +43,18 @@ func (s *Store) beginReport(ctx context.Context, r *ReconcileReport) error {
 			SELECT id FROM reconcile_reports WHERE source = $1 AND tenant = $2 AND stream = $3 ORDER BY id DESC OFFSET $4 LIMIT 1)`, append(stream, keptReports-1)...); err != nil {
 			return err
 		}
-		return tx.QueryRow(ctx, `INSERT INTO reconcile_reports (source, tenant, stream, from_time, to_time, through, heals, kept_since, started_by)
-			VALUES ($1, $2, $3, $4, $5, $4, $6, $7, $8) RETURNING id, started_at, looked_at`, append(stream, r.From, r.To, r.Heals, nullTime(r.KeptSince), r.StartedBy)...).
+		return tx.QueryRow(ctx, `INSERT INTO reconcile_reports (source, tenant, stream, from_time, to_time, through, heals, kept_since, retained_since, started_by)
+			VALUES ($1, $2, $3, $4, $5, $4, $6, $7, $8, $9) RETURNING id, started_at, looked_at`, append(stream, r.From, r.To, r.Heals, nullTime(r.KeptSince), nullTime(r.RetainedSince), r.StartedBy)...).
 			Scan(&r.ID, &r.StartedAt, &r.LookedAt)
 	}))
 }
 
 const updateReport = `UPDATE reconcile_reports SET through = $2, pages = $3, said = $4, unread = $5, on_timeline = $6, in_quarantine = $7, missing = $8, healed = $9,
-	reasons = $10, status = $11, error = $12, looked_at = now(), finished_at = CASE WHEN $11 = 'running' THEN NULL ELSE now() END WHERE id = $1`
+	reasons = $10, status = $11, error = $12, beyond_retention = $13, looked_at = now(), finished_at = CASE WHEN $11 = 'running' THEN NULL ELSE now() END WHERE id = $1`
 
 func (r *ReconcileReport) update() []any {
 	reasons, _ := json.Marshal(r.Reasons) // texts and numbers
-	return []any{r.ID, r.Through, r.Pages, r.Said, r.Unread, r.OnTimeline, r.InQuarantine, r.Missing, r.Healed, reasons, r.Status, r.Error}
+	return []any{r.ID, r.Through, r.Pages, r.Said, r.Unread, r.OnTimeline, r.InQuarantine, r.Missing, r.Healed, reasons, r.Status, r.Error, r.Beyond}
 }
 
 // keepReport keeps how far it is.
@@ -119,7 +119,7 @@ func (s *Store) LookAgain(ctx context.Context, source string) (came int64, err e
 }
 
 const selectReport = `SELECT id, source, tenant, stream, from_time, to_time, through, status, heals, pages, said, unread, on_timeline, in_quarantine, missing, healed,
-	reasons, kept_since, error, started_by, started_at, looked_at, finished_at FROM reconcile_reports`
+	beyond_retention, retained_since, reasons, kept_since, error, started_by, started_at, looked_at, finished_at FROM reconcile_reports`
 
 // Reports gives the newest report of each stream, of one source or with "" of all,
 // ordered by source and stream.
@@ -130,13 +130,13 @@ func (s *Store) Reports(ctx context.Context, source string) ([]ReconcileReport, 
 		return nil, broken("listing reports", err)
 	}
 	reports, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (r ReconcileReport, err error) {
-		var kept, ended *time.Time
+		var kept, retained, ended *time.Time
 		var reasons []byte
 		if err := row.Scan(&r.ID, &r.Source, &r.Tenant, &r.Stream, &r.From, &r.To, &r.Through, &r.Status, &r.Heals, &r.Pages, &r.Said, &r.Unread, &r.OnTimeline,
-			&r.InQuarantine, &r.Missing, &r.Healed, &reasons, &kept, &r.Error, &r.StartedBy, &r.StartedAt, &r.LookedAt, &ended); err != nil {
+			&r.InQuarantine, &r.Missing, &r.Healed, &r.Beyond, &retained, &reasons, &kept, &r.Error, &r.StartedBy, &r.StartedAt, &r.LookedAt, &ended); err != nil {
 			return r, err
 		}
-		for from, to := range map[*time.Time]*time.Time{kept: &r.KeptSince, ended: &r.Finished} {
+		for from, to := range map[*time.Time]*time.Time{kept: &r.KeptSince, retained: &r.RetainedSince, ended: &r.Finished} {
 			if from != nil {
 				*to = from.UTC()
 			}

@@ -47,10 +47,13 @@ type Counts struct {
 
 // Store keeps checkpoints and runs in Postgres (pull_checkpoints, pull_runs). Its
 // errors are those of the database, marked by postgres.Classify.
-type Store struct{ pool *pgxpool.Pool }
+type Store struct{ pool postgres.DB }
 
 // NewStore makes a Store.
 func NewStore(pool *pgxpool.Pool) *Store { return &Store{pool} }
+
+// In gives a Store that works within a transaction.
+func (s *Store) In(tx pgx.Tx) *Store { return &Store{tx} }
 
 // errTaken says that another process goes on with the same pull.
 var errTaken = errors.New("another process has taken this pull over")
@@ -203,6 +206,9 @@ func (p Pull) Rate() float64 { return rateOf(p.Events, p.UpdatedAt.Sub(p.Started
 type Filter struct {
 	Source     string // "": of all
 	Unfinished bool   // only those whose period is not published as a whole
+	Status     string // of the run; "": any
+	Before     int64  // only older runs than this; 0: from the newest
+	ID         int64  // only this run; 0: any
 	Limit      int
 }
 
@@ -212,8 +218,8 @@ func (s *Store) List(ctx context.Context, f Filter) ([]Pull, error) {
 SELECT r.id, c.id, c.source, c.tenant, c.stream, c.mode, c.types, c.from_time, c.to_time, c.window_from, c.finished_at IS NOT NULL,
   r.status, r.pages, r.events, r.unread, r.oldest, r.newest, r.kept_since, r.error, r.started_by, r.started_at, r.updated_at, r.finished_at
 FROM pull_runs r JOIN pull_checkpoints c ON c.id = r.checkpoint_id
-WHERE ($1 = '' OR c.source = $1) AND (NOT $2 OR c.finished_at IS NULL)
-ORDER BY r.id DESC LIMIT $3`, f.Source, f.Unfinished, f.Limit)
+WHERE ($1 = '' OR c.source = $1) AND (NOT $2 OR c.finished_at IS NULL) AND ($4 = '' OR r.status = $4) AND ($5 = 0 OR r.id < $5) AND ($6 = 0 OR r.id = $6)
+ORDER BY r.id DESC LIMIT $3`, f.Source, f.Unfinished, f.Limit, f.Status, f.Before, f.ID)
 	if err != nil {
 		return nil, broken("listing pulls", err)
 	}

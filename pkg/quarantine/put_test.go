@@ -169,7 +169,7 @@ func TestPut(t *testing.T) {
 		page, err := s.WaitingPage(t.Context(), 0, 10)
 		require.NoError(t, err)
 		require.Equal(t, "cus_1 leads to Acme", page[0].Held, "a sweep sees that it is held off")
-		page, err = s.WaitingFor(t.Context(), []string{"stripe:customer:cus_1"}, 0, 10)
+		page, err = s.WaitingAmong(t.Context(), []int64{page[0].ID})
 		require.NoError(t, err)
 		require.Empty(t, page[0].Held, "a link's message does not")
 		require.Equal(t, "cus_1 leads to Acme", put(t, s, letter(1, 13)).Waiting[0].Held, "a letter that comes again changes nothing")

@@ -20,7 +20,9 @@ type Filter struct {
 	Reason string // a fault.Reason
 	Source string
 	Status Status
+	Keys   []string  // with one of these reference keys (resolve.Keys)
 	Since  time.Time // last seen at or after
+	Before *Record   // List only: only those behind it
 	Limit  int       // List only; 0: 100
 }
 
@@ -51,6 +53,9 @@ func (f Filter) where() (string, []any) {
 	if f.Status != "" {
 		add("status = ?", string(f.Status))
 	}
+	if f.Keys != nil {
+		add("reference_keys && ?", f.Keys)
+	}
 	if !f.Since.IsZero() {
 		add("last_seen >= ?", f.Since)
 	}
@@ -76,6 +81,10 @@ func (s *Store) List(ctx context.Context, f Filter) ([]Record, error) {
 		f.Limit = 100
 	}
 	where, args := f.where()
+	if f.Before != nil {
+		where += fmt.Sprintf(" AND (last_seen, id) < ($%d, $%d)", len(args)+1, len(args)+2)
+		args = append(args, f.Before.LastSeen, f.Before.ID)
+	}
 	rows, err := s.pool.Query(ctx, fmt.Sprintf("SELECT %s FROM quarantine WHERE %s ORDER BY last_seen DESC, id DESC LIMIT %d", recordColumns, where, f.Limit), args...)
 	if err != nil {
 		return nil, broken("listing the quarantine", err)

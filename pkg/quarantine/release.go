@@ -79,7 +79,12 @@ func (s *Store) Discard(ctx context.Context, ids []int64, by, note string) (Coun
 	if ids == nil {
 		ids = []int64{}
 	}
-	return s.change(ctx, Filter{IDs: ids}, change{to: Discarded, from: []string{string(Open)}, only: "true", by: by, note: note}, false)
+	return s.DiscardAll(ctx, Filter{IDs: ids}, by, note, false)
+}
+
+// DiscardAll is Discard for the records that the filter means. A dry run changes nothing.
+func (s *Store) DiscardAll(ctx context.Context, f Filter, by, note string, dryRun bool) (Counts, error) {
+	return s.change(ctx, f, change{to: Discarded, from: []string{string(Open)}, only: "true", by: by, note: note}, dryRun)
 }
 
 type change struct {

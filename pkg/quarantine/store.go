@@ -3,6 +3,7 @@ package quarantine
 import (
 	"fmt"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/throughline-dev/throughline/pkg/fault"
@@ -12,7 +13,7 @@ import (
 
 // Store is the quarantine in Postgres. It is safe for concurrent use.
 type Store struct {
-	pool    *pgxpool.Pool
+	pool    postgres.DB
 	hold    HoldOff
 	sources source.Set
 }
@@ -32,6 +33,13 @@ func (s *Store) WithSources(sources source.Set) *Store {
 func (s *Store) WithHoldOff(h HoldOff) *Store {
 	other := *s
 	other.hold = h
+	return &other
+}
+
+// In gives a Store that is the same and works within a transaction.
+func (s *Store) In(tx pgx.Tx) *Store {
+	other := *s
+	other.pool = tx
 	return &other
 }
 

@@ -107,12 +107,18 @@ func TestReleaseByLink(t *testing.T) {
 	page, err := s.WaitingPage(t.Context(), 0, 10)
 	require.NoError(t, err)
 	require.Equal(t, waiting[1:], page)
-	page, err = s.WaitingFor(t.Context(), []string{"stripe:customer:cus_1", "stripe:customer:cus_2"}, 0, 10)
+	ids, err := s.WaitingIDs(t.Context(), []string{"stripe:customer:cus_1", "stripe:customer:cus_2"})
+	require.NoError(t, err)
+	page, err = s.WaitingAmong(t.Context(), ids)
 	require.NoError(t, err)
 	require.Equal(t, waiting[1:], page)
-	page, err = s.WaitingFor(t.Context(), []string{"stripe:customer:cus_9"}, 0, 10)
+	ids, err = s.WaitingIDs(t.Context(), []string{"stripe:customer:cus_9"})
 	require.NoError(t, err)
-	require.Empty(t, page)
+	require.Empty(t, ids)
+
+	unsettled, err := s.Unsettled(t.Context(), []int64{gone, waiting[1].ID, waiting[0].ID, 1 << 40})
+	require.NoError(t, err)
+	require.Equal(t, []int64{waiting[0].ID, waiting[1].ID}, unsettled, "one is on its way, one waits")
 }
 
 func TestPublish(t *testing.T) {

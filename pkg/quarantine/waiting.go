@@ -17,21 +17,13 @@ func (s *Store) WaitingPage(ctx context.Context, after int64, limit int) ([]Wait
 		ORDER BY id LIMIT $3`, string(fault.Unresolved), after, limit)
 }
 
-// WaitingFor is WaitingPage for the records that a change of these keys (resolve.Keys) may concern. None of them
-// counts as held off, because whoever changed a link has a reason.
+// WaitingIDs gives the ids, in order, of all the open records without an account that a change of these keys
+// (resolve.Keys) may concern: for WaitingAmong, page by page.
 //
 // The CTE keeps the planner from walking all open records by id in the hope to meet some soon.
-func (s *Store) WaitingFor(ctx context.Context, keys []string, after int64, limit int) ([]Waiting, error) {
-	return s.waiting(ctx, `WITH hit AS MATERIALIZED (SELECT id, "references", status, reason FROM quarantine WHERE reference_keys && $4)
-		SELECT id, "references", '' FROM hit WHERE status = 'open' AND reason = $1 AND id > $2 ORDER BY id LIMIT $3`,
-		string(fault.Unresolved), after, limit, keys)
-}
-
-// WaitingIDs gives the ids, in order, of all the open records without an account that a change of these keys may
-// concern: for WaitingAmong, page by page. (WaitingFor reads all of them again for each page.)
 func (s *Store) WaitingIDs(ctx context.Context, keys []string) ([]int64, error) {
-	rows, err := s.pool.Query(ctx, `WITH hit AS MATERIALIZED (SELECT id, status, reason FROM quarantine WHERE reference_keys && $2)
-		SELECT id FROM hit WHERE status = 'open' AND reason = $1 ORDER BY id`, string(fault.Unresolved), keys)
+	rows, err := s.pool.Query(ctx, `WITH hit AS MATERIALIZED (SELECT id, reason FROM quarantine WHERE reference_keys && $2 AND status = 'open')
+		SELECT id FROM hit WHERE reason = $1 ORDER BY id`, string(fault.Unresolved), keys)
 	if err != nil {
 		return nil, broken("looking for what waits for an account", err)
 	}
@@ -39,13 +31,28 @@ func (s *Store) WaitingIDs(ctx context.Context, keys []string) ([]int64, error) 
 	return ids, broken("looking for what waits for an account", err)
 }
 
-// WaitingAmong gives those of the records that are still open without an account, by id. None counts as held off.
+// WaitingAmong gives those of the records that are still open without an account, by id. None counts as held off,
+// because whoever changed a link has a reason.
 //
 // The lateral look-up with its limit is by the primary key whatever the statistics say.
 func (s *Store) WaitingAmong(ctx context.Context, ids []int64) ([]Waiting, error) {
 	return s.waiting(ctx, `SELECT q.id, q."references", '' FROM unnest($2::bigint[]) AS r (id)
 		CROSS JOIN LATERAL (SELECT * FROM quarantine WHERE id = r.id LIMIT 1) AS q
 		WHERE q.status = 'open' AND q.reason = $1 ORDER BY q.id`, string(fault.Unresolved), ids)
+}
+
+// Unsettled gives those of the records, by id, that are open or replaying.
+//
+// The lateral look-up with its limit is by the primary key whatever the statistics say.
+func (s *Store) Unsettled(ctx context.Context, ids []int64) ([]int64, error) {
+	rows, err := s.pool.Query(ctx, `SELECT q.id FROM unnest($1::bigint[]) AS r (id)
+		CROSS JOIN LATERAL (SELECT id, status FROM quarantine WHERE id = r.id LIMIT 1) AS q
+		WHERE q.status IN ('open', 'replaying') ORDER BY q.id`, ids)
+	if err != nil {
+		return nil, broken("looking for what is not on the timeline yet", err)
+	}
+	left, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+	return left, broken("looking for what is not on the timeline yet", err)
 }
 
 func (s *Store) waiting(ctx context.Context, query string, args ...any) ([]Waiting, error) {

@@ -46,7 +46,7 @@ func TestStoryThroughPgbouncer(t *testing.T) {
 			mark := `{"id":"evt_pooler","object":"event","type":"invoice.paid","created":1767225600,"livemode":true,"data":{"object":{"id":"in_1","object":"invoice","customer":"` +
 				strings.TrimPrefix(story.UnknownCustomer, "stripe:") + `"}}}`
 			p.publish("stripe", []byte(mark))
-			p.onTimelinesBecome(12 + 3 + 1)
+			p.onTimelinesBecome(15 + 3 + 1)
 			require.Equal(t, before, p.throughline("timeline", story.Account.String(), "--since=1000d"))
 		})
 	}

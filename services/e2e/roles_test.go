@@ -132,13 +132,15 @@ func TestEveryServiceUnderItsOwnRole(t *testing.T) {
 	f.throughline("accounts", "remove", "Delta")
 	f.throughline("accounts", "moves")
 
+	asking := f.askStripe(logins)
+
 	// Changes were published, and nobody wanted for a privilege.
 	f.await("all changes to be published", func() (bool, string) {
 		n := f.count("SELECT count(*) FROM account_changes WHERE published_at IS NULL")
 		return n == 0, fmt.Sprint(n)
 	})
 	f.tap.settle(patience)
-	for _, p := range f.all() {
+	for _, p := range append(f.all(), asking...) {
 		log, err := os.ReadFile(p.log)
 		require.NoError(t, err)
 		for line := range strings.Lines(string(log)) {

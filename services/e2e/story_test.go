@@ -76,7 +76,7 @@ func tellStory(t *testing.T, p *place, url string, random *rand.Rand) {
 	whole := strings.Replace(usersQuery, ninetyDays, "", 1)
 	require.NotEqual(t, usersQuery, whole)
 	require.Len(t, p.psqlTimeline(whole, story.Account), len(story.Timeline())+len(told.Late), "without the bound of 90 days")
-	require.Equal(t, 12, p.onTimelines(), "nothing is there twice")
+	require.Equal(t, 15, p.onTimelines(), "nothing is there twice")
 	require.Equal(t, len(told.Unknown), p.open(), "unknown events in quarantine, each once")
 	require.Equal(t, len(told.Unknown), p.count("SELECT count(*) FROM quarantine"))
 

@@ -19,7 +19,7 @@ func salesforceVendor() *vendor {
 		"<sf:Account_UUID__c>{{account}}</sf:Account_UUID__c>")
 	notification("Contact", "Contact", "<sf:Id>{{ref contact}}</sf:Id>"+account+"<sf:Name>{{person}}</sf:Name><sf:Email>{{email}}</sf:Email>")
 	notification("Lead", "Lead", "<sf:Id>{{ref lead}}</sf:Id><sf:Name>{{person}}</sf:Name><sf:Company>{{company}}</sf:Company><sf:Email>{{email}}</sf:Email>")
-	notification("Opportunity", "Opportunity", "<sf:Id>{{ref opportunity}}</sf:Id>"+account+"<sf:Name>{{subject Arms}}</sf:Name><sf:StageName>Closed Won</sf:StageName><sf:Amount>{{amount}}</sf:Amount>")
+	notification("Opportunity", "Opportunity", "<sf:Id>{{ref opportunity}}</sf:Id>"+account+"<sf:Name>{{subject Arms}}</sf:Name><sf:StageName>{{text Closed Won}}</sf:StageName><sf:Amount>{{amount}}</sf:Amount>")
 	notification("Case", "Case", "<sf:Id>{{ref case}}</sf:Id>"+account+"<sf:ContactId>{{ref contact}}</sf:ContactId><sf:Subject>{{subject It broke}}</sf:Subject>"+
 		"<sf:Description>{{text It broke.}}</sf:Description><sf:SuppliedEmail>{{email}}</sf:SuppliedEmail>")
 	for _, object := range []string{"Contract", "Order", "Asset"} {

@@ -43,6 +43,9 @@ type Options struct {
 	// which calls have to go, or a fake in a test. "": the API's own. It is the only
 	// way to call by http.
 	Address string
+	// AddressSetting is what sets Address, for the advice of a refusal:
+	// "THROUGHLINE_STRIPE_API_URL"; "": a refusal says nothing of it.
+	AddressSetting string
 	// AllowPrivate takes private, loopback and link-local addresses.
 	AllowPrivate bool
 	// Rate replaces the API's requests a second, the slower ones too, where it is above 0.
@@ -68,8 +71,9 @@ type Turns interface {
 	Wait(ctx context.Context) error
 	// Told hears what an answer's headers say is left.
 	Told(ctx context.Context, left source.Left) error
-	// Pause lets nobody send one for so long.
-	Pause(ctx context.Context, long time.Duration) error
+	// Pause lets nobody send one for so long; why says what the vendor answered, for a
+	// person.
+	Pause(ctx context.Context, long time.Duration, why string) error
 }
 
 const (
@@ -261,7 +265,7 @@ func (c *Client) tell(ctx context.Context, resp *http.Response) error {
 	}
 	if resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode == http.StatusServiceUnavailable {
 		if after := source.RetryAfter(resp.Header); after > 0 {
-			return c.o.Turns.Pause(ctx, after)
+			return c.o.Turns.Pause(ctx, after, fmt.Sprintf("the API answered %d %s with Retry-After", resp.StatusCode, http.StatusText(resp.StatusCode)))
 		}
 	}
 	return nil
@@ -271,13 +275,13 @@ func (c *Client) tell(ctx context.Context, resp *http.Response) error {
 func (c *Client) check(at *url.URL) error {
 	switch {
 	case at.Scheme != c.base.Scheme:
-		return forbidden("a request to %s would not go by %s", at.Hostname(), c.base.Scheme)
+		return c.elsewhere("a request to %s would not go by %s", at.Hostname(), c.base.Scheme)
 	case at.User != nil:
-		return forbidden("a request to %s has a user in its URL", at.Hostname())
+		return c.elsewhere("a request to %s has a user in its URL", at.Hostname())
 	case at.Port() != c.base.Port():
-		return forbidden("a request to %s goes to another port than the API's", at.Hostname())
+		return c.elsewhere("a request to %s goes to another port than the API's", at.Hostname())
 	case !slices.ContainsFunc(c.hosts, func(host string) bool { return matches(host, at.Hostname()) }):
-		return forbidden("%s is no host of this API (%s)", at.Hostname(), strings.Join(c.hosts, ", "))
+		return c.elsewhere("%s is no host of this API (%s)", at.Hostname(), strings.Join(c.hosts, ", "))
 	}
 	return nil
 }
@@ -298,7 +302,8 @@ func (c *Client) control(_ context.Context, _, address string, _ syscall.RawConn
 	}
 	to, err := netip.ParseAddrPort(address)
 	if err != nil || isInner(to.Addr()) {
-		return forbidden("the host leads to %s, which is no address on the internet (--egress-allow-private takes it)", to.Addr())
+		return fault.Advise(forbidden("the host leads to %s, which is no address on the internet", to.Addr()),
+			"if a gateway of yours is there, set --egress-allow-private (THROUGHLINE_EGRESS_ALLOW_PRIVATE=true); if not, look at what your DNS answers for that host")
 	}
 	return nil
 }
@@ -308,9 +313,9 @@ func (c *Client) redirect(r *http.Request, via []*http.Request) error {
 	first := via[0].URL
 	switch {
 	case r.URL.Scheme != first.Scheme || r.URL.Host != first.Host || r.URL.User != nil:
-		return forbidden("the API redirects to another place, %s, which is not followed", r.URL.Hostname())
+		return c.elsewhere("the API redirects to another place, %s://%s, which is not followed", r.URL.Scheme, r.URL.Host)
 	case len(via) > mostRedirects:
-		return forbidden("the API redirects more than %d times", mostRedirects)
+		return c.elsewhere("the API redirects more than %d times, at last to %s", mostRedirects, r.URL.Host)
 	}
 	return nil
 }
@@ -326,6 +331,15 @@ func (c *Client) failed(at *url.URL, err error) error {
 		return err
 	}
 	return fault.Transient(fault.Unavailable, err)
+}
+
+// elsewhere refuses a place that is not the API's.
+func (c *Client) elsewhere(format string, args ...any) error {
+	err := forbidden(format, args...)
+	if c.o.AddressSetting == "" {
+		return err
+	}
+	return fault.Advise(err, "the key is sent to "+c.base.Host+" only: if the API has moved there, set "+c.o.AddressSetting+" to its new address")
 }
 
 func forbidden(format string, args ...any) error {

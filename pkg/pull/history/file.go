@@ -384,7 +384,7 @@ func (f *File) isRows(start []byte) bool {
 func (f *File) failed(at place, err error) error {
 	var path *os.PathError
 	if errors.As(err, &path) && f.Resumes() { // a disk or a network that is away
-		return fault.Transient(fault.Unavailable, fmt.Errorf("reading %s: %w", f.path, err))
+		return fault.Transient(fault.Unavailable, err)
 	}
 	return wrong(at, err)
 }

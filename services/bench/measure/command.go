@@ -18,21 +18,23 @@ import (
 
 // Command is the bench program as kong reads it.
 type Command struct {
-	Only        []string      `name:"only" enum:"receiver,normalizer,sink,pull,sustained,latency,flood" default:"receiver,normalizer,sink,pull,sustained,latency" placeholder:"STAGE,…" help:"What to measure: ${enum} (all but flood)."`
-	Broker      string        `name:"broker" enum:"apache,embedded" default:"apache" help:"Apache Kafka on this machine, or the broker of make run: ${enum} (${default})."`
-	Rounds      int           `name:"rounds" default:"3" help:"How often ours and the limit take turns (${default}); medians are shown."`
-	Duration    time.Duration `name:"duration" default:"10s" help:"Receiver, sustained, flood: how long each run's load lasts (${default})."`
-	Connections int           `name:"connections" default:"64" help:"Receiver, sustained, latency: requests at a time (${default})."`
-	Records     int           `name:"records" default:"300000" help:"Normalizer: records of each run (${default})."`
-	SinkRecords int           `name:"sink-records" default:"80000" help:"Sink: rows of each run (${default})."`
-	Rows        int           `name:"rows" default:"1000000" help:"Sink: rows up to which the table grows in one run of each, to compare the rate at the end with the rate at a tenth of it and with the peer's (${default}); 0: not measured."`
-	PullRecords int           `name:"pull-records" default:"300000" help:"Pull: events of each run (${default}); in whole windows of 5,000."`
-	Rate        int           `name:"rate" default:"500" help:"Latency, flood: events per second (${default})."`
-	Strangers   int           `name:"strangers" default:"3000" help:"Flood: connections that are nobody's, each from an address of its own (${default})."`
-	Steady      time.Duration `name:"steady" default:"30s" help:"Latency: how long (${default})."`
-	Accounts    int           `name:"accounts" default:"10000" help:"Accounts, each with four links (${default})."`
-	JSON        bool          `name:"json" help:"Print the report as JSON."`
-	Profiles    string        `name:"profiles" type:"path" placeholder:"DIR" help:"Write a CPU profile of each measured process here. They cost a few percent."`
+	Only           []string      `name:"only" enum:"receiver,normalizer,sink,pull,sustained,latency,flood,release,batches" default:"receiver,normalizer,sink,pull,sustained,latency" placeholder:"STAGE,…" help:"What to measure: ${enum} (all but flood, release and batches)."`
+	Broker         string        `name:"broker" enum:"apache,embedded" default:"apache" help:"Apache Kafka on this machine, or the broker of make run: ${enum} (${default})."`
+	Rounds         int           `name:"rounds" default:"3" help:"How often ours and the limit take turns (${default}); medians are shown."`
+	Duration       time.Duration `name:"duration" default:"10s" help:"Receiver, sustained, flood: how long each run's load lasts (${default})."`
+	Connections    int           `name:"connections" default:"64" help:"Receiver, sustained, latency: requests at a time (${default})."`
+	Records        int           `name:"records" default:"300000" help:"Normalizer: records of each run (${default})."`
+	SinkRecords    int           `name:"sink-records" default:"80000" help:"Sink: rows of each run (${default})."`
+	Rows           int           `name:"rows" default:"1000000" help:"Sink: rows up to which the table grows in one run of each, to compare the rate at the end with the rate at a tenth of it and with the peer's (${default}); 0: not measured."`
+	PullRecords    int           `name:"pull-records" default:"300000" help:"Pull: events of each run (${default}); in whole windows of 5,000."`
+	ReleaseRecords int           `name:"release-records" default:"1000000" help:"Release: events in quarantine that wait for the link (${default})."`
+	BatchRecords   int           `name:"batch-records" default:"80000" help:"Batches: events of each run (${default})."`
+	Rate           int           `name:"rate" default:"500" help:"Latency, flood: events per second (${default})."`
+	Strangers      int           `name:"strangers" default:"3000" help:"Flood: connections that are nobody's, each from an address of its own (${default})."`
+	Steady         time.Duration `name:"steady" default:"30s" help:"Latency: how long (${default})."`
+	Accounts       int           `name:"accounts" default:"10000" help:"Accounts, each with four links (${default})."`
+	JSON           bool          `name:"json" help:"Print the report as JSON."`
+	Profiles       string        `name:"profiles" type:"path" placeholder:"DIR" help:"Write a CPU profile of each measured process here. They cost a few percent."`
 
 	unsafe bool // Postgres without durability: for a test of the program itself
 }
@@ -45,7 +47,7 @@ func (c *Command) Validate() error {
 		value, lo int
 	}{
 		{"--rounds", c.Rounds, 1}, {"--connections", c.Connections, 1}, {"--records", c.Records, 100}, {"--sink-records", c.SinkRecords, 100},
-		{"--rows", c.Rows, 0}, {"--pull-records", c.PullRecords, 5000}, {"--rate", c.Rate, 1}, {"--accounts", c.Accounts, 1}, {"--strangers", c.Strangers, 1},
+		{"--rows", c.Rows, 0}, {"--pull-records", c.PullRecords, 5000}, {"--release-records", c.ReleaseRecords, 100}, {"--batch-records", c.BatchRecords, 100}, {"--rate", c.Rate, 1}, {"--accounts", c.Accounts, 1}, {"--strangers", c.Strangers, 1},
 	} {
 		if n.value < n.lo {
 			problems = append(problems, fmt.Errorf("%s is %d, it must be %d or more", n.flag, n.value, n.lo))
@@ -133,7 +135,7 @@ func (b *bench) steps() (steps []step) {
 	for _, part := range []struct {
 		name  string
 		steps func() []step
-	}{{"receiver", b.receiver}, {"normalizer", b.normalizer}, {"sink", b.sink}, {"pull", b.pull}, {"sustained", b.sustained}, {"latency", b.latency}, {"flood", b.flood}} {
+	}{{"receiver", b.receiver}, {"normalizer", b.normalizer}, {"sink", b.sink}, {"pull", b.pull}, {"sustained", b.sustained}, {"latency", b.latency}, {"flood", b.flood}, {"release", b.release}, {"batches", b.batches}} {
 		if slices.Contains(b.command.Only, part.name) {
 			steps = append(steps, part.steps()...)
 		}

@@ -32,12 +32,15 @@ type ground struct {
 	brokers  []string
 	registry string
 	server   *pgserver.Server
+	hasty    bool // databases stay, and none waits for what was written to the one before: for a test of the program itself
+	runs     int  // databases so far
 	closers  []func(context.Context) error
 }
 
 // open starts it.
 func (b *bench) open(ctx context.Context) (err error) {
 	g := &b.ground
+	g.hasty = b.command.unsafe
 	if g.dir, err = os.MkdirTemp("", "throughline-bench-"); err != nil {
 		return fmt.Errorf("making a directory: %w", err)
 	}
@@ -118,8 +121,11 @@ func (g *ground) openTemplate(ctx context.Context, accounts traffic.Accounts) er
 
 // create makes a database as a copy of another and gives its URL.
 func (g *ground) create(ctx context.Context, name, from string) (url string, err error) {
-	// The checkpoint of what the run before wrote must not fall into this one.
-	err = g.admin(ctx, "CREATE DATABASE "+name+" TEMPLATE "+from, "CHECKPOINT")
+	statements := []string{"CREATE DATABASE " + name + " TEMPLATE " + from}
+	if !g.hasty { // the checkpoint of what the run before wrote must not fall into this one
+		statements = append(statements, "CHECKPOINT")
+	}
+	err = g.admin(ctx, statements...)
 	if err != nil {
 		return "", fmt.Errorf("making database %s: %w", name, err)
 	}
@@ -132,12 +138,18 @@ func (g *ground) create(ctx context.Context, name, from string) (url string, err
 
 // database gives work a fresh database and drops it afterwards.
 func (g *ground) database(ctx context.Context, work func(url string) error) error {
-	const name = "bench_run"
+	name := "bench_run"
+	if g.hasty {
+		g.runs++
+		name = fmt.Sprintf("bench_run_%d", g.runs)
+	}
 	url, err := g.create(ctx, name, template)
 	if err != nil {
 		return err
 	}
-	err = work(url)
+	if err = work(url); g.hasty {
+		return err
+	}
 	return errors.Join(err, g.admin(context.WithoutCancel(ctx), "DROP DATABASE "+name+" WITH (FORCE)"))
 }
 
@@ -168,11 +180,14 @@ func (g *ground) kafka(work func(*kgo.Client) error) error {
 }
 
 // freshTopics makes all topics anew, with the settings that they have in use.
-func (g *ground) freshTopics(ctx context.Context) error {
+func (g *ground) freshTopics(ctx context.Context) error { return g.topicsAnew(ctx, traffic.Names()...) }
+
+// topicsAnew is freshTopics with the raw topics of these sources.
+func (g *ground) topicsAnew(ctx context.Context, sources ...string) error {
 	return g.kafka(func(client *kgo.Client) error {
 		admin := kadm.NewClient(client)
 		topics := []string{stream.AccountEvents, stream.DeadLetters}
-		for _, name := range traffic.Names() {
+		for _, name := range sources {
 			topics = append(topics, stream.RawTopic(name))
 		}
 		if _, err := admin.DeleteTopics(ctx, topics...); err != nil {
@@ -192,7 +207,7 @@ func (g *ground) freshTopics(ctx context.Context) error {
 			case <-time.After(100 * time.Millisecond):
 			}
 		}
-		_, err := stream.ApplyTopics(ctx, client, stream.Names{}, traffic.Names(), stream.TopicOptions{
+		_, err := stream.ApplyTopics(ctx, client, stream.Names{}, sources, stream.TopicOptions{
 			Partitions: partitions, ReplicationFactor: -1, RawRetention: 24 * time.Hour, EventRetention: 24 * time.Hour,
 		})
 		return err

@@ -47,12 +47,19 @@ func (s *Side) pulled(r stage.Result, records int) {
 		return
 	}
 	s.add(float64(records)/r.Samples[len(r.Samples)-1].Seconds, stage.Latency{}, r, records)
-	s.Memory = nil
+	s.curve(r.Samples, records)
+}
+
+// curve keeps what was resident at each tenth of so many records.
+func (s *Side) curve(samples []stage.Sample, records int) {
+	if s.Memory = nil; len(samples) == 0 {
+		return
+	}
 	for tenth, at := 1, 0; tenth <= 10; tenth++ {
-		for at < len(r.Samples)-1 && r.Samples[at].Records < records*tenth/10 {
+		for at < len(samples)-1 && samples[at].Records < records*tenth/10 {
 			at++
 		}
-		s.Memory = append(s.Memory, r.Samples[at].Bytes)
+		s.Memory = append(s.Memory, samples[at].Bytes)
 	}
 }
 

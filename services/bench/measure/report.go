@@ -28,6 +28,8 @@ type Report struct {
 	Acknowledged stage.Latency `json:"acknowledged_ms"`
 	// Lost counts events that were acknowledged and never became visible: always 0.
 	Lost int `json:"lost"`
+	// Release is what a release was like, where one was measured.
+	Release *Release `json:"release,omitempty"`
 }
 
 // Line is one comparison.
@@ -177,6 +179,9 @@ func (r *Report) write(out io.Writer) {
 	t.Render()
 	for _, l := range r.Lines {
 		l.writeMemory(out)
+	}
+	if r.Release != nil {
+		r.Release.write(out)
 	}
 	if r.Acknowledged != (stage.Latency{}) {
 		fmt.Fprintf(out, "POST to 2xx at the steady rate: p50 %.1f ms, p99 %.1f ms, max %.1f ms.\n", r.Acknowledged.P50, r.Acknowledged.P99, r.Acknowledged.Max)

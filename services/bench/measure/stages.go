@@ -11,6 +11,7 @@ import (
 	"github.com/throughline-dev/throughline/pkg/settings"
 	"github.com/throughline-dev/throughline/pkg/stream"
 	"github.com/throughline-dev/throughline/services/bench/stage"
+	"github.com/throughline-dev/throughline/services/bench/traffic"
 	"github.com/throughline-dev/throughline/services/normalizer/normalizer"
 	"github.com/throughline-dev/throughline/services/sink/sink"
 )
@@ -115,7 +116,7 @@ func (b *bench) sink() []step {
 		{Role: stage.BareSink, Records: c.SinkRecords, Batch: batch},
 		{Role: stage.SQLInsert, Records: c.SinkRecords, Batch: batch, InFlight: inFlight},
 	}
-	total := max(c.SinkRecords, c.Rows+inFlight*batch)
+	total := max(c.SinkRecords, c.Rows+inFlight*growthBatch(c.Rows))
 	steps := []step{{"sink: filling account-events", float64(total) / 50_000, func(ctx context.Context) error { return b.fillEvents(ctx, total) }}}
 	names := []string{"ours", "limit", "limit-without-keeper", "sql-insert"}
 	steps = append(steps, b.turns("sink", float64(c.SinkRecords)/9000+2, names, func(ctx context.Context, side int, what string) error {
@@ -151,8 +152,8 @@ func (b *bench) growth() []step {
 	}
 	theirs := func(ctx context.Context) error {
 		// It goes on for so long that at all rows it still has as many batches in flight.
-		records := rows + inFlight*sinkBatch()
-		r, err := b.write(ctx, "sql-insert-growth", stage.Job{Role: stage.SQLInsert, Records: records, Batch: sinkBatch(), InFlight: inFlight, Stream: true})
+		records := rows + inFlight*growthBatch(rows)
+		r, err := b.write(ctx, "sql-insert-growth", stage.Job{Role: stage.SQLInsert, Records: records, Batch: growthBatch(rows), InFlight: inFlight, Stream: true})
 		if err != nil {
 			return err
 		}
@@ -173,6 +174,9 @@ func sinkBatch() int {
 	return ours.Batch.Records
 }
 
+// growthBatch is sinkBatch, or less where so few rows would not be many batches.
+func growthBatch(rows int) int { return min(sinkBatch(), max(1, rows/inFlight)) }
+
 // write does a job of the sink's in a fresh database, from the topic's start.
 func (b *bench) write(ctx context.Context, what string, job stage.Job) (r stage.Result, err error) {
 	err = b.ground.database(ctx, func(url string) error {
@@ -187,6 +191,10 @@ func (b *bench) write(ctx context.Context, what string, job stage.Job) (r stage.
 
 // fillEvents puts n events into account-events, as the normalizer would.
 func (b *bench) fillEvents(ctx context.Context, n int) error {
+	return b.fillTopic(ctx, n, (*traffic.Traffic).Event)
+}
+
+func (b *bench) fillTopic(ctx context.Context, n int, made func(events *traffic.Traffic, i int) (event.AccountEvent, error)) error {
 	if err := b.ground.freshTopics(ctx); err != nil {
 		return err
 	}
@@ -203,7 +211,7 @@ func (b *bench) fillEvents(ctx context.Context, n int) error {
 		return err
 	}
 	return b.ground.fill(ctx, n, func(i int) (*kgo.Record, error) {
-		e, err := events.Event(i)
+		e, err := made(events, i)
 		if err != nil {
 			return nil, err
 		}

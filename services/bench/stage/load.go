@@ -8,8 +8,10 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// differentRequests is how many the senders take in turn.
-const differentRequests = 4096
+// differentRequests is how many a sender takes in turn; for less than a second fewer will do.
+func differentRequests(job Job) int {
+	return min(4096, job.Connections+int(4096*(job.Warm+job.Duration).Seconds()))
+}
 
 // runLoad posts as fast as it is answered, over Connections connections, each
 // with one request at a time.
@@ -18,7 +20,7 @@ func runLoad(ctx context.Context, job Job, _ func(string)) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	ready, err := requests(job, events, differentRequests)
+	ready, err := requests(job, events, differentRequests(job))
 	if err != nil {
 		return Result{}, err
 	}

@@ -50,6 +50,11 @@ const (
 	Pull           Role = "pull"            // ours, until Records are published
 	BarePull       Role = "bare-pull"       // its limit
 	Verified       Role = "verified"        // requests of every source at a rate
+	Quarantine     Role = "quarantine"      // ours, serves
+	Feed           Role = "feed"            // Records events into quarantine
+	Operator       Role = "operator"        // links what waits there, until Records rows are visible
+	Batched        Role = "batched"         // Records events of Source, Batch in each request
+	Audit          Role = "audit"           // counts what is there twice
 	Sustained      Role = "sustained"       // requests as fast as they are answered, until their rows are visible
 )
 
@@ -66,7 +71,8 @@ type Job struct {
 	Records     int           // Normalizer, Sink, their limits, SQLInsert: when to end; Sustained: most events
 	Began       int64         // Vendor, Pull, BarePull: when the oldest event happened, in Unix seconds
 	Workers     int           // BareNormalizer
-	Batch       int           // BareNormalizer, BareSink, SQLInsert: most records in a transaction
+	Source      string        // Batched
+	Batch       int           // Batched: events in a request; BareNormalizer, BareSink, SQLInsert: most records in a transaction
 	Wait        time.Duration // BareNormalizer: how long one that is not full waits
 	Keeper      bool          // BareSink: merge the pending list beside, as ours does
 	InFlight    int           // SQLInsert: batches at a time
@@ -82,16 +88,19 @@ type Job struct {
 
 // Result is what a role measured.
 type Result struct {
-	Samples   []Sample // progress of a job that ends by itself
-	Requests  int      // answered 2xx within Duration
-	Sent      int      // all requests, also those that are not counted
-	Answered  Latency  // from POST, or from when it was due (Steady), to the answer
-	Visible   Latency  // Steady: from when the POST was due to its row read by another connection
-	Lost      int      // Steady, Sustained: acknowledged and not in the table after all
-	Posting   float64  // Sustained: seconds from the first POST to the last answer
-	Seconds   float64  // Sustained: from the first POST until the last row was visible
-	PeakBytes int64    // VmHWM of this process; 0 where it cannot be known
-	CPU       float64  // seconds of all cores that this process took, while it was being measured
+	Samples   []Sample           // progress of a job that ends by itself
+	Requests  int                // answered 2xx within Duration
+	Sent      int                // all requests, also those that are not counted
+	Answered  Latency            // from POST, or from when it was due (Steady), to the answer
+	Visible   Latency            // Steady: from when the POST was due to its row read by another connection
+	Lost      int                // Steady, Sustained: acknowledged and not in the table after all
+	Posting   float64            // Sustained: seconds from the first POST to the last answer
+	Seconds   float64            // Sustained: from the first POST until the last row was visible
+	Asked     map[string]Latency // Operator: commands, by their words
+	Said      []string           // Operator: by the command that linked
+	Twice     int                // Audit
+	PeakBytes int64              // VmHWM of this process; 0 where it cannot be known
+	CPU       float64            // seconds of all cores that this process took, while it was being measured
 }
 
 // Sample is how far a job was when.
@@ -117,7 +126,7 @@ type role func(ctx context.Context, job Job, ready func(address string)) (Result
 
 func (j Job) role() (role, error) {
 	switch j.Role {
-	case Receiver, Normalizer, Sink, Pull:
+	case Receiver, Normalizer, Sink, Pull, Quarantine:
 		var common settings.Common
 		settings.Defaults(&common)
 		service.LimitMemory(common.MemoryLimit) // as the service's own process does
@@ -155,6 +164,16 @@ func (j Job) role() (role, error) {
 		return runBarePull, nil
 	case Verified:
 		return runVerified, nil
+	case Quarantine:
+		return runQuarantine, nil
+	case Feed:
+		return runFeed, nil
+	case Operator:
+		return runOperator, nil
+	case Batched:
+		return runBatched, nil
+	case Audit:
+		return runAudit, nil
 	}
 	return nil, fmt.Errorf("there is no role %q", j.Role)
 }

@@ -102,7 +102,7 @@ func (a Accounts) Insert(ctx context.Context, pool *pgxpool.Pool) error {
 	}
 	_, err = pool.CopyFrom(ctx, pgx.Identifier{"accounts"}, []string{"id", "name", "domain"},
 		pgx.CopyFromSlice(int(a), func(n int) ([]any, error) {
-			return []any{t.id(uint64(n)), fmt.Sprintf("Account %d", n), fmt.Sprintf("account-%d.example", n)}, nil
+			return []any{t.id(uint64(n)), fmt.Sprintf("Account %d", n), domainOf(uint64(n))}, nil
 		}))
 	if err != nil {
 		return fmt.Errorf("inserting accounts: %w", err)
@@ -143,6 +143,26 @@ func (t *Traffic) delivery(at, i int) (vendors.Delivery, error) {
 // Stripe gives event i as one of Stripe's, whatever i is.
 func (t *Traffic) Stripe(i int) (vendors.Delivery, error) { return t.delivery(0, i) }
 
+// Batch gives n events of a source from event from on, as one delivery, about accounts that their domain leads to.
+func (t *Traffic) Batch(source string, from, n int) (vendors.Delivery, error) {
+	types := t.simulator.Types(source)
+	if len(types) == 0 {
+		return vendors.Delivery{}, fmt.Errorf("there is no source %s", source)
+	}
+	events := make([]vendors.Event, n)
+	for i := range events {
+		at := from + i
+		domain := domainOf(t.of(at))
+		events[i] = vendors.Event{
+			Type: types[0].Vendor, At: t.began.Add(time.Duration(at) * time.Millisecond), Serial: uint64(at) + 1,
+			About: vendors.Customer{Key: t.of(at), Domain: domain, Email: "kim@" + domain},
+		}
+	}
+	return t.simulator.Delivery(source, events...)
+}
+
+func domainOf(account uint64) string { return fmt.Sprintf("account-%d.example", account) }
+
 // StripeNumber gives i back from the source_event_id of Stripe's event i; ok is
 // false for any other id.
 func (t *Traffic) StripeNumber(id string) (i int, ok bool) {
@@ -150,14 +170,52 @@ func (t *Traffic) StripeNumber(id string) (i int, ok bool) {
 	return int(serial) - 1, ok
 }
 
+// Unlinked is an account that events are about, and the reference that waits for a link to it: no other reference of
+// these events leads anywhere.
+type Unlinked struct {
+	ID        uuid.UUID
+	Reference source.Reference
+
+	key uint64
+}
+
+// Unlinked gives the one beyond those that Insert makes.
+func (t *Traffic) Unlinked() Unlinked {
+	return Unlinked{ID: t.id(t.accounts), Reference: t.link(0, t.accounts), key: t.accounts}
+}
+
+// RawOf gives Stripe's event i about an account without links as it lies in its raw topic.
+func (t *Traffic) RawOf(u Unlinked, i int) (source.Source, source.Record, source.Event, error) {
+	d, err := t.simulator.Delivery(t.kinds[0].source, vendors.Event{
+		Type: t.kinds[0].event, At: t.began.Add(time.Duration(i) * time.Millisecond), About: vendors.Customer{Key: u.key}, Serial: uint64(i) + 1,
+	})
+	if err != nil {
+		return nil, source.Record{}, source.Event{}, err
+	}
+	return t.raw(0, d)
+}
+
+// EventOf gives the same event as the normalizer makes it once the link is there.
+func (t *Traffic) EventOf(u Unlinked, i int) (event.AccountEvent, error) {
+	src, rec, described, err := t.RawOf(u, i)
+	if err != nil {
+		return event.AccountEvent{}, err
+	}
+	return accountEvent(src, rec, described, i, u.ID, u.Reference), nil
+}
+
 // Raw gives event i as it lies in a raw topic, and the source that it came from.
 func (t *Traffic) Raw(i int) (source.Source, source.Record, source.Event, error) {
 	at := i % len(t.kinds)
-	src := t.sources[at]
 	d, err := t.delivery(at, i)
 	if err != nil {
 		return nil, source.Record{}, source.Event{}, err
 	}
+	return t.raw(at, d)
+}
+
+func (t *Traffic) raw(at int, d vendors.Delivery) (source.Source, source.Record, source.Event, error) {
+	src := t.sources[at]
 	// HubSpot's array of one is the only envelope here. Splitting would describe
 	// each event a second time.
 	value := bytes.TrimSuffix(bytes.TrimPrefix(d.Body, []byte("[")), []byte("]"))
@@ -175,13 +233,17 @@ func (t *Traffic) Event(i int) (event.AccountEvent, error) {
 		return event.AccountEvent{}, err
 	}
 	account := t.of(i)
+	return accountEvent(src, rec, described, i, t.id(account), t.link(i%len(t.kinds), account)), nil
+}
+
+func accountEvent(src source.Source, rec source.Record, described source.Event, i int, account uuid.UUID, by source.Reference) event.AccountEvent {
 	return event.AccountEvent{
-		AccountID: t.id(account), Type: described.Type, Source: src.Name(), SourceEventID: described.ID,
+		AccountID: account, Type: described.Type, Source: src.Name(), SourceEventID: described.ID,
 		Payload: rec.Value, Subject: rawjson.SubjectLine(described.Subject),
-		Rule: resolve.RuleLinks, Reference: t.link(i%len(t.kinds), account).Key(),
+		Rule: resolve.RuleLinks, Reference: by.Key(),
 		RawTopic: "raw." + src.Name(), RawPartition: 0, RawOffset: int64(i), RawIndex: -1, Livemode: true,
 		OccurredAt: described.OccurredAt, IngestedAt: rec.ReceivedAt, Tenant: described.Tenant, Delivery: rec.Mode,
-	}, nil
+	}
 }
 
 // prose is n words; which ones depends on i.

@@ -41,6 +41,15 @@ func Field(name string, err error) error {
 	return &fieldError{name, err}
 }
 
+// shownError is an error whose text is for the reader, whatever its status.
+type shownError struct{ err error }
+
+func (e *shownError) Error() string { return e.err.Error() }
+func (e *shownError) Unwrap() error { return e.err }
+
+// Shown says that the reader is to see err's text although its status is 500 or more: it names no host and no query.
+func Shown(err error) error { return &shownError{err} }
+
 // From gives the problem that an error is. What is Transient or has no reason is 503 or 500, and its text is not shown:
 // it may name hosts and queries.
 func From(err error) Problem {
@@ -51,7 +60,10 @@ func From(err error) Problem {
 	}
 	status := Status(err)
 	p := Problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Detail: err.Error(), Field: name, Reason: string(fault.ReasonOf(err))}
+	var shown *shownError
 	switch {
+	case errors.As(err, &shown):
+		p.Detail = shown.Error()
 	case status == http.StatusServiceUnavailable:
 		p.Detail = "the database, or what else the answer needs, cannot be reached or took too long: try again, or ask for less"
 	case status >= http.StatusInternalServerError:

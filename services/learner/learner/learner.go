@@ -137,7 +137,7 @@ func New(d stage.Deps, o Options) (*Learner, error) {
 			continue
 		}
 		client, err := egress.New(egress.Options{
-			API: asked.API(), Key: set.APIKey, Address: set.APIURL, AllowPrivate: o.Tuning.AllowPrivate,
+			API: asked.API(), Key: set.APIKey, Address: set.APIURL, AddressSetting: settings.SourceVariable(src.Name(), "API_URL"), AllowPrivate: o.Tuning.AllowPrivate,
 			Turns: pull.NewBudget(pull.NewStore(d.Pool), asked, set.Tenant, 0),
 		})
 		if err != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/throughline-dev/throughline/pkg/pull"
 	"github.com/throughline-dev/throughline/pkg/settings"
 	"github.com/throughline-dev/throughline/pkg/source"
 	"github.com/throughline-dev/throughline/pkg/source/catalog"
@@ -41,6 +42,7 @@ type Tuning struct {
 	ReconcileAt   string        `name:"reconcile-at" env:"THROUGHLINE_PULLER_RECONCILE_AT" default:"03:00" help:"When every day the vendors' events are compared with those that are here, in UTC (${default}); never: not at all."`
 	ReconcileDays int           `name:"reconcile-days" env:"THROUGHLINE_PULLER_RECONCILE_DAYS" default:"3" help:"How many days are compared (${default})."`
 	ReconcileHeal bool          `name:"reconcile-heal" env:"THROUGHLINE_PULLER_RECONCILE_HEAL" default:"true" negatable:"" help:"Publish what is missing (${default}); false: only report it."`
+	Retention     time.Duration `name:"timeline-retention" env:"THROUGHLINE_TIMELINE_RETENTION" default:"0" help:"How long account_events keeps events, where you delete older ones; 0: for ever. A comparison looks no further back, and brings nothing back that is older."`
 	AllowPrivate  bool          `name:"egress-allow-private" env:"THROUGHLINE_EGRESS_ALLOW_PRIVATE" help:"Call a vendor's API also where its name leads to a private address or this machine, and by http: a gateway, or a fake."`
 }
 
@@ -61,6 +63,9 @@ func (t Tuning) Validate() error {
 	}
 	if t.ReconcileDays < 1 {
 		problems = append(problems, fmt.Errorf("--reconcile-days is %d: it should be 1 or more", t.ReconcileDays))
+	}
+	if err := pull.CheckRetention(t.Retention); err != nil {
+		problems = append(problems, err)
 	}
 	return errors.Join(problems...)
 }

@@ -59,6 +59,7 @@ type vendor struct {
 	pager     source.Pager
 	tenant    string
 	client    *egress.Client
+	budget    *pull.Budget
 	publisher *pull.Publisher
 }
 
@@ -76,7 +77,10 @@ func New(d stage.Deps, o Options) (*Puller, error) {
 		}
 		budget := pull.NewBudget(p.store, pager, set.Tenant, 0)
 		budget.Left = func(n int64) { p.metrics.left.WithLabelValues(pager.Name()).Set(float64(n)) }
-		client, err := egress.New(egress.Options{API: pager.API(), Key: set.APIKey, Address: set.APIURL, AllowPrivate: o.Tuning.AllowPrivate, Turns: budget})
+		client, err := egress.New(egress.Options{
+			API: pager.API(), Key: set.APIKey, Address: set.APIURL, AddressSetting: settings.SourceVariable(src.Name(), "API_URL"),
+			AllowPrivate: o.Tuning.AllowPrivate, Turns: budget,
+		})
 		if err != nil {
 			p.close()
 			return nil, fmt.Errorf("%s: %w", settings.SourceVariable(src.Name(), "API_URL"), err)
@@ -87,7 +91,7 @@ func New(d stage.Deps, o Options) (*Puller, error) {
 			p.close()
 			return nil, err
 		}
-		p.vendors = append(p.vendors, &vendor{pager, set.Tenant, client, publisher})
+		p.vendors = append(p.vendors, &vendor{pager, set.Tenant, client, budget, publisher})
 	}
 	return p, nil
 }
@@ -145,18 +149,21 @@ func (p *Puller) poll(ctx context.Context, v *vendor, s source.Stream) error {
 	told := p.told(v, s)
 	doing := "polling " + v.pager.Name() + " " + s.Name
 	for {
-		pause := p.tuning.PollEvery
+		pause, rest := p.tuning.PollEvery, wait
 		counted := p.metrics.counter(v.pager.Name(), s.Name, source.ModePoll)
 		report, err := pull.Run(ctx, pull.Options{
 			Source: v.pager, API: v.client, Publish: v.publisher.Publish, Store: p.store, Stream: s.Name, Mode: source.ModePoll, Tenant: v.tenant,
-			From: time.Now().Add(-p.tuning.PollSince), By: by, Patience: pollPatience, Log: p.deps.Runtime.Log, Progress: func(r pull.Progress) { counted(r.Pages, r.Events) },
+			From: time.Now().Add(-p.tuning.PollSince), By: by, Patience: pollPatience, Budget: v.budget, Log: p.deps.Runtime.Log, Progress: func(r pull.Progress) { counted(r.Pages, r.Events) },
 		})
 		switch {
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
 		case err != nil:
 			p.metrics.failed(v.pager.Name(), s.Name, source.ModePoll, err)
-			pause = max(pause, source.After(err))
+			if after := source.After(err); after > pause {
+				pause = after
+				rest = func(ctx context.Context, long time.Duration) error { return v.budget.Rest(ctx, long, err) }
+			}
 			told.Failed(doing, err, pause)
 		default:
 			told.Succeeded(doing)
@@ -164,7 +171,7 @@ func (p *Puller) poll(ctx context.Context, v *vendor, s source.Stream) error {
 		if !report.Through.IsZero() {
 			p.metrics.lag.WithLabelValues(v.pager.Name(), s.Name).Set(time.Since(report.Through).Seconds())
 		}
-		if err := wait(ctx, pause); err != nil {
+		if err := rest(ctx, pause); err != nil {
 			return err
 		}
 	}
@@ -210,7 +217,7 @@ func (p *Puller) compare(ctx context.Context, v *vendor, s source.Stream) error 
 	counted := p.metrics.counter(v.pager.Name(), s.Name, modeReconcile)
 	o := pull.ReconcileOptions{
 		Source: v.pager, API: v.client, Store: p.store, Stream: s.Name, Tenant: v.tenant, From: time.Now().AddDate(0, 0, -p.tuning.ReconcileDays), By: by,
-		Log: p.deps.Runtime.Log, Progress: func(r pull.ReconcileReport) { counted(r.Pages, r.Said) },
+		Retention: p.tuning.Retention, Budget: v.budget, Log: p.deps.Runtime.Log, Progress: func(r pull.ReconcileReport) { counted(r.Pages, r.Said) },
 	}
 	if p.tuning.ReconcileHeal {
 		o.Publish = v.publisher.Publish

@@ -57,6 +57,17 @@ func (c *changes) take() (keys []string, everything bool) {
 	return keys, everything
 }
 
+// takeKeys gives the keys alone; that everything is to be looked at stays.
+func (c *changes) takeKeys() (keys []string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for key := range c.keys {
+		keys = append(keys, key)
+	}
+	clear(c.keys)
+	return keys
+}
+
 // wake leaves a token for a loop that will look; one is enough.
 func wake(ready chan struct{}) {
 	select {
@@ -102,6 +113,9 @@ func (q *Quarantine) releaseLinked(ctx context.Context) error {
 // read.
 func (q *Quarantine) sweep(ctx context.Context) error {
 	err := q.releasePages(ctx, func(after int64) ([]quarantine.Waiting, error) {
+		if err := q.releaseHeard(ctx); err != nil {
+			return nil, err
+		}
 		page, err := q.store.WaitingPage(ctx, after, pageSize)
 		if err != nil {
 			return nil, err
@@ -132,6 +146,9 @@ func (q *Quarantine) releaseFor(ctx context.Context, keys []string) error {
 		return err
 	}
 	for page := range slices.Chunk(ids, pageSize) {
+		if err := q.releaseHeard(ctx); err != nil {
+			return err
+		}
 		waiting, err := q.store.WaitingAmong(ctx, page)
 		if err != nil {
 			return err
@@ -141,6 +158,20 @@ func (q *Quarantine) releaseFor(ctx context.Context, keys []string) error {
 		}
 	}
 	return nil
+}
+
+// releaseHeard releases what was heard of meanwhile: a new link does not wait for a sweep, or another link's records,
+// to end.
+func (q *Quarantine) releaseHeard(ctx context.Context) error {
+	keys := q.changed.takeKeys()
+	if len(keys) == 0 {
+		return nil
+	}
+	err := q.releaseFor(ctx, keys)
+	if err != nil {
+		q.changed.add(keys)
+	}
+	return err
 }
 
 // releasePages resolves page after page and releases what has an account.

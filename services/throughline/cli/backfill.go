@@ -73,7 +73,7 @@ func (c *backfillCommand) Run(ctx context.Context, s *session) error {
 // all pulls all streams; without a publisher and a store: a dry run.
 func (c *backfillCommand) all(ctx context.Context, s *session, publisher *pull.Publisher, store *pull.Store) error {
 	pager, streams := s.pager(c.Source, c.Stream)
-	client, set, err := c.client(s, pager, store)
+	client, budget, set, err := c.client(s, pager, store)
 	if err != nil {
 		return err
 	}
@@ -88,7 +88,8 @@ func (c *backfillCommand) all(ctx context.Context, s *session, publisher *pull.P
 		return usage("--until: %v", err)
 	}
 	o := pull.Options{
-		Source: pager, API: client, Store: store, Tenant: set.Tenant, Types: c.Types, From: from, To: to, Restart: c.Restart, By: c.author(), Log: s.plainLog(),
+		Source: pager, API: client, Store: store, Tenant: set.Tenant, Types: c.Types, From: from, To: to, Restart: c.Restart, By: c.author(),
+		Budget: budget, Log: s.plainLog(),
 	}
 	if publisher != nil {
 		o.Publish = publisher.Publish
@@ -112,8 +113,11 @@ func (c *backfillCommand) pull(ctx context.Context, s *session, o pull.Options, 
 	bar.notes = true
 	defer bar.end()
 	o.Progress = func(p pull.Progress) {
-		bar.total = int64(p.To.Sub(p.From) / time.Second)
+		bar.of(int64(p.To.Sub(p.From) / time.Second))
 		bar.at(int64(p.Through.Sub(p.From)/time.Second), fmt.Sprintf("%s, %s, %.0f events/s", plural(p.Pages, "page"), plural(p.Events, "event"), p.Rate()))
+	}
+	if o.Budget != nil {
+		o.Budget.Waits = bar.waits
 	}
 	report, err := pull.Run(ctx, o)
 	bar.end()

@@ -1,12 +1,16 @@
 package cli_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -94,15 +98,104 @@ func TestBackfill(t *testing.T) {
 	listed := sh.must("pulls")
 	require.Equal(t, 4, strings.Count(listed, "\n"), listed)
 	require.Contains(t, listed, "kim")
+	require.Regexp(t, `source +stream +mode.*\n.* stripe +events +backfill `, listed)
 	var newest struct {
 		Events   int64
 		Finished bool
 		Types    []string
+		Stream   string
 	}
 	require.NoError(t, json.Unmarshal([]byte(sh.must("pulls", "--json", "--limit", "1")), &newest))
 	require.EqualValues(t, 250, newest.Events)
 	require.True(t, newest.Finished)
+	require.Equal(t, "events", newest.Stream)
 	require.Equal(t, []string{"charge.failed", "customer.updated"}, newest.Types)
+}
+
+// A vendor that wants to be left alone is: everybody waits, says so, and goes on when somebody lifts it.
+func TestAVendorsPause(t *testing.T) {
+	t.Parallel()
+	fake := stripeapi.New(apiKey)
+	require.NoError(t, fake.Add(fmt.Appendf(nil, `{"id":"evt_1","object":"event","created":%d,"type":"customer.updated","data":{"object":{"id":"cus_1","object":"customer"}}}`, time.Now().Add(-time.Hour).Unix())))
+	server := httptest.NewServer(fake)
+	t.Cleanup(server.Close)
+	sh := inDatabase(t)
+	sh.env["THROUGHLINE_KAFKA_BROKERS"] = streamtest.Embedded(t)[0]
+	sh.env["THROUGHLINE_STRIPE_API_URL"], sh.env["THROUGHLINE_STRIPE_API_KEY"], sh.env["THROUGHLINE_EGRESS_ALLOW_PRIVATE"] = server.URL, apiKey, "true"
+	sh.must("topics", "apply", "--partitions", "2")
+	require.Equal(t, "stripe does not wait\n", sh.run("pulls", "resume", "stripe").err)
+	require.Equal(t, 2, sh.run("pulls", "resume", "segment").code)
+
+	fake.Inject(0, 1, stripeapi.TooMany("1200"))
+	terminal := *sh
+	terminal.tty = true
+	var said lockedBuffer
+	done := make(chan int, 1)
+	go func() { done <- terminal.start(t.Context(), io.Discard, &said, "backfill", "stripe", "--since", "12h") }()
+	const why = "the API answered 429 Too Many Requests with Retry-After"
+	require.Eventually(t, func() bool { return strings.Contains(said.String(), "waits ") }, time.Minute, 10*time.Millisecond)
+	require.Regexp(t, `pulling from Stripe (.*, )?waits (20m0s|19m\d+s): `+why, said.String())
+	out := sh.must("pulls")
+	require.Regexp(t, `stripe waits until 20[^ ]+Z \(in (20m0s|19m\d+s)\): `+why+"; `throughline pulls resume stripe` lifts it\n", out)
+	var run struct {
+		Until time.Time `json:"waits_until"`
+		For   string    `json:"waits_for"`
+	}
+	require.NoError(t, json.Unmarshal([]byte(sh.must("pulls", "--source", "stripe", "--json")), &run))
+	require.Equal(t, why, run.For)
+	require.WithinDuration(t, time.Now().Add(20*time.Minute), run.Until, 2*time.Minute)
+	require.Regexp(t, `^stripe is asked again; it was to wait until 20[^ ]+Z: `+why+"\n$", sh.must("pulls", "resume", "stripe"))
+	require.Zero(t, <-done, said.String())
+	require.NotContains(t, sh.must("pulls"), "waits until")
+
+	fake.Inject(0, 1, stripeapi.TooMany("3600"))
+	require.Equal(t, 1, sh.run("backfill", "stripe", "--since", "13h").code)
+	r := sh.run("backfill", "stripe", "--since", "13h")
+	require.Equal(t, 1, r.code, "that is longer than anybody waits")
+	require.Regexp(t, `the vendor is not asked before 20[^ ]+Z: `+why+": .*: wait, or lift it with `throughline pulls resume stripe`\n", r.err)
+}
+
+// lockedBuffer is written and read at the same time.
+type lockedBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
+}
+
+// An answer that leads elsewhere is no reason to look at the key.
+func TestWhereEgressDoesNotGo(t *testing.T) {
+	t.Parallel()
+	away := httptest.NewServer(http.RedirectHandler("https://api.elsewhere.example/v1/events?key=x", http.StatusFound))
+	t.Cleanup(away.Close)
+	sh := inDatabase(t)
+	sh.env["THROUGHLINE_STRIPE_API_URL"], sh.env["THROUGHLINE_STRIPE_API_KEY"] = away.URL, apiKey
+	sh.env["THROUGHLINE_STRIPE_PUBLIC_URL"] = "https://hooks.example.com"
+	sh.env["THROUGHLINE_EGRESS_ALLOW_PRIVATE"] = "true"
+	host := strings.TrimPrefix(away.URL, "http://")
+	for _, command := range []string{"connect stripe --dry-run", "backfill stripe --since 1d --dry-run"} {
+		r := sh.run(strings.Fields(command)...)
+		require.Equal(t, 1, r.code, command)
+		require.Contains(t, r.err, "the API redirects to another place, https://api.elsewhere.example, which is not followed: the key is sent to "+host+
+			" only: if the API has moved there, set THROUGHLINE_STRIPE_API_URL to its new address\n")
+		require.NotContains(t, r.err, "check THROUGHLINE_STRIPE_API_KEY")
+	}
+	delete(sh.env, "THROUGHLINE_EGRESS_ALLOW_PRIVATE")
+	sh.env["THROUGHLINE_STRIPE_API_URL"] = strings.Replace(away.URL, "http://", "https://", 1)
+	r := sh.run("connect", "stripe", "--dry-run")
+	require.Equal(t, 1, r.code)
+	require.Contains(t, r.err, "the host leads to 127.0.0.1, which is no address on the internet: if a gateway of yours is there, set --egress-allow-private (THROUGHLINE_EGRESS_ALLOW_PRIVATE=true)")
+	require.NotContains(t, r.err, "API_KEY")
 }
 
 // Every event is compared: what is here by the timeline or the quarantine, and what is in neither.

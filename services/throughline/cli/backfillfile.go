@@ -37,7 +37,7 @@ func (c *backfillCommand) fromFile(ctx context.Context, s *session) (err error) 
 	defer func() { err = errors.Join(err, file.Close()) }()
 	o := pull.Options{
 		Source: file, From: history.From, To: history.To, MostPages: history.MostPages, Tenant: s.root.Sources.settings.Get(c.Source).Tenant,
-		Restart: c.Restart, By: c.author(), Log: s.plainLog(),
+		Restart: c.Restart, By: c.author(), Doing: "reading " + c.File, Log: s.plainLog(),
 	}
 	if c.DryRun {
 		return c.pullFile(ctx, s, file, o)

@@ -96,8 +96,9 @@ type root struct {
 	ACLs        aclsCommand        `cmd:"" name:"acls" group:"Setting up" help:"Give the services rights on Kafka."`
 	Migrate     migrateCommand     `cmd:"" group:"Setting up" help:"Bring the Postgres schema up to date."`
 	Roles       rolesCommand       `cmd:"" group:"Setting up" help:"Create the Postgres roles and grant them what each needs."`
-	Connect     connectCommand     `cmd:"" group:"Setting up" help:"Let a vendor send here: look at its webhook subscriptions, mend them, or print the steps."`
+	Connect     connectCommand     `cmd:"" group:"Setting up" help:"Let a vendor send here: look at its webhook subscriptions, repair them, or print the steps."`
 	Ready       readyCommand       `cmd:"" group:"Setting up" help:"Say whether a service is ready."`
+	Tokens      tokensCommand      `cmd:"" group:"Setting up" help:"Make and revoke tokens for the HTTP API and the console."`
 	Settings    settingsCommand    `cmd:"" group:"Setting up" help:"List the services' settings, with variables and defaults."`
 	Send        sendCommand        `cmd:"" group:"Developing" help:"Make events as a vendor would, sign them, and post them to a receiver."`
 	EventTypes  eventTypesCommand  `cmd:"" group:"Developing" help:"List the vendors' event types and the event_type of each."`

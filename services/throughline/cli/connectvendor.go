@@ -15,6 +15,7 @@ import (
 	"github.com/throughline-dev/throughline/pkg/api"
 	"github.com/throughline-dev/throughline/pkg/fault"
 	"github.com/throughline-dev/throughline/pkg/postgres"
+	"github.com/throughline-dev/throughline/pkg/pull"
 	"github.com/throughline-dev/throughline/pkg/pull/egress"
 	"github.com/throughline-dev/throughline/pkg/settings"
 	"github.com/throughline-dev/throughline/pkg/source"
@@ -71,7 +72,14 @@ func (c *connectCommand) Run(ctx context.Context, s *session) error {
 		Source: c.Source, Address: address, DryRun: c.DryRun, Subscriptions: []api.Subscription{}, Changes: []api.SubscriptionChange{},
 		Notes: []string{}, Problems: []string{}, Steps: []api.Step{},
 	}
-	c.received(ctx, s, found, &view)
+	pool, err := s.database(ctx)
+	if err == nil {
+		defer pool.Close()
+		err = c.received(ctx, pool, found, &view)
+	}
+	if err != nil { // no reason not to go on
+		view.NotKnown = s.explain(err)
+	}
 	subscriber, ok := found.(source.Subscriber)
 	if !ok || c.Steps || s.root.Sources.settings.Get(c.Source).APIKey == "" {
 		if ok && !c.Steps {
@@ -83,7 +91,32 @@ func (c *connectCommand) Run(ctx context.Context, s *session) error {
 		}
 		return c.show(s, found, view)
 	}
-	return c.subscribe(ctx, s, subscriber, view)
+	client, err := c.client(ctx, s, pool, subscriber)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	return c.subscribe(ctx, s, subscriber, client, view)
+}
+
+// client makes one that takes turns with all else that calls this vendor account's API,
+// where the database can be asked for them. pool is nil where it cannot.
+func (c *connectCommand) client(ctx context.Context, s *session, pool *pgxpool.Pool, src source.Subscriber) (*egress.Client, error) {
+	set := s.root.Sources.settings.Get(c.Source)
+	o := egress.Options{API: src.API(), Key: set.APIKey, Address: set.APIURL, AddressSetting: settings.SourceVariable(src.Name(), "API_URL"), AllowPrivate: c.AllowPrivate}
+	if pool != nil {
+		budget := pull.NewBudget(pull.NewStore(pool), src, set.Tenant, 0)
+		if err := budget.Wait(ctx); err == nil || source.After(err) > 0 {
+			o.Turns = budget
+		} else if ctx.Err() == nil { // a role that may only read
+			s.say("the requests that %s allows are not shared with the services: %s", src.Profile().Title, s.explain(err))
+		}
+	}
+	client, err := egress.New(o)
+	if err != nil {
+		return nil, usage("%s: %v", settings.SourceVariable(c.Source, "API_URL"), err)
+	}
+	return client, nil
 }
 
 // address gives where the vendor is to send.
@@ -105,34 +138,24 @@ func (c *connectCommand) address(s *session) (string, error) {
 	return address, nil
 }
 
-// received looks at what has come. That it cannot is no reason not to go on.
-func (c *connectCommand) received(ctx context.Context, s *session, src source.Source, view *api.Connected) {
+// received looks at what has come.
+func (c *connectCommand) received(ctx context.Context, pool *pgxpool.Pool, src source.Source, view *api.Connected) error {
 	var types []string
 	for _, t := range src.Profile().Types {
 		if !slices.Contains(types, t.Type) {
 			types = append(types, t.Type)
 		}
 	}
-	err := s.withDatabase(ctx, func(pool *pgxpool.Pool) error {
-		receipt, err := postgres.Received(ctx, pool, c.Source, types)
-		if err == nil {
-			view.Received = api.NewReceived(receipt)
-		}
-		return err
-	})
-	if err != nil {
-		view.NotKnown = s.explain(err)
+	receipt, err := postgres.Received(ctx, pool, c.Source, types)
+	if err == nil {
+		view.Received = api.NewReceived(receipt)
 	}
+	return err
 }
 
 // subscribe looks, changes, and looks again.
-func (c *connectCommand) subscribe(ctx context.Context, s *session, src source.Subscriber, view api.Connected) error {
+func (c *connectCommand) subscribe(ctx context.Context, s *session, src source.Subscriber, client *egress.Client, view api.Connected) error {
 	set := s.root.Sources.settings.Get(c.Source)
-	client, err := egress.New(egress.Options{API: src.API(), Key: set.APIKey, Address: set.APIURL, AllowPrivate: c.AllowPrivate})
-	if err != nil {
-		return usage("%s: %v", settings.SourceVariable(c.Source, "API_URL"), err)
-	}
-	defer client.Close()
 	seen, err := look(ctx, src, client, view.Address)
 	if err != nil {
 		return c.advised(err)
@@ -353,7 +376,7 @@ func (*connectCommand) showReceived(line func(string, ...any), view api.Connecte
 		line("received here: the newest webhook at %s, %d%s in the last 24 hours; %d wait in quarantine", stamp(r.Newest), r.LastDay, more, r.Waiting)
 	}
 	if r != nil && len(r.MissingTypes) > 0 && !r.Newest.IsZero() {
-		line("never seen on a timeline: %s", strings.Join(r.MissingTypes, ", "))
+		line("not seen on a timeline lately: %s", strings.Join(r.MissingTypes, ", "))
 	}
 }
 

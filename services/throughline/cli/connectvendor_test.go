@@ -134,7 +134,7 @@ SELECT n::text, 'unresolved_account', 'stripe', 't', 0, n, '', 'x', CASE n WHEN 
 	require.NoError(t, err)
 	out := sh.must("connect", "stripe")
 	require.Regexp(t, `received here: the newest webhook at 20[^ ]+Z, 6 in the last 24 hours; 3 wait in quarantine`, out, "4 events and 2 records, without what a backfill brought")
-	require.Contains(t, out, "never seen on a timeline: subscription.created, ")
+	require.Contains(t, out, "not seen on a timeline lately: subscription.created, ")
 	require.NotContains(t, out, "invoice.paid")
 }
 

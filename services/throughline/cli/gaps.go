@@ -60,6 +60,9 @@ func (c *gapsCommand) Run(ctx context.Context, s *session) error {
 			if r.Error != "" {
 				s.line("%s %s: the comparison stopped at %s: %s", r.Source, r.Stream, stamp(r.Through), r.Error)
 			}
+			if !r.RetainedSince.IsZero() {
+				s.line("%s %s: what happened between %s and %s is beyond retention: the timeline does not keep it, and it was not asked for", r.Source, r.Stream, stamp(r.From), stamp(r.RetainedSince))
+			}
 			if !r.KeptSince.IsZero() {
 				s.line("%s %s: the vendor promises events since %s only: what happened between %s and then cannot be compared", r.Source, r.Stream, stamp(r.KeptSince), stamp(r.From))
 			}
@@ -133,16 +136,17 @@ func reconciledColumns() []column[api.Reconciled] {
 	}
 	return []column[api.Reconciled]{
 		{title: "source", text: func(r api.Reconciled) string { return r.Source }},
-		{title: "stream", text: func(r api.Reconciled) string { return r.Stream }, leave: 4},
-		{title: "from", text: func(r api.Reconciled) string { return stamp(r.From) }, leave: 2},
-		{title: "through", text: func(r api.Reconciled) string { return stamp(r.Through) }, leave: 3},
-		{title: "status", text: func(r api.Reconciled) string { return r.Status }, leave: 5},
+		{title: "stream", text: func(r api.Reconciled) string { return r.Stream }, leave: 5},
+		{title: "from", text: func(r api.Reconciled) string { return stamp(r.From) }, leave: 3},
+		{title: "through", text: func(r api.Reconciled) string { return stamp(r.Through) }, leave: 4},
+		{title: "status", text: func(r api.Reconciled) string { return r.Status }, leave: 6},
 		{title: "said", text: number(func(r api.Reconciled) int64 { return r.Said })},
 		{title: "timeline", text: number(func(r api.Reconciled) int64 { return r.OnTimeline })},
 		{title: "quarantine", text: number(func(r api.Reconciled) int64 { return r.InQuarantine })},
-		{title: "unread", text: number(func(r api.Reconciled) int64 { return r.Unread }), leave: 1},
+		{title: "unread", text: number(func(r api.Reconciled) int64 { return r.Unread }), leave: 2},
 		{title: "missing", text: number(func(r api.Reconciled) int64 { return r.Missing })},
 		{title: "healed", text: number(func(r api.Reconciled) int64 { return r.Healed })},
+		{title: "beyond retention", text: number(func(r api.Reconciled) int64 { return r.Beyond }), leave: 1},
 		{title: "still missing", text: func(r api.Reconciled) string { return stillMissing(r) }},
 	}
 }

@@ -16,15 +16,18 @@ import (
 	"github.com/throughline-dev/throughline/pkg/source"
 )
 
-// waitEvery is how often --wait looks.
-const waitEvery = 100 * time.Millisecond
+// How often --wait looks: for many events a look costs more, and they take longer.
+const (
+	waitEvery     = 100 * time.Millisecond
+	waitEveryMany = time.Second
+)
 
 type linkCommand struct {
 	Reference   reference     `arg:"" help:"The vendor's id: stripe:cus_1, hubspot/62515:contact:901, email:kim@acme.example, domain:acme.example."`
 	Account     string        `arg:"" help:"The account: its id, domain or name."`
 	EveryTenant bool          `name:"every-tenant" help:"An id that is unique within one tenant of the vendor (portal, workspace, instance) is meant for every tenant."`
 	Wait        bool          `name:"wait" help:"Return when the quarantined events are on the timeline."`
-	Timeout     time.Duration `name:"timeout" default:"30s" help:"Longest wait of --wait."`
+	Timeout     time.Duration `name:"timeout" default:"30s" help:"How long --wait waits while none arrives."`
 	decideFlags
 }
 
@@ -72,7 +75,7 @@ func (c *linkCommand) Run(ctx context.Context, s *session) error {
 func (c *linkCommand) link(ctx context.Context, s *session, pool *pgxpool.Pool, m moving, ref source.Reference, account accounts.Account) error {
 	records := quarantine.NewStore(pool)
 	// Counted before the link, because the release begins with it.
-	waiting, err := waitingFor(ctx, records, ref.Key())
+	waiting, err := records.WaitingIDs(ctx, []string{ref.Key()})
 	if err != nil {
 		return err
 	}
@@ -130,71 +133,61 @@ func (c *linkCommand) tellLinked(ctx context.Context, s *session, store *account
 // waitingPage is how many quarantined events are looked at at once.
 const waitingPage = 1000
 
-// waitingFor gives the quarantined events that a link of this reference may release.
-func waitingFor(ctx context.Context, records *quarantine.Store, key string) (ids []int64, err error) {
-	for {
-		var after int64
-		if len(ids) > 0 {
-			after = ids[len(ids)-1]
-		}
-		page, err := records.WaitingFor(ctx, []string{key}, after, waitingPage)
-		if err != nil {
-			return nil, err
-		}
-		for _, w := range page {
-			ids = append(ids, w.ID)
-		}
-		if len(page) < waitingPage {
-			return ids, nil
-		}
-	}
-}
-
-// wait returns when no event of ids waits any more, and how many do if that
-// takes too long.
+// wait returns when no event of ids waits any more, and how many do if none arrives for too long.
 func (c *linkCommand) wait(ctx context.Context, s *session, records *quarantine.Store, ids []int64) (int64, error) {
-	bar := s.newProgress("releasing", int64(len(ids)))
+	all := len(ids)
+	bar := s.newProgress("releasing", int64(all))
 	defer bar.end()
 	late := time.NewTimer(c.Timeout)
 	defer late.Stop()
-	ticker := time.NewTicker(waitEvery)
+	every := waitEvery
+	if all > waitingPage {
+		every = waitEveryMany
+	}
+	ticker := time.NewTicker(every)
 	defer ticker.Stop()
-	for {
-		left, err := stillWaiting(ctx, records, ids)
+	for everywhere := false; ; {
+		left, err := stillWaiting(ctx, records, ids, everywhere)
 		if err != nil {
-			return 0, err
+			return int64(len(ids)), err
 		}
-		done := int64(len(ids)) - left
-		if left == 0 {
-			if len(ids) > 0 && !c.JSON {
+		if len(left) < len(ids) {
+			late.Reset(c.Timeout)
+		} else if everywhere {
+			return int64(len(left)), fmt.Errorf("%s still in quarantine, and none has left it for %s: do the quarantine service, the normalizer and the sink run? `throughline quarantine list` says more",
+				plural(int64(len(left)), "event"), c.Timeout)
+		}
+		if ids = left; len(ids) == 0 {
+			if all > 0 && !c.JSON {
 				bar.end()
-				s.say("%s released from quarantine", plural(done, "event"))
+				s.say("%s released from quarantine", plural(int64(all), "event"))
 			}
 			return 0, nil
 		}
-		bar.at(done, fmt.Sprintf("%d of %d", done, len(ids)))
+		bar.at(int64(all-len(ids)), fmt.Sprintf("%d of %d", all-len(ids), all))
+		everywhere = false
 		select {
 		case <-ticker.C:
 		case <-ctx.Done():
-			return left, ctx.Err()
+			return int64(len(ids)), ctx.Err()
 		case <-late.C:
-			return left, fmt.Errorf("%s still in quarantine after %s: do the quarantine service, the normalizer and the sink run? `throughline quarantine list` says more",
-				plural(left, "event"), c.Timeout)
+			everywhere = true
 		}
 	}
 }
 
-func stillWaiting(ctx context.Context, records *quarantine.Store, ids []int64) (left int64, err error) {
-	if len(ids) == 0 {
-		return 0, nil
-	}
-	list, err := records.List(ctx, quarantine.Filter{IDs: ids, Limit: len(ids)})
-	if err != nil {
-		return 0, err
-	}
-	for _, r := range list {
-		if r.Status == quarantine.Open || r.Status == quarantine.Replaying {
-			left++
+// stillWaiting gives those of ids that have not come to an end. They leave about in the order of their ids: it looks
+// no further than a page of which none has left, unless it looks everywhere.
+func stillWaiting(ctx context.Context, records *quarantine.Store, ids []int64, everywhere bool) (left []int64, err error) {
+	for from := 0; from < len(ids); from += waitingPage {
+		page := ids[from:min(from+waitingPage, len(ids))]
+		unsettled, err := records.Unsettled(ctx, page)
+		if err != nil {
+			return nil, err
+		}
+		left = append(left, unsettled...)
+		if len(unsettled) == len(page) && !everywhere {
+			return append(left, ids[from+len(page):]...), nil
 		}
 	}
 	return left, nil
@@ -202,7 +195,12 @@ func stillWaiting(ctx context.Context, records *quarantine.Store, ids []int64) (
 
 // waitingTenants gives the tenants whose object of this kind and id waits in quarantine, each once.
 func waitingTenants(ctx context.Context, pool *pgxpool.Pool, ref source.Reference) ([]string, error) {
-	waiting, err := quarantine.NewStore(pool).WaitingFor(ctx, []string{ref.Key()}, 0, waitingPage)
+	records := quarantine.NewStore(pool)
+	ids, err := records.WaitingIDs(ctx, []string{ref.Key()})
+	if err != nil {
+		return nil, err
+	}
+	waiting, err := records.WaitingAmong(ctx, ids[:min(len(ids), waitingPage)])
 	if err != nil {
 		return nil, err
 	}

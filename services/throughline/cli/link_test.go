@@ -58,7 +58,7 @@ func TestLinkWaits(t *testing.T) {
 	sh.quarantine(2, "unresolved_account", "stripe", "stripe:customer:cus_1")
 	late := sh.run("link", "stripe:cus_1", acme, "--wait", "--timeout", "10ms")
 	require.Equal(t, 1, late.code)
-	require.Contains(t, late.err, "2 events still in quarantine after 10ms: do the quarantine service")
+	require.Contains(t, late.err, "2 events still in quarantine, and none has left it for 10ms: do the quarantine service")
 	late = sh.run("link", "stripe:cus_1", acme, "--wait", "--timeout", "10ms", "--json")
 	require.Equal(t, 1, late.code)
 	require.Contains(t, late.out, `"waiting":2`)

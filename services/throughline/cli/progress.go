@@ -17,14 +17,18 @@ const (
 )
 
 // progress shows how far a long command is and how long it will still take. It
-// is silent for what is done before its first turn. It is not for concurrent use.
+// is silent for what is done before its first turn. at, of and waits may be
+// called by several at once.
 type progress struct {
+	mu        sync.Mutex
 	w         io.Writer
 	terminal  bool
 	now       func() time.Time
 	what      string
-	total     int64 // 0: unknown
-	notes     bool  // the moving line shows the note in place of the numbers
+	total     int64  // 0: unknown
+	notes     bool   // the moving line shows the note in place of the numbers
+	done      int64  // as at was last told
+	note      string // likewise
 	shown     time.Time
 	tracker   *pretty.Tracker // on a terminal, from the first turn on
 	rendering sync.WaitGroup
@@ -36,6 +40,31 @@ func (s *session) newProgress(what string, total int64) *progress {
 
 // at tells that done of the total are done, and note, a few words more.
 func (p *progress) at(done int64, note string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.done, p.note = done, note
+	p.show(done, note)
+}
+
+// of tells how much there is to be done.
+func (p *progress) of(total int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.total = total
+}
+
+// waits tells that nothing goes on for so long, and why.
+func (p *progress) waits(left time.Duration, why string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	note := fmt.Sprintf("waits %s: %s", left.Round(time.Second), why)
+	if p.note != "" {
+		note = p.note + ", " + note
+	}
+	p.show(p.done, note)
+}
+
+func (p *progress) show(done int64, note string) {
 	if p.tracker != nil {
 		if p.notes {
 			p.tracker.UpdateMessage(clean(p.what + " " + note))
@@ -54,7 +83,7 @@ func (p *progress) at(done int64, note string) {
 	}
 	p.shown = now
 	if p.terminal {
-		p.render(done)
+		p.render(done, note)
 		return
 	}
 	line := p.what + " " + note
@@ -64,8 +93,12 @@ func (p *progress) at(done int64, note string) {
 	fmt.Fprintln(p.w, clean(line))
 }
 
-func (p *progress) render(done int64) {
-	p.tracker = &pretty.Tracker{Message: clean(p.what), Total: p.total, RemoveOnCompletion: true}
+func (p *progress) render(done int64, note string) {
+	what := p.what
+	if p.notes {
+		what += " " + note
+	}
+	p.tracker = &pretty.Tracker{Message: clean(what), Total: p.total, RemoveOnCompletion: true}
 	p.tracker.SetValue(done)
 	w := pretty.NewWriter()
 	w.SetOutputWriter(p.w)

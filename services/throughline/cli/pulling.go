@@ -31,22 +31,24 @@ func (f *vendorFlags) check() error {
 }
 
 // client makes one for the API, and gives the source's settings. store shares the
-// requests that the vendor allows with other processes; nil: it is alone.
-func (f *vendorFlags) client(s *session, pager source.Pager, store *pull.Store) (*egress.Client, settings.SourceSetting, error) {
+// requests that the vendor allows with other processes, by a budget; nil: it is alone.
+func (f *vendorFlags) client(s *session, pager source.Pager, store *pull.Store) (*egress.Client, *pull.Budget, settings.SourceSetting, error) {
 	set := s.root.Sources.settings.Get(pager.Name())
 	if set.APIKey == "" {
 		variable := settings.SourceVariable(pager.Name(), "API_KEY")
-		return nil, set, usage("no key for the API: set %s, or %s_FILE to a file that holds it", variable, variable)
+		return nil, nil, set, usage("no key for the API: set %s, or %s_FILE to a file that holds it", variable, variable)
 	}
-	o := egress.Options{API: pager.API(), Key: set.APIKey, Address: set.APIURL, AllowPrivate: f.AllowPrivate, Rate: f.Rate}
+	o := egress.Options{API: pager.API(), Key: set.APIKey, Address: set.APIURL, AddressSetting: settings.SourceVariable(pager.Name(), "API_URL"), AllowPrivate: f.AllowPrivate, Rate: f.Rate}
+	var budget *pull.Budget
 	if store != nil {
-		o.Turns = pull.NewBudget(store, pager, set.Tenant, f.Rate)
+		budget = pull.NewBudget(store, pager, set.Tenant, f.Rate)
+		o.Turns = budget
 	}
 	client, err := egress.New(o)
 	if err != nil {
-		return nil, set, usage("%s: %v", settings.SourceVariable(pager.Name(), "API_URL"), err)
+		return nil, nil, set, usage("%s: %v", settings.SourceVariable(pager.Name(), "API_URL"), err)
 	}
-	return client, set, nil
+	return client, budget, set, nil
 }
 
 // pagers gives the names of the sources whose API can be asked for past events.

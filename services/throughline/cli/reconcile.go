@@ -14,11 +14,12 @@ import (
 )
 
 type reconcileCommand struct {
-	Source string        `arg:"" help:"The source: ${pagers}."`
-	Stream string        `name:"stream" help:"Only this stream of the source's; default: all, one after the other."`
-	Days   int           `name:"days" default:"7" placeholder:"N" help:"The last N days (${default})."`
-	NoHeal bool          `name:"no-heal" help:"Compare and report, and publish nothing."`
-	Wait   time.Duration `name:"wait" default:"1m" help:"How long to look for what was published before it is told as missing still (${default})."`
+	Source    string        `arg:"" help:"The source: ${pagers}."`
+	Stream    string        `name:"stream" help:"Only this stream of the source's; default: all, one after the other."`
+	Days      int           `name:"days" default:"7" placeholder:"N" help:"The last N days (${default})."`
+	NoHeal    bool          `name:"no-heal" help:"Compare and report, and publish nothing."`
+	Wait      time.Duration `name:"wait" default:"1m" help:"How long to look for what was published before it is told as missing still (${default})."`
+	Retention time.Duration `name:"timeline-retention" env:"THROUGHLINE_TIMELINE_RETENTION" default:"0" help:"How long account_events keeps events, where you delete older ones; 0: for ever. Nothing older is looked for, or brought back."`
 	vendorFlags
 	byFlags
 	outputFlags
@@ -41,6 +42,9 @@ func (c *reconcileCommand) Validate() error {
 	if c.Wait < 0 {
 		return fmt.Errorf("--wait is %s: it should be above 0", c.Wait)
 	}
+	if err := pull.CheckRetention(c.Retention); err != nil {
+		return err
+	}
 	return c.check()
 }
 
@@ -60,13 +64,14 @@ func (c *reconcileCommand) Run(ctx context.Context, s *session) error {
 
 func (c *reconcileCommand) all(ctx context.Context, s *session, publisher *pull.Publisher, store *pull.Store) error {
 	pager, streams := s.pager(c.Source, c.Stream)
-	client, set, err := c.client(s, pager, store)
+	client, budget, set, err := c.client(s, pager, store)
 	if err != nil {
 		return err
 	}
 	defer client.Close()
 	o := pull.ReconcileOptions{
-		Source: pager, API: client, Store: store, Tenant: set.Tenant, From: s.now().Add(-time.Duration(c.Days) * day), By: c.author(), Wait: max(c.Wait, 1), Log: s.plainLog(),
+		Source: pager, API: client, Store: store, Tenant: set.Tenant, From: s.now().Add(-time.Duration(c.Days) * day), By: c.author(), Wait: max(c.Wait, 1),
+		Retention: c.Retention, Budget: budget, Log: s.plainLog(),
 	}
 	if publisher != nil {
 		o.Publish = publisher.Publish
@@ -108,10 +113,11 @@ func (c *reconcileCommand) compare(ctx context.Context, s *session, o pull.Recon
 	defer bar.end()
 	began := s.now()
 	o.Progress = func(r pull.ReconcileReport) {
-		bar.total = int64(r.To.Sub(r.From) / time.Second)
+		bar.of(int64(r.To.Sub(r.From) / time.Second))
 		bar.at(int64(r.Through.Sub(r.From)/time.Second), fmt.Sprintf("%s, %s, %d missing, %.0f events/s", plural(r.Pages, "page"), plural(r.Said, "event"), r.Missing,
 			float64(r.Said)/max(0.001, s.now().Sub(began).Seconds())))
 	}
+	o.Budget.Waits = bar.waits
 	report, err := pull.Reconcile(ctx, o)
 	return report, keyAdvised(err, c.Source)
 }

@@ -30,7 +30,7 @@ type Message struct {
 
 // Story is everything that is sent, with times counted back from now.
 type Story struct {
-	Messages []Message // ten events of the last 90 days, in their order
+	Messages []Message // thirteen events of the last 90 days, in their order
 	Late     []Message // two older events of the same customer
 	Unknown  []Message // three events of UnknownCustomer
 }
@@ -41,9 +41,12 @@ type Line struct{ Source, Type, Subject string }
 // Timeline is what the users' query of 90 days gives after Messages.
 func Timeline() []Line {
 	return []Line{
+		{"salesforce", "lead.changed", "Kim Example"},
 		{"hubspot", "contact.created", ""},
+		{"salesforce", "opportunity.changed", "40 robot arms"},
 		{"marketo", "email.opened", ""},
 		{"hubspot", "deal.stage.changed", ""},
+		{"salesforce", "opportunity.changed", "40 robot arms"},
 		{"stripe", "invoice.paid", ""},
 		{"intercom", "conversation.created", "billing question"},
 		{"zendesk", "ticket.created", "charged twice"},
@@ -60,13 +63,15 @@ const (
 )
 
 // links are the customer's ids at the vendors, as columns of an import. Intercom
-// has none: its events find the account by the domain of an e-mail address.
+// and Salesforce's lead have none: they find the account by the domain of an e-mail
+// address.
 func links() []struct{ column, id string } {
 	return []struct{ column, id string }{
 		{"stripe:customer", "cus_Tz1Acme"},
 		{"hubspot:contact", "901"},
 		{"hubspot:deal", "267448862446"},
 		{"marketo:lead", "5414087"},
+		{"salesforce:account", "0010800000XyZaBAAV"},
 		{"zendesk:organization", "8447346622462"},
 	}
 }
@@ -115,6 +120,10 @@ func Tell(now time.Time) (Story, error) {
 	opened, replied := event(11, "ticket.created"), event(10, "ticket.replied")
 	opened.Object, replied.Object = "5158", "5158"
 	opened.Subject, replied.Subject = "charged twice", "charged twice"
+	opportunity, won := event(58, "Opportunity"), event(42, "Opportunity")
+	opportunity.Object, won.Object = "0065g00000AcmeArms", "0065g00000AcmeArms"
+	opportunity.Subject, won.Subject = "40 robot arms", "40 robot arms"
+	opportunity.Text, won.Text = "Prospecting", "Closed Won"
 	mail := event(55, "activity 10 (Open Email)")
 	mail.Subject = "Spring launch"
 
@@ -125,6 +134,9 @@ func Tell(now time.Time) (Story, error) {
 	}{
 		{&s.Messages, []chapter{
 			{source: "hubspot", events: []vendors.Event{event(62, "contact.created"), event(48, "deal.stage.changed")}},
+			{source: "salesforce", events: []vendors.Event{event(70, "Lead")}},
+			{source: "salesforce", events: []vendors.Event{opportunity}},
+			{source: "salesforce", events: []vendors.Event{won}},
 			{source: "marketo", events: []vendors.Event{mail}, backfill: true},
 			{source: "stripe", events: []vendors.Event{event(40, "invoice.paid")}},
 			{source: "intercom", events: []vendors.Event{asked}},

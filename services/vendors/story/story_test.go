@@ -80,6 +80,6 @@ func TestAccounts(t *testing.T) {
 	t.Parallel()
 	csv, err := Accounts()
 	require.NoError(t, err)
-	require.Equal(t, "id,name,domain,stripe:customer,hubspot:contact,hubspot:deal,marketo:lead,zendesk:organization\n"+
-		"7f1c1d0e-55b1-4a0e-9d4f-1f3b5a5f0a01,Acme Robotics,acme-robotics.example,cus_Tz1Acme,901,267448862446,5414087,8447346622462\n", string(csv))
+	require.Equal(t, "id,name,domain,stripe:customer,hubspot:contact,hubspot:deal,marketo:lead,salesforce:account,zendesk:organization\n"+
+		"7f1c1d0e-55b1-4a0e-9d4f-1f3b5a5f0a01,Acme Robotics,acme-robotics.example,cus_Tz1Acme,901,267448862446,5414087,0010800000XyZaBAAV,8447346622462\n", string(csv))
 }

@@ -1,7 +1,7 @@
 // Package stripeapi is a fake of Stripe's APIs of events and of webhook endpoints, for
 // tests and for trying a backfill: it lists the events that it is given as Stripe does,
 // and on request limits, fails, repeats itself and lies (Fault). stripe-go reads and
-// changes it in the tests.
+// changes it in the tests, and tap-stripe reads it (make vendor-clients).
 //
 // Facts: docs.stripe.com/api/events/list, /api/webhook_endpoints, /api/pagination,
 // /api/errors; the order
