@@ -11,7 +11,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 LDFLAGS := -X github.com/throughline-dev/throughline/pkg/settings.version=$(VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-unit test-system quick bench build lint fmt vulnerabilities generate domains verify mutants fuzz tidy toolchain newcomer prerequisites images images-test release upgrade-test vendor-clients clean
+.PHONY: help run test test-unit test-system quick bench build lint fmt vulnerabilities generate api-check domains verify mutants fuzz tidy toolchain newcomer prerequisites images images-test release upgrade-test vendor-clients clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,6 +59,13 @@ fmt: ## gofmt, in place
 generate: build ## docs/event-types.md from the sources, docs/operations/settings.md from the settings
 	$(BIN)/throughline event-types --markdown > docs/event-types.md
 	$(BIN)/throughline settings --markdown > docs/operations/settings.md
+
+# The versions are pinned; both come from their registries into a temporary directory.
+api-check: ## openapi.yaml by redocly, and a running API against it by schemathesis; needs npm, pip, URL=http://…/api/v1 and TOKEN=tl_…
+	@tmp=$$(mktemp -d) && trap 'rm -rf "$$tmp"' EXIT && spec=$$PWD/services/console/openapi/openapi.yaml && \
+	(cd "$$tmp" && npx -y @redocly/cli@2.77.0 lint "$$spec") && python3 -m venv "$$tmp/venv" && "$$tmp/venv/bin/pip" install -q schemathesis==4.32.5 && \
+	(cd "$$tmp" && venv/bin/schemathesis run "$$spec" --url "$(URL)" -H "Authorization: Bearer $(TOKEN)" --exclude-path /live --exclude-path /openapi.yaml --request-timeout 40 \
+	--checks not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance,negative_data_rejection)
 
 domains: ## pkg/resolve/domains.txt from the lists that tools/domains names; needs npm and pip
 	@cd tools && GOWORK=off $(GO) build -o $(BIN)/domains ./domains
