@@ -28,18 +28,18 @@ import (
 // its first write, in which Postgres does not count it as running. Only an event whose statement stood still for
 // longer than that in that instant would not be told.
 type FeedPlace struct {
-	Floor   int64
-	Seen    Snapshot
-	Looking Snapshot // zero: the last look was told to its end
-	Told    int64
-	Mark    FeedMark
+	Floor   int64    `json:"f,omitempty"`
+	Seen    Snapshot `json:"s"`
+	Looking Snapshot `json:"l,omitzero"` // zero: the last look was told to its end
+	Told    int64    `json:"t,omitempty"`
+	Mark    FeedMark `json:"m"`
 }
 
 // FeedMark is where Floor goes once that is settled.
 type FeedMark struct {
-	ID   int64
-	XMax uint64
-	At   int64 // seconds since 1970, of the server's clock
+	ID   int64  `json:"i"`
+	XMax uint64 `json:"x"`
+	At   int64  `json:"a"` // seconds since 1970, of the server's clock
 }
 
 // Snapshot is which transactions' work is seen: those below XMin, and those below XMax that are not Running.
@@ -65,6 +65,18 @@ func (s Snapshot) String() string {
 	}
 	return fmt.Sprintf("%d:%d:%s", s.XMin, s.XMax, strings.Join(running, ","))
 }
+
+// MarshalText writes it as Postgres does.
+func (s Snapshot) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// UnmarshalText reads what MarshalText wrote.
+func (s *Snapshot) UnmarshalText(text []byte) (err error) {
+	*s, err = parseSnapshot(string(text))
+	return err
+}
+
+// IsZero is for JSON.
+func (s Snapshot) IsZero() bool { return s.XMax == 0 }
 
 // Valid says whether Postgres would take it.
 func (s Snapshot) Valid() bool {

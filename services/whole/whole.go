@@ -14,6 +14,7 @@ import (
 	"github.com/throughline-dev/throughline/pkg/service"
 	"github.com/throughline-dev/throughline/pkg/settings"
 	"github.com/throughline-dev/throughline/pkg/stage"
+	"github.com/throughline-dev/throughline/services/console/console"
 	"github.com/throughline-dev/throughline/services/learner/learner"
 	"github.com/throughline-dev/throughline/services/normalizer/normalizer"
 	"github.com/throughline-dev/throughline/services/quarantine/quarantine"
@@ -23,6 +24,7 @@ import (
 
 // The services, in the order in which they start: downstream first.
 const (
+	Console    = "console"
 	Learner    = "learner"
 	Quarantine = "quarantine"
 	Sink       = "sink"
@@ -41,6 +43,8 @@ type Options struct {
 	Tenants map[string]string
 	// TestData are the sources whose test data joins the timeline.
 	TestData map[string]bool
+	// Console is what the console is told; nil: there is none.
+	Console *console.Options
 	// Learner is what the learner is told; nil: there is none.
 	Learner *learner.Options
 	// Endpoints are the receiver's sources.
@@ -54,6 +58,7 @@ type Whole struct {
 	deps     stage.Deps
 	services []stage.Service
 	receiver *receiver.Receiver
+	console  *console.Console
 }
 
 // New makes the services on d, which stays the caller's. It waits for the schema
@@ -65,6 +70,7 @@ func New(ctx context.Context, d stage.Deps, o Options) (*Whole, error) {
 		name string
 		make func() (stage.Service, error)
 	}{
+		{Console, func() (stage.Service, error) { return w.newConsole(o) }},
 		{Learner, func() (stage.Service, error) { return learner.New(d, *o.Learner) }},
 		{Quarantine, func() (stage.Service, error) {
 			return quarantine.New(ctx, d, quarantine.Options{Resolve: o.Resolve})
@@ -77,7 +83,7 @@ func New(ctx context.Context, d stage.Deps, o Options) (*Whole, error) {
 	}
 	left := slices.Clone(o.Only)
 	for _, m := range makers {
-		if len(o.Only) > 0 && !slices.Contains(o.Only, m.name) || m.name == Learner && o.Learner == nil {
+		if len(o.Only) > 0 && !slices.Contains(o.Only, m.name) || m.name == Learner && o.Learner == nil || m.name == Console && o.Console == nil {
 			continue
 		}
 		left = slices.DeleteFunc(left, func(name string) bool { return name == m.name })
@@ -103,6 +109,23 @@ func (w *Whole) newReceiver(o Options) (stage.Service, error) {
 	}
 	w.receiver = r
 	return r, nil
+}
+
+func (w *Whole) newConsole(o Options) (stage.Service, error) {
+	c, err := console.New(w.deps, *o.Console)
+	if err != nil {
+		return nil, err
+	}
+	w.console = c
+	return c, nil
+}
+
+// ConsoleAddr gives the console's address, with the port that was found for port 0; "" until it listens.
+func (w *Whole) ConsoleAddr() string {
+	if w.console == nil {
+		return ""
+	}
+	return w.console.Addr()
 }
 
 // Components gives the services' parts and the checks of their connections, for

@@ -5,13 +5,20 @@ import (
 	"net"
 	"net/http"
 	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/throughline-dev/throughline/pkg/access"
 	"github.com/throughline-dev/throughline/pkg/resolve"
 	"github.com/throughline-dev/throughline/pkg/service"
 	"github.com/throughline-dev/throughline/pkg/settings"
 	"github.com/throughline-dev/throughline/pkg/stage"
+	"github.com/throughline-dev/throughline/pkg/stream"
+	"github.com/throughline-dev/throughline/services/console/backend"
+	"github.com/throughline-dev/throughline/services/console/rest"
 	"github.com/throughline-dev/throughline/services/console/signin"
+	"github.com/throughline-dev/throughline/services/console/web"
 )
 
 // Options are what the service is told.
@@ -21,9 +28,13 @@ type Options struct {
 	Resolve resolve.Config
 }
 
+// rawPatience bounds how long a raw record is read for somebody who waits.
+const rawPatience = 2 * time.Second
+
 // Console is the service.
 type Console struct {
 	o        Options
+	backend  *backend.Service
 	rt       *service.Runtime
 	metrics  *metrics
 	server   *http.Server
@@ -55,16 +66,45 @@ func New(d stage.Deps, o Options) (*Console, error) {
 
 // Components gives the service's parts, downstream first.
 func (c *Console) Components() []service.Component {
-	return []service.Component{{Name: "console", Start: c.listen, Run: c.serve, Stop: c.stop}}
+	return []service.Component{
+		{Name: "console-backend", Stop: func(context.Context) error { c.backend.Close(); return nil }},
+		{Name: "console", Start: c.listen, Run: c.serve, Stop: c.stop},
+	}
 }
 
 // handler puts together who may come in and what there is.
 func (c *Console) handler(d stage.Deps) (http.Handler, error) {
-	door := signin.New(signin.Options{Config: c.o.SignIn, Store: access.NewStore(d.Pool), Log: c.rt.Log})
+	resolver, err := resolve.New(d.Pool, c.o.Resolve)
+	if err != nil {
+		return nil, err
+	}
+	store, base := access.NewStore(d.Pool), c.o.SignIn.BasePath()
+	o := backend.Options{Pool: d.Pool, Sources: d.Sources, Resolver: resolver, Access: store, StatementLimit: c.o.Server.Patience}
+	if len(d.Kafka.Brokers) > 0 {
+		o.Raw = func(ctx context.Context, topic string, partition int32, offset int64) (*kgo.Record, error) {
+			return stream.ReadAt(ctx, d.Kafka, topic, partition, offset, rawPatience)
+		}
+	}
+	c.backend = backend.New(o)
+	api, err := rest.New(c.backend)
+	if err != nil {
+		return nil, err
+	}
+	door := signin.New(signin.Options{Config: c.o.SignIn, Store: store, Log: c.rt.Log, Render: web.SignIn(base)})
+	out := base + "/signout"
+	if c.o.SignIn.Login == signin.None {
+		out = ""
+	}
+	pages := web.New(web.Options{Backend: c.backend, BasePath: base, SignOut: out, Log: c.rt.Log})
 	mux := http.NewServeMux()
-	base := c.o.SignIn.BasePath()
 	for _, path := range []string{"/signin", "/signin/", "/signout"} {
 		mux.Handle(base+path, door.Handler())
+	}
+	mux.Handle(base+rest.Base+"/", door.API(http.StripPrefix(base, api)))
+	mux.Handle(base+"/assets/", pages) // the page to sign in needs them, too
+	mux.Handle(base+"/", door.Pages(pages))
+	if base != "" { // a path that the proxy in front has to take away, or has not
+		mux.Handle("/", http.RedirectHandler(base+"/", http.StatusSeeOther))
 	}
 	return c.outermost(mux)
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/throughline-dev/throughline/pkg/service"
 	"github.com/throughline-dev/throughline/pkg/tlsfiles"
 	"github.com/throughline-dev/throughline/services/console/problem"
+	"github.com/throughline-dev/throughline/services/console/rest"
 	"github.com/throughline-dev/throughline/services/console/signin"
 )
 
@@ -26,6 +27,7 @@ const (
 	readHeaderTimeout = 5 * time.Second
 	readTimeout       = 20 * time.Second
 	idleTimeout       = 2 * time.Minute
+	writeTimeout      = time.Minute // streams set their own
 	// maxInFlight bounds the requests at a time, streams aside, which have a bound of their own.
 	maxInFlight = 256
 )
@@ -55,7 +57,7 @@ func (c *Console) Addr() string {
 
 func (c *Console) newServer(handler http.Handler) (*http.Server, error) {
 	server := &http.Server{
-		Handler: handler, MaxHeaderBytes: maxHeaderBytes, ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, IdleTimeout: idleTimeout,
+		Handler: handler, MaxHeaderBytes: maxHeaderBytes, ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
 		ErrorLog: zap.NewStdLog(zap.NewNop()), // strangers write into it
 		// Streams end with it: a server's Shutdown does not wait for ever then.
 		BaseContext: func(net.Listener) context.Context { return c.serving },
@@ -142,8 +144,10 @@ func (c *Console) outermost(next http.Handler) (http.Handler, error) {
 	}), nil
 }
 
-// isStream says whether a path answers with server-sent events: /api/v1/live, and the page's own.
-func isStream(r *http.Request) bool { return strings.HasSuffix(r.URL.Path, "/live") }
+// isStream says whether a path answers with server-sent events.
+func isStream(r *http.Request) bool {
+	return strings.HasSuffix(r.URL.Path, rest.Base+"/live") || strings.HasSuffix(r.URL.Path, "/live/events")
+}
 
 // response knows the status that was answered.
 type response struct {

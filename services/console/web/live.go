@@ -18,6 +18,9 @@ import (
 // heartbeat is how often a stream without events says that it lives, for proxies that end what is silent.
 const heartbeat = 15 * time.Second
 
+// writeTime bounds a write to a browser.
+const writeTime = 30 * time.Second
+
 // tail is the live tail of all sources.
 func (s *server) tail(p *page) (templ.Component, error) {
 	p.title, p.nav, p.live = "Live tail", "live", true
@@ -53,7 +56,9 @@ func (s *server) liveEvents(w http.ResponseWriter, r *http.Request) {
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Accel-Buffering", "no")
 	out := http.NewResponseController(w)
-	_ = out.SetWriteDeadline(time.Time{}) // where the server has none there is none to lift
+	// A browser that is there and reads nothing is let go.
+	more := func() { _ = out.SetWriteDeadline(time.Now().Add(heartbeat + writeTime)) } // not every writer has one
+	more()
 	fmt.Fprint(w, "retry: 1000\nevent: open\ndata:\n\n")
 	if out.Flush() != nil {
 		return
@@ -61,6 +66,7 @@ func (s *server) liveEvents(w http.ResponseWriter, r *http.Request) {
 	beat := time.NewTicker(heartbeat)
 	defer beat.Stop()
 	for {
+		more()
 		select {
 		case e, ok := <-events:
 			if !ok {

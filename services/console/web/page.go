@@ -162,7 +162,7 @@ func (p *page) zoneName() string {
 func (p *page) clock(t time.Time) string { return t.In(p.zone).Format("15:04:05") }
 
 // day gives a day as a heading says it.
-func (p *page) day(t time.Time) string { return t.In(p.zone).Format("Monday, 2 January 2006") }
+func (p *page) day(t time.Time) string { return t.In(p.zone).Format("2 Jan 2006") }
 
 // dateTime gives a time as a list says it.
 func (p *page) dateTime(t time.Time) string { return t.In(p.zone).Format("2 Jan 2006, 15:04:05") }

@@ -42,8 +42,8 @@ type timelineOf struct {
 
 // day is the events of one day, as they stand on a page.
 type day struct {
-	title string
-	runs  []run
+	weekday, title string
+	runs           []run
 }
 
 // run is events of one source and type that follow each other.
@@ -140,7 +140,7 @@ func (p *page) days(events []api.Event) (list []day) {
 		line := api.EventLine{ID: e.ID, OccurredAt: e.OccurredAt, IngestedAt: e.IngestedAt, Source: e.Source, EventType: e.EventType, Subject: e.Subject}
 		title := p.day(e.OccurredAt)
 		if len(list) == 0 || list[len(list)-1].title != title {
-			list = append(list, day{title: title})
+			list = append(list, day{weekday: e.OccurredAt.In(p.zone).Format("Mon"), title: title})
 		}
 		d := &list[len(list)-1]
 		if n := len(d.runs); n > 0 && d.runs[n-1].events[0].Source == e.Source && d.runs[n-1].events[0].EventType == e.EventType {
@@ -236,4 +236,10 @@ func dayOf(p *page, t time.Time) string {
 		return ""
 	}
 	return t.In(p.zone).Format("2006-01-02")
+}
+
+// sourceNames gives the sources that a filter offers.
+func sourceNames(chosen string) []string {
+	names, _ := choices(nil, chosen, "")
+	return names
 }

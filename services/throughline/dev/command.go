@@ -33,6 +33,7 @@ type Command struct {
 	DataDir   string `name:"data-dir" default:".throughline" type:"path" placeholder:"DIR" help:"Data directory, kept between starts (${default})."`
 
 	Listen       string `name:"listen" env:"THROUGHLINE_RECEIVER_LISTEN" default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Address of the receivers (${default})."`
+	ConsoleAddr  string `name:"console-addr" default:"127.0.0.1:8088" placeholder:"HOST:PORT" help:"Address of the console and the HTTP API, on loopback (${default})."`
 	AdminAddr    string `name:"admin-addr" default:"127.0.0.1:9090" placeholder:"HOST:PORT" help:"Address of /metrics, /livez and /readyz (${default})."`
 	KafkaAddr    string `name:"kafka-addr" default:"127.0.0.1:19092" placeholder:"HOST:PORT" help:"Address of the embedded broker, on loopback (${default})."`
 	RegistryAddr string `name:"registry-addr" default:"127.0.0.1:18081" placeholder:"HOST:PORT" help:"Address of the embedded schema registry (${default})."`
@@ -100,7 +101,7 @@ func (c *Command) Start(ctx context.Context, out io.Writer, set cli.Connections)
 
 // addresses gives the addresses to listen at, by flag.
 func (c *Command) addresses() map[string]string {
-	return map[string]string{"--listen": c.Listen, "--admin-addr": c.AdminAddr, "--kafka-addr": c.KafkaAddr, "--registry-addr": c.RegistryAddr}
+	return map[string]string{"--listen": c.Listen, "--console-addr": c.ConsoleAddr, "--admin-addr": c.AdminAddr, "--kafka-addr": c.KafkaAddr, "--registry-addr": c.RegistryAddr}
 }
 
 // orAnotherPort says how another address is chosen, where one is taken.
@@ -158,11 +159,13 @@ const stopTimeout = 15 * time.Second
 // Addresses is what the ready file holds.
 type Addresses struct {
 	Receivers      string   `json:"receivers"` // http://127.0.0.1:8080, to which /webhooks/<source> is added
+	Console        string   `json:"console"`   // http://127.0.0.1:8088, with the HTTP API at /api/v1
 	Kafka          []string `json:"kafka"`
 	SchemaRegistry string   `json:"schema_registry"`
 	Postgres       string   `json:"postgres"`
 	Admin          string   `json:"admin"`
 	SecretsFile    string   `json:"secrets_file"`
+	TokenFile      string   `json:"token_file"` // what opens the console
 }
 
 // writeReady writes the ready file whole or not at all.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -55,7 +56,10 @@ func (b *buffer) String() string {
 func command(dir string) *Command {
 	c := new(Command)
 	c.DataDir, c.ReadyFile = filepath.Join(dir, "data"), filepath.Join(dir, "ready.json")
-	c.Listen, c.AdminAddr, c.KafkaAddr, c.RegistryAddr, c.PostgresPort = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0", 0
+	for _, addr := range []*string{&c.Listen, &c.ConsoleAddr, &c.AdminAddr, &c.KafkaAddr, &c.RegistryAddr} {
+		*addr = "127.0.0.1:0"
+	}
+	c.PostgresPort = 0
 	return c
 }
 
@@ -124,6 +128,7 @@ func TestDevTellsTheStoryAndKeepsIt(t *testing.T) {
 	require.Equal(t, os.FileMode(0o600), secrets.Mode().Perm())
 	refusesASecond(t, c)
 	isForOneUser(t, c, ready)
+	opensTheConsole(t, ready)
 	require.NoError(t, stop())
 	require.NoFileExists(t, c.ReadyFile)
 	require.Contains(t, out.String(), "Stopped.")
@@ -146,6 +151,30 @@ func TestDevTellsTheStoryAndKeepsIt(t *testing.T) {
 	receivesNamed(t, again, set)
 	require.NoError(t, stop())
 	heardToTheEnd(t, again)
+}
+
+// opensTheConsole: the console asks for the token that only this user can read, and shows the story's account.
+func opensTheConsole(t *testing.T, ready Addresses) {
+	t.Helper()
+	info, err := os.Stat(ready.TokenFile)
+	require.NoError(t, err)
+	require.Equal(t, os.FileMode(0o600), info.Mode().Perm())
+	token, err := os.ReadFile(ready.TokenFile)
+	require.NoError(t, err)
+	client := &http.Client{}
+	defer client.CloseIdleConnections()
+	for authorization, want := range map[string]int{"": http.StatusUnauthorized, "Bearer " + strings.TrimSpace(string(token)): http.StatusOK} {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, ready.Console+"/api/v1/accounts?q=acme", nil)
+		require.NoError(t, err)
+		r.Header.Set("Authorization", authorization)
+		resp, err := client.Do(r)
+		require.NoError(t, err)
+		body, err := io.ReadAll(resp.Body)
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+		require.Equal(t, want, resp.StatusCode, string(body))
+		require.Equal(t, want == http.StatusOK, strings.Contains(string(body), "Acme Robotics"))
+	}
 }
 
 // heardToTheEnd: a story that was interrupted is told again, and no event of it is
@@ -342,6 +371,7 @@ func TestDevSaysWhatIsWrong(t *testing.T) {
 		"the broker's port":  {func(c *Command) { c.KafkaAddr = taken.Addr().String() }, cli.Connections{}, []string{port, `make run ARGS="--kafka-addr `}},
 		"the registry's":     {func(c *Command) { c.RegistryAddr = taken.Addr().String() }, cli.Connections{}, []string{port, `make run ARGS="--registry-addr `}},
 		"the admin port":     {func(c *Command) { c.AdminAddr = taken.Addr().String() }, cli.Connections{}, []string{port, `make run ARGS="--admin-addr `}},
+		"the console's":      {func(c *Command) { c.ConsoleAddr = taken.Addr().String() }, cli.Connections{}, []string{port}},
 		"the receivers'":     {func(c *Command) { c.Listen = taken.Addr().String() }, cli.Connections{}, []string{port, `make run ARGS="--listen `}},
 		"a bad database URL": {func(*Command) {}, cli.Connections{Postgres: postgres.Config{URL: "mysql://x"}}, []string{"THROUGHLINE_POSTGRES_URL"}},
 		"a bad registry URL": {func(c *Command) { c.RegistryURL = "registry" }, cli.Connections{}, []string{"THROUGHLINE_SCHEMA_REGISTRY_URL"}},

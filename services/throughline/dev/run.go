@@ -156,14 +156,16 @@ func (s *stack) showTimeline(ctx context.Context) error {
 
 func (s *stack) addresses() Addresses {
 	return Addresses{
-		Receivers: "http://" + s.services.Addr(), Kafka: s.kafka.Brokers, SchemaRegistry: string(s.registry.URL), Postgres: redact(s.postgres),
+		Receivers: "http://" + s.services.Addr(), Console: "http://" + s.services.ConsoleAddr(), Kafka: s.kafka.Brokers, SchemaRegistry: string(s.registry.URL), Postgres: redact(s.postgres),
 		Admin: "http://" + s.admin.Addr(), SecretsFile: filepath.Join(s.command.DataDir, SecretsFile),
+		TokenFile: filepath.Join(s.command.DataDir, TokenFile),
 	}
 }
 
 func (s *stack) print(a Addresses, took time.Duration) {
 	fmt.Fprintf(s.out, "\nThroughline is up after %.1f s. Ctrl-C stops it.\n\n", took.Seconds())
 	row := func(name, value string) { fmt.Fprintf(s.out, "  %-15s %s\n", name, value) }
+	row("console", a.Console+"/  token "+s.token)
 	row("receivers", a.Receivers+"/webhooks/<source>")
 	row("kafka", strings.Join(a.Kafka, ","))
 	row("schema registry", a.SchemaRegistry)

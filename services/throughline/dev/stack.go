@@ -19,6 +19,7 @@ import (
 	"github.com/throughline-dev/throughline/pkg/settings"
 	"github.com/throughline-dev/throughline/pkg/stage"
 	"github.com/throughline-dev/throughline/pkg/stream"
+	"github.com/throughline-dev/throughline/services/console/console"
 	"github.com/throughline-dev/throughline/services/learner/learner"
 	"github.com/throughline-dev/throughline/services/receiver/receiver"
 	"github.com/throughline-dev/throughline/services/throughline/cli"
@@ -42,6 +43,7 @@ type stack struct {
 	postgres string
 	secrets  map[string][]string
 	services *whole.Whole
+	token    string // opens the console
 	admin    *service.Admin
 	group    *service.Group
 }
@@ -182,6 +184,9 @@ func (s *stack) openRegistry(context.Context) error {
 	return s.registry.Validate()
 }
 
+// consolePatience is how long Postgres may work for one answer of the console.
+const consolePatience = 10 * time.Second
+
 // openServices makes every service and the group that runs them.
 func (s *stack) openServices(ctx context.Context) error {
 	registry, err := event.NewRegistry(s.registry)
@@ -195,8 +200,12 @@ func (s *stack) openServices(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if s.token, err = s.consoleToken(ctx); err != nil {
+		return err
+	}
 	s.services, err = whole.New(ctx, stage.Deps{Kafka: s.kafka, Pool: s.pool, Direct: s.direct, Registry: registry, Sources: s.set.Sources, Runtime: s.rt}, whole.Options{
 		Resolve: s.command.Resolve, Tenants: s.tenants(), TestData: s.testData(), Endpoints: endpoints, Learner: s.learner(),
+		Console:  &console.Options{Server: console.Server{Listen: s.command.ConsoleAddr, Patience: consolePatience}, Resolve: s.command.Resolve},
 		Receiver: receiver.Config{Listen: s.command.Listen, SpoolDir: filepath.Join(s.command.DataDir, "spool")},
 	})
 	if err != nil {

@@ -1,7 +1,6 @@
 package webtest
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -23,6 +22,7 @@ var (
 	Acme    = story.Account                                          // the story's
 	Hostile = uuid.MustParse("0badc0de-0000-4000-8000-000000000001") // whose texts are attacks
 	Many    = uuid.MustParse("0badc0de-0000-4000-8000-000000000002") // has as many events as were asked for
+	Others  = uuid.MustParse("0badc0de-0000-4000-8000-000000000005") // has what keeps sources fresh
 	Quiet   = uuid.MustParse("0badc0de-0000-4000-8000-000000000003") // has none
 )
 
@@ -68,7 +68,7 @@ func New(o Options) (*Fake, error) {
 	}
 	account(Acme, "Acme Robotics", "acme-robotics.example", "kim@throughline.example")
 	account(uuid.MustParse("0badc0de-0000-4000-8000-000000000004"), "Nimbus Lab", "nimbus-lab.example", "")
-	account(uuid.MustParse("0badc0de-0000-4000-8000-000000000005"), "Blue Finch Logistics", "bluefinch.example", "robin@throughline.example")
+	account(Others, "Blue Finch Logistics", "bluefinch.example", "robin@throughline.example")
 	account(Hostile, HostileTexts[0]+strings.Repeat("A very long name ", 600), "", HostileTexts[2])
 	account(Many, "Ten to the Fifth GmbH", "hundred-thousand.example", "robin@throughline.example")
 	account(Quiet, "Quiet & Sons", "quiet.example", "")
@@ -93,6 +93,9 @@ func (f *Fake) tellStory(told story.Story, at time.Time) error {
 		for _, e := range events {
 			f.store(Acme, m.Source, e.Type, e.Subject, e.OccurredAt, string(one(m.Body)))
 		}
+	}
+	for i, src := range []string{"hubspot", "zendesk", "intercom"} { // of others, so that these are not silent
+		f.store(Others, src, "contact.updated", "", at.Add(-time.Duration(i+1)*17*time.Minute), `{"ok":true}`)
 	}
 	for range 6 { // noise, which a timeline folds
 		f.store(Acme, "marketo", "email.opened", "", at.AddDate(0, 0, -20).Add(time.Duration(f.lastID)*time.Minute), `{"id":1,"activityTypeId":10,"primaryAttributeValue":"Spring launch"}`)
@@ -200,7 +203,7 @@ func (f *Fake) Sources(ctx context.Context) ([]api.SourceState, error) {
 	defer f.mu.Unlock()
 	out := []api.SourceState{}
 	for i, name := range catalog.Set().Names() {
-		s := api.SourceState{Source: name, Spark: make([]int64, 24), NormalSeconds: 1200 * int64(i+1)}
+		s := api.SourceState{Source: name, Spark: make([]int64, 24), NormalSeconds: 9000 * int64(i+1)}
 		for h := range s.Spark {
 			s.Spark[h] = int64((h*h*(i+3) + 7*h) % (40 + 10*i))
 		}
@@ -217,17 +220,15 @@ func (f *Fake) Sources(ctx context.Context) ([]api.SourceState, error) {
 				s.OpenQuarantine++
 			}
 		}
-		switch name {
-		case "stripe":
+		if name == "stripe" {
 			s.Gap, s.Rejected = f.gap(), map[string]int64{"signature": 4, "oversized": 1}
 			s.Learning = &api.Learning{Source: name, Calls: 812, Answers: 790}
-		case "marketo":
-			s.Stale = true
 		}
-		if s.LastEvent == nil {
+		if s.LastEvent != nil {
+			s.Stale = f.now().Sub(s.LastEvent.OccurredAt) > time.Duration(s.NormalSeconds)*time.Second
+		} else {
 			s.Spark, s.NormalSeconds = make([]int64, 24), 0
 		}
-		s.NormalSeconds = cmp.Or(s.NormalSeconds, 0)
 		out = append(out, s)
 	}
 	return out, nil

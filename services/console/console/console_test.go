@@ -1,0 +1,144 @@
+package console_test
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/cookiejar"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/throughline-dev/throughline/pkg/access"
+	"github.com/throughline-dev/throughline/pkg/postgres/postgrestest"
+	"github.com/throughline-dev/throughline/pkg/service"
+	"github.com/throughline-dev/throughline/pkg/settings"
+	"github.com/throughline-dev/throughline/pkg/source/catalog"
+	"github.com/throughline-dev/throughline/pkg/stage"
+	"github.com/throughline-dev/throughline/services/console/console"
+	"github.com/throughline-dev/throughline/services/console/signin"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(postgrestest.Main(m)) }
+
+// start runs a console until the test ends, and gives its address and its tokens' store.
+func start(t *testing.T, change func(*console.Options)) (string, *access.Store) {
+	t.Helper()
+	pool := postgrestest.New(t)
+	var o console.Options
+	settings.Defaults(&o.Server)
+	settings.Defaults(&o.SignIn)
+	o.Server.Listen = "127.0.0.1:0"
+	change(&o)
+	d := stage.Deps{Pool: pool, Sources: catalog.Set(), Runtime: service.NewRuntime(service.Options{Name: "console", Registry: prometheus.NewRegistry()})}
+	c, err := console.New(d, o)
+	require.NoError(t, err)
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- d.Group(c).Run(ctx) }()
+	t.Cleanup(func() {
+		stop()
+		require.NoError(t, <-ended)
+	})
+	require.Eventually(t, func() bool { return c.Addr() != "" }, 30*time.Second, 5*time.Millisecond)
+	return "http://" + c.Addr(), access.NewStore(pool)
+}
+
+type answer struct {
+	status int
+	at     string
+	header http.Header
+	body   string
+}
+
+func browser(t *testing.T) func(method, address, form string, header ...string) answer {
+	jar, err := cookiejar.New(nil)
+	require.NoError(t, err)
+	transport := &http.Transport{}
+	t.Cleanup(transport.CloseIdleConnections)
+	client := &http.Client{Jar: jar, Transport: transport}
+	return func(method, address, form string, header ...string) answer {
+		r, err := http.NewRequestWithContext(t.Context(), method, address, strings.NewReader(form))
+		require.NoError(t, err)
+		if form != "" {
+			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		}
+		for i := 0; i+1 < len(header); i += 2 {
+			r.Header.Set(header[i], header[i+1])
+		}
+		resp, err := client.Do(r)
+		require.NoError(t, err)
+		defer resp.Body.Close()
+		body, err := io.ReadAll(resp.Body)
+		require.NoError(t, err)
+		return answer{resp.StatusCode, resp.Request.URL.RequestURI(), resp.Header, string(body)}
+	}
+}
+
+func TestConsole(t *testing.T) {
+	t.Parallel()
+	address, store := start(t, func(*console.Options) {})
+	made, err := store.CreateToken(t.Context(), access.Actor{Who: "cli:root"}, "ada", access.Viewer, time.Time{})
+	require.NoError(t, err)
+	bearer := "Bearer " + made.Secret
+	ask := browser(t)
+
+	a := ask(http.MethodGet, address+"/api/v1/me", "", "Authorization", bearer)
+	require.Equal(t, http.StatusOK, a.status)
+	require.JSONEq(t, `{"who": "token:ada", "role": "viewer"}`, a.body)
+	a = ask(http.MethodGet, address+"/api/v1/me", "")
+	require.Equal(t, http.StatusUnauthorized, a.status)
+	require.Equal(t, "application/problem+json", a.header.Get("Content-Type"))
+	require.True(t, json.Valid([]byte(a.body)))
+	a = ask(http.MethodGet, address+"/api/v1/nothing", "", "Authorization", bearer)
+	require.Equal(t, http.StatusNotFound, a.status)
+
+	a = ask(http.MethodGet, address+"/accounts", "")
+	require.Equal(t, "/signin?next=%2Faccounts", a.at)
+	require.Contains(t, a.body, "API token")
+	require.Contains(t, a.header.Get("Content-Security-Policy"), "default-src 'none'")
+	a = ask(http.MethodPost, address+"/signin", url.Values{"token": {made.Secret}, "next": {"/accounts"}}.Encode())
+	require.Equal(t, http.StatusOK, a.status)
+	require.Equal(t, "/accounts", a.at)
+	for _, path := range []string{"/", "/live", "/quarantine", "/sources", "/jobs"} {
+		a = ask(http.MethodGet, address+path, "")
+		require.Equal(t, http.StatusOK, a.status, path)
+		require.Contains(t, a.header.Get("Content-Security-Policy"), "default-src 'none'", path)
+		require.Equal(t, "nosniff", a.header.Get("X-Content-Type-Options"), path)
+	}
+	a = ask(http.MethodGet, address+"/audit", "")
+	require.Equal(t, http.StatusForbidden, a.status, "a viewer does not read the audit log")
+	a = ask(http.MethodPost, address+"/api/v1/accounts", `{"name": "Acme"}`, "Content-Type", "application/json")
+	require.Equal(t, http.StatusForbidden, a.status, "a viewer does not make accounts")
+	log, err := store.Audit(t.Context(), "token:ada", "createAccount", 0, 10)
+	require.NoError(t, err)
+	require.Len(t, log, 1)
+	require.Equal(t, access.Refused, log[0].Result)
+
+	a = ask(http.MethodPost, address+"/signout", "", "Sec-Fetch-Site", "cross-site", "Origin", "https://evil.example.com")
+	require.Equal(t, http.StatusForbidden, a.status, "a page of another site does nothing here")
+	a = ask(http.MethodPost, address+"/signout", "")
+	require.Equal(t, "/signin", a.at)
+}
+
+func TestConsoleBehindAPath(t *testing.T) {
+	t.Parallel()
+	address, _ := start(t, func(o *console.Options) {
+		o.SignIn.Login, o.SignIn.PublicURL = signin.None, "http://localhost/tools/throughline/"
+	})
+	ask := browser(t)
+	for _, path := range []string{"/", "/tools/throughline", "/tools/throughline/"} {
+		a := ask(http.MethodGet, address+path, "")
+		require.Equal(t, http.StatusOK, a.status, path)
+		require.Equal(t, "/tools/throughline/", a.at, path)
+		require.Contains(t, a.body, `href="/tools/throughline/accounts"`, path)
+	}
+	a := ask(http.MethodGet, address+"/tools/throughline/api/v1/me", "")
+	require.JSONEq(t, `{"who": "user:local", "role": "admin"}`, a.body)
+}

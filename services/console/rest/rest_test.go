@@ -1,0 +1,340 @@
+package rest_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/getkin/kin-openapi/openapi3filter"
+	"github.com/getkin/kin-openapi/routers"
+	"github.com/stretchr/testify/require"
+
+	"github.com/throughline-dev/throughline/pkg/access"
+	"github.com/throughline-dev/throughline/pkg/postgres/postgrestest"
+	"github.com/throughline-dev/throughline/pkg/source/catalog"
+	"github.com/throughline-dev/throughline/services/console/backend"
+	"github.com/throughline-dev/throughline/services/console/openapi"
+	"github.com/throughline-dev/throughline/services/console/problem"
+	"github.com/throughline-dev/throughline/services/console/rest"
+)
+
+var update = flag.Bool("update", false, "write the golden files")
+
+const acme, beta = "01900000-0000-7000-8000-000000000001", "01900000-0000-7000-8000-000000000002"
+
+// seed is what the answers are of.
+const seed = `
+INSERT INTO accounts (id, name, domain, owner, created_by, created_at, updated_at) VALUES
+  ('` + acme + `', 'Acme Anvils', 'acme.example', 'kim@us.example', 'test', '2026-01-01', '2026-01-01'), ('` + beta + `', 'Beta Bolts', NULL, '', 'test', '2026-01-02', '2026-01-02');
+INSERT INTO link_decisions (verb, source, kind, external_id, to_account, learned, author, reason, at) VALUES ('link', 'stripe', 'customer', 'cus_1', '` + acme + `', 'operator', 'ada', 'said so', '2026-01-03');
+INSERT INTO account_links (source, kind, external_id, account_id, learned, created_by, created_at, decision_id) VALUES ('stripe', 'customer', 'cus_1', '` + acme + `', 'operator', 'ada', '2026-01-03', 1);
+INSERT INTO account_events (account_id, event_type, source, source_event_id, payload, occurred_at, ingested_at)
+  SELECT '` + acme + `', CASE i % 2 WHEN 0 THEN 'invoice.paid' ELSE 'charge.refunded' END, 'stripe', 'evt_' || i, jsonb_build_object('id', 'evt_' || i, 'n', 12345678901234567890.10, 'subject', 'Event ' || i),
+  '2026-02-01'::timestamptz + i * interval '1 day', '2026-02-01'::timestamptz + i * interval '1 day 1 second' FROM generate_series(1, 5) AS i;
+INSERT INTO account_event_origins (event_id, reference, rule, delivery, raw_topic, raw_partition, raw_offset, raw_index) SELECT id, 'stripe:customer:cus_1', 'links', 'webhook', 'raw.stripe', 0, id, -1 FROM account_events;
+INSERT INTO quarantine (dedup_key, reason, source, source_event_id, event_type, topic, partition, "offset", raw, payload, "references", reference_keys, status_by, status_at, first_seen, last_seen)
+  SELECT 'q' || i, 'unresolved_account', 'stripe', 'evt_q' || i, 'invoice.paid', 'raw.stripe', 0, i, '{"id":1}', '{"id":1}', '[{"source":"stripe","kind":"customer","id":"cus_2"}]', '{stripe:customer:cus_2}', 'quarantine', '2026-03-01', '2026-03-01', '2026-03-02'
+  FROM generate_series(1, 3) AS i;
+INSERT INTO link_suggestions (source, kind, external_id, account_id, rule, level, why, created_at, updated_at) VALUES ('stripe', 'customer', 'cus_2', '` + beta + `', 7, 'medium', 'the same domain', '2026-03-01', '2026-03-01')`
+
+// rig is the API on a database.
+type rig struct {
+	t       testing.TB
+	handler http.Handler
+	doc     *openapi3.T
+}
+
+func newRig(t testing.TB) *rig {
+	t.Helper()
+	pool := postgrestest.New(t)
+	_, err := pool.Exec(t.Context(), seed)
+	require.NoError(t, err)
+	b := backend.New(backend.Options{Pool: pool, Sources: catalog.Set(), Access: access.NewStore(pool), TailEvery: 10 * time.Millisecond})
+	t.Cleanup(b.Close)
+	h, err := rest.New(b)
+	require.NoError(t, err)
+	doc, err := openapi3.NewLoader().LoadFromData(openapi.YAML)
+	require.NoError(t, err)
+	require.NoError(t, doc.Validate(t.Context()))
+	return &rig{t, h, doc}
+}
+
+// send sends a request as somebody with the role, and holds the answer against the description.
+func (g *rig) send(role access.Role, method, target, body string, headers ...string) *httptest.ResponseRecorder {
+	g.t.Helper()
+	r := httptest.NewRequest(method, rest.Base+target, strings.NewReader(body))
+	if body != "" {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	for i := 0; i < len(headers); i += 2 {
+		r.Header.Set(headers[i], headers[i+1])
+	}
+	return g.do(role, r)
+}
+
+func (g *rig) do(role access.Role, r *http.Request) *httptest.ResponseRecorder {
+	g.t.Helper()
+	w := httptest.NewRecorder()
+	g.handler.ServeHTTP(w, r.WithContext(access.WithActor(r.Context(), access.Actor{Who: "user:kim@us.example", Role: role, Via: "api"})))
+	if route, ok := g.route(r); ok {
+		err := openapi3filter.ValidateResponse(g.t.Context(), &openapi3filter.ResponseValidationInput{RequestValidationInput: &openapi3filter.RequestValidationInput{Request: r, Route: route},
+			Status: w.Code, Header: w.Header(), Body: io.NopCloser(strings.NewReader(w.Body.String())), Options: &openapi3filter.Options{IncludeResponseStatus: true, ExcludeResponseBody: route.Path == "/openapi.yaml"}})
+		require.NoError(g.t, err, "%s %s: %d %s", r.Method, r.URL, w.Code, w.Body)
+	}
+	return w
+}
+
+// route finds the operation of a path, by its segments.
+func (g *rig) route(r *http.Request) (*routers.Route, bool) {
+	got := strings.Split(strings.TrimPrefix(r.URL.EscapedPath(), rest.Base), "/")
+	for path, item := range g.doc.Paths.Map() {
+		want := strings.Split(path, "/")
+		matches := len(want) == len(got) && item.GetOperation(r.Method) != nil
+		for i := 0; matches && i < len(want); i++ {
+			matches = want[i] == got[i] || strings.HasPrefix(want[i], "{") && g.doc.Paths.Find(strings.Join(got, "/")) == nil
+		}
+		if matches {
+			return &routers.Route{Spec: g.doc, Path: path, PathItem: item, Method: r.Method, Operation: item.GetOperation(r.Method)}, true
+		}
+	}
+	return nil, false
+}
+
+func problemOf(t testing.TB, w *httptest.ResponseRecorder) problem.Problem {
+	t.Helper()
+	require.Equal(t, problem.ContentType, w.Header().Get("Content-Type"), "%s", w.Body)
+	var p problem.Problem
+	require.NoError(t, json.Unmarshal(w.Body.Bytes(), &p))
+	require.Equal(t, w.Code, p.Status)
+	return p
+}
+
+// What is different each time.
+var changing = regexp.MustCompile(`"(at|updated_at|created_at|next|spark)":("[^"]*"|\[[^\]]*\])`)
+
+func TestAnswers(t *testing.T) {
+	t.Parallel()
+	g := newRig(t)
+	for name, target := range map[string]string{
+		"accounts": "/accounts?q=anv", "account": "/accounts/" + acme, "timeline": "/accounts/" + acme + "/events?order=desc&limit=2", "timeline-lines": "/accounts/" + acme + "/events?fields=line&type=invoice.paid",
+		"density": "/accounts/" + acme + "/density?spans=4", "account-links": "/accounts/" + acme + "/links", "event": "/events/1", "passport": "/events/1/passport", "payload": "/events/1/payload",
+		"search": "/search?contains=" + url.QueryEscape(`{"id": "evt_3"}`), "quarantine": "/quarantine?limit=1", "quarantine-groups": "/quarantine/groups", "quarantine-record": "/quarantine/1",
+		"links": "/links", "reference": "/references/stripe:customer:cus_2", "decisions": "/decisions", "moves": "/moves", "suggestions": "/suggestions", "suggestion": "/suggestions/1",
+		"pulls": "/pulls", "gaps": "/gaps", "drift": "/drift", "feed": "/feed", "me": "/me", "overview": "/overview", "sources": "/sources",
+		"not-found": "/events/99", "no-path": "/nothing", "bad-cursor": "/moves?cursor=x",
+	} {
+		w := g.send(access.Viewer, http.MethodGet, target, "")
+		if name == "sources" || name == "overview" {
+			require.Equal(t, 200, w.Code, "%s", w.Body)
+			continue // how long ago things are changes by the hour
+		}
+		got := fmt.Sprintf("GET %s\n%d %s\n%s", target, w.Code, w.Header().Get("Content-Type"), changing.ReplaceAll(w.Body.Bytes(), []byte(`"$1":"…"`)))
+		file := filepath.Join("testdata", name+".txt")
+		if *update {
+			require.NoError(t, os.MkdirAll("testdata", 0o755))
+			require.NoError(t, os.WriteFile(file, []byte(got), 0o644))
+		}
+		want, err := os.ReadFile(file)
+		require.NoError(t, err)
+		require.Equal(t, string(want), got, name)
+	}
+}
+
+func TestChanges(t *testing.T) {
+	t.Parallel()
+	g := newRig(t)
+	for _, tt := range []struct {
+		role           access.Role
+		method, target string
+		body           string
+		want           int
+	}{
+		{access.Operator, "POST", "/accounts", `{"name": "Gamma Gears", "domain": "gamma.example"}`, 201},
+		{access.Operator, "POST", "/accounts", `{"name": "Gamma", "domain": "no domain"}`, 400},
+		{access.Operator, "PATCH", "/accounts/" + acme, `{"owner": "lee@us.example"}`, 200},
+		{access.Operator, "POST", "/links", `{"reference": "stripe:cus_2", "account_id": "` + beta + `", "dry_run": true}`, 200},
+		{access.Viewer, "POST", "/links", `{"reference": "stripe:cus_2", "account_id": "` + beta + `"}`, 403},
+		{access.Operator, "POST", "/links", `{"reference": "stripe:cus_1", "account_id": "` + beta + `"}`, 409},
+		{access.Operator, "POST", "/links/unlink", `{"reference": "stripe:cus_1", "dry_run": false}`, 200},
+		{access.Operator, "POST", "/suggestions/1/reject", `{"reason": "another one"}`, 200},
+		{access.Operator, "POST", "/suggestions/1/accept", `{}`, 409},
+		{access.Operator, "POST", "/quarantine/release", `{"ids": [1], "dry_run": true}`, 200},
+		{access.Operator, "POST", "/quarantine/discard", `{"reason": "unresolved_account", "dry_run": false, "note": "not ours"}`, 200},
+		{access.Operator, "POST", "/accounts/" + beta + "/merge", `{"into": "` + acme + `", "dry_run": true}`, 200},
+		{access.Operator, "POST", "/pulls", `{"source": "stripe", "since": "2026-01-01T00:00:00Z"}`, 400},
+		{access.Operator, "POST", "/drift/1/acknowledge", `{}`, 404},
+		{access.Operator, "POST", "/tokens", `{"name": "ci", "role": "viewer"}`, 403},
+		{access.Admin, "POST", "/tokens", `{"name": "ci", "role": "viewer"}`, 201},
+		{access.Admin, "DELETE", "/tokens/1", "", 204},
+		{access.Viewer, "GET", "/audit", "", 403},
+		{access.Admin, "GET", "/audit?limit=2", "", 200},
+		{access.Admin, "GET", "/tokens", "", 200},
+		{access.Viewer, "GET", "/openapi.yaml", "", 200},
+		{"", "GET", "/me", "", 403},
+		{access.Viewer, "PUT", "/accounts", "", 405},
+	} {
+		w := g.send(tt.role, tt.method, tt.target, tt.body)
+		require.Equal(t, tt.want, w.Code, "%s %s %s: %s", tt.method, tt.target, tt.body, w.Body)
+		if tt.want >= 400 {
+			problemOf(t, w)
+		}
+	}
+}
+
+func TestETag(t *testing.T) {
+	t.Parallel()
+	g := newRig(t)
+	w := g.send(access.Viewer, "GET", "/events/1", "")
+	tag := w.Header().Get("ETag")
+	require.NotEmpty(t, tag)
+	for _, match := range []string{tag, `"other", ` + tag, "*"} {
+		w = g.send(access.Viewer, "GET", "/events/1", "", "If-None-Match", match)
+		require.Equal(t, http.StatusNotModified, w.Code)
+		require.Zero(t, w.Body.Len())
+	}
+	require.Equal(t, 200, g.send(access.Viewer, "GET", "/events/1", "", "If-None-Match", `W/"other"`).Code)
+	require.Empty(t, g.send(access.Viewer, "GET", "/events/99", "").Header().Get("ETag"))
+}
+
+func TestLive(t *testing.T) {
+	t.Parallel()
+	g := newRig(t)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		g.handler.ServeHTTP(w, r.WithContext(access.WithActor(r.Context(), access.Actor{Who: "user:kim@us.example", Role: access.Viewer})))
+	}))
+	t.Cleanup(server.Close)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, server.URL+rest.Base+"/live?account="+acme, nil)
+	require.NoError(t, err)
+	answer, err := http.DefaultClient.Do(r)
+	require.NoError(t, err)
+	defer answer.Body.Close()
+	require.Equal(t, "text/event-stream", answer.Header.Get("Content-Type"))
+	lines := bufio.NewScanner(answer.Body)
+	require.True(t, lines.Scan())
+	require.Equal(t, ": live", lines.Text())
+	require.Equal(t, 400, g.send(access.Viewer, "GET", "/live", "", "Last-Event-ID", "nonsense").Code)
+	cancel()
+	http.DefaultClient.CloseIdleConnections()
+}
+
+// hostile are values that have broken APIs.
+var hostile = []string{"\x00", "a\x00b", "\xff\xfe", "\xed\xa0\x80", "'", `"`, "\\", "%", "%00", "-1", "0", "1e308", "99999999999999999999", "9223372036854775807", "-9223372036854775808", "NaN", "null",
+	"true", "[]", "{}", "{\"a\":", `{"a":"\u0000"}`, `{"a":1e99999}`, strings.Repeat("[", 2000), strings.Repeat("a", 300), strings.Repeat("ü", 150), "$", "$.a ? (@ like_regex \"(\")", "$.**", "2026-02-30T00:00:00Z",
+	"0000-01-01T00:00:00Z", "9999-12-31T23:59:59.999999999Z", "2026-01-01", "\u202e\u0007", "stripe:", ":", "stripe/%:customer:x", "stripe:customer:" + strings.Repeat("x", 500), "email:@", "account_uuid:x", "../..", "e30", "eyJ2IjoxfQ"}
+
+// Whatever stands in whatever parameter, the answer is no fault of the server.
+func TestHostileParameters(t *testing.T) {
+	t.Parallel()
+	g := newRig(t)
+	// Each parameter gets an eighth of the values, and the two worst; FuzzParameters has all.
+	at := 0
+	some := func() []string {
+		values := []string{"\x00", "\xff\xfe"}
+		for i := at; i < len(hostile); i += 8 {
+			values = append(values, hostile[i])
+		}
+		at = (at + 1) % 8
+		return values
+	}
+	for path, item := range g.doc.Paths.Map() {
+		for method, operation := range item.Operations() {
+			if path == "/live" {
+				continue
+			}
+			for _, p := range operation.Parameters {
+				for _, value := range some() {
+					g.hostile(method, path, p.Value.In, p.Value.Name, value)
+				}
+			}
+			for _, value := range some()[:4] {
+				g.hostile(method, path, "query", value, value)
+				if operation.RequestBody == nil {
+					continue
+				}
+				g.hostile(method, path, "body", "", value)
+				for name := range operation.RequestBody.Value.Content.Get("application/json").Schema.Value.Properties {
+					text, _ := json.Marshal(value)
+					g.hostile(method, path, "body", name, `{"`+name+`":`+string(text)+`}`)
+					g.hostile(method, path, "body", name, `{"`+name+`":`+value+`}`)
+				}
+			}
+		}
+	}
+}
+
+// hostile sends a request whose parameter has the value, and gives the status.
+func (g *rig) hostile(method, path, in, name, value string) int {
+	g.t.Helper()
+	target, body := path, ""
+	if in == "path" && value != "" {
+		target = strings.Replace(target, "{"+name+"}", url.PathEscape(value), 1)
+	}
+	target = strings.NewReplacer("{account}", acme, "{reference}", "stripe:cus_1").Replace(target)
+	target = regexp.MustCompile(`\{\w+\}`).ReplaceAllString(target, "1")
+	r := httptest.NewRequest(method, rest.Base+"/x", nil)
+	u, err := url.Parse(rest.Base + target)
+	if err != nil {
+		return 0
+	}
+	r.URL = u
+	switch in {
+	case "query":
+		r.URL.RawQuery = url.QueryEscape(name) + "=" + url.QueryEscape(value)
+	case "header":
+		r.Header.Set(name, value)
+	case "body":
+		body = value
+		r.Header.Set("Content-Type", "application/json")
+	}
+	r.Body = io.NopCloser(strings.NewReader(body))
+	if strings.HasPrefix(path, "/accounts/{account}/merge") || path == "/feed" && name == "wait" {
+		return 0 // what is asked for may be done: one account less, or a wait
+	}
+	w := g.do(access.Viewer, r)
+	require.Less(g.t, w.Code, 500, "%s %s %q=%q: %s", method, target, name, value, w.Body)
+	if w.Code >= 400 && w.Code != http.StatusForbidden && w.Code != http.StatusNotFound {
+		p := problemOf(g.t, w)
+		if in == "query" && w.Code == 400 && name != value {
+			require.NotEmpty(g.t, p.Field, "%s %s %q=%q: %s", method, target, name, value, w.Body)
+		}
+	}
+	return w.Code
+}
+
+func FuzzParameters(f *testing.F) {
+	g := newRig(f)
+	var operations []struct{ method, path, in, name string }
+	for path, item := range g.doc.Paths.Map() {
+		for method, operation := range item.Operations() {
+			for _, p := range operation.Parameters {
+				if path != "/live" {
+					operations = append(operations, struct{ method, path, in, name string }{method, path, p.Value.In, p.Value.Name})
+				}
+			}
+		}
+	}
+	for i, value := range hostile {
+		f.Add(i, value)
+	}
+	f.Fuzz(func(t *testing.T, n int, value string) {
+		o := operations[uint(n)%uint(len(operations))]
+		other := *g
+		other.t = t
+		other.hostile(o.method, o.path, o.in, o.name, value)
+	})
+}
