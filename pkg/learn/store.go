@@ -189,8 +189,10 @@ ON CONFLICT (reference_id, origin, n) DO UPDATE SET source = excluded.source, te
 // asideSQL gives which of these references no open record waits for, and none points at.
 // What it reads of the quarantine it finds by the index of references alone: without
 // statistics the planner takes every key for a frequent one, of which it comes across a
-// record soon by reading on. quickSQL before it leaves it that index only.
-const quickSQL = "SELECT set_config('enable_seqscan', 'off', true), set_config('enable_indexscan', 'off', true), set_config('enable_indexonlyscan', 'off', true)"
+// record soon by reading on. quickSQL before it leaves it bitmaps only, and of these the
+// one that leads to the fewest records, whatever it costs to find.
+const quickSQL = "SELECT set_config('enable_seqscan', 'off', true), set_config('enable_indexscan', 'off', true), set_config('enable_indexonlyscan', 'off', true), " +
+	"set_config('cpu_tuple_cost', '1000', true), set_config('jit', 'off', true)"
 
 const asideSQL = `
 SELECT r.id FROM unnest((SELECT $1::bigint[]), (SELECT $2::text[]), (SELECT $3::text[]), (SELECT $4::text[]), (SELECT $5::text[]), (SELECT $6::text[])) AS r (id, key, source, tenant, kind, external_id)
