@@ -119,16 +119,17 @@ func Privileges(role Role) []Privilege {
 		own = pulling()
 	case RoleLearner:
 		own = slices.Concat(
-			of("quarantine", "SELECT", "id, reason, source, tenant, event_type, status, references, payload, first_seen"),
+			of("quarantine", "SELECT", "id, reason, source, tenant, event_type, status, references, reference_keys, payload, first_seen"),
 			on("account_events", "SELECT"), of("account_event_origins", "SELECT", "event_id, reference"),
-			of("accounts", "SELECT", "id, name, domain, merged_into"), resolving(), linking(),
+			of("accounts", "SELECT", "id, name, domain, merged_into, parent_id"), resolving(), linking(),
 			on("learned_references", "SELECT, INSERT, DELETE"), ids("learned_references"),
 			of("learned_references", "UPDATE", "state, due_at, looks, asked_at, name, evidence, why, seen_at"),
 			on("learned_leads", "SELECT, INSERT, DELETE"), of("learned_leads", "UPDATE", "source, tenant, kind, external_id, by, field, event_id, seen_on"),
 			on("link_suggestions", "SELECT, INSERT"), ids("link_suggestions"), of("link_suggestions", "UPDATE", "rule, level, why, evidence, updated_at"),
 			on("learning_sources", "SELECT, INSERT"), of("learning_sources", "UPDATE", "calls, answers, asked_at, failing_since, error, retry_at"),
 			on("api_budgets", "SELECT, INSERT"), of("api_budgets", "UPDATE", "free_at, updated_at, paused_until, pause_reason"),
-			on("learning_progress", "SELECT"), of("learning_progress", "UPDATE", "merges_event"),
+			on("learning_progress", "SELECT"), of("learning_progress", "UPDATE", "merges_event, domains_due_at"),
+			on("suspect_domains", "SELECT, INSERT"), of("suspect_domains", "UPDATE", "accounts, examples"),
 		)
 	case RoleDrift:
 		own = slices.Concat(
@@ -170,6 +171,7 @@ func deciding() []Privilege {
 		on("account_link_denials", "INSERT"), ids("account_link_denials"), of("account_link_denials", "UPDATE", "account_id"),
 		moveProgress(),
 		of("link_suggestions", "UPDATE", "status, decided_by, decision_id, updated_at"),
+		on("suspect_domains", "INSERT"), of("suspect_domains", "UPDATE", "decision, decided_by, decided_at, reason"),
 		moving(),
 		pulling(),
 		expecting(),
@@ -188,14 +190,14 @@ func Tables() []string {
 		"api_budgets", "api_tokens", "audit_log", "console_sessions", "drift_decisions", "drift_expectations", "drift_findings", "drift_offsets", versionTable,
 		"history_moves", "learned_leads", "learned_references", "learning_progress", "learning_sources", "link_changes",
 		"link_decisions", "link_epoch", "link_suggestions", "payload_shapes", "payload_types", "pull_checkpoints", "pull_leases", "pull_runs", "quarantine", "quarantine_decisions",
-		"quarantine_outbox", "quarantine_outbox_lease", "reconcile_missing", "reconcile_reports",
+		"quarantine_outbox", "quarantine_outbox_lease", "reconcile_missing", "reconcile_reports", "suspect_domains",
 	}
 }
 
 // Functions gives all functions of the schema, with their argument types.
 func Functions() []string {
 	return []string{
-		"announce_accounts()", "announce_links()", "clean_payload_index()", "delete_account_event_origins()", "move_link_epoch()",
+		"announce_accounts()", "announce_links()", "announce_suspect_domain()", "clean_payload_index()", "delete_account_event_origins()", "move_link_epoch()",
 		"note_link_change()", "payload_index_pending_pages()", "record_link()",
 	}
 }
@@ -221,7 +223,8 @@ func functions(signatures ...string) (all []Privilege) {
 // resolving is what it takes to find out where a reference leads (pkg/resolve), besides accounts.
 func resolving() []Privilege {
 	const key = "source, tenant, kind, external_id, account_id"
-	return slices.Concat(of("account_links", "SELECT", key), of("account_link_denials", "SELECT", key), on("link_epoch", "SELECT"))
+	return slices.Concat(of("account_links", "SELECT", key), of("account_link_denials", "SELECT", key), on("link_epoch", "SELECT"),
+		of("suspect_domains", "SELECT", "domain, decision"))
 }
 
 // moving is what it takes to bring events to the account where the ledger says that they belong (accounts.Mover), or back
