@@ -19,6 +19,8 @@ import (
 	"github.com/throughline-dev/throughline/pkg/stream"
 	"github.com/throughline-dev/throughline/pkg/stream/streamtest"
 	"github.com/throughline-dev/throughline/pkg/tlsfiles/tlsfilestest"
+	"github.com/throughline-dev/throughline/services/learner/learner"
+	"github.com/throughline-dev/throughline/services/puller/puller"
 	"github.com/throughline-dev/throughline/services/receiver/receiver"
 	"github.com/throughline-dev/throughline/services/whole"
 )
@@ -132,6 +134,10 @@ func metrics(t *testing.T) map[string][]string {
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, services.Close()) })
 	services.Components() // registers the loops' metrics
+	_, err = puller.New(deps, puller.Options{Setting: func(string) settings.SourceSetting { return settings.SourceSetting{} }})
+	require.NoError(t, err)
+	_, err = learner.New(deps, learner.Options{})
+	require.NoError(t, err)
 
 	all := map[string][]string{}
 	descriptions := make(chan *prometheus.Desc)

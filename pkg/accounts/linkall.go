@@ -38,20 +38,23 @@ type Linked struct {
 // What is asked travels as arrays. Each look-up is by an index whatever the statistics say, hence the laterals.
 const linkAll = `
 WITH asked AS MATERIALIZED (
-  SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::uuid[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[], $11::text[])
+  SELECT * FROM unnest((SELECT $1::text[]), (SELECT $2::text[]), (SELECT $3::text[]), (SELECT $4::text[]), (SELECT $5::uuid[]), (SELECT $6::text[]), (SELECT $7::text[]), (SELECT $8::text[]), (SELECT $9::text[]), (SELECT $10::text[]), (SELECT $11::text[]))
     WITH ORDINALITY AS a (source, tenant, kind, external_id, asked_account, level, learned, author, reason, evidence, rests_on, n)
 ), looked AS MATERIALIZED (
   SELECT a.*, c.account, l.account_id AS linked, l.decision_id AS standing,
-    EXISTS (SELECT FROM account_link_denials d WHERE d.source = a.source AND d.kind = a.kind AND d.external_id = a.external_id
-      AND d.tenant IN (a.tenant, '') AND d.account_id = c.account) AS denied,
-    EXISTS (SELECT FROM link_decisions x JOIN link_decisions u ON u.id = x.undone_by
-      WHERE x.source = a.source AND x.kind = a.kind AND x.external_id = a.external_id AND x.tenant = a.tenant
-        AND x.verb IN ('link', 'relink') AND x.to_account = c.account AND u.learned IN ('operator', 'import')) AS undone,
-    EXISTS (SELECT FROM link_decisions x WHERE x.id = ANY (a.rests_on::bigint[]) AND x.undone_by IS NOT NULL) AS stale
+    d.id IS NOT NULL AS denied,
+    u.id IS NOT NULL AS undone, r.id IS NOT NULL AS stale
   FROM asked a
   LEFT JOIN LATERAL (SELECT coalesce(merged_into, id) AS account FROM accounts WHERE id = a.asked_account LIMIT 1) AS c ON true
   LEFT JOIN LATERAL (SELECT account_id, coalesce(decision_id, 0) AS decision_id FROM account_links
     WHERE source = a.source AND kind = a.kind AND external_id = a.external_id AND tenant = a.tenant LIMIT 1) AS l ON true
+  LEFT JOIN LATERAL (SELECT id FROM account_link_denials d WHERE d.source = a.source AND d.kind = a.kind AND d.external_id = a.external_id
+    AND d.tenant IN (a.tenant, '') AND d.account_id = c.account LIMIT 1) AS d ON true
+  LEFT JOIN LATERAL (SELECT x.id FROM link_decisions x
+    WHERE x.source = a.source AND x.kind = a.kind AND x.external_id = a.external_id AND x.tenant = a.tenant
+      AND x.verb IN ('link', 'relink') AND x.to_account = c.account
+      AND EXISTS (SELECT FROM link_decisions u WHERE u.id = x.undone_by AND u.learned IN ('operator', 'import')) LIMIT 1) AS u ON true
+  LEFT JOIN LATERAL (SELECT x.id FROM link_decisions x WHERE x.id = ANY (a.rests_on::bigint[]) AND x.undone_by IS NOT NULL LIMIT 1) AS r ON true
 ), made AS (
   INSERT INTO link_decisions (verb, source, tenant, kind, external_id, to_account, level, learned, author, reason, evidence, rests_on)
   SELECT 'link', source, tenant, kind, external_id, account, level, learned, author, reason, evidence::jsonb, rests_on::bigint[] FROM looked

@@ -388,7 +388,7 @@ type suggested struct {
 const suggestSQL = `
 INSERT INTO link_suggestions AS s (source, tenant, kind, external_id, account_id, rule, level, why, evidence)
 SELECT r.source, r.tenant, r.kind, r.external_id, r.account_id, r.rule, r.level, r.why, r.evidence::jsonb
-FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::uuid[], $6::smallint[], $7::text[], $8::text[], $9::text[])
+FROM unnest((SELECT $1::text[]), (SELECT $2::text[]), (SELECT $3::text[]), (SELECT $4::text[]), (SELECT $5::uuid[]), (SELECT $6::smallint[]), (SELECT $7::text[]), (SELECT $8::text[]), (SELECT $9::text[]))
   AS r (source, tenant, kind, external_id, account_id, rule, level, why, evidence)
 WHERE EXISTS (SELECT FROM accounts a WHERE a.id = r.account_id)
   AND NOT EXISTS (SELECT FROM account_link_denials d WHERE d.source = r.source AND d.kind = r.kind AND d.external_id = r.external_id

@@ -3,8 +3,8 @@ package learn_test
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -28,13 +28,18 @@ func BenchmarkLearning(b *testing.B) {
 		}
 		w.wait(n)
 		w.queries.n = 0
+		var linked atomic.Int64
+		all := make(chan struct{})
+		w.options.Observe = func(d learn.Done) {
+			if linked.Add(int64(d.ByRule[learn.RuleAssociation])) == n && len(d.ByRule) > 0 {
+				close(all)
+			}
+		}
 		b.StartTimer()
 		ctx, stop := context.WithCancel(b.Context())
 		done := make(chan error, 1)
 		go func() { done <- w.learner().Run(ctx) }()
-		for w.count(learn.StateLinked) < n {
-			time.Sleep(time.Second)
-		}
+		<-all
 		b.StopTimer()
 		stop()
 		require.NoError(b, <-done)

@@ -139,12 +139,15 @@ type change struct {
 	looked   bool // on the timeline
 }
 
+// As everywhere here, arrays stand in sub-selects, so that the planner does not see how
+// long they are: it takes them for short, looks each element up by an index, and does
+// not compile the statement first, which takes longer than to run it.
 const changeSQL = `
 UPDATE learned_references l SET state = c.state, why = c.why, looks = l.looks + c.looked::int,
   due_at = CASE WHEN c.after >= 0 THEN now() + make_interval(secs => c.after) END,
   asked_at = CASE WHEN c.asked THEN now() ELSE l.asked_at END,
   name = CASE WHEN c.asked THEN c.name ELSE l.name END, evidence = CASE WHEN c.asked THEN c.evidence::jsonb ELSE l.evidence END
-FROM unnest($1::bigint[], $2::text[], $3::float8[], $4::text[], $5::bool[], $6::text[], $7::text[], $8::bool[])
+FROM unnest((SELECT $1::bigint[]), (SELECT $2::text[]), (SELECT $3::float8[]), (SELECT $4::text[]), (SELECT $5::bool[]), (SELECT $6::text[]), (SELECT $7::text[]), (SELECT $8::bool[]))
   AS c (id, state, after, why, asked, name, evidence, looked)
 WHERE l.id = c.id`
 
@@ -171,7 +174,7 @@ const forgetLeads = `DELETE FROM learned_leads WHERE origin = $2 AND reference_i
 const keepLeads = `
 INSERT INTO learned_leads (reference_id, origin, n, source, tenant, kind, external_id, by, field, event_id, seen_on)
 SELECT reference_id, origin, n, source, tenant, kind, external_id, by, field, nullif(event_id, 0), nullif(seen_on, '')::date
-FROM unnest($1::bigint[], $2::text[], $3::smallint[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::bigint[], $11::text[])
+FROM unnest((SELECT $1::bigint[]), (SELECT $2::text[]), (SELECT $3::smallint[]), (SELECT $4::text[]), (SELECT $5::text[]), (SELECT $6::text[]), (SELECT $7::text[]), (SELECT $8::text[]), (SELECT $9::text[]), (SELECT $10::bigint[]), (SELECT $11::text[]))
   AS r (reference_id, origin, n, source, tenant, kind, external_id, by, field, event_id, seen_on)
 CROSS JOIN LATERAL (SELECT FROM learned_references l WHERE l.id = r.reference_id LIMIT 1) AS l
 ORDER BY 1, 2, 3
@@ -182,7 +185,7 @@ ON CONFLICT (reference_id, origin, n) DO UPDATE SET source = excluded.source, te
 const askOn = `
 INSERT INTO learned_references (source, tenant, kind, external_id, depth)
 SELECT DISTINCT ON (r.source, r.kind, r.external_id, r.tenant) r.source, r.tenant, r.kind, r.external_id, r.depth
-FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::smallint[]) AS r (source, tenant, kind, external_id, depth)
+FROM unnest((SELECT $1::text[]), (SELECT $2::text[]), (SELECT $3::text[]), (SELECT $4::text[]), (SELECT $5::smallint[])) AS r (source, tenant, kind, external_id, depth)
 WHERE NOT EXISTS (SELECT FROM account_links a WHERE a.source = r.source AND a.kind = r.kind AND a.external_id = r.external_id AND a.tenant IN (r.tenant, ''))
 ORDER BY r.source, r.kind, r.external_id, r.tenant, r.depth
 ON CONFLICT DO NOTHING`
@@ -191,11 +194,11 @@ ON CONFLICT DO NOTHING`
 // addresses itself.
 const wakeSQL = `
 UPDATE learned_references l SET due_at = now(), state = CASE l.state WHEN 'nobody' THEN 'answered' ELSE l.state END FROM (
-  SELECT d.reference_id AS id FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) AS r (source, tenant, kind, external_id)
+  SELECT d.reference_id AS id FROM unnest((SELECT $1::text[]), (SELECT $2::text[]), (SELECT $3::text[]), (SELECT $4::text[])) AS r (source, tenant, kind, external_id)
   CROSS JOIN LATERAL (SELECT reference_id FROM learned_leads d
     WHERE d.external_id = r.external_id AND d.kind = r.kind AND d.source = r.source AND d.tenant IN (r.tenant, '')) AS d
   UNION
-  SELECT o.id FROM unnest($4::text[], $3::text[]) AS r (external_id, kind)
+  SELECT o.id FROM unnest((SELECT $4::text[]), (SELECT $3::text[])) AS r (external_id, kind)
   CROSS JOIN LATERAL (SELECT id FROM learned_references o
     WHERE o.source = 'email' AND o.kind = 'email' AND r.kind = 'email' AND o.external_id = r.external_id AND o.tenant = '') AS o) AS w
 WHERE l.id = w.id AND l.state IN ('answered', 'conflict', 'nobody') AND (l.due_at IS NULL OR l.due_at > now())`
@@ -207,11 +210,11 @@ const maxDepth = 5
 // many references: whoever does not would wait for another that waits for it.
 const lockSQL = `
 SELECT FROM learned_references WHERE id = ANY ($1) OR id = ANY (ARRAY (
-  SELECT d.reference_id FROM unnest($2::text[], $3::text[], $4::text[], $5::text[]) AS r (source, tenant, kind, external_id)
+  SELECT d.reference_id FROM unnest((SELECT $2::text[]), (SELECT $3::text[]), (SELECT $4::text[]), (SELECT $5::text[])) AS r (source, tenant, kind, external_id)
   CROSS JOIN LATERAL (SELECT reference_id FROM learned_leads d
     WHERE d.external_id = r.external_id AND d.kind = r.kind AND d.source = r.source AND d.tenant IN (r.tenant, '')) AS d
   UNION
-  SELECT o.id FROM unnest($5::text[], $4::text[]) AS r (external_id, kind)
+  SELECT o.id FROM unnest((SELECT $5::text[]), (SELECT $4::text[])) AS r (external_id, kind)
   CROSS JOIN LATERAL (SELECT id FROM learned_references o
     WHERE o.source = 'email' AND o.kind = 'email' AND r.kind = 'email' AND o.external_id = r.external_id AND o.tenant = '') AS o))
 ORDER BY id FOR UPDATE`
@@ -335,7 +338,7 @@ func (l *lists) add(r source.Reference) {
 const leadsSQL = `
 SELECT d.reference_id, d.origin, d.source, d.tenant, d.kind, d.external_id, d.by, d.field, coalesce(d.event_id, 0), coalesce(d.seen_on::text, ''),
   coalesce(l.state IN ('new', 'asking'), false)
-FROM (SELECT unnest($1::bigint[]) AS id) AS r
+FROM unnest((SELECT $1::bigint[])) AS r (id)
 CROSS JOIN LATERAL (SELECT * FROM learned_leads d WHERE d.reference_id = r.id ORDER BY d.origin, d.n LIMIT 1000) AS d
 LEFT JOIN LATERAL (SELECT state FROM learned_references l WHERE l.source = d.source AND l.kind = d.kind AND l.external_id = d.external_id AND l.tenant = d.tenant LIMIT 1) AS l ON true
 ORDER BY d.reference_id, d.origin, d.n`
@@ -364,7 +367,7 @@ func (s store) leads(ctx context.Context, ids []int64) (map[int64][]Claim, error
 // linkLevels gives the level and the decision of the links of references, by place; the
 // zero value where there is none.
 const linkLevelsSQL = `
-SELECT r.n, l.account_id, d.level, d.id FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) WITH ORDINALITY AS r (source, tenant, kind, id, n)
+SELECT r.n, l.account_id, d.level, d.id FROM unnest((SELECT $1::text[]), (SELECT $2::text[]), (SELECT $3::text[]), (SELECT $4::text[])) WITH ORDINALITY AS r (source, tenant, kind, id, n)
 CROSS JOIN LATERAL (SELECT account_id, decision_id FROM account_links l
   WHERE l.source = r.source AND l.kind = r.kind AND l.external_id = r.id AND l.tenant = r.tenant LIMIT 1) AS l
 JOIN link_decisions d ON d.id = l.decision_id`
@@ -372,7 +375,7 @@ JOIN link_decisions d ON d.id = l.decision_id`
 // tiesSQL gives the linked objects of persons: of each address, those that the vendor
 // says have it, and how many objects of one kind have it at all.
 const tiesSQL = `
-WITH asked AS MATERIALIZED (SELECT DISTINCT address FROM unnest($1::text[]) AS a (address)
+WITH asked AS MATERIALIZED (SELECT DISTINCT address FROM unnest((SELECT $1::text[])) AS a (address)
 ), objects AS MATERIALIZED (
   SELECT a.address, l.source, l.tenant, l.kind, l.external_id FROM asked a
   CROSS JOIN LATERAL (SELECT reference_id FROM learned_leads d

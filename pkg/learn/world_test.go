@@ -267,10 +267,3 @@ func (w *world) wait(n int) {
 		SELECT i::text, 'unresolved_account', 'hubspot', 'raw.hubspot', 0, i, '{}', jsonb_build_array(jsonb_build_object('source', 'hubspot', 'tenant', '1', 'kind', 'contact', 'id', i::text)),
 		ARRAY['hubspot/1:contact:' || i], 'feed' FROM generate_series(10000, $1) AS i`, 10_000+n-1)
 }
-
-// count gives how many references are in a state.
-func (w *world) count(state learn.State) (n int) {
-	w.t.Helper()
-	require.NoError(w.t, w.pool.QueryRow(w.t.Context(), "SELECT count(*) FROM learned_references WHERE state = $1", state).Scan(&n))
-	return n
-}

@@ -78,14 +78,19 @@ type Openness struct {
 	Oldest  time.Time // first seen; zero: none is open
 }
 
-// Open counts the open records of each source that has any, and with the name "" of all. Of all the oldest is that of the
-// 10,000 that came first.
+// Open counts the open records of each of the sources, and with the name "" of all; only of all it gives the oldest, which
+// is the one that came first of each reason. The counts are read from indexes, and so is the way from reason to reason.
 func (s *Store) Open(ctx context.Context, sources []string) (map[string]Openness, error) {
 	rows, err := s.pool.Query(ctx, fmt.Sprintf(`
-SELECT '', count(*), min(first_seen) FROM (SELECT first_seen FROM quarantine WHERE status = 'open' ORDER BY last_seen, id LIMIT %d) AS few
+WITH RECURSIVE oldest AS (
+  (SELECT reason, first_seen FROM quarantine WHERE status = 'open' ORDER BY reason, id LIMIT 1)
+  UNION ALL
+  SELECT n.* FROM oldest o CROSS JOIN LATERAL (SELECT reason, first_seen FROM quarantine WHERE status = 'open' AND reason > o.reason ORDER BY reason, id LIMIT 1) AS n
+)
+SELECT '', (SELECT count(*) FROM (SELECT FROM quarantine WHERE status = 'open' LIMIT %d) AS few), (SELECT min(first_seen) FROM oldest)
 UNION ALL
-SELECT s.name, f.n, f.oldest FROM unnest($1::text[]) AS s (name)
-CROSS JOIN LATERAL (SELECT count(*) AS n, min(first_seen) AS oldest FROM (SELECT first_seen FROM quarantine WHERE status = 'open' AND source = s.name ORDER BY id LIMIT %[1]d) AS few) AS f`, MostCounted), sources)
+SELECT s.name, (SELECT count(*) FROM (SELECT FROM quarantine WHERE status = 'open' AND source = s.name LIMIT %[1]d) AS few), NULL
+FROM unnest($1::text[]) AS s (name)`, MostCounted), sources)
 	if err != nil {
 		return nil, broken("counting the quarantine", err)
 	}
@@ -107,8 +112,7 @@ CROSS JOIN LATERAL (SELECT count(*) AS n, min(first_seen) AS oldest FROM (SELECT
 // Waiting counts the open records that have one of these keys (resolve.Keys), at most MostCounted.
 func (s *Store) Waiting(ctx context.Context, keys []string) (int64, error) {
 	var n int64
-	err := s.pool.QueryRow(ctx, fmt.Sprintf(`WITH hit AS MATERIALIZED (SELECT status FROM quarantine WHERE reference_keys && $1 LIMIT %d)
-		SELECT least(count(*), %d) FROM hit WHERE status = 'open'`, 5*MostCounted, MostCounted), keys).Scan(&n)
+	err := s.pool.QueryRow(ctx, fmt.Sprintf(`SELECT count(*) FROM (SELECT FROM quarantine WHERE reference_keys && $1 AND status = 'open' LIMIT %d) AS few`, MostCounted), keys).Scan(&n)
 	return n, broken("counting what waits", err)
 }
 

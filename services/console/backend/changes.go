@@ -96,7 +96,7 @@ func (b *Service) Link(ctx context.Context, l api.Linking) (api.Effect, error) {
 	if err := b.allowed(ctx, "linkReference", l.Reference, l.DryRun); err != nil {
 		return api.Effect{}, err
 	}
-	ref, err := b.reference("reference", l.Reference)
+	ref, err := b.reference(l.Reference)
 	if err != nil {
 		return api.Effect{}, err
 	}
@@ -111,7 +111,7 @@ func (b *Service) Unlink(ctx context.Context, reference, reason string, never, d
 	if err := b.allowed(ctx, "unlinkReference", reference, dryRun); err != nil {
 		return api.Effect{}, err
 	}
-	ref, err := b.reference("reference", reference)
+	ref, err := b.reference(reference)
 	if err != nil {
 		return api.Effect{}, err
 	}

@@ -147,7 +147,7 @@ func (b *Service) Passport(ctx context.Context, id int64) (api.Passport, error) 
 			return nil // of a source that is not configured here
 		}
 		p.Reference = ref.String()
-		return b.ledgerOf(ctx, tx, store, ref, e, &p)
+		return b.ledgerOf(ctx, store, ref, e, &p)
 	})
 	if err != nil {
 		return api.Passport{}, err
@@ -163,7 +163,7 @@ func (b *Service) Passport(ctx context.Context, id int64) (api.Passport, error) 
 }
 
 // ledgerOf adds the decision by which the reference stands, and the moves of it to the account.
-func (b *Service) ledgerOf(ctx context.Context, tx pgx.Tx, store *accounts.Store, ref source.Reference, e postgres.TimelineEvent, p *api.Passport) error {
+func (b *Service) ledgerOf(ctx context.Context, store *accounts.Store, ref source.Reference, e postgres.TimelineEvent, p *api.Passport) error {
 	links, err := store.Links(ctx, accounts.LinkFilter{Source: ref.Source, Kind: ref.Kind, ID: ref.ID})
 	if err != nil {
 		return err

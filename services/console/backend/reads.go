@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -34,11 +35,11 @@ func malformed(field, format string, args ...any) error {
 	return problem.Field(field, fault.Permanent(fault.Malformed, fmt.Errorf(format, args...)))
 }
 
-// text refuses what cannot stand in any column: NUL, bytes that are not UTF-8, control characters.
+// texts takes names of parameters and their values, and refuses what cannot stand in any column: NUL, bytes that are not UTF-8, control characters.
 func texts(fields ...string) error {
-	for i := 0; i < len(fields); i += 2 {
-		if !source.IsText(fields[i+1]) {
-			return malformed(fields[i], "%s holds bytes that are no text: NUL, another control character, or not UTF-8", fields[i])
+	for pair := range slices.Chunk(fields, 2) {
+		if !source.IsText(pair[len(pair)-1]) {
+			return malformed(pair[0], "%s holds bytes that are no text: NUL, another control character, or not UTF-8", pair[0])
 		}
 	}
 	return nil
@@ -364,18 +365,18 @@ func (b *Service) Quarantine(ctx context.Context, q QuarantineQuery) (Page[api.Q
 	return page(list, next, api.NewQuarantineRecord), nil
 }
 
-// reference reads one; the error is about the field.
-func (b *Service) reference(field, text string) (source.Reference, error) {
+// reference reads one; the error is about the field reference.
+func (b *Service) reference(text string) (source.Reference, error) {
 	ref, err := accounts.ParseReference(text, b.o.Sources.Kinds)
 	if err != nil {
-		return ref, problem.Field(field, err)
+		return ref, problem.Field("reference", err)
 	}
 	return ref, nil
 }
 
 // keys are what waits for a reference has.
 func (b *Service) keys(text string) ([]string, error) {
-	ref, err := b.reference("reference", text)
+	ref, err := b.reference(text)
 	if err != nil {
 		return nil, err
 	}
@@ -439,7 +440,7 @@ func (b *Service) QuarantineRecord(ctx context.Context, id int64) (api.Quarantin
 
 // Reference is Reader's.
 func (b *Service) Reference(ctx context.Context, text string) (api.Waits, error) {
-	ref, err := b.reference("reference", text)
+	ref, err := b.reference(text)
 	if err != nil {
 		return api.Waits{}, err
 	}
@@ -489,7 +490,7 @@ func (b *Service) Decisions(ctx context.Context, reference, account string, p Pa
 	}
 	f := accounts.EntryFilter{Limit: limit + 1}
 	if reference != "" {
-		ref, err := b.reference("reference", reference)
+		ref, err := b.reference(reference)
 		if err != nil {
 			return none, err
 		}
@@ -711,7 +712,8 @@ func adminPage(p Paging, of ...any) (limit int, before int64, err error) {
 
 // first gives one error of several.
 func first(err error) error {
-	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // it is the outermost
+	var joined interface{ Unwrap() []error }
+	if errors.As(err, &joined) {
 		return joined.Unwrap()[0]
 	}
 	return err

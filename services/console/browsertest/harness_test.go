@@ -228,3 +228,9 @@ func (b *tab) shot(name string, whole bool) {
 	require.NoError(b.t, os.MkdirAll(dir, 0o755))
 	require.NoError(b.t, os.WriteFile(filepath.Join(dir, name+".png"), picture, 0o644))
 }
+
+// scriptOff switches JavaScript off, as some people do.
+func (b *tab) scriptOff() {
+	b.t.Helper()
+	call(b, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true})
+}

@@ -19,6 +19,7 @@ type tagged struct {
 	passing bool // the answer is too large, or not 200
 }
 
+// WriteHeader is http.ResponseWriter's.
 func (t *tagged) WriteHeader(status int) {
 	if t.status == 0 {
 		t.status = status
@@ -29,6 +30,7 @@ func (t *tagged) WriteHeader(status int) {
 	}
 }
 
+// Write is http.ResponseWriter's.
 func (t *tagged) Write(b []byte) (int, error) {
 	if t.status == 0 {
 		t.status = http.StatusOK

@@ -36,7 +36,7 @@ type liveEvent struct {
 func (l live) VisitStreamLiveResponse(w http.ResponseWriter) error {
 	defer func() {
 		l.stop()
-		for range l.events { //nolint:revive // until the backend has closed it
+		for range l.events {
 		}
 	}()
 	control := http.NewResponseController(w)

@@ -100,26 +100,31 @@ func next(cursor string) *string {
 	return &cursor
 }
 
+// ListAccounts is openapi.StrictServerInterface's.
 func (s *server) ListAccounts(ctx context.Context, r openapi.ListAccountsRequestObject) (openapi.ListAccountsResponseObject, error) {
 	p, err := s.b.Accounts(ctx, of(r.Params.Q), of(r.Params.Owner), paging(r.Params.Cursor, r.Params.Limit))
 	return openapi.ListAccounts200JSONResponse{Items: p.Items, Next: next(p.Next)}, err
 }
 
+// CreateAccount is openapi.StrictServerInterface's.
 func (s *server) CreateAccount(ctx context.Context, r openapi.CreateAccountRequestObject) (openapi.CreateAccountResponseObject, error) {
 	a, err := s.b.CreateAccount(ctx, r.Body.Name, of(r.Body.Domain), of(r.Body.Owner), of(r.Body.ParentID))
 	return openapi.CreateAccount201JSONResponse(a), err
 }
 
+// GetAccount is openapi.StrictServerInterface's.
 func (s *server) GetAccount(ctx context.Context, r openapi.GetAccountRequestObject) (openapi.GetAccountResponseObject, error) {
 	a, err := s.b.Account(ctx, r.Account)
 	return openapi.GetAccount200JSONResponse(a), err
 }
 
+// ChangeAccount is openapi.StrictServerInterface's.
 func (s *server) ChangeAccount(ctx context.Context, r openapi.ChangeAccountRequestObject) (openapi.ChangeAccountResponseObject, error) {
 	a, err := s.b.ChangeAccount(ctx, r.Account, r.Body.Name, r.Body.Owner, of(r.Body.Reason))
 	return openapi.ChangeAccount200JSONResponse(a), err
 }
 
+// ListTimeline is openapi.StrictServerInterface's.
 func (s *server) ListTimeline(ctx context.Context, r openapi.ListTimelineRequestObject) (openapi.ListTimelineResponseObject, error) {
 	q := r.Params
 	p, err := s.b.Timeline(ctx, backend.TimelineQuery{Account: r.Account, Newest: of(q.Order) == "desc", Source: of(q.Source), Type: of(q.Type), Since: of(q.Since), Until: of(q.Until),
@@ -127,6 +132,7 @@ func (s *server) ListTimeline(ctx context.Context, r openapi.ListTimelineRequest
 	return openapi.ListTimeline200JSONResponse{Items: p.Items, Next: next(p.Next)}, err
 }
 
+// GetDensity is openapi.StrictServerInterface's.
 func (s *server) GetDensity(ctx context.Context, r openapi.GetDensityRequestObject) (openapi.GetDensityResponseObject, error) {
 	spans := 120
 	if r.Params.Spans != nil {
@@ -136,31 +142,37 @@ func (s *server) GetDensity(ctx context.Context, r openapi.GetDensityRequestObje
 	return openapi.GetDensity200JSONResponse(d), err
 }
 
+// ListAccountLinks is openapi.StrictServerInterface's.
 func (s *server) ListAccountLinks(ctx context.Context, r openapi.ListAccountLinksRequestObject) (openapi.ListAccountLinksResponseObject, error) {
 	p, err := s.b.AccountLinks(ctx, r.Account, paging(r.Params.Cursor, r.Params.Limit))
 	return openapi.ListAccountLinks200JSONResponse{Items: p.Items, Next: next(p.Next)}, err
 }
 
+// MergeAccount is openapi.StrictServerInterface's.
 func (s *server) MergeAccount(ctx context.Context, r openapi.MergeAccountRequestObject) (openapi.MergeAccountResponseObject, error) {
 	e, err := s.b.MergeAccount(ctx, r.Account, r.Body.Into, of(r.Body.Reason), r.Body.DryRun)
 	return openapi.MergeAccount200JSONResponse(e), err
 }
 
+// GetEvent is openapi.StrictServerInterface's.
 func (s *server) GetEvent(ctx context.Context, r openapi.GetEventRequestObject) (openapi.GetEventResponseObject, error) {
 	e, err := s.b.Event(ctx, r.Event)
 	return openapi.GetEvent200JSONResponse(e), err
 }
 
+// GetPassport is openapi.StrictServerInterface's.
 func (s *server) GetPassport(ctx context.Context, r openapi.GetPassportRequestObject) (openapi.GetPassportResponseObject, error) {
 	p, err := s.b.Passport(ctx, r.Event)
 	return openapi.GetPassport200JSONResponse(p), err
 }
 
+// GetPayload is openapi.StrictServerInterface's.
 func (s *server) GetPayload(ctx context.Context, r openapi.GetPayloadRequestObject) (openapi.GetPayloadResponseObject, error) {
 	p, err := s.b.Payload(ctx, r.Event)
 	return openapi.GetPayload200JSONResponse(p), err
 }
 
+// Search is openapi.StrictServerInterface's.
 func (s *server) Search(ctx context.Context, r openapi.SearchRequestObject) (openapi.SearchResponseObject, error) {
 	q := r.Params
 	p, err := s.b.Search(ctx, backend.SearchQuery{Contains: of(q.Contains), Path: of(q.Path), Words: of(q.Words), Source: of(q.Source), Type: of(q.Type), Account: of(q.Account),
@@ -168,6 +180,7 @@ func (s *server) Search(ctx context.Context, r openapi.SearchRequestObject) (ope
 	return openapi.Search200JSONResponse(p), err
 }
 
+// ListQuarantine is openapi.StrictServerInterface's.
 func (s *server) ListQuarantine(ctx context.Context, r openapi.ListQuarantineRequestObject) (openapi.ListQuarantineResponseObject, error) {
 	q := r.Params
 	p, err := s.b.Quarantine(ctx, backend.QuarantineQuery{Reason: of(q.Reason), Source: of(q.Source), Reference: of(q.Reference), Status: string(of(q.Status)), Since: of(q.Since),
@@ -175,11 +188,13 @@ func (s *server) ListQuarantine(ctx context.Context, r openapi.ListQuarantineReq
 	return openapi.ListQuarantine200JSONResponse{Items: p.Items, Next: next(p.Next)}, err
 }
 
+// ListQuarantineGroups is openapi.StrictServerInterface's.
 func (s *server) ListQuarantineGroups(ctx context.Context, r openapi.ListQuarantineGroupsRequestObject) (openapi.ListQuarantineGroupsResponseObject, error) {
 	p, err := s.b.QuarantineGroups(ctx, of(r.Params.Reason), of(r.Params.Source), paging(r.Params.Cursor, r.Params.Limit))
 	return openapi.ListQuarantineGroups200JSONResponse{Items: p.Items, Next: next(p.Next)}, err
 }
 
+// GetQuarantineRecord is openapi.StrictServerInterface's.
 func (s *server) GetQuarantineRecord(ctx context.Context, r openapi.GetQuarantineRecordRequestObject) (openapi.GetQuarantineRecordResponseObject, error) {
 	d, err := s.b.QuarantineRecord(ctx, r.Record)
 	return openapi.GetQuarantineRecord200JSONResponse(d), err
@@ -189,81 +204,97 @@ func selection(body *openapi.QuarantineSelection) backend.Selection {
 	return backend.Selection{IDs: of(body.Ids), Reason: of(body.Reason), Source: of(body.Source), Reference: of(body.Reference), Since: of(body.Since), Note: of(body.Note), DryRun: body.DryRun}
 }
 
+// ReleaseQuarantine is openapi.StrictServerInterface's.
 func (s *server) ReleaseQuarantine(ctx context.Context, r openapi.ReleaseQuarantineRequestObject) (openapi.ReleaseQuarantineResponseObject, error) {
 	c, err := s.b.Release(ctx, selection(r.Body))
 	return openapi.ReleaseQuarantine200JSONResponse(c), err
 }
 
+// DiscardQuarantine is openapi.StrictServerInterface's.
 func (s *server) DiscardQuarantine(ctx context.Context, r openapi.DiscardQuarantineRequestObject) (openapi.DiscardQuarantineResponseObject, error) {
 	c, err := s.b.Discard(ctx, selection(r.Body))
 	return openapi.DiscardQuarantine200JSONResponse(c), err
 }
 
+// ListLinks is openapi.StrictServerInterface's.
 func (s *server) ListLinks(ctx context.Context, r openapi.ListLinksRequestObject) (openapi.ListLinksResponseObject, error) {
 	p, err := s.b.Links(ctx, of(r.Params.Source), of(r.Params.Account), paging(r.Params.Cursor, r.Params.Limit))
 	return openapi.ListLinks200JSONResponse{Items: p.Items, Next: next(p.Next)}, err
 }
 
+// LinkReference is openapi.StrictServerInterface's.
 func (s *server) LinkReference(ctx context.Context, r openapi.LinkReferenceRequestObject) (openapi.LinkReferenceResponseObject, error) {
 	e, err := s.b.Link(ctx, *r.Body)
 	return openapi.LinkReference200JSONResponse(e), err
 }
 
+// UnlinkReference is openapi.StrictServerInterface's.
 func (s *server) UnlinkReference(ctx context.Context, r openapi.UnlinkReferenceRequestObject) (openapi.UnlinkReferenceResponseObject, error) {
 	e, err := s.b.Unlink(ctx, r.Body.Reference, of(r.Body.Reason), of(r.Body.Never), r.Body.DryRun)
 	return openapi.UnlinkReference200JSONResponse(e), err
 }
 
+// GetReference is openapi.StrictServerInterface's.
 func (s *server) GetReference(ctx context.Context, r openapi.GetReferenceRequestObject) (openapi.GetReferenceResponseObject, error) {
 	w, err := s.b.Reference(ctx, r.Reference)
 	return openapi.GetReference200JSONResponse(w), err
 }
 
+// ListDecisions is openapi.StrictServerInterface's.
 func (s *server) ListDecisions(ctx context.Context, r openapi.ListDecisionsRequestObject) (openapi.ListDecisionsResponseObject, error) {
 	p, err := s.b.Decisions(ctx, of(r.Params.Reference), of(r.Params.Account), paging(r.Params.Cursor, r.Params.Limit))
 	return openapi.ListDecisions200JSONResponse{Items: p.Items, Next: next(p.Next)}, err
 }
 
+// ListMoves is openapi.StrictServerInterface's.
 func (s *server) ListMoves(ctx context.Context, r openapi.ListMovesRequestObject) (openapi.ListMovesResponseObject, error) {
 	p, err := s.b.Moves(ctx, paging(r.Params.Cursor, r.Params.Limit))
 	return openapi.ListMoves200JSONResponse{Items: p.Items, Next: next(p.Next)}, err
 }
 
+// ListSuggestions is openapi.StrictServerInterface's.
 func (s *server) ListSuggestions(ctx context.Context, r openapi.ListSuggestionsRequestObject) (openapi.ListSuggestionsResponseObject, error) {
 	p, err := s.b.Suggestions(ctx, string(of(r.Params.Status)), of(r.Params.Source), paging(r.Params.Cursor, r.Params.Limit))
 	return openapi.ListSuggestions200JSONResponse{Items: p.Items, Next: next(p.Next)}, err
 }
 
+// GetSuggestion is openapi.StrictServerInterface's.
 func (s *server) GetSuggestion(ctx context.Context, r openapi.GetSuggestionRequestObject) (openapi.GetSuggestionResponseObject, error) {
 	e, err := s.b.Suggestion(ctx, r.Suggestion)
 	return openapi.GetSuggestion200JSONResponse(e), err
 }
 
+// AcceptSuggestion is openapi.StrictServerInterface's.
 func (s *server) AcceptSuggestion(ctx context.Context, r openapi.AcceptSuggestionRequestObject) (openapi.AcceptSuggestionResponseObject, error) {
 	e, err := s.b.AcceptSuggestion(ctx, r.Suggestion, of(r.Body.Reason))
 	return openapi.AcceptSuggestion200JSONResponse(e), err
 }
 
+// RejectSuggestion is openapi.StrictServerInterface's.
 func (s *server) RejectSuggestion(ctx context.Context, r openapi.RejectSuggestionRequestObject) (openapi.RejectSuggestionResponseObject, error) {
 	e, err := s.b.RejectSuggestion(ctx, r.Suggestion, of(r.Body.Reason))
 	return openapi.RejectSuggestion200JSONResponse(e), err
 }
 
+// GetOverview is openapi.StrictServerInterface's.
 func (s *server) GetOverview(ctx context.Context, _ openapi.GetOverviewRequestObject) (openapi.GetOverviewResponseObject, error) {
 	o, err := s.b.Overview(ctx)
 	return openapi.GetOverview200JSONResponse(o), err
 }
 
+// ListSources is openapi.StrictServerInterface's.
 func (s *server) ListSources(ctx context.Context, _ openapi.ListSourcesRequestObject) (openapi.ListSourcesResponseObject, error) {
 	list, err := s.b.Sources(ctx)
 	return openapi.ListSources200JSONResponse{Items: list}, err
 }
 
+// ListPulls is openapi.StrictServerInterface's.
 func (s *server) ListPulls(ctx context.Context, r openapi.ListPullsRequestObject) (openapi.ListPullsResponseObject, error) {
 	p, err := s.b.Pulls(ctx, of(r.Params.Source), paging(r.Params.Cursor, r.Params.Limit))
 	return openapi.ListPulls200JSONResponse{Items: p.Items, Next: next(p.Next)}, err
 }
 
+// StartPull is openapi.StrictServerInterface's.
 func (s *server) StartPull(ctx context.Context, r openapi.StartPullRequestObject) (openapi.StartPullResponseObject, error) {
 	p, err := s.b.StartPull(ctx, backend.NewPull{Source: r.Body.Source, Stream: of(r.Body.Stream), Since: r.Body.Since, Until: of(r.Body.Until), Types: of(r.Body.Types)})
 	answer := openapi.StartPull202JSONResponse{ID: p.ID, Source: p.Source, Status: openapi.PullRequestStatus(p.Status), AskedBy: p.Asker, AskedAt: p.At, Since: p.Since, Error: next(p.Error)}
@@ -273,59 +304,71 @@ func (s *server) StartPull(ctx context.Context, r openapi.StartPullRequestObject
 	return answer, err
 }
 
+// CancelPull is openapi.StrictServerInterface's.
 func (s *server) CancelPull(ctx context.Context, r openapi.CancelPullRequestObject) (openapi.CancelPullResponseObject, error) {
 	p, err := s.b.CancelPull(ctx, r.Pull)
 	return openapi.CancelPull200JSONResponse(p), err
 }
 
+// ListGaps is openapi.StrictServerInterface's.
 func (s *server) ListGaps(ctx context.Context, _ openapi.ListGapsRequestObject) (openapi.ListGapsResponseObject, error) {
 	list, err := s.b.Gaps(ctx)
 	return openapi.ListGaps200JSONResponse{Items: list}, err
 }
 
+// ListDrift is openapi.StrictServerInterface's.
 func (s *server) ListDrift(ctx context.Context, r openapi.ListDriftRequestObject) (openapi.ListDriftResponseObject, error) {
 	p, err := s.b.Drift(ctx, of(r.Params.Source), string(of(r.Params.Status)), paging(r.Params.Cursor, r.Params.Limit))
 	return openapi.ListDrift200JSONResponse{Items: p.Items, Next: next(p.Next)}, err
 }
 
+// AcknowledgeDrift is openapi.StrictServerInterface's.
 func (s *server) AcknowledgeDrift(ctx context.Context, r openapi.AcknowledgeDriftRequestObject) (openapi.AcknowledgeDriftResponseObject, error) {
 	d, err := s.b.AcknowledgeDrift(ctx, r.Finding, of(r.Body.Reason))
 	return openapi.AcknowledgeDrift200JSONResponse(d), err
 }
 
+// GetFeed is openapi.StrictServerInterface's.
 func (s *server) GetFeed(ctx context.Context, r openapi.GetFeedRequestObject) (openapi.GetFeedResponseObject, error) {
 	p, err := s.b.Feed(ctx, of(r.Params.Source), of(r.Params.Type), time.Duration(of(r.Params.Wait))*time.Second, paging(r.Params.Cursor, r.Params.Limit))
 	return openapi.GetFeed200JSONResponse{Items: p.Items, Next: p.Next}, err
 }
 
+// GetMe is openapi.StrictServerInterface's.
 func (s *server) GetMe(ctx context.Context, _ openapi.GetMeRequestObject) (openapi.GetMeResponseObject, error) {
 	a := access.ActorOf(ctx)
 	return openapi.GetMe200JSONResponse(api.Me{Who: a.Who, Role: string(a.Role)}), a.Require(access.Viewer)
 }
 
+// ListTokens is openapi.StrictServerInterface's.
 func (s *server) ListTokens(ctx context.Context, r openapi.ListTokensRequestObject) (openapi.ListTokensResponseObject, error) {
 	p, err := s.b.Tokens(ctx, backend.Paging{Limit: 1000})
 	return openapi.ListTokens200JSONResponse{Items: p.Items, Next: next(p.Next)}, err
 }
 
+// CreateToken is openapi.StrictServerInterface's.
 func (s *server) CreateToken(ctx context.Context, r openapi.CreateTokenRequestObject) (openapi.CreateTokenResponseObject, error) {
 	t, err := s.b.CreateToken(ctx, r.Body.Name, access.Role(r.Body.Role), of(r.Body.ExpiresAt))
 	return openapi.CreateToken201JSONResponse(t), err
 }
 
+// RevokeToken is openapi.StrictServerInterface's.
 func (s *server) RevokeToken(ctx context.Context, r openapi.RevokeTokenRequestObject) (openapi.RevokeTokenResponseObject, error) {
 	return openapi.RevokeToken204Response{}, s.b.RevokeToken(ctx, r.Token)
 }
 
+// ListAudit is openapi.StrictServerInterface's.
 func (s *server) ListAudit(ctx context.Context, r openapi.ListAuditRequestObject) (openapi.ListAuditResponseObject, error) {
 	p, err := s.b.Audit(ctx, of(r.Params.Who), of(r.Params.Action), paging(r.Params.Cursor, r.Params.Limit))
 	return openapi.ListAudit200JSONResponse{Items: p.Items, Next: next(p.Next)}, err
 }
 
+// GetOpenAPI is openapi.StrictServerInterface's.
 func (s *server) GetOpenAPI(ctx context.Context, _ openapi.GetOpenAPIRequestObject) (openapi.GetOpenAPIResponseObject, error) {
 	return openapi.GetOpenAPI200ApplicationYamlResponse{Body: bytes.NewReader(openapi.YAML), ContentLength: int64(len(openapi.YAML))}, access.ActorOf(ctx).Require(access.Viewer)
 }
 
+// StreamLive is openapi.StrictServerInterface's.
 func (s *server) StreamLive(ctx context.Context, r openapi.StreamLiveRequestObject) (openapi.StreamLiveResponseObject, error) {
 	q := backend.TailQuery{Source: of(r.Params.Source), Type: of(r.Params.Type), After: of(r.Params.LastEventID)}
 	if text := strings.TrimSpace(of(r.Params.Account)); text != "" {

@@ -91,7 +91,7 @@ func (g *rig) do(role access.Role, r *http.Request) *httptest.ResponseRecorder {
 	g.handler.ServeHTTP(w, r.WithContext(access.WithActor(r.Context(), access.Actor{Who: "user:kim@us.example", Role: role, Via: "api"})))
 	if route, ok := g.route(r); ok {
 		err := openapi3filter.ValidateResponse(g.t.Context(), &openapi3filter.ResponseValidationInput{RequestValidationInput: &openapi3filter.RequestValidationInput{Request: r, Route: route},
-			Status: w.Code, Header: w.Header(), Body: io.NopCloser(strings.NewReader(w.Body.String())), Options: &openapi3filter.Options{IncludeResponseStatus: true}})
+			Status: w.Code, Header: w.Header(), Body: io.NopCloser(strings.NewReader(w.Body.String())), Options: &openapi3filter.Options{IncludeResponseStatus: true, ExcludeResponseBody: route.Path == "/openapi.yaml"}})
 		require.NoError(g.t, err, "%s %s: %d %s", r.Method, r.URL, w.Code, w.Body)
 	}
 	return w
@@ -218,7 +218,7 @@ func TestLive(t *testing.T) {
 	t.Cleanup(server.Close)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	r, err := http.NewRequestWithContext(ctx, "GET", server.URL+rest.Base+"/live?account="+acme, nil)
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, server.URL+rest.Base+"/live?account="+acme, nil)
 	require.NoError(t, err)
 	answer, err := http.DefaultClient.Do(r)
 	require.NoError(t, err)
@@ -241,17 +241,27 @@ var hostile = []string{"\x00", "a\x00b", "\xff\xfe", "\xed\xa0\x80", "'", `"`, "
 func TestHostileParameters(t *testing.T) {
 	t.Parallel()
 	g := newRig(t)
+	// Each parameter gets an eighth of the values, and the two worst; FuzzParameters has all.
+	at := 0
+	some := func() []string {
+		values := []string{"\x00", "\xff\xfe"}
+		for i := at; i < len(hostile); i += 8 {
+			values = append(values, hostile[i])
+		}
+		at = (at + 1) % 8
+		return values
+	}
 	for path, item := range g.doc.Paths.Map() {
 		for method, operation := range item.Operations() {
 			if path == "/live" {
 				continue
 			}
 			for _, p := range operation.Parameters {
-				for _, value := range hostile {
+				for _, value := range some() {
 					g.hostile(method, path, p.Value.In, p.Value.Name, value)
 				}
 			}
-			for _, value := range hostile {
+			for _, value := range some()[:4] {
 				g.hostile(method, path, "query", value, value)
 				if operation.RequestBody == nil {
 					continue

@@ -141,3 +141,22 @@ func (p *page) drainFrom(waiting int64) int64 {
 	}
 	return max(from, waiting*min(from, 1))
 }
+
+func groupCount(g api.QuarantineGroup) string {
+	if g.Records == 1 && !g.AtLeast {
+		return "1 event"
+	}
+	return number(g.Records) + plus(g.AtLeast) + " events"
+}
+
+func groupVerb(g api.QuarantineGroup) string {
+	switch {
+	case g.Reference == "" && g.Records == 1:
+		return " is " + words(g.Reason)
+	case g.Reference == "":
+		return " are " + words(g.Reason)
+	case g.Records == 1:
+		return " waits for "
+	}
+	return " wait for "
+}

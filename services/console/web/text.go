@@ -6,6 +6,7 @@ import (
 	"html"
 	"io"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -37,7 +38,7 @@ func hidden(r rune) string {
 func writeClean(b *strings.Builder, s string) {
 	marks := 0
 	for i, r := range s {
-		if mark := hidden(r); mark != "" && !(r == utf8.RuneError && strings.HasPrefix(s[i:], "\ufffd")) {
+		if mark := hidden(r); mark != "" && (r != utf8.RuneError || !strings.HasPrefix(s[i:], "\ufffd")) {
 			b.WriteString(`<span class="ctl">` + mark + `</span>`)
 			continue
 		}
@@ -182,3 +183,21 @@ func hue(source string) string {
 
 // words gives the name of a reason, a rule or a verb: unresolved_account is "unresolved account".
 func words(s string) string { return strings.ReplaceAll(s, "_", " ") }
+
+// timeAgo says how long ago a time was, with all of it in its title.
+func timeAgo(p *page, t time.Time) templ.Component { return timeElement(p, t, p.ago(t)) }
+
+// timeAt says a time to the second.
+func timeAt(p *page, t time.Time) templ.Component { return timeElement(p, t, p.dateTime(t)) }
+
+// timeDay says a time's day.
+func timeDay(p *page, t time.Time) templ.Component {
+	return timeElement(p, t, t.In(p.zone).Format("2 Jan 2006"))
+}
+
+func timeElement(p *page, t time.Time, said string) templ.Component {
+	if t.IsZero() {
+		return templ.Raw(`<span class="dim">–</span>`)
+	}
+	return templ.Raw(fmt.Sprintf(`<time datetime="%s" title="%s">%s</time>`, t.UTC().Format(time.RFC3339Nano), html.EscapeString(p.full(t)), html.EscapeString(said)))
+}

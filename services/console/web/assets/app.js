@@ -147,7 +147,7 @@ async function dialog(url, options) {
   const title = $("h1", box);
   if (title) { title.id = "dialog-title"; box.setAttribute("aria-labelledby", "dialog-title"); box.removeAttribute("aria-label"); }
   if (!box.open) box.showModal();
-  ($("[autofocus], input:not([type=hidden]), .button", $("#dialog-body")) || box).focus();
+  ($("[autofocus], input:not([type=hidden]), textarea, select, .button", $("#dialog-body")) || box).focus();
 }
 $("#dialog").addEventListener("close", () => { $("#dialog-body").replaceChildren(); asked?.isConnected && asked.focus(); });
 $("#dialog").addEventListener("submit", (e) => {

@@ -110,30 +110,36 @@ function connect() {
   });
 }
 
-/** begin takes a place among the tabs, and connects. */
-async function begin(take = false) {
-  if (stream || document.hidden || !wanted) return;
-  if (!navigator.locks) return connect();
-  const hold = (name, options) => navigator.locks.request(name, options, (lock) => {
-    if (!lock) return false;
-    const held = new Promise((done) => { release = () => done(true); });
+/** hold asks for a place: true when the tab has it, false when it has not. It connects while it has it. */
+const hold = (name, options) => new Promise((answer) => {
+  navigator.locks.request(name, options, (lock) => {
+    answer(!!lock);
+    if (!lock || document.hidden || !wanted) return undefined;
     connect();
-    return held;
+    return new Promise((done) => { release = done; });
+  }).catch(() => {
+    answer(false);
+    if (!options.signal?.aborted) taken();
   });
+});
+
+/** begin takes a place among the tabs, and connects. */
+let beginning = false;
+async function begin(take = false) {
+  if (stream || beginning || document.hidden || !wanted) return;
+  if (!navigator.locks) return connect();
+  beginning = true;
+  giveUp?.abort();
+  giveUp = null;
   show("", "Connecting");
-  for (const name of places) {
-    let got;
-    const asked = hold(name, { ifAvailable: true });
-    got = await Promise.race([asked, new Promise((r) => setTimeout(() => r("held"), 50))]);
-    if (got !== false) { asked.catch(taken); return; }
-  }
-  if (take || document.hasFocus()) {
-    hold(places[Math.floor(Math.random() * places.length)], { steal: true }).catch(taken);
-    return;
-  }
-  show("paused", "Paused · other tabs are live");
-  giveUp = new AbortController();
-  hold(places[Math.floor(Math.random() * places.length)], { signal: giveUp.signal }).catch(() => {});
+  try {
+    for (const name of places) if (await hold(name, { ifAvailable: true })) return;
+    const any = places[Math.floor(Math.random() * places.length)];
+    if (take || document.hasFocus()) { await hold(any, { steal: true }); return; }
+    show("paused", "Paused · other tabs are live");
+    giveUp = new AbortController();
+    hold(any, { signal: giveUp.signal });
+  } finally { beginning = false; }
 }
 /** taken: another tab has taken the place. */
 function taken() {
