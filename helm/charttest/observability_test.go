@@ -19,9 +19,9 @@ import (
 	"github.com/throughline-dev/throughline/pkg/stream"
 	"github.com/throughline-dev/throughline/pkg/stream/streamtest"
 	"github.com/throughline-dev/throughline/pkg/tlsfiles/tlsfilestest"
+	"github.com/throughline-dev/throughline/services/console/console"
 	"github.com/throughline-dev/throughline/services/learner/learner"
 	"github.com/throughline-dev/throughline/services/puller/puller"
-	"github.com/throughline-dev/throughline/services/console/console"
 	"github.com/throughline-dev/throughline/services/receiver/receiver"
 	"github.com/throughline-dev/throughline/services/whole"
 )
