@@ -16,6 +16,7 @@ import (
 
 	"github.com/throughline-dev/throughline/pkg/settings"
 	"github.com/throughline-dev/throughline/pkg/tlsfiles/tlsfilestest"
+	"github.com/throughline-dev/throughline/services/console/console"
 	"github.com/throughline-dev/throughline/services/drift/drift"
 	"github.com/throughline-dev/throughline/services/learner/learner"
 	"github.com/throughline-dev/throughline/services/normalizer/normalizer"
@@ -67,6 +68,7 @@ func requireStarts(t *testing.T, o *object, configMaps map[string]map[string]str
 		"drift":      func() any { return drift.NewConfig(c.Args, lookup) },
 		"learner":    func() any { return learner.NewConfig(c.Args, lookup) },
 		"puller":     func() any { return puller.NewConfig(c.Args, lookup) },
+		"console":    func() any { return console.NewConfig(c.Args, lookup) },
 	}[c.Name]()
 	_, err := settings.Parse(append([]string{"--validate"}, c.Args...), cfg, settings.WithName(c.Name, "A service."), settings.WithEnv(lookup), settings.WithOutput(io.Discard, io.Discard))
 	require.ErrorIs(t, err, settings.ErrDone, "%s %v", o.id(), env)
