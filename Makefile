@@ -11,7 +11,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 LDFLAGS := -X github.com/throughline-dev/throughline/pkg/settings.version=$(VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-unit test-system quick bench build lint fmt vulnerabilities generate domains verify mutants fuzz tidy toolchain newcomer prerequisites images images-test release upgrade-test vendor-clients clean
+.PHONY: help run test test-unit test-system quick bench build lint fmt vulnerabilities generate api-check domains verify mutants fuzz tidy toolchain newcomer prerequisites images images-test release upgrade-test vendor-clients browser clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,7 +40,7 @@ bench: ## the speed of each stage, compared with the least work that could be do
 
 build: ## all programs, into bin/
 	@mkdir -p $(BIN)
-	@GO=$(GO) .ci/compile -ldflags "$(LDFLAGS)" -o $(BIN)/ ./services/receiver ./services/normalizer ./services/sink ./services/quarantine ./services/puller ./services/learner ./services/throughline
+	@GO=$(GO) .ci/compile -ldflags "$(LDFLAGS)" -o $(BIN)/ ./services/receiver ./services/normalizer ./services/sink ./services/quarantine ./services/puller ./services/learner ./services/drift ./services/throughline
 
 lint: $(BIN)/golangci-lint ## golangci-lint with .golangci.yml, and go vet
 	@for m in $(MODULES); do echo "lint $$m"; (cd $$m && $(GO) vet ./... && GOGC=$(TEST_GOGC) $(BIN)/golangci-lint run ./...) || exit 1; done
@@ -56,17 +56,31 @@ vulnerabilities: ## govulncheck; needs the vulnerability database of the Go proj
 fmt: ## gofmt, in place
 	@gofmt -w $(MODULES)
 
-generate: build ## docs/event-types.md from the sources, docs/operations/settings.md from the settings
+generate: build $(BIN)/templ ## docs/event-types.md from the sources, docs/operations/settings.md from the settings, the console's Go from its templates and API description
 	$(BIN)/throughline event-types --markdown > docs/event-types.md
 	$(BIN)/throughline settings --markdown > docs/operations/settings.md
+	cd services/console/openapi && $(BIN)/oapi-codegen -config codegen.yaml openapi.yaml
+	$(BIN)/templ generate -path services/console/web
+
+$(BIN)/templ: tools/generate/go.mod tools/generate/go.sum
+	@mkdir -p $(BIN)
+	@cd tools/generate && GOWORK=off $(GO) build -o $(BIN)/ github.com/a-h/templ/cmd/templ github.com/oapi-codegen/oapi-codegen/v2/cmd/oapi-codegen
+
+# The versions are pinned; both come from their registries into a temporary directory.
+api-check: ## openapi.yaml by redocly, and a running API against it by schemathesis; needs npm, pip, URL=http://…/api/v1 and TOKEN=tl_…
+	@tmp=$$(mktemp -d) && trap 'rm -rf "$$tmp"' EXIT && spec=$$PWD/services/console/openapi/openapi.yaml && \
+	(cd "$$tmp" && npx -y @redocly/cli@2.77.0 lint "$$spec") && python3 -m venv "$$tmp/venv" && "$$tmp/venv/bin/pip" install -q schemathesis==4.32.5 && \
+	(cd "$$tmp" && venv/bin/schemathesis run "$$spec" --url "$(URL)" -H "Authorization: Bearer $(TOKEN)" --exclude-path /live --exclude-path /openapi.yaml --request-timeout 40 \
+	--checks not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance,negative_data_rejection)
 
 domains: ## pkg/resolve/domains.txt from the lists that tools/domains names; needs npm and pip
 	@cd tools && GOWORK=off $(GO) build -o $(BIN)/domains ./domains
 	@$(BIN)/domains
 
-verify: toolchain build $(BIN)/mutants ## what is generated is what is committed, files are formatted, links lead somewhere
+verify: toolchain build $(BIN)/mutants $(BIN)/templ ## what is generated is what is committed, files are formatted, links lead somewhere
 	@$(BIN)/throughline event-types --markdown | diff -u docs/event-types.md - || { echo "run make generate"; exit 1; }
 	@$(BIN)/throughline settings --markdown | diff -u docs/operations/settings.md - || { echo "run make generate"; exit 1; }
+	@.ci/generated $(BIN)
 	@test -z "$$(gofmt -l $(MODULES))" || { gofmt -l $(MODULES); echo "run make fmt"; exit 1; }
 	@.ci/links
 	@$(BIN)/mutants -check
@@ -90,6 +104,7 @@ tidy: ## go mod tidy in every module
 	@cd tools && GOWORK=off $(GO) mod tidy
 	@cd tools/chart && GOWORK=off $(GO) mod tidy
 	@cd tools/image && GOWORK=off $(GO) mod tidy
+	@cd tools/generate && GOWORK=off $(GO) mod tidy
 
 toolchain:
 	@GO=$(GO) .ci/toolchain
@@ -99,6 +114,10 @@ newcomer: ## the README's order in an empty home: run, the commands, test, run a
 
 prerequisites: ## what the tests need beside Go: a C compiler, Postgres, psql, Java 17, Maven
 	@.ci/prerequisites
+
+browser: ## the console's pages in Debian's chromium: journeys, and axe on every page; installs both (ARGS="-run TestChurnStory"; THROUGHLINE_SHOTS=DIR keeps pictures)
+	@.ci/browser
+	THROUGHLINE_AXE=$$(ls $(BIN)/axe/*/axe.min.js) $(GO) test -count=1 -timeout 20m -tags browser $(ARGS) ./services/console/browsertest
 
 vendor-clients: ## the vendors' own SDKs (npm) and Singer taps (PyPI) read the fake vendor APIs; installs them (needs Node, Python and the registries)
 	@.ci/vendor-clients

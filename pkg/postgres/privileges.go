@@ -20,6 +20,7 @@ const (
 	RoleQuarantine Role = "quarantine"
 	RolePuller     Role = "puller"   // keeps how far pulls from the vendors' APIs are, and compares what they have with what is here
 	RoleLearner    Role = "learner"  // learns whose vendors' objects are, and links them
+	RoleDrift      Role = "drift"    // keeps what payloads look like, and finds what is odd about them
 	RoleReader     Role = "reader"   // reads timelines: the users' own consumers
 	RoleDoctor     Role = "doctor"   // reads everything
 	RoleConsole    Role = "console"  // what the operator may, and keeps tokens, sessions and the audit log
@@ -28,7 +29,7 @@ const (
 
 // Roles gives all of them.
 func Roles() []Role {
-	return []Role{RoleNormalizer, RoleSink, RoleQuarantine, RolePuller, RoleLearner, RoleReader, RoleDoctor, RoleConsole, RoleOperator}
+	return []Role{RoleNormalizer, RoleSink, RoleQuarantine, RolePuller, RoleLearner, RoleDrift, RoleReader, RoleDoctor, RoleConsole, RoleOperator}
 }
 
 // ObjectKind says what a Privilege is on.
@@ -130,6 +131,15 @@ func Privileges(role Role) []Privilege {
 			on("learning_progress", "SELECT"), of("learning_progress", "UPDATE", "merges_event, domains_due_at"),
 			on("suspect_domains", "SELECT, INSERT"), of("suspect_domains", "UPDATE", "accounts, examples"),
 		)
+	case RoleDrift:
+		own = slices.Concat(
+			on("payload_types", "SELECT, INSERT"), ids("payload_types"), of("payload_types", "UPDATE", "version"),
+			on("payload_shapes", "SELECT, INSERT, UPDATE, DELETE"),
+			on("drift_findings", "SELECT, INSERT"), ids("drift_findings"), of("drift_findings", "UPDATE", "became, event_id, times, state, state_by, state_at, last_seen"),
+			on("drift_decisions", "INSERT"), ids("drift_decisions"),
+			on("drift_offsets", "SELECT, INSERT, UPDATE"),
+			of("drift_expectations", "SELECT", "source, event_type, path"),
+		)
 	case RoleReader:
 		own = slices.Concat(on("account_events", "SELECT"), on("accounts", "SELECT"))
 	case RoleDoctor:
@@ -164,6 +174,7 @@ func deciding() []Privilege {
 		on("suspect_domains", "INSERT"), of("suspect_domains", "UPDATE", "decision, decided_by, decided_at, reason"),
 		moving(),
 		pulling(),
+		expecting(),
 		on("audit_log", "INSERT"), ids("audit_log"),
 		[]Privilege{{Kind: KindDatabase, Operation: "TEMPORARY"}}, // `throughline accounts import` checks a file in temporary tables
 	)
@@ -176,8 +187,9 @@ const versionTable = "goose_db_version"
 func Tables() []string {
 	return []string{
 		"account_changes", "account_changes_lease", "account_event_origins", "account_events", "account_link_denials", "account_links", "accounts",
-		"api_budgets", "api_tokens", "audit_log", "console_sessions", versionTable, "history_moves", "learned_leads", "learned_references", "learning_progress", "learning_sources", "link_changes",
-		"link_decisions", "link_epoch", "link_suggestions", "pull_checkpoints", "pull_leases", "pull_runs", "quarantine", "quarantine_decisions",
+		"api_budgets", "api_tokens", "audit_log", "console_sessions", "drift_decisions", "drift_expectations", "drift_findings", "drift_offsets", versionTable,
+		"history_moves", "learned_leads", "learned_references", "learning_progress", "learning_sources", "link_changes",
+		"link_decisions", "link_epoch", "link_suggestions", "payload_shapes", "payload_types", "pull_checkpoints", "pull_leases", "pull_runs", "quarantine", "quarantine_decisions",
 		"quarantine_outbox_lease", "reconcile_missing", "reconcile_reports", "suspect_domains",
 	}
 }
@@ -253,6 +265,14 @@ func pulling() []Privilege {
 		on("pull_leases", "SELECT, INSERT"), of("pull_leases", "UPDATE", "holder, until"),
 		on("api_budgets", "SELECT, INSERT"), of("api_budgets", "UPDATE", "free_at, updated_at, paused_until, pause_reason"),
 		reconciling(),
+	)
+}
+
+// expecting is what it takes to say which paths are read, and to decide about findings.
+func expecting() []Privilege {
+	return slices.Concat(
+		of("drift_findings", "UPDATE", "state, state_by, state_at"), on("drift_decisions", "INSERT"), ids("drift_decisions"),
+		on("drift_expectations", "INSERT, DELETE"), of("drift_expectations", "UPDATE", "types, declared_by, declared_at"),
 	)
 }
 

@@ -7,7 +7,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/throughline-dev/throughline/pkg/fault"
 	"github.com/throughline-dev/throughline/pkg/source"
 )
 
@@ -79,20 +78,19 @@ type Openness struct {
 	Oldest  time.Time // first seen; zero: none is open
 }
 
-// Open counts the open records of each of the sources, and with the name "" of all. The counts are read from indexes alone,
-// and the oldest is the one that came first.
+// Open counts the open records of each of the sources, and with the name "" of all; only of all it gives the oldest, which
+// is the one that came first of each reason. The counts are read from indexes, and so is the way from reason to reason.
 func (s *Store) Open(ctx context.Context, sources []string) (map[string]Openness, error) {
-	var reasons []string
-	for _, r := range fault.Reasons() {
-		reasons = append(reasons, string(r))
-	}
 	rows, err := s.pool.Query(ctx, fmt.Sprintf(`
-SELECT '', (SELECT count(*) FROM (SELECT FROM quarantine WHERE status = 'open' LIMIT %d) AS few), (SELECT min(f.first_seen) FROM unnest($2::text[]) AS r (name)
-  CROSS JOIN LATERAL (SELECT first_seen FROM quarantine WHERE status = 'open' AND reason = r.name ORDER BY id LIMIT 1) AS f)
+WITH RECURSIVE oldest AS (
+  (SELECT reason, first_seen FROM quarantine WHERE status = 'open' ORDER BY reason, id LIMIT 1)
+  UNION ALL
+  SELECT n.* FROM oldest o CROSS JOIN LATERAL (SELECT reason, first_seen FROM quarantine WHERE status = 'open' AND reason > o.reason ORDER BY reason, id LIMIT 1) AS n
+)
+SELECT '', (SELECT count(*) FROM (SELECT FROM quarantine WHERE status = 'open' LIMIT %d) AS few), (SELECT min(first_seen) FROM oldest)
 UNION ALL
-SELECT s.name, (SELECT count(*) FROM (SELECT FROM quarantine WHERE status = 'open' AND source = s.name LIMIT %[1]d) AS few),
-  (SELECT first_seen FROM quarantine WHERE status = 'open' AND source = s.name ORDER BY id LIMIT 1)
-FROM unnest($1::text[]) AS s (name)`, MostCounted), sources, reasons)
+SELECT s.name, (SELECT count(*) FROM (SELECT FROM quarantine WHERE status = 'open' AND source = s.name LIMIT %[1]d) AS few), NULL
+FROM unnest($1::text[]) AS s (name)`, MostCounted), sources)
 	if err != nil {
 		return nil, broken("counting the quarantine", err)
 	}

@@ -309,7 +309,7 @@ func (s *server) doChange(p *page) (templ.Component, error) {
 // askSuggestion shows the evidence; who may not decide reads it too.
 func (s *server) askSuggestion(p *page) (templ.Component, error) {
 	p.title, p.nav = "Suggestion", "links"
-	id, err := readNumber("id", p.q("id"))
+	id, err := readNumber(p.q("id"))
 	if err != nil {
 		return nil, err
 	}
@@ -333,7 +333,7 @@ func (s *server) doSuggestion(p *page) (templ.Component, error) {
 	if err != nil {
 		return nil, err
 	}
-	id, err := readNumber("id", f.Get("id"))
+	id, err := readNumber(f.Get("id"))
 	if err != nil {
 		return nil, err
 	}
@@ -350,10 +350,10 @@ func (s *server) doSuggestion(p *page) (templ.Component, error) {
 	return nil, redirect{p.link("/references", "ref", e.Reference, "waited", number0(f.Get("waited")))}
 }
 
-func readNumber(field, text string) (int64, error) {
+func readNumber(text string) (int64, error) {
 	id, err := strconv.ParseInt(text, 10, 64)
 	if err != nil || id < 1 {
-		return 0, problem.Field(field, errors.New("this is no number of one: they are 1 and above"))
+		return 0, problem.Field("id", errors.New("this is no number of one: they are 1 and above"))
 	}
 	return id, nil
 }
@@ -362,7 +362,7 @@ func readNumber(field, text string) (int64, error) {
 func selection(v url.Values) (backend.Selection, error) {
 	s := backend.Selection{Reason: v.Get("reason"), Source: v.Get("source"), Reference: v.Get("reference"), Note: v.Get("note")}
 	for _, text := range v["id"] {
-		id, err := readNumber("id", text)
+		id, err := readNumber(text)
 		if err != nil {
 			return s, err
 		}
@@ -474,7 +474,7 @@ func (s *server) askCancel(p *page) (templ.Component, error) {
 	if err := p.asks("Cancel", "jobs"); err != nil {
 		return nil, err
 	}
-	id, err := readNumber("id", p.q("id"))
+	id, err := readNumber(p.q("id"))
 	if err != nil {
 		return nil, err
 	}
@@ -495,7 +495,7 @@ func (s *server) byNumber(p *page, then string, do func(id int64, reason string)
 	if err != nil {
 		return nil, err
 	}
-	id, err := readNumber("id", f.Get("id"))
+	id, err := readNumber(f.Get("id"))
 	if err != nil {
 		return nil, err
 	}
@@ -509,7 +509,7 @@ func (s *server) askDrift(p *page) (templ.Component, error) {
 	if err := p.asks("Acknowledge", "drift"); err != nil {
 		return nil, err
 	}
-	id, err := readNumber("id", p.q("id"))
+	id, err := readNumber(p.q("id"))
 	if err != nil {
 		return nil, err
 	}
@@ -562,7 +562,7 @@ func (s *server) askRevoke(p *page) (templ.Component, error) {
 	if err := p.require(access.Admin); err != nil {
 		return nil, err
 	}
-	id, err := readNumber("id", p.q("id"))
+	id, err := readNumber(p.q("id"))
 	if err != nil {
 		return nil, err
 	}

@@ -70,21 +70,21 @@ func (v *jsonWriter) document() {
 	pending := "" // a member's name, written and waiting for its value
 	for v.at < v.end {
 		c := v.src[v.at]
-		switch {
-		case c == ' ' || c == '\n' || c == '\t' || c == '\r' || c == ':':
+		switch c {
+		case ' ', '\n', '\t', '\r', ':':
 			v.at++
-		case c == ',':
+		case ',':
 			v.at++
 			v.b.WriteString(`<span class="p">,</span>`)
 			v.endLine()
 			if top := v.top(); top != nil {
 				top.name = top.closes == "}"
 			}
-		case c == '{' || c == '[':
+		case '{', '[':
 			v.at++
 			v.begin(c, pending)
 			pending = ""
-		case c == '}' || c == ']':
+		case '}', ']':
 			v.at++
 			v.finish()
 		default:

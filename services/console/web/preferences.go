@@ -19,6 +19,7 @@ func (s *server) prefer(p *page) (templ.Component, error) {
 	}
 	form := p.r.PostForm
 	set := func(name, value string) {
+		//nolint:gosec // it says how pages look, and has to work on plain HTTP too
 		p.cookies = append(p.cookies, &http.Cookie{Name: name, Value: value, Path: s.BasePath + "/", MaxAge: 365 * 24 * 3600, HttpOnly: true, SameSite: http.SameSiteLaxMode})
 	}
 	if form.Has("theme") {

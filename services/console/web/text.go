@@ -38,7 +38,7 @@ func hidden(r rune) string {
 func writeClean(b *strings.Builder, s string) {
 	marks := 0
 	for i, r := range s {
-		if mark := hidden(r); mark != "" && !(r == utf8.RuneError && strings.HasPrefix(s[i:], "\ufffd")) {
+		if mark := hidden(r); mark != "" && (r != utf8.RuneError || !strings.HasPrefix(s[i:], "\ufffd")) {
 			b.WriteString(`<span class="ctl">` + mark + `</span>`)
 			continue
 		}

@@ -77,6 +77,7 @@ type root struct {
 	Sources sources `embed:""`
 
 	Timeline    timelineCommand    `cmd:"" group:"Timelines" help:"Show an account's events in order of occurrence."`
+	Find        findCommand        `cmd:"" group:"Timelines" help:"Find the accounts on which something happened in an order, or began to."`
 	Accounts    accountsCommand    `cmd:"" group:"Accounts and links" help:"Import, add, list, rename, merge and remove accounts."`
 	Link        linkCommand        `cmd:"" group:"Accounts and links" help:"Link a vendor's id to an account, and release the events that wait for it in quarantine."`
 	Unlink      unlinkCommand      `cmd:"" group:"Accounts and links" help:"Remove a link; the events that were resolved by it are resolved again."`
@@ -90,12 +91,14 @@ type root struct {
 	Pulls       pullsCommand       `cmd:"" group:"Past events" help:"List what was brought in from vendors' APIs, and how far it is."`
 	Reconcile   reconcileCommand   `cmd:"" group:"Past events" help:"Compare a vendor's events with those that are here, and bring in what is missing."`
 	Gaps        gapsCommand        `cmd:"" group:"Past events" help:"Show what is missing, by the newest comparisons with the vendors."`
+	Drift       driftCommand       `cmd:"" group:"Operating" help:"Show what changed about payloads and who reads it; acknowledge it; declare what is read."`
 	Doctor      doctorCommand      `cmd:"" group:"Operating" help:"Find out what is wrong with an installation, and what to do about it."`
 	Topics      topicsCommand      `cmd:"" group:"Setting up" help:"Create and configure the Kafka topics."`
 	ACLs        aclsCommand        `cmd:"" name:"acls" group:"Setting up" help:"Give the services rights on Kafka."`
 	Migrate     migrateCommand     `cmd:"" group:"Setting up" help:"Bring the Postgres schema up to date."`
 	Roles       rolesCommand       `cmd:"" group:"Setting up" help:"Create the Postgres roles and grant them what each needs."`
 	Connect     connectCommand     `cmd:"" group:"Setting up" help:"Let a vendor send here: look at its webhook subscriptions, repair them, or print the steps."`
+	MCP         mcpCommand         `cmd:"" name:"mcp" group:"Timelines" help:"Let an agent read timelines, accounts and the quarantine, by the Model Context Protocol on standard input and output."`
 	Ready       readyCommand       `cmd:"" group:"Setting up" help:"Say whether a service is ready."`
 	Tokens      tokensCommand      `cmd:"" group:"Setting up" help:"Make and revoke tokens for the HTTP API and the console."`
 	Settings    settingsCommand    `cmd:"" group:"Setting up" help:"List the services' settings, with variables and defaults."`
