@@ -19,7 +19,9 @@ import (
 	"github.com/throughline-dev/throughline/pkg/local/kafka"
 	"github.com/throughline-dev/throughline/pkg/settings"
 	"github.com/throughline-dev/throughline/pkg/source/catalog"
+	"github.com/throughline-dev/throughline/services/learner/learner"
 	"github.com/throughline-dev/throughline/services/normalizer/normalizer"
+	"github.com/throughline-dev/throughline/services/puller/puller"
 	"github.com/throughline-dev/throughline/services/quarantine/quarantine"
 	"github.com/throughline-dev/throughline/services/receiver/receiver"
 	"github.com/throughline-dev/throughline/services/sink/sink"
@@ -35,6 +37,8 @@ func configurations() map[string]any {
 		"normalizer": normalizer.NewConfig(nil, none),
 		"sink":       new(sink.Config),
 		"quarantine": quarantine.NewConfig(nil, none),
+		"puller":     puller.NewConfig(nil, none),
+		"learner":    learner.NewConfig(nil, none),
 	}
 }
 
@@ -195,8 +199,8 @@ func TestVariables(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, yaml.Unmarshal(text, &listed))
 	for name := range listed {
-		if name == "puller" || name == "learner" {
-			continue // they need keys of vendors' APIs, and are off in the chart too
+		if name == "drift" {
+			continue // it is off in the chart too
 		}
 		require.True(t, seen[name], "%s is a service of the chart", name)
 	}
