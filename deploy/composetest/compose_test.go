@@ -19,6 +19,7 @@ import (
 	"github.com/throughline-dev/throughline/pkg/local/kafka"
 	"github.com/throughline-dev/throughline/pkg/settings"
 	"github.com/throughline-dev/throughline/pkg/source/catalog"
+	"github.com/throughline-dev/throughline/services/drift/drift"
 	"github.com/throughline-dev/throughline/services/learner/learner"
 	"github.com/throughline-dev/throughline/services/normalizer/normalizer"
 	"github.com/throughline-dev/throughline/services/puller/puller"
@@ -39,6 +40,7 @@ func configurations() map[string]any {
 		"quarantine": quarantine.NewConfig(nil, none),
 		"puller":     puller.NewConfig(nil, none),
 		"learner":    learner.NewConfig(nil, none),
+		"drift":      drift.NewConfig(nil, none),
 	}
 }
 
@@ -199,9 +201,6 @@ func TestVariables(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, yaml.Unmarshal(text, &listed))
 	for name := range listed {
-		if name == "drift" {
-			continue // it is off in the chart too
-		}
 		require.True(t, seen[name], "%s is a service of the chart", name)
 	}
 }

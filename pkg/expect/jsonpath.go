@@ -21,10 +21,10 @@ func jsonPaths(text string) (all [][]shape.Segment) {
 		return i + 1
 	}
 	for i := 0; i < len(text); {
-		switch c := text[i]; {
-		case c == '"':
+		switch c := text[i]; c {
+		case '"':
 			i = inText(i)
-		case c == '$' || c == '@':
+		case '$', '@':
 			base := []shape.Segment(nil)
 			if c == '@' && len(bases) > 0 {
 				base = bases[len(bases)-1]
@@ -35,10 +35,10 @@ func jsonPaths(text string) (all [][]shape.Segment) {
 			if len(last) > 0 {
 				all = append(all, last)
 			}
-		case c == '(':
+		case '(':
 			bases = append(bases, last)
 			i++
-		case c == ')':
+		case ')':
 			if len(bases) > 0 {
 				last, bases = bases[len(bases)-1], bases[:len(bases)-1]
 			}

@@ -182,8 +182,7 @@ func (d *Drift) Unmet(ctx context.Context) (unmet []Unmet, quiet int, err error)
 	}
 	type seenPath struct {
 		PayloadType
-		path  string
-		types []string
+		path string
 	}
 	rows, err := d.pool.Query(ctx, `SELECT t.source, t.event_type, t.pulled, p.path, p.nulls, p.booleans, p.numbers, p.strings, p.arrays, p.objects
 		FROM payload_shapes p JOIN payload_types t ON t.id = p.type_id WHERE t.event_type <> '*' ORDER BY t.id, p.path COLLATE "C"`)

@@ -190,7 +190,7 @@ func Tables() []string {
 		"api_budgets", "api_tokens", "audit_log", "console_sessions", "drift_decisions", "drift_expectations", "drift_findings", "drift_offsets", versionTable,
 		"history_moves", "learned_leads", "learned_references", "learning_progress", "learning_sources", "link_changes",
 		"link_decisions", "link_epoch", "link_suggestions", "payload_shapes", "payload_types", "pull_checkpoints", "pull_leases", "pull_runs", "quarantine", "quarantine_decisions",
-		"quarantine_outbox_lease", "reconcile_missing", "reconcile_reports", "suspect_domains",
+		"quarantine_outbox", "quarantine_outbox_lease", "reconcile_missing", "reconcile_reports", "suspect_domains",
 	}
 }
 
@@ -237,6 +237,7 @@ func moving() []Privilege {
 		of("quarantine", "UPDATE", "reason, error, tenant, event_type, topic, partition, offset, record_key, headers, raw, payload, references, "+
 			"reference_keys, raw_index, last_seen, status, status_by, status_at, published_at, outcome, releases, ruling, held_until"),
 		on("quarantine_decisions", "INSERT"), ids("quarantine_decisions"),
+		on("quarantine_outbox", "SELECT, INSERT, DELETE"), of("quarantine_outbox", "UPDATE", "released_at, published_at"),
 	)
 }
 

@@ -49,7 +49,7 @@ func (c *Config) SourceSet() (source.Set, error) { return c.Sources.SourceSet() 
 
 // Tuning is what may be left as it is.
 type Tuning struct {
-	Batch        stage.Batch   `embed:"" envprefix:"THROUGHLINE_DRIFT_" set:"batch_records=20000" set:"batch_wait=2s"`
+	Batch        stage.Batch   `embed:"" envprefix:"THROUGHLINE_DRIFT_" set:"batch_records=20000" set:"batch_wait=2s"` //nolint:staticcheck // kong reads both
 	LearnEvents  int64         `name:"learn-events" env:"THROUGHLINE_DRIFT_LEARN_EVENTS" default:"200" help:"Events of a type after which a path or a JSON type that none of them had is a finding (${default})."`
 	MaxTypes     int           `name:"max-types" env:"THROUGHLINE_DRIFT_MAX_TYPES" default:"500" help:"Most event types of one source that are told apart (${default}); all others count as one, named *."`
 	MaxPaths     int           `name:"max-paths" env:"THROUGHLINE_DRIFT_MAX_PATHS" default:"1500" help:"Most paths of one event type (${default}); what is beyond is not looked at."`
