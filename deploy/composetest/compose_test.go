@@ -20,6 +20,7 @@ import (
 	"github.com/throughline-dev/throughline/pkg/settings"
 	"github.com/throughline-dev/throughline/pkg/source/catalog"
 	"github.com/throughline-dev/throughline/services/console/console"
+	"github.com/throughline-dev/throughline/services/drift/drift"
 	"github.com/throughline-dev/throughline/services/normalizer/normalizer"
 	"github.com/throughline-dev/throughline/services/quarantine/quarantine"
 	"github.com/throughline-dev/throughline/services/receiver/receiver"
@@ -37,6 +38,7 @@ func configurations() map[string]any {
 		"sink":       new(sink.Config),
 		"quarantine": quarantine.NewConfig(nil, none),
 		"console":    console.NewConfig(nil, none),
+		"drift":      drift.NewConfig(nil, none),
 	}
 }
 

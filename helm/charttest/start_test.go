@@ -17,6 +17,7 @@ import (
 	"github.com/throughline-dev/throughline/pkg/settings"
 	"github.com/throughline-dev/throughline/pkg/tlsfiles/tlsfilestest"
 	"github.com/throughline-dev/throughline/services/console/console"
+	"github.com/throughline-dev/throughline/services/drift/drift"
 	"github.com/throughline-dev/throughline/services/learner/learner"
 	"github.com/throughline-dev/throughline/services/normalizer/normalizer"
 	"github.com/throughline-dev/throughline/services/puller/puller"
@@ -64,6 +65,7 @@ func requireStarts(t *testing.T, o *object, configMaps map[string]map[string]str
 		"normalizer": func() any { return normalizer.NewConfig(c.Args, lookup) },
 		"sink":       func() any { return new(sink.Config) },
 		"quarantine": func() any { return quarantine.NewConfig(c.Args, lookup) },
+		"drift":      func() any { return drift.NewConfig(c.Args, lookup) },
 		"learner":    func() any { return learner.NewConfig(c.Args, lookup) },
 		"puller":     func() any { return puller.NewConfig(c.Args, lookup) },
 		"console":    func() any { return console.NewConfig(c.Args, lookup) },
