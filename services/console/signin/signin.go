@@ -54,7 +54,7 @@ type Door struct {
 
 // New makes it. It calls nobody: the identity provider is asked when somebody signs in.
 func New(o Options) *Door {
-	d := &Door{o: o, base: o.Config.BasePath(), secure: strings.HasPrefix(o.Config.PublicURL, "https://"), wrong: rate.NewLimiter(wrongPerSecond, wrongPerSecond)}
+	d := &Door{o: o, base: o.Config.BasePath(), secure: strings.HasPrefix(string(o.Config.PublicURL), "https://"), wrong: rate.NewLimiter(wrongPerSecond, wrongPerSecond)}
 	if o.Config.Login == WithOIDC {
 		d.provider = newProvider(o.Config)
 	}
