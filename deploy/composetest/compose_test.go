@@ -19,6 +19,7 @@ import (
 	"github.com/throughline-dev/throughline/pkg/local/kafka"
 	"github.com/throughline-dev/throughline/pkg/settings"
 	"github.com/throughline-dev/throughline/pkg/source/catalog"
+	"github.com/throughline-dev/throughline/services/drift/drift"
 	"github.com/throughline-dev/throughline/services/normalizer/normalizer"
 	"github.com/throughline-dev/throughline/services/quarantine/quarantine"
 	"github.com/throughline-dev/throughline/services/receiver/receiver"
@@ -35,6 +36,7 @@ func configurations() map[string]any {
 		"normalizer": normalizer.NewConfig(nil, none),
 		"sink":       new(sink.Config),
 		"quarantine": quarantine.NewConfig(nil, none),
+		"drift":      drift.NewConfig(nil, none),
 	}
 }
 

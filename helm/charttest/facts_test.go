@@ -16,6 +16,7 @@ import (
 	"github.com/throughline-dev/throughline/pkg/source/catalog"
 	"github.com/throughline-dev/throughline/pkg/stream"
 	"github.com/throughline-dev/throughline/pkg/stream/streamtest"
+	"github.com/throughline-dev/throughline/services/drift/drift"
 	"github.com/throughline-dev/throughline/services/learner/learner"
 	"github.com/throughline-dev/throughline/services/normalizer/normalizer"
 	"github.com/throughline-dev/throughline/services/puller/puller"
@@ -38,6 +39,7 @@ func programs() map[string]any {
 		"normalizer": normalizer.NewConfig(nil, exampleEnv),
 		"sink":       new(sink.Config),
 		"quarantine": quarantine.NewConfig(nil, exampleEnv),
+		"drift":      drift.NewConfig(nil, exampleEnv),
 		"learner":    learner.NewConfig(nil, exampleEnv),
 		"puller":     puller.NewConfig(nil, exampleEnv),
 	}
@@ -84,7 +86,7 @@ func TestServices(t *testing.T) {
 	require.ElementsMatch(t, slices.Collect(maps.Keys(listed)), slices.Collect(maps.Keys(values.Services)))
 
 	names := stream.Names{}
-	groups := map[string]string{"receiver": "", "normalizer": names.Group(stream.Normalizer), "sink": names.Group(stream.Sink), "quarantine": names.Group(stream.Quarantine), "puller": ""}
+	groups := map[string]string{"receiver": "", "normalizer": names.Group(stream.Normalizer), "sink": names.Group(stream.Sink), "quarantine": names.Group(stream.Quarantine), "drift": names.Group(stream.Drift), "puller": ""}
 	topics := map[string]string{"sink": stream.AccountEvents, "quarantine": stream.DeadLetters}
 	// A variable that only those read who need the thing.
 	tells := map[string]string{
