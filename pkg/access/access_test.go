@@ -42,6 +42,7 @@ func TestTokensAndSessions(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, list, 1)
 	require.False(t, list[0].LastUsedAt.IsZero())
+	require.False(t, list[0].LastUsedAt.Before(list[0].CreatedAt), "used %s, made %s", list[0].LastUsedAt, list[0].CreatedAt)
 	var stored int
 	require.NoError(t, pool.QueryRow(ctx, "SELECT count(*) FROM api_tokens t WHERE t::text LIKE '%' || $1 || '%'", made.Secret[3:]).Scan(&stored))
 	require.Zero(t, stored, "the token itself is nowhere")

@@ -92,7 +92,7 @@ func (s *Store) token(ctx context.Context, token string) (a Actor, id int64, err
 		return Actor{}, 0, postgres.Classify(fmt.Errorf("looking a token up: %w", err))
 	}
 	if stale {
-		if _, err := s.pool.Exec(ctx, "UPDATE api_tokens SET last_used_at = date_trunc('hour', now()) WHERE id = $1", id); err != nil {
+		if _, err := s.pool.Exec(ctx, "UPDATE api_tokens SET last_used_at = greatest(date_trunc('hour', now()), created_at) WHERE id = $1", id); err != nil {
 			return Actor{}, 0, postgres.Classify(fmt.Errorf("noting that a token was used: %w", err))
 		}
 	}

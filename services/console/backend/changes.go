@@ -3,6 +3,7 @@ package backend
 import (
 	"context"
 	"fmt"
+	"regexp"
 	"strings"
 	"time"
 
@@ -211,8 +212,34 @@ func (b *Service) choose(ctx context.Context, action string, s Selection, change
 // StartPull is Decider's. The puller takes no requests yet.
 func (b *Service) StartPull(ctx context.Context, n NewPull) (PullRequest, error) {
 	return act(ctx, b, deed{role: access.Operator, action: "startPull", target: n.Source}, func(context.Context, access.Actor) (PullRequest, error) {
-		return PullRequest{}, unsupported("a backfill is not started from here: run `throughline backfill SOURCE --since %s`, which shows up under pulls", n.Since.UTC().Format(time.RFC3339))
+		return PullRequest{}, unsupported("a backfill is not started from here: run `%s`, which shows up under pulls", backfillCommand(n))
 	})
+}
+
+// backfillCommand is what asks for the same on the command line. Names that are no words are left out: somebody types it.
+func backfillCommand(n NewPull) string {
+	command := "throughline backfill " + word(n.Source, "SOURCE")
+	if n.Stream != "" {
+		command += " --stream " + word(n.Stream, "STREAM")
+	}
+	command += " --since " + n.Since.UTC().Format(time.RFC3339)
+	if !n.Until.IsZero() {
+		command += " --until " + n.Until.UTC().Format(time.RFC3339)
+	}
+	if len(n.Types) > 0 {
+		command += " --types " + word(strings.Join(n.Types, ","), "TYPES")
+	}
+	return command
+}
+
+var wordForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._,:/-]{0,199}$`)
+
+// word gives text where a shell takes it as one word, else what stands for it.
+func word(text, otherwise string) string {
+	if wordForm.MatchString(text) {
+		return text
+	}
+	return otherwise
 }
 
 // CancelPull is Decider's. The puller takes no requests yet.

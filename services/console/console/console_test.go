@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"net"
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
@@ -11,11 +12,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
 	"github.com/throughline-dev/throughline/pkg/access"
+	"github.com/throughline-dev/throughline/pkg/postgres"
 	"github.com/throughline-dev/throughline/pkg/postgres/postgrestest"
 	"github.com/throughline-dev/throughline/pkg/service"
 	"github.com/throughline-dev/throughline/pkg/settings"
@@ -30,7 +33,11 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(postgrestest.Main(m)) }
 // start runs a console until the test ends, and gives its address and its tokens' store.
 func start(t *testing.T, change func(*console.Options)) (string, *access.Store) {
 	t.Helper()
-	pool := postgrestest.New(t)
+	return startOn(t, postgrestest.New(t), change)
+}
+
+func startOn(t *testing.T, pool *pgxpool.Pool, change func(*console.Options)) (string, *access.Store) {
+	t.Helper()
 	var o console.Options
 	settings.Defaults(&o.Server)
 	settings.Defaults(&o.SignIn)
@@ -125,6 +132,55 @@ func TestConsole(t *testing.T) {
 	require.Equal(t, http.StatusForbidden, a.status, "a page of another site does nothing here")
 	a = ask(http.MethodPost, address+"/signout", "")
 	require.Equal(t, "/signin", a.at)
+}
+
+// Connections that send a form byte by byte keep nobody out.
+func TestSlowSenders(t *testing.T) {
+	t.Parallel()
+	address, _ := start(t, func(*console.Options) {})
+	for range 300 {
+		var dialer net.Dialer
+		conn, err := dialer.DialContext(t.Context(), "tcp", strings.TrimPrefix(address, "http://"))
+		require.NoError(t, err)
+		t.Cleanup(func() { _ = conn.Close() })
+		_, err = io.WriteString(conn, "POST /signin HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 1000\r\n\r\nt")
+		require.NoError(t, err)
+	}
+	ask := browser(t)
+	for range 5 {
+		a := ask(http.MethodGet, address+"/api/v1/me", "")
+		require.Equal(t, http.StatusUnauthorized, a.status, a.body)
+		time.Sleep(100 * time.Millisecond)
+	}
+	a := ask(http.MethodPost, address+"/signin", "token=tl_"+strings.Repeat("x", 100_000))
+	require.Equal(t, http.StatusBadRequest, a.status)
+	a = ask(http.MethodPost, address+"/signin", "token=tl_x")
+	require.Equal(t, http.StatusUnauthorized, a.status)
+}
+
+// A database that takes everything and answers nothing ends no statement: the console does.
+func TestDatabaseHangs(t *testing.T) {
+	t.Parallel()
+	url := postgrestest.URL(t)
+	network := postgrestest.NewProxy(t, url)
+	pool, err := postgres.Open(t.Context(), postgres.Config{URL: settings.URL(network.URL()), MaxConns: 10}, "console")
+	require.NoError(t, err)
+	t.Cleanup(pool.Close)
+	address, store := startOn(t, pool, func(o *console.Options) { o.Server.Patience = time.Second })
+	made, err := store.CreateToken(t.Context(), access.Actor{Who: "cli:root"}, "ada", access.Viewer, time.Time{})
+	require.NoError(t, err)
+	ask := browser(t)
+	bearer := []string{"Authorization", "Bearer " + made.Secret}
+	require.Equal(t, http.StatusOK, ask(http.MethodGet, address+"/api/v1/overview", "", bearer...).status)
+	network.Lose(true)
+	began := time.Now()
+	for _, path := range []string{"/api/v1/overview", "/api/v1/accounts", "/"} {
+		require.Equal(t, http.StatusServiceUnavailable, ask(http.MethodGet, address+path, "", bearer...).status, path)
+	}
+	require.Less(t, time.Since(began), 12*time.Second)
+	network.Lose(false)
+	network.Cut()
+	require.Eventually(t, func() bool { return ask(http.MethodGet, address+"/api/v1/overview", "", bearer...).status == http.StatusOK }, 30*time.Second, 100*time.Millisecond)
 }
 
 func TestConsoleBehindAPath(t *testing.T) {

@@ -1,10 +1,12 @@
 package console
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -28,7 +30,7 @@ const (
 	readTimeout       = 20 * time.Second
 	idleTimeout       = 2 * time.Minute
 	writeTimeout      = time.Minute // streams set their own
-	// maxInFlight bounds the requests at a time, streams aside, which have a bound of their own.
+	// maxInFlight bounds the requests that are worked on at a time, streams aside, which have a bound of their own.
 	maxInFlight = 256
 )
 
@@ -132,6 +134,7 @@ func (c *Console) outermost(next http.Handler) (http.Handler, error) {
 		h.Set("Cross-Origin-Opener-Policy", "same-origin")
 		h.Set("Cross-Origin-Resource-Policy", "same-origin")
 		if !isStream(r) {
+			readAhead(r) // before it takes a slot: who sends slowly keeps nobody out
 			select {
 			case slots <- struct{}{}:
 				defer func() { <-slots }()
@@ -139,10 +142,47 @@ func (c *Console) outermost(next http.Handler) (http.Handler, error) {
 				problem.Write(seen, problem.Problem{Type: "about:blank", Title: "Service Unavailable", Status: 503, Detail: "too many requests at a time: try again in a second"}, time.Second)
 				return
 			}
+			if r.Method == http.MethodGet || r.Method == http.MethodHead {
+				ctx, cancel := context.WithTimeout(r.Context(), c.readWithin(r))
+				defer cancel()
+				r = r.WithContext(ctx)
+			}
 		}
 		next.ServeHTTP(seen, r)
 	}), nil
 }
+
+// readWithin bounds the answer to a question. A server that hangs does not end its statements by itself.
+func (c *Console) readWithin(r *http.Request) time.Duration {
+	if strings.HasSuffix(r.URL.Path, rest.Base+"/feed") {
+		return 2*c.o.Server.Patience + rest.FeedWait
+	}
+	return 2 * c.o.Server.Patience
+}
+
+// readAhead reads a body as far as strangers' bodies are taken by any handler.
+func readAhead(r *http.Request) {
+	if r.Body == nil || r.Body == http.NoBody {
+		return
+	}
+	start, err := io.ReadAll(io.LimitReader(r.Body, rest.MaxBody+1))
+	behind := io.Reader(r.Body)
+	if err != nil {
+		behind = failed{err}
+	}
+	r.Body = body{io.MultiReader(bytes.NewReader(start), behind), r.Body}
+}
+
+// body is one of which the start was read.
+type body struct {
+	io.Reader
+	io.Closer
+}
+
+// failed is what is behind the bytes that came before an error.
+type failed struct{ err error }
+
+func (f failed) Read([]byte) (int, error) { return 0, f.err }
 
 // isStream says whether a path answers with server-sent events.
 func isStream(r *http.Request) bool {

@@ -125,6 +125,27 @@ func problemOf(t testing.TB, w *httptest.ResponseRecorder) problem.Problem {
 // What is different each time.
 var changing = regexp.MustCompile(`"(at|updated_at|created_at|next|spark)":("[^"]*"|\[[^\]]*\])`)
 
+// What is wrong with a request is said in words about it, and not in those of the validator.
+func TestRefusals(t *testing.T) {
+	t.Parallel()
+	g := newRig(t)
+	for target, want := range map[string]string{
+		"/accounts?limit=0": "limit: minimum: got 0, want 1", "/quarantine?since=yesterday": "since is not a time like 2026-11-27T10:00:00Z",
+		"/quarantine?status=closed": "status: value must be one of",
+	} {
+		p := problemOf(t, g.send(access.Viewer, http.MethodGet, target, ""))
+		require.Equal(t, http.StatusBadRequest, p.Status, target)
+		require.Contains(t, p.Detail, want, target)
+		require.NotContains(t, p.Detail, "schema", target)
+	}
+	for body, want := range map[string]string{`{"reason": "malformed"}`: "missing property 'dry_run'", `{"dry_run": true, "x": 1}`: "additional properties 'x' not allowed", `{"dry_run": true, "note": "` + strings.Repeat("x", 501) + `"}`: "note: maxLength"} {
+		p := problemOf(t, g.send(access.Operator, http.MethodPost, "/quarantine/discard", body))
+		require.Equal(t, http.StatusBadRequest, p.Status, body)
+		require.Contains(t, p.Detail, want, body)
+		require.NotContains(t, p.Detail, "schema", body)
+	}
+}
+
 func TestAnswers(t *testing.T) {
 	t.Parallel()
 	g := newRig(t)

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -23,8 +24,12 @@ import (
 	"github.com/throughline-dev/throughline/services/console/problem"
 )
 
-// maxBody bounds the body of a request.
-const maxBody = 64 << 10
+const (
+	// MaxBody bounds the body of a request.
+	MaxBody = 64 << 10
+	// FeedWait is how long a request of the feed may wait for an event.
+	FeedWait = 30 * time.Second
+)
 
 // router registers the generated server's operations, each behind what is asked of its requests.
 type router struct {
@@ -150,21 +155,41 @@ func check(route *routers.Route, r *http.Request) error {
 			field = pointer[0]
 		}
 		if schema.Reason != "" {
-			why = schema.Reason
+			why = plain(field, schema.Reason)
 		}
 	}
 	return malformed(field, "%s", why)
 }
 
+// place is how the validator begins each line about a part of what it was given.
+var place = regexp.MustCompile(`(?m)^\s*- at '[^\n']*': `)
+
+// plain leaves of the validator's text what is wrong, without its places and the address of a schema that nobody knows.
+func plain(field, text string) string {
+	if parts := place.Split(text, -1); len(parts) > 1 {
+		for i := range parts {
+			parts[i] = strings.TrimSpace(parts[i])
+		}
+		text = strings.Join(parts[1:], "; ")
+	}
+	if field != "" {
+		if strings.Contains(text, "is not valid date-time") {
+			return field + " is not a time like 2026-11-27T10:00:00Z"
+		}
+		return field + ": " + text
+	}
+	return text
+}
+
 // checkBody reads the body, and refuses in it what JSON's decoder would make something else of: a text that is no time, or
 // no id, and NUL.
 func checkBody(route *routers.Route, r *http.Request) error {
-	body, err := io.ReadAll(io.LimitReader(r.Body, maxBody+1))
+	body, err := io.ReadAll(io.LimitReader(r.Body, MaxBody+1))
 	switch {
 	case err != nil:
 		return malformed("", "the body could not be read")
-	case len(body) > maxBody:
-		return fault.Permanent(fault.Oversized, fmt.Errorf("a body has at most %d bytes", maxBody))
+	case len(body) > MaxBody:
+		return fault.Permanent(fault.Oversized, fmt.Errorf("a body has at most %d bytes", MaxBody))
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	if route.Operation.RequestBody == nil {

@@ -3,6 +3,7 @@
 package signin
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -24,6 +25,8 @@ const (
 	wrongPerSecond = 50
 	maxSecretBytes = 200
 	maxFormBytes   = 8 << 10
+	// lookWithin bounds what the database may take to say who somebody is.
+	lookWithin = 5 * time.Second
 )
 
 // Page is what a page to sign in shows.
@@ -126,7 +129,11 @@ func (d *Door) who(r *http.Request) (access.Actor, error) {
 		if !strings.EqualFold(scheme, "Bearer") || len(token) > maxSecretBytes {
 			return access.Actor{}, errNobody
 		}
-		return limited(d, func() (access.Actor, error) { return d.o.Store.ByToken(r.Context(), strings.TrimSpace(token)) })
+		return limited(d, func() (access.Actor, error) {
+			ctx, cancel := context.WithTimeout(r.Context(), lookWithin)
+			defer cancel()
+			return d.o.Store.ByToken(ctx, strings.TrimSpace(token))
+		})
 	}
 	if d.o.Config.Login == None {
 		return access.Actor{Who: "user:local", Role: access.Admin}, nil
@@ -135,7 +142,11 @@ func (d *Door) who(r *http.Request) (access.Actor, error) {
 	if err != nil || cookie.Value == "" || len(cookie.Value) > maxSecretBytes {
 		return access.Actor{}, errNobody
 	}
-	return limited(d, func() (access.Actor, error) { return d.o.Store.BySession(r.Context(), cookie.Value) })
+	return limited(d, func() (access.Actor, error) {
+		ctx, cancel := context.WithTimeout(r.Context(), lookWithin)
+		defer cancel()
+		return d.o.Store.BySession(ctx, cookie.Value)
+	})
 }
 
 var errBusy = fault.Transient(fault.Unavailable, errors.New("too many wrong tokens and sessions"))
@@ -162,7 +173,9 @@ func (d *Door) token(w http.ResponseWriter, r *http.Request) {
 	next := local(r.PostForm.Get("next"))
 	var session string
 	_, err := limited(d, func() (a access.Actor, err error) {
-		session, a, err = d.o.Store.SignInWithToken(r.Context(), strings.TrimSpace(r.PostForm.Get("token")))
+		ctx, cancel := context.WithTimeout(r.Context(), lookWithin)
+		defer cancel()
+		session, a, err = d.o.Store.SignInWithToken(ctx, strings.TrimSpace(r.PostForm.Get("token")))
 		return a, err
 	})
 	switch {
@@ -191,7 +204,9 @@ func (d *Door) welcome(w http.ResponseWriter, r *http.Request, session, next str
 
 func (d *Door) signOut(w http.ResponseWriter, r *http.Request) {
 	if cookie, err := r.Cookie(d.cookieName()); err == nil && len(cookie.Value) <= maxSecretBytes {
-		if err := d.o.Store.SignOut(r.Context(), cookie.Value); err != nil {
+		ctx, cancel := context.WithTimeout(r.Context(), lookWithin)
+		defer cancel()
+		if err := d.o.Store.SignOut(ctx, cookie.Value); err != nil {
 			d.failed(w, r, "", err)
 			return
 		}
