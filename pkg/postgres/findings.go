@@ -70,13 +70,13 @@ type FindingQuery struct {
 	Changes           []shape.Change
 	Read              bool  // only those that break a reader
 	Before            int64 // only those with a smaller id: the last one of the page before
-	Limit             int   // 1 to 1,000; 0 for 100
+	Limit             int   // 1 to 1,001; 0 for 100
 }
 
 const (
 	findingColumns = "id, source, event_type, pulled, path, change, was, became, event_id, raw_topic, raw_partition, raw_offset, times, state, state_by, state_at, created_at, last_seen"
 
-	mostFindings = 1000
+	mostFindings = 1001
 	fewFindings  = 100
 )
 
@@ -120,7 +120,7 @@ func (d *Drift) Findings(ctx context.Context, q FindingQuery) ([]Finding, error)
 }
 
 func (d *Drift) findings(ctx context.Context, q FindingQuery) ([]Finding, error) {
-	rows, err := d.pool.Query(ctx, "SELECT "+findingColumns+` FROM drift_findings
+	rows, err := d.pool.Query(ctx, "SELECT "+findingColumns+` FROM shape_findings
 		WHERE ($1 = '' OR source = $1) AND ($2 = '' OR event_type = $2) AND (cardinality($3::text[]) = 0 OR state = ANY ($3)) AND (cardinality($4::text[]) = 0 OR change = ANY ($4))
 		  AND ($5 = 0 OR id < $5) ORDER BY id DESC LIMIT $6`, q.Source, q.EventType, words(q.States), words(q.Changes), q.Before, q.Limit)
 	if err != nil {
@@ -151,7 +151,7 @@ func (d *Drift) Finding(ctx context.Context, id int64) (Finding, []FindingDecisi
 		}
 		return Finding{}, nil, Classify(fmt.Errorf("reading finding %d: %w", id, err))
 	}
-	rows, err := d.pool.Query(ctx, "SELECT "+findingColumns+" FROM drift_findings WHERE id = $1", id)
+	rows, err := d.pool.Query(ctx, "SELECT "+findingColumns+" FROM shape_findings WHERE id = $1", id)
 	if err != nil {
 		return fail(err)
 	}
@@ -190,7 +190,7 @@ func (d *Drift) Decide(ctx context.Context, id int64, state FindingState, by, no
 	}
 	err := pgx.BeginFunc(ctx, d.pool, func(tx pgx.Tx) error {
 		var is FindingState
-		if err := tx.QueryRow(ctx, "SELECT state FROM drift_findings WHERE id = $1 FOR UPDATE", id).Scan(&is); err != nil {
+		if err := tx.QueryRow(ctx, "SELECT state FROM shape_findings WHERE id = $1 FOR UPDATE", id).Scan(&is); err != nil {
 			return err
 		}
 		switch is {
@@ -199,7 +199,7 @@ func (d *Drift) Decide(ctx context.Context, id int64, state FindingState, by, no
 		case FindingClosed:
 			return fault.Permanent(fault.Conflict, fmt.Errorf("finding %d is closed: if it is still so, it is found anew", id))
 		}
-		if _, err := tx.Exec(ctx, "UPDATE drift_findings SET state = $2, state_by = $3, state_at = now() WHERE id = $1", id, state, by); err != nil {
+		if _, err := tx.Exec(ctx, "UPDATE shape_findings SET state = $2, state_by = $3, state_at = now() WHERE id = $1", id, state, by); err != nil {
 			return err
 		}
 		_, err := tx.Exec(ctx, "INSERT INTO drift_decisions (finding_id, state, by, note) VALUES ($1, $2, $3, $4)", id, state, by, note)
@@ -217,7 +217,7 @@ func (d *Drift) Decide(ctx context.Context, id int64, state FindingState, by, no
 
 // OpenFindings counts the findings that nobody has acknowledged, by change.
 func (d *Drift) OpenFindings(ctx context.Context) (map[shape.Change]int, error) {
-	rows, err := d.pool.Query(ctx, "SELECT change, count(*) FROM drift_findings WHERE state = 'open' GROUP BY change")
+	rows, err := d.pool.Query(ctx, "SELECT change, count(*) FROM shape_findings WHERE state = 'open' GROUP BY change")
 	if err != nil {
 		return nil, Classify(fmt.Errorf("counting findings: %w", err))
 	}
@@ -230,7 +230,7 @@ func (d *Drift) OpenFindings(ctx context.Context) (map[shape.Change]int, error) 
 	return open, nil
 }
 
-// findingRows are columns of drift_findings.
+// findingRows are columns of shape_findings.
 type findingRows struct {
 	sources, types, paths, changes, was, became, events, topics []string
 	partitions                                                  []int32
@@ -269,11 +269,11 @@ func saveFindings(ctx context.Context, tx pgx.Tx, locked []lockedType, updates [
 			FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::int[], $10::bigint[], $12::boolean[])
 			  AS f (source, event_type, path, change, was, became, event_id, raw_topic, raw_partition, raw_offset, pulled)
 		), kept AS (
-			INSERT INTO drift_findings (source, event_type, path, change, was, became, event_id, raw_topic, raw_partition, raw_offset, pulled)
+			INSERT INTO shape_findings (source, event_type, path, change, was, became, event_id, raw_topic, raw_partition, raw_offset, pulled)
 			SELECT source, event_type, path, change, was, became, event_id, raw_topic, raw_partition, raw_offset, pulled FROM asked a
-			WHERE change <> 'new' OR n + (SELECT count(*) FROM drift_findings f WHERE f.source = a.source AND f.event_type = a.event_type AND f.pulled = a.pulled AND f.change = 'new' AND f.state <> 'closed') <= $11
+			WHERE change <> 'new' OR n + (SELECT count(*) FROM shape_findings f WHERE f.source = a.source AND f.event_type = a.event_type AND f.pulled = a.pulled AND f.change = 'new' AND f.state <> 'closed') <= $11
 			ON CONFLICT (source, event_type, pulled, path, change) WHERE state <> 'closed'
-			DO UPDATE SET times = drift_findings.times + 1, last_seen = now(), became = EXCLUDED.became, event_id = EXCLUDED.event_id
+			DO UPDATE SET times = shape_findings.times + 1, last_seen = now(), became = EXCLUDED.became, event_id = EXCLUDED.event_id
 			RETURNING id, xmax = 0 AS fresh
 		), said AS (
 			INSERT INTO drift_decisions (finding_id, state, by) SELECT id, 'open', 'drift' FROM kept WHERE fresh
@@ -287,7 +287,7 @@ func saveFindings(ctx context.Context, tx pgx.Tx, locked []lockedType, updates [
 	}
 	if len(over.paths) > 0 {
 		err = tx.QueryRow(ctx, `WITH ended AS (
-			UPDATE drift_findings f SET state = 'closed', state_by = 'drift', state_at = now()
+			UPDATE shape_findings f SET state = 'closed', state_by = 'drift', state_at = now()
 			FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::boolean[]) AS o (source, event_type, path, change, pulled)
 			WHERE f.source = o.source AND f.event_type = o.event_type AND f.pulled = o.pulled AND f.path = o.path AND f.change = o.change AND f.state <> 'closed' RETURNING f.id
 		), said AS (

@@ -135,7 +135,7 @@ func Privileges(role Role) []Privilege {
 		own = slices.Concat(
 			on("payload_types", "SELECT, INSERT"), ids("payload_types"), of("payload_types", "UPDATE", "version"),
 			on("payload_shapes", "SELECT, INSERT, UPDATE, DELETE"),
-			on("drift_findings", "SELECT, INSERT"), ids("drift_findings"), of("drift_findings", "UPDATE", "became, event_id, times, state, state_by, state_at, last_seen"),
+			on("shape_findings", "SELECT, INSERT"), ids("shape_findings"), of("shape_findings", "UPDATE", "became, event_id, times, state, state_by, state_at, last_seen"),
 			on("drift_decisions", "INSERT"), ids("drift_decisions"),
 			on("drift_offsets", "SELECT, INSERT, UPDATE"),
 			of("drift_expectations", "SELECT", "source, event_type, path"),
@@ -187,7 +187,7 @@ const versionTable = "goose_db_version"
 func Tables() []string {
 	return []string{
 		"account_changes", "account_changes_lease", "account_event_origins", "account_events", "account_link_denials", "account_links", "accounts",
-		"api_budgets", "api_tokens", "audit_log", "console_sessions", "drift_decisions", "drift_expectations", "drift_findings", "drift_offsets", versionTable,
+		"api_budgets", "api_tokens", "audit_log", "console_sessions", "drift_decisions", "drift_expectations", "shape_findings", "drift_offsets", versionTable,
 		"history_moves", "learned_leads", "learned_references", "learning_progress", "learning_sources", "link_changes",
 		"link_decisions", "link_epoch", "link_suggestions", "payload_shapes", "payload_types", "pull_checkpoints", "pull_leases", "pull_runs", "quarantine", "quarantine_decisions",
 		"quarantine_outbox", "quarantine_outbox_lease", "reconcile_missing", "reconcile_reports", "suspect_domains",
@@ -272,7 +272,7 @@ func pulling() []Privilege {
 // expecting is what it takes to say which paths are read, and to decide about findings.
 func expecting() []Privilege {
 	return slices.Concat(
-		of("drift_findings", "UPDATE", "state, state_by, state_at"), on("drift_decisions", "INSERT"), ids("drift_decisions"),
+		of("shape_findings", "UPDATE", "state, state_by, state_at"), on("drift_decisions", "INSERT"), ids("drift_decisions"),
 		on("drift_expectations", "INSERT, DELETE"), of("drift_expectations", "UPDATE", "types, declared_by, declared_at"),
 	)
 }

@@ -14,7 +14,7 @@ import (
 )
 
 // Drift keeps what payloads look like (payload_types, payload_shapes), what is odd
-// about them (drift_findings) and who reads them (drift_expectations). It is safe for
+// about them (shape_findings) and who reads them (drift_expectations). It is safe for
 // concurrent use. Its errors are marked by Classify, or Permanent for the person who
 // asked for what there is not.
 type Drift struct{ pool *pgxpool.Pool }
@@ -387,7 +387,7 @@ func (d *Drift) ShapeTypes(ctx context.Context, source string, after PayloadType
 // quiet are paths that may have been silent for long enough to tell, and nothing above them is known to be gone.
 const quiet = `SELECT t.source, t.event_type, p.event_id, ` + shapeColumns + `, t.id FROM payload_shapes p JOIN payload_types t ON t.id = p.type_id
 	WHERE NOT t.pulled AND NOT p.silent AND p.present >= 20 AND p.last_seen < $1::timestamptz - interval '1 hour'
-	  AND NOT EXISTS (SELECT FROM drift_findings f WHERE f.source = t.source AND f.event_type = t.event_type AND NOT f.pulled AND f.change IN ('vanished', 'silent') AND f.state <> 'closed'
+	  AND NOT EXISTS (SELECT FROM shape_findings f WHERE f.source = t.source AND f.event_type = t.event_type AND NOT f.pulled AND f.change IN ('vanished', 'silent') AND f.state <> 'closed'
 	    AND (f.path IN ('', p.path) OR starts_with(p.path, f.path || '.') OR starts_with(p.path, f.path || '[')))
 	ORDER BY t.id, p.path COLLATE "C" LIMIT $2`
 

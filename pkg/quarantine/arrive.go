@@ -82,9 +82,9 @@ func resolveArrivals(ctx context.Context, tx pgx.Tx, arrivals []Arrival, inserte
 	if len(held) == 0 {
 		return nil
 	}
+	var heldIDs []int64
 	var outcomes, sources, eventIDs []string
 	var hashes [][]byte
-	ids = nil
 	for i := range arrivals {
 		a := &arrivals[i]
 		if _, locked := slices.BinarySearch(held, a.ID); !locked {
@@ -94,7 +94,7 @@ func resolveArrivals(ctx context.Context, tx pgx.Tx, arrivals []Arrival, inserte
 		if inserted[a.Row] {
 			outcome = OutcomeInserted
 		}
-		ids, sources, eventIDs = append(ids, a.ID), append(sources, a.Source), append(eventIDs, a.SourceEventID)
+		heldIDs, sources, eventIDs = append(heldIDs, a.ID), append(sources, a.Source), append(eventIDs, a.SourceEventID)
 		hashes, outcomes = append(hashes, a.SHA256[:]), append(outcomes, outcome)
 	}
 	// Whoever takes an event off the timeline does so before locking its record (Return). So once the record is locked,
@@ -108,7 +108,7 @@ func resolveArrivals(ctx context.Context, tx pgx.Tx, arrivals []Arrival, inserte
 		WHERE q.status <> 'resolved' AND sha256(q.raw) = r.sha256
 		  AND (q.source_event_id IS NULL OR q.source = r.source AND q.source_event_id = r.source_event_id)
 		GROUP BY q.id, q.status
-	), `+resolveArrived("$6"), ids, outcomes, sources, eventIDs, hashes, BySink)
+	), `+resolveArrived("$6"), heldIDs, outcomes, sources, eventIDs, hashes, BySink)
 	if err != nil {
 		return fmt.Errorf("resolving %d released records: %w", len(arrivals), err)
 	}

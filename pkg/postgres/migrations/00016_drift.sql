@@ -26,7 +26,7 @@ CREATE TABLE payload_shapes (
   silent BOOLEAN NOT NULL DEFAULT false, -- its silence has been told
   PRIMARY KEY (type_id, path)) WITH (fillfactor = 70);
 
-CREATE TABLE drift_findings (
+CREATE TABLE shape_findings (
   id BIGSERIAL PRIMARY KEY,
   source TEXT NOT NULL,
   event_type TEXT NOT NULL,
@@ -43,13 +43,13 @@ CREATE TABLE drift_findings (
   state_at TIMESTAMPTZ NOT NULL DEFAULT now(),
   created_at TIMESTAMPTZ NOT NULL DEFAULT now(),
   last_seen TIMESTAMPTZ NOT NULL DEFAULT now());
-CREATE UNIQUE INDEX drift_findings_standing_idx ON drift_findings (source, event_type, pulled, path, change) WHERE state <> 'closed';
-CREATE INDEX drift_findings_event_idx ON drift_findings (source, event_id);
+CREATE UNIQUE INDEX shape_findings_standing_idx ON shape_findings (source, event_type, pulled, path, change) WHERE state <> 'closed';
+CREATE INDEX shape_findings_event_idx ON shape_findings (source, event_id);
 
 -- Who said what about a finding.
 CREATE TABLE drift_decisions (
   id BIGSERIAL PRIMARY KEY,
-  finding_id BIGINT NOT NULL REFERENCES drift_findings (id) ON DELETE CASCADE,
+  finding_id BIGINT NOT NULL REFERENCES shape_findings (id) ON DELETE CASCADE,
   state TEXT NOT NULL,
   by TEXT NOT NULL,
   note TEXT NOT NULL DEFAULT '',
@@ -80,6 +80,6 @@ CREATE TABLE drift_offsets (
 DROP TABLE drift_offsets;
 DROP TABLE drift_expectations;
 DROP TABLE drift_decisions;
-DROP TABLE drift_findings;
+DROP TABLE shape_findings;
 DROP TABLE payload_shapes;
 DROP TABLE payload_types;

@@ -186,7 +186,7 @@ func (d *Door) welcome(w http.ResponseWriter, r *http.Request, session, next str
 	if next == "" {
 		next = d.base + "/"
 	}
-	http.Redirect(w, r, next, http.StatusSeeOther)
+	http.Redirect(w, r, next, http.StatusSeeOther) //nolint:gosec // G710: a path of this server (local)
 }
 
 func (d *Door) signOut(w http.ResponseWriter, r *http.Request) {
@@ -218,6 +218,7 @@ func (d *Door) cookieName() string {
 }
 
 func (d *Door) cookie(name, value string, life time.Duration) *http.Cookie {
+	//nolint:gosec // G124: not Secure only where the public URL is http, which is for one's own machine
 	return &http.Cookie{Name: name, Value: value, Path: "/", MaxAge: int(life / time.Second), HttpOnly: true, Secure: d.secure, SameSite: http.SameSiteLaxMode}
 }
 

@@ -234,7 +234,7 @@ func TestHostileSenders(t *testing.T) {
 	}
 	require.NoError(t, s.Write(t.Context(), placed(batch, 500)))
 	var types, paths, findings int
-	require.NoError(t, w.pool.QueryRow(t.Context(), "SELECT (SELECT count(*) FROM payload_types), (SELECT max(n) FROM (SELECT count(*) AS n FROM payload_shapes GROUP BY type_id) AS by), (SELECT count(*) FROM drift_findings)").Scan(&types, &paths, &findings))
+	require.NoError(t, w.pool.QueryRow(t.Context(), "SELECT (SELECT count(*) FROM payload_types), (SELECT max(n) FROM (SELECT count(*) AS n FROM payload_shapes GROUP BY type_id) AS by), (SELECT count(*) FROM shape_findings)").Scan(&types, &paths, &findings))
 	require.Equal(t, 21, types, "20, and one for all others")
 	require.LessOrEqual(t, paths, 301)
 	require.LessOrEqual(t, findings, 100)

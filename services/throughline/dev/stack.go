@@ -250,14 +250,9 @@ func (s *stack) endpoints() ([]receiver.Endpoint, error) {
 	})
 }
 
-// learner gives what the learner is told, where a vendor's API may be asked; else nil.
+// learner gives what the learner is told. Without a key it learns from the timeline.
 func (s *stack) learner() *learner.Options {
-	for _, name := range learner.Learners(s.set.Sources) {
-		if s.set.Settings(name).APIKey != "" {
-			return &learner.Options{Resolve: s.command.Resolve, Settings: s.set.Settings}
-		}
-	}
-	return nil
+	return &learner.Options{Resolve: s.command.Resolve, Settings: s.set.Settings}
 }
 
 // testData gives the sources whose test data is accepted.
