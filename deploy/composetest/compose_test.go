@@ -19,7 +19,11 @@ import (
 	"github.com/throughline-dev/throughline/pkg/local/kafka"
 	"github.com/throughline-dev/throughline/pkg/settings"
 	"github.com/throughline-dev/throughline/pkg/source/catalog"
+	"github.com/throughline-dev/throughline/services/console/console"
+	"github.com/throughline-dev/throughline/services/drift/drift"
+	"github.com/throughline-dev/throughline/services/learner/learner"
 	"github.com/throughline-dev/throughline/services/normalizer/normalizer"
+	"github.com/throughline-dev/throughline/services/puller/puller"
 	"github.com/throughline-dev/throughline/services/quarantine/quarantine"
 	"github.com/throughline-dev/throughline/services/receiver/receiver"
 	"github.com/throughline-dev/throughline/services/sink/sink"
@@ -35,6 +39,10 @@ func configurations() map[string]any {
 		"normalizer": normalizer.NewConfig(nil, none),
 		"sink":       new(sink.Config),
 		"quarantine": quarantine.NewConfig(nil, none),
+		"puller":     puller.NewConfig(nil, none),
+		"learner":    learner.NewConfig(nil, none),
+		"drift":      drift.NewConfig(nil, none),
+		"console":    console.NewConfig(nil, none),
 	}
 }
 
@@ -195,9 +203,6 @@ func TestVariables(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, yaml.Unmarshal(text, &listed))
 	for name := range listed {
-		if name == "puller" || name == "learner" {
-			continue // they need keys of vendors' APIs, and are off in the chart too
-		}
 		require.True(t, seen[name], "%s is a service of the chart", name)
 	}
 }

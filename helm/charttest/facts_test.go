@@ -16,6 +16,8 @@ import (
 	"github.com/throughline-dev/throughline/pkg/source/catalog"
 	"github.com/throughline-dev/throughline/pkg/stream"
 	"github.com/throughline-dev/throughline/pkg/stream/streamtest"
+	"github.com/throughline-dev/throughline/services/console/console"
+	"github.com/throughline-dev/throughline/services/drift/drift"
 	"github.com/throughline-dev/throughline/services/learner/learner"
 	"github.com/throughline-dev/throughline/services/normalizer/normalizer"
 	"github.com/throughline-dev/throughline/services/puller/puller"
@@ -38,8 +40,10 @@ func programs() map[string]any {
 		"normalizer": normalizer.NewConfig(nil, exampleEnv),
 		"sink":       new(sink.Config),
 		"quarantine": quarantine.NewConfig(nil, exampleEnv),
+		"drift":      drift.NewConfig(nil, exampleEnv),
 		"learner":    learner.NewConfig(nil, exampleEnv),
 		"puller":     puller.NewConfig(nil, exampleEnv),
+		"console":    console.NewConfig(nil, exampleEnv),
 	}
 }
 
@@ -84,13 +88,13 @@ func TestServices(t *testing.T) {
 	require.ElementsMatch(t, slices.Collect(maps.Keys(listed)), slices.Collect(maps.Keys(values.Services)))
 
 	names := stream.Names{}
-	groups := map[string]string{"receiver": "", "normalizer": names.Group(stream.Normalizer), "sink": names.Group(stream.Sink), "quarantine": names.Group(stream.Quarantine), "puller": ""}
+	groups := map[string]string{"receiver": "", "normalizer": names.Group(stream.Normalizer), "sink": names.Group(stream.Sink), "quarantine": names.Group(stream.Quarantine), "drift": names.Group(stream.Drift), "puller": ""}
 	topics := map[string]string{"sink": stream.AccountEvents, "quarantine": stream.DeadLetters}
 	// A variable that only those read who need the thing.
 	tells := map[string]string{
 		"kafka": "THROUGHLINE_KAFKA_BROKERS", "postgres": "THROUGHLINE_POSTGRES_MAX_CONNS", "registry": "THROUGHLINE_SCHEMA_REGISTRY_URL",
 		"resolve": "THROUGHLINE_RESOLVE_RULES", "webhooks": "THROUGHLINE_RECEIVER_LISTEN",
-		"apis": "THROUGHLINE_STRIPE_API_URL",
+		"apis": "THROUGHLINE_STRIPE_API_URL", "signin": "THROUGHLINE_CONSOLE_LOGIN",
 	}
 	for name, p := range listed {
 		require.DirExists(t, "../../services/"+name)
@@ -252,6 +256,16 @@ func TestDefaults(t *testing.T) {
 	require.Equal(t, receives["THROUGHLINE_DRAIN_DELAY"], seconds(at("services", "receiver", "drainDelaySeconds")))
 	require.Equal(t, receives["THROUGHLINE_SPOOL_BYTES"], at("services", "receiver", "spool", "bytes"))
 	require.Equal(t, receives["THROUGHLINE_RECEIVER_LISTEN"], ":"+yamlText(services["receiver"].Ports["http"]))
+	_, _, shows := variables(t, "console")
+	oidc := at("services", "console", "oidc").(map[string]any)
+	var scopes []string
+	for _, scope := range oidc["scopes"].([]any) {
+		scopes = append(scopes, scope.(string))
+	}
+	require.Equal(t, shows["THROUGHLINE_CONSOLE_LISTEN"], "127.0.0.1:"+yamlText(services["console"].Ports["http"]))
+	require.Equal(t, shows["THROUGHLINE_CONSOLE_LOGIN"], at("services", "console", "login"))
+	require.Equal(t, shows["THROUGHLINE_OIDC_SCOPES"], strings.Join(scopes, ","))
+	require.Equal(t, shows["THROUGHLINE_OIDC_GROUPS_CLAIM"], oidc["groupsClaim"])
 	require.Equal(t, receives["THROUGHLINE_LOG_LEVEL"], at("log", "level"))
 	require.Equal(t, receives["THROUGHLINE_LOG_FORMAT"], at("log", "format"))
 	require.Equal(t, receives["THROUGHLINE_TRACE_RATIO"], yamlText(at("traces", "ratio")))

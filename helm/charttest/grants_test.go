@@ -36,7 +36,7 @@ func TestUsersHaveTheGrants(t *testing.T) {
 	const file = chart + "/ci/operators.yaml"
 	names := stream.Config{Prefix: "eu_"}.Names()
 	all := append(catalog.Set().Names(), "billing")
-	sources := map[string][]string{stream.Receiver: {"billing", "hubspot", "stripe"}, stream.Normalizer: all, stream.Sink: all, stream.Quarantine: all}
+	sources := map[string][]string{stream.Receiver: {"billing", "hubspot", "stripe"}, stream.Normalizer: all, stream.Sink: all, stream.Quarantine: all, stream.Console: all}
 	decoder, seen := yaml.NewDecoder(strings.NewReader(render(t, "helm4", file))), 0
 	for {
 		var u user

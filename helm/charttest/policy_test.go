@@ -23,7 +23,7 @@ type policy func(o *object, all []*object) (problem string)
 var policies = map[string]policy{
 	"names and labels": labelled, "hooks run before": hooks, "no secret is made": noSecrets,
 	"restricted pods": restricted, "images have versions": versioned, "resources are set": resourced, "probes are set": probed,
-	"replicas have one owner": owned, "selectors select": selects, "only webhooks are exposed": exposed, "mounts exist": mounted,
+	"replicas have one owner": owned, "selectors select": selects, "only webhooks and the console are exposed": exposed, "mounts exist": mounted,
 	"pods have time to stop": stops, "commands are programs": programmed, "Strimzi's objects name their cluster": strimzi,
 }
 
@@ -232,27 +232,41 @@ func includes(labels map[string]string, selector map[string]any) bool {
 	return true
 }
 
+// exposedPaths and exposedServices are in the rules of an HTTPRoute or an Ingress, as fmt prints them.
+var (
+	exposedPaths    = regexp.MustCompile(`(?:value|path):(/[^ \]]*)`)
+	exposedServices = regexp.MustCompile(`(?:backendRefs:\[|service:)map\[name:(\S+)`)
+)
+
+// exposed: the receiver's webhooks are, and all of the console; each by one of the two kinds, and by nobody else's.
 func exposed(o *object, all []*object) string {
 	if o.Kind != "HTTPRoute" && o.Kind != "Ingress" {
 		return ""
 	}
-	paths := regexp.MustCompile(`(?:value|path):(/[^ \]]*)`).FindAllStringSubmatch(fmt.Sprint(o.Spec.Rules), -1)
-	if len(paths) == 0 {
-		return "it names no path"
+	rules := fmt.Sprint(o.Spec.Rules)
+	paths, services := exposedPaths.FindAllStringSubmatch(rules, -1), exposedServices.FindAllStringSubmatch(rules, -1)
+	if len(paths) == 0 || len(services) == 0 {
+		return "it names no path or no Service"
 	}
-	for _, p := range paths {
-		if p[1] != "/webhooks" {
-			return "it exposes " + p[1]
+	for _, s := range services {
+		if s[1] != o.Metadata.Name {
+			return "it leads to " + s[1]
 		}
 	}
-	kinds := map[string]bool{}
+	if !strings.HasSuffix(o.Metadata.Name, "-console") {
+		if !strings.HasSuffix(o.Metadata.Name, "-receiver") {
+			return "it exposes what is neither the receiver nor the console"
+		}
+		for _, p := range paths {
+			if p[1] != "/webhooks" {
+				return "it exposes " + p[1]
+			}
+		}
+	}
 	for _, other := range all {
-		if other.Kind == "HTTPRoute" || other.Kind == "Ingress" {
-			kinds[other.Kind] = true
+		if other.Kind != o.Kind && (other.Kind == "HTTPRoute" || other.Kind == "Ingress") && other.Metadata.Name == o.Metadata.Name {
+			return "HTTPRoute and Ingress are both there"
 		}
-	}
-	if len(kinds) > 1 {
-		return "HTTPRoute and Ingress are both there"
 	}
 	return ""
 }
@@ -405,5 +419,26 @@ func TestPoliciesRefuse(t *testing.T) {
 		}
 		spoil(o)
 		require.NotEmpty(t, policies[name](o, all), name)
+	}
+}
+
+func TestExposedRefuses(t *testing.T) {
+	t.Parallel()
+	route := func(name, service, path string) *object {
+		o := &object{Kind: "HTTPRoute"}
+		o.Metadata.Name = name
+		o.Spec.Rules = []map[string]any{{"matches": []any{map[string]any{"path": map[string]any{"type": "PathPrefix", "value": path}}}, "backendRefs": []any{map[string]any{"name": service, "port": 80}}}}
+		return o
+	}
+	for _, good := range []*object{route("t-receiver", "t-receiver", "/webhooks"), route("t-console", "t-console", "/"), route("t-console", "t-console", "/throughline")} {
+		require.Empty(t, exposed(good, []*object{good}))
+		ingress := &object{Kind: "Ingress"}
+		ingress.Metadata.Name = good.Metadata.Name
+		require.NotEmpty(t, exposed(good, []*object{good, ingress}))
+	}
+	for _, bad := range []*object{
+		route("t-receiver", "t-receiver", "/"), route("t-receiver", "t-receiver-admin", "/webhooks"), route("t-console", "t-receiver", "/"), route("t-console", "t-console-admin", "/"), route("t-sink", "t-sink", "/webhooks"),
+	} {
+		require.NotEmpty(t, exposed(bad, []*object{bad}), bad.Spec.Rules)
 	}
 }

@@ -16,6 +16,8 @@ import (
 
 	"github.com/throughline-dev/throughline/pkg/settings"
 	"github.com/throughline-dev/throughline/pkg/tlsfiles/tlsfilestest"
+	"github.com/throughline-dev/throughline/services/console/console"
+	"github.com/throughline-dev/throughline/services/drift/drift"
 	"github.com/throughline-dev/throughline/services/learner/learner"
 	"github.com/throughline-dev/throughline/services/normalizer/normalizer"
 	"github.com/throughline-dev/throughline/services/puller/puller"
@@ -63,8 +65,10 @@ func requireStarts(t *testing.T, o *object, configMaps map[string]map[string]str
 		"normalizer": func() any { return normalizer.NewConfig(c.Args, lookup) },
 		"sink":       func() any { return new(sink.Config) },
 		"quarantine": func() any { return quarantine.NewConfig(c.Args, lookup) },
+		"drift":      func() any { return drift.NewConfig(c.Args, lookup) },
 		"learner":    func() any { return learner.NewConfig(c.Args, lookup) },
 		"puller":     func() any { return puller.NewConfig(c.Args, lookup) },
+		"console":    func() any { return console.NewConfig(c.Args, lookup) },
 	}[c.Name]()
 	_, err := settings.Parse(append([]string{"--validate"}, c.Args...), cfg, settings.WithName(c.Name, "A service."), settings.WithEnv(lookup), settings.WithOutput(io.Discard, io.Discard))
 	require.ErrorIs(t, err, settings.ErrDone, "%s %v", o.id(), env)

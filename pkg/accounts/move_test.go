@@ -336,8 +336,8 @@ func TestAReturnedEventReturnsAgain(t *testing.T) {
 
 	row := postgres.Row{AccountID: b, OccurredAt: time.Now(), IngestedAt: time.Now(), Origin: postgres.Origin{Reference: "stripe:customer:cus_1", RawIndex: -1}}
 	arrival := quarantine.Arrival{}
-	require.NoError(t, w.pool.QueryRow(t.Context(), `UPDATE quarantine SET published_at = now()
-		RETURNING id, source, source_event_id, event_type, raw`).Scan(&arrival.ID, &row.Source, &row.SourceEventID, &row.EventType, &row.Payload))
+	require.NoError(t, w.pool.QueryRow(t.Context(), `WITH marked AS (UPDATE quarantine_outbox SET published_at = now())
+		SELECT id, source, source_event_id, event_type, raw FROM quarantine`).Scan(&arrival.ID, &row.Source, &row.SourceEventID, &row.EventType, &row.Payload))
 	arrival.Source, arrival.SourceEventID, arrival.SHA256 = row.Source, row.SourceEventID, sha256.Sum256(row.Payload)
 	rows := []postgres.Row{row}
 	_, err = postgres.NewWriter(w.pool).Upsert(t.Context(), rows, w.mover().AfterUpsert(rows), quarantine.ResolveArrivals([]quarantine.Arrival{arrival}))

@@ -108,7 +108,7 @@ func (w *world) on(account uuid.UUID) int {
 // returned is how many events wait in the outbox of the quarantine.
 func (w *world) returned() int {
 	w.t.Helper()
-	return w.count("SELECT count(*) FROM quarantine WHERE status = 'replaying' AND published_at IS NULL")
+	return w.count("SELECT count(*) FROM quarantine q JOIN quarantine_outbox o ON o.quarantine_id = q.id AND o.released_at = q.status_at WHERE q.status = 'replaying' AND o.published_at IS NULL")
 }
 
 // whole: each event stands on exactly one timeline or in quarantine, an origin belongs to an event, and

@@ -77,3 +77,28 @@ func NewLearning(list []learn.Progress) []Learning {
 	}
 	return views
 }
+
+// SuspectDomain is a domain that behaves like a public one, or that was decided about.
+type SuspectDomain struct {
+	Domain    string    `json:"domain"`
+	Accounts  int       `json:"accounts"` // of its people; 0: only a person named it
+	Examples  []string  `json:"examples"` // names of some of them
+	FoundAt   time.Time `json:"found_at"`
+	Decision  string    `json:"decision,omitempty"` // public or private; else it counts as public
+	DecidedBy string    `json:"decided_by,omitempty"`
+	Reason    string    `json:"reason,omitempty"`
+}
+
+// NewSuspectDomain gives a domain.
+func NewSuspectDomain(d learn.SuspectDomain) SuspectDomain {
+	return SuspectDomain{Domain: d.Domain, Accounts: d.Accounts, Examples: append([]string{}, d.Examples...), FoundAt: d.FoundAt, Decision: d.Decision, DecidedBy: d.DecidedBy, Reason: d.Reason}
+}
+
+// NewSuspectDomains gives a list of them, never nil.
+func NewSuspectDomains(list []learn.SuspectDomain) []SuspectDomain {
+	views := make([]SuspectDomain, len(list))
+	for i, d := range list {
+		views[i] = NewSuspectDomain(d)
+	}
+	return views
+}

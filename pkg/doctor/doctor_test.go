@@ -117,6 +117,7 @@ func (w *world) join(service string, topics ...string) {
 func (w *world) waits(reason fault.Reason, status string, more string) {
 	w.exec(`INSERT INTO quarantine (dedup_key, reason, source, topic, partition, "offset", raw, status, status_by, status_at, first_seen, published_at)
 		VALUES (gen_random_uuid()::text, $1, 'stripe', 'raw.stripe', 0, 0, '{}', $2, 'test', now() - interval '1 hour', now() - interval '5 days', `+more+`)`, string(reason), status)
+	w.exec("INSERT INTO quarantine_outbox SELECT id, status_at, published_at FROM quarantine WHERE status = 'replaying'")
 }
 
 // sick is something that is wrong, the check that must find it, and what that says.

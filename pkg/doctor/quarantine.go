@@ -74,8 +74,8 @@ func (e *examination) releases(ctx context.Context, pool *pgxpool.Pool) Finding 
 	var oldest time.Duration
 	var goesOn bool // of many, some wait long
 	err := pool.QueryRow(ctx, `SELECT count(*) FILTER (WHERE published_at IS NULL), count(*) FILTER (WHERE published_at < now() - $1::interval),
-		coalesce(max(now() - status_at) FILTER (WHERE published_at IS NULL), '0'), coalesce(max(published_at) > now() - $2::interval, false)
-		FROM quarantine WHERE status = 'replaying'`, stuckAfter, outboxMost).Scan(&waiting, &stuck, &oldest, &goesOn)
+		coalesce(max(now() - released_at) FILTER (WHERE published_at IS NULL), '0'), coalesce(max(published_at) > now() - $2::interval, false)
+		FROM quarantine_outbox`, stuckAfter, outboxMost).Scan(&waiting, &stuck, &oldest, &goesOn)
 	if err != nil {
 		return queryFailed(err)
 	}

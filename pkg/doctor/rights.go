@@ -24,7 +24,7 @@ const (
 
 // Users gives whom the connected user can be: the services, and the operator of the command line.
 func Users() []string {
-	return []string{stream.Receiver, stream.Normalizer, stream.Sink, stream.Quarantine, puller, learner, stream.Operator}
+	return []string{stream.Receiver, stream.Normalizer, stream.Sink, stream.Quarantine, puller, learner, stream.Drift, stream.Console, stream.Operator}
 }
 
 func rightsChecks() []Check {

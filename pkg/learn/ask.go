@@ -128,6 +128,9 @@ func (l *Learner) Ask(ctx context.Context, name string) (int, error) {
 	if err != nil || len(due) == 0 {
 		return 0, err
 	}
+	if due, err = l.store.aside(ctx, due); err != nil {
+		return 0, errors.Join(err, l.giveBack(ctx, due))
+	}
 	total := 0
 	byKind := map[string][]taken{}
 	for _, t := range due {

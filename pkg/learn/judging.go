@@ -331,30 +331,41 @@ func (l *Learner) persons(ctx context.Context, addresses []string) (map[string]P
 	}); err != nil {
 		return nil, broken("reading persons", err)
 	}
-	owners, err := l.owners(ctx, domains)
+	owners, suspect, err := l.owners(ctx, domains)
 	if err != nil {
 		return nil, err
 	}
 	for address, p := range all {
+		if suspect[p.Site] {
+			p.Site = ""
+		}
+		if suspect[p.Host] {
+			p.Public, p.Suspect = true, true
+		}
 		p.HostOwners, p.SiteOwners = owners[p.Host], owners[p.Site]
 		all[address] = p
 	}
 	return all, nil
 }
 
-func (l *Learner) owners(ctx context.Context, domains []string) (map[string][]uuid.UUID, error) {
-	owners := map[string][]uuid.UUID{}
+// owners gives the accounts of domains, and which of these behave like public ones.
+func (l *Learner) owners(ctx context.Context, domains []string) (owners map[string][]uuid.UUID, suspect map[string]bool, err error) {
+	owners, suspect = map[string][]uuid.UUID{}, map[string]bool{}
 	rows, err := l.o.Pool.Query(ctx, ownersSQL, domains)
 	if err != nil {
-		return nil, broken("reading the accounts of domains", err)
+		return nil, nil, broken("reading the accounts of domains", err)
 	}
 	var domain string
-	var account uuid.UUID
+	var account *uuid.UUID
 	_, err = pgx.ForEachRow(rows, []any{&domain, &account}, func() error {
-		owners[domain] = append(owners[domain], account)
+		if account == nil {
+			suspect[domain] = true
+			return nil
+		}
+		owners[domain] = append(owners[domain], *account)
 		return nil
 	})
-	return owners, broken("reading the accounts of domains", err)
+	return owners, suspect, broken("reading the accounts of domains", err)
 }
 
 // describe says of an address, or a domain, what its text shows.

@@ -71,6 +71,7 @@ type Done struct {
 	Suggested int
 	Conflicts int
 	Merges    int
+	Suspects  int // domains that were found to behave like public ones
 }
 
 const (
@@ -131,6 +132,7 @@ func (l *Learner) Run(ctx context.Context) error {
 	loop("timeline", "looking references up on the timeline", l.o.Every, l.Look)
 	loop("judging", "judging what was learned", l.o.Every, l.Judge)
 	loop("merges", "reading merges at vendors", 30*l.o.Every, l.Merges)
+	loop("domains", "looking for domains that behave like public ones", time.Minute, l.Domains)
 	loop("tidying", "removing what is not needed any more", time.Minute, l.Tidy)
 	for _, name := range l.sourceNames() {
 		a := l.apis[name]

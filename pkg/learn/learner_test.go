@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
 
@@ -111,6 +113,70 @@ func TestBatchesOnly(t *testing.T) {
 	require.LessOrEqual(t, v.calls, n/100+2, "calls")
 	require.Less(t, w.queries.n, 150, "statements, of which the looks at the timeline are one for 250 references")
 	t.Logf("%d references: %d calls, %d statements", n, v.calls, w.queries.n)
+}
+
+// Events that were discarded, or released, leave nothing to ask about; an event that
+// comes later, or another object that points there, is asked about again.
+func TestWhatNothingWaitsForIsNotAskedAbout(t *testing.T) {
+	t.Parallel()
+	v := newVendor("stripe", 10, "dispute", "charge", "customer")
+	w := newWorld(t, v)
+	acme := w.account("Acme", "")
+	w.link("stripe:customer:cus_1", acme)
+	for _, charge := range []string{"charge:ch_1", "charge:ch_2", "charge:ch_3"} {
+		v.says(charge, lead(source.LeadDeclared, "stripe", "customer", "cus_1"))
+	}
+	w.waits("stripe:charge:ch_1", "stripe:charge:ch_3")
+	w.waits("stripe:charge:ch_2")
+	l := w.learner()
+	_, err := l.Collect(t.Context())
+	require.NoError(t, err)
+	_, err = l.Look(t.Context())
+	require.NoError(t, err)
+	w.exec("UPDATE quarantine SET status = 'discarded' WHERE reference_keys @> ARRAY['stripe:charge:ch_1']")
+	w.settle()
+	require.Equal(t, map[string]int{"charge:ch_2": 1}, v.asked)
+	w.requireLinked("stripe:charge:ch_2", acme, accounts.LevelDeclared)
+	state, why := w.state("stripe:charge:ch_1")
+	require.Equal(t, learn.StateNobody, state)
+	require.Contains(t, why, "no event waits for it")
+
+	w.waits("stripe:charge:ch_1")
+	v.says("dispute:dp_1", lead(source.LeadDeclared, "stripe", "charge", "ch_3"))
+	w.waits("stripe:dispute:dp_1")
+	w.settle()
+	for _, r := range []string{"stripe:charge:ch_1", "stripe:charge:ch_3", "stripe:dispute:dp_1"} {
+		w.requireLinked(r, acme, accounts.LevelDeclared)
+	}
+}
+
+// Whatever the statistics say, or none, what waits for a reference is found by the index
+// of references, and not by reading all that is open.
+func TestWhatWaitsIsFoundByItsIndex(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.wait(5000)
+	plan := func() string {
+		tx, err := w.pool.Begin(t.Context())
+		require.NoError(t, err)
+		defer func() { require.NoError(t, tx.Rollback(context.WithoutCancel(t.Context()))) }()
+		_, err = tx.Exec(t.Context(), learn.QuickSQL)
+		require.NoError(t, err)
+		none := []string{"x"}
+		rows, err := tx.Query(t.Context(), "EXPLAIN "+learn.AsideSQL, []int64{1}, none, none, none, none, none)
+		require.NoError(t, err)
+		lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		require.NoError(t, err)
+		return strings.Join(lines, "\n")
+	}
+	for _, statistics := range []string{"none", "VACUUM ANALYZE quarantine"} {
+		if statistics != "none" {
+			w.exec(statistics)
+		}
+		found := plan()
+		require.Contains(t, found, "Bitmap Index Scan on quarantine_reference_keys_idx", statistics)
+		require.NotContains(t, found, "Seq Scan", statistics)
+	}
 }
 
 // Two learners share the work: each object is asked about once.

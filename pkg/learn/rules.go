@@ -84,6 +84,8 @@ type Person struct {
 	Role bool
 	// Public: its domain is nobody's company. Disposable: anybody may read it.
 	Public, Disposable bool
+	// Suspect: its domain behaves like a public one. Then it is Public, too.
+	Suspect bool
 	// Host and Site are its domain and the registrable domain of that; "" for a public
 	// suffix, a private one, or where it is the host itself. Their owners are accounts.
 	Host, Site             string
@@ -447,6 +449,9 @@ func (c Case) domain(v *Verdict, address string, person Person) {
 	if person.Public || person.Disposable {
 		if v.Why == "" {
 			v.Why = person.Host + " is nobody's company: a public or disposable mail domain"
+			if person.Suspect {
+				v.Why = person.Host + " behaves like a public mail domain: its people belong to several accounts"
+			}
 		}
 		return
 	}

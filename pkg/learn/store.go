@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -65,7 +66,7 @@ type taken struct {
 // whatever source mentions them. A reference that is there is not locked: keep has
 // locked others, and would be waited for in a circle. The lateral is a look at an index
 // for each, whatever the statistics say; without them the planner reads all references
-// for every page.
+// for every page. What was put aside (asideSQL) is new again.
 const collectSQL = `
 WITH waiting AS MATERIALIZED (
   SELECT id, "references" FROM quarantine WHERE status = 'open' AND reason = $1 AND id > $2 ORDER BY id LIMIT $3
@@ -75,18 +76,22 @@ WITH waiting AS MATERIALIZED (
   FROM waiting w CROSS JOIN LATERAL jsonb_to_recordset(w."references") AS r (source text, tenant text, kind text, id text)
   WHERE r.kind <> 'account_uuid' AND r.id <> '' AND octet_length(r.id) <= 512
 ), known AS MATERIALIZED (
-  SELECT r.*, l.id, l.seen_at FROM refs r LEFT JOIN LATERAL (SELECT id, seen_at FROM learned_references l
+  SELECT r.*, l.id, l.seen_at, l.state, l.due_at FROM refs r LEFT JOIN LATERAL (SELECT id, seen_at, state, due_at FROM learned_references l
     WHERE l.source = r.source AND l.kind = r.kind AND l.external_id = r.external_id AND l.tenant = r.tenant LIMIT 1) AS l ON true
+), again AS (
+  UPDATE learned_references SET state = 'new', due_at = now() WHERE id = ANY (ARRAY (
+    SELECT id FROM learned_references WHERE id = ANY (ARRAY (SELECT id FROM known WHERE id IS NOT NULL AND state = 'nobody' AND due_at IS NULL))
+    AND state = 'nobody' AND due_at IS NULL FOR UPDATE SKIP LOCKED)) RETURNING id
 ), added AS (
   INSERT INTO learned_references (source, tenant, kind, external_id)
   SELECT source, tenant, kind, external_id FROM known WHERE id IS NULL ORDER BY source, kind, external_id, tenant
   ON CONFLICT DO NOTHING RETURNING 1
 ), seen AS (
   UPDATE learned_references SET seen_at = now() WHERE id = ANY (ARRAY (
-    SELECT id FROM learned_references WHERE id = ANY (ARRAY (SELECT id FROM known WHERE seen_at < now() - interval '6 hours'))
+    SELECT id FROM learned_references WHERE id = ANY (ARRAY (SELECT id FROM known WHERE seen_at < now() - interval '6 hours' AND NOT (state = 'nobody' AND due_at IS NULL)))
     FOR UPDATE SKIP LOCKED))
 )
-SELECT (SELECT coalesce(max(id), 0) FROM waiting), (SELECT count(*) FROM waiting), (SELECT count(*) FROM added)`
+SELECT (SELECT coalesce(max(id), 0) FROM waiting), (SELECT count(*) FROM waiting), (SELECT count(*) FROM added) + (SELECT count(*) FROM again)`
 
 // collect takes what a page of waiting events refers to, from after a record's id on,
 // and gives where the next begins, whether there may be one, and what was new.
@@ -181,6 +186,60 @@ ORDER BY 1, 2, 3
 ON CONFLICT (reference_id, origin, n) DO UPDATE SET source = excluded.source, tenant = excluded.tenant, kind = excluded.kind,
   external_id = excluded.external_id, by = excluded.by, field = excluded.field, event_id = excluded.event_id, seen_on = excluded.seen_on`
 
+// asideSQL gives which of these references no open record waits for, and none points at.
+// What it reads of the quarantine it finds by the index of references alone: without
+// statistics the planner takes every key for a frequent one, of which it comes across a
+// record soon by reading on. quickSQL before it leaves it bitmaps only, and of these the
+// one that leads to the fewest records, whatever it costs to find.
+const quickSQL = "SELECT set_config('enable_seqscan', 'off', true), set_config('enable_indexscan', 'off', true), set_config('enable_indexonlyscan', 'off', true), " +
+	"set_config('cpu_tuple_cost', '1000', true), set_config('jit', 'off', true)"
+
+const asideSQL = `
+SELECT r.id FROM unnest((SELECT $1::bigint[]), (SELECT $2::text[]), (SELECT $3::text[]), (SELECT $4::text[]), (SELECT $5::text[]), (SELECT $6::text[])) AS r (id, key, source, tenant, kind, external_id)
+LEFT JOIN LATERAL (SELECT q.id FROM quarantine q WHERE q.status = 'open' AND q.reference_keys && ARRAY[r.key] LIMIT 1) AS q ON true
+LEFT JOIN LATERAL (SELECT d.reference_id FROM learned_leads d
+  WHERE d.external_id = r.external_id AND d.kind = r.kind AND d.source = r.source AND d.tenant IN (r.tenant, '') AND d.reference_id <> r.id LIMIT 1) AS d ON true
+WHERE q.id IS NULL AND d.reference_id IS NULL`
+
+// asideTimeout bounds the look at what waits: while many records come in, the index has
+// a list that is read for each key. What it does not find out in time is asked about.
+const asideTimeout = 10 * time.Second
+
+// aside leaves out of due what no event waits for any more. That is put aside, with what
+// it knows, until an event refers to it again (collectSQL) or something else points at
+// it (askOn).
+func (s store) aside(ctx context.Context, due []taken) ([]taken, error) {
+	ids, keys, l := make([]int64, len(due)), make([]string, len(due)), listsOf(nil)
+	for i, t := range due {
+		ids[i], keys[i] = t.id, t.ref.Key()
+		l.add(t.ref)
+	}
+	idle, err := postgres.Bound(ctx, asideTimeout, func(ctx context.Context) (idle []int64, err error) {
+		var batch pgx.Batch
+		batch.Queue(quickSQL)
+		batch.Queue(asideSQL, ids, keys, l.sources, l.tenants, l.kinds, l.ids).Query(func(rows pgx.Rows) (err error) {
+			idle, err = pgx.CollectRows(rows, pgx.RowTo[int64])
+			return err
+		})
+		return idle, s.pool.SendBatch(ctx, &batch).Close()
+	})
+	if tooLong(ctx, err) {
+		return due, nil
+	}
+	if err != nil || len(idle) == 0 {
+		return due, broken("looking for what no event waits for", err)
+	}
+	changes := make([]change, len(idle))
+	for i, id := range idle {
+		changes[i] = change{id: id, state: StateNobody, after: -1, why: "no event waits for it any more"}
+	}
+	if err := s.keep(ctx, "", changes, nil, nil, nil); err != nil {
+		return due, err
+	}
+	slices.Sort(idle)
+	return slices.DeleteFunc(due, func(t taken) bool { _, found := slices.BinarySearch(idle, t.id); return found }), nil
+}
+
 // What a reference points at is asked about too, unless it is linked.
 const askOn = `
 INSERT INTO learned_references (source, tenant, kind, external_id, depth)
@@ -189,6 +248,13 @@ FROM unnest((SELECT $1::text[]), (SELECT $2::text[]), (SELECT $3::text[]), (SELE
 WHERE NOT EXISTS (SELECT FROM account_links a WHERE a.source = r.source AND a.kind = r.kind AND a.external_id = r.external_id AND a.tenant IN (r.tenant, ''))
 ORDER BY r.source, r.kind, r.external_id, r.tenant, r.depth
 ON CONFLICT DO NOTHING`
+
+// What was put aside is asked about when something points at it.
+const askAgain = `
+UPDATE learned_references SET state = 'new', due_at = now() WHERE id = ANY (ARRAY (
+  SELECT l.id FROM unnest((SELECT $1::text[]), (SELECT $2::text[]), (SELECT $3::text[]), (SELECT $4::text[])) AS r (source, tenant, kind, external_id)
+  CROSS JOIN LATERAL (SELECT id FROM learned_references l WHERE l.source = r.source AND l.kind = r.kind AND l.external_id = r.external_id AND l.tenant = r.tenant
+    AND l.state = 'nobody' AND l.due_at IS NULL) AS l)) AND state = 'nobody' AND due_at IS NULL`
 
 // wakeSQL lets what points at these references be judged again, and what is one of these
 // addresses itself.
@@ -251,6 +317,9 @@ func (s store) keep(ctx context.Context, origin string, changes []change, leads 
 					depths[i] = int16(t.depth)
 				}
 				if _, err := tx.Exec(ctx, askOn, l.sources, l.tenants, l.kinds, l.ids, depths); err != nil {
+					return err
+				}
+				if _, err := tx.Exec(ctx, askAgain, l.sources, l.tenants, l.kinds, l.ids); err != nil {
 					return err
 				}
 			}
@@ -394,6 +463,8 @@ JOIN link_decisions d ON d.id = k.decision_id AND d.level IN ('decided', 'declar
 UNION ALL
 SELECT address, '', '', '', '', NULL, '', 0, max(n)::int FROM (SELECT address, count(*) AS n FROM objects GROUP BY address, source, kind) AS c GROUP BY address`
 
-// ownersSQL gives the accounts of domains.
+// ownersSQL gives the accounts of domains, and NULL for one that behaves like a public one.
 const ownersSQL = `
-SELECT DISTINCT d.domain, coalesce(a.merged_into, a.id) FROM unnest((SELECT $1::text[])) AS d (domain) JOIN accounts a ON lower(a.domain) = d.domain`
+SELECT DISTINCT d.domain, coalesce(a.merged_into, a.id) FROM unnest((SELECT $1::text[])) AS d (domain) JOIN accounts a ON lower(a.domain) = d.domain
+UNION ALL
+SELECT s.domain, NULL FROM suspect_domains s WHERE s.domain = ANY ((SELECT $1::text[])::text[]) AND s.decision IS DISTINCT FROM 'private'`

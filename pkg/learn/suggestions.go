@@ -71,6 +71,9 @@ func (s *Suggestions) In(tx pgx.Tx) *Suggestions { return &Suggestions{tx, s.sto
 const suggestionColumns = `s.id, s.source, s.tenant, s.kind, s.external_id, s.account_id, a.name, s.rule, s.level, s.why, s.evidence, s.status, s.decided_by,
   coalesce(s.decision_id, 0), s.created_at, s.updated_at`
 
+// notSuspect leaves out what rests on a domain that was found to behave like a public one since.
+const notSuspect = `NOT (s.rule IN (7, 8) AND EXISTS (SELECT FROM suspect_domains x WHERE x.domain = s.evidence ->> 'domain' AND x.decision IS DISTINCT FROM 'private'))`
+
 func scanSuggestion(row pgx.CollectableRow) (Suggestion, error) {
 	var s Suggestion
 	r := &s.Reference
@@ -79,7 +82,7 @@ func scanSuggestion(row pgx.CollectableRow) (Suggestion, error) {
 }
 
 // List gives suggestions. An open one whose reference is linked by now, or of an account
-// that was merged into another, is left out.
+// that was merged into another, or by a domain that behaves like a public one, is left out.
 func (s *Suggestions) List(ctx context.Context, f SuggestionFilter) ([]Suggestion, error) {
 	if f.Limit <= 0 {
 		f.Limit = 100
@@ -94,7 +97,7 @@ func (s *Suggestions) List(ctx context.Context, f SuggestionFilter) ([]Suggestio
 	}
 	rows, err := s.pool.Query(ctx, "SELECT "+suggestionColumns+` FROM link_suggestions s JOIN accounts a ON a.id = s.account_id
 		WHERE ($1 = 'all' OR s.status = $1) AND ($2::uuid IS NULL OR s.account_id = $2) AND ($3 = '' OR s.source = $3)
-		AND (s.status <> 'open' OR a.merged_into IS NULL AND NOT EXISTS (SELECT FROM account_links l
+		AND (s.status <> 'open' OR a.merged_into IS NULL AND `+notSuspect+` AND NOT EXISTS (SELECT FROM account_links l
 			WHERE l.source = s.source AND l.kind = s.kind AND l.external_id = s.external_id AND l.tenant IN (s.tenant, '')))
 		AND ($5::bigint IS NULL OR (s.rule, s.id) > ($6, $5))
 		ORDER BY s.rule, s.id LIMIT $4`, f.Status, orNull(f.AccountID), f.Source, f.Limit, afterID, afterRule)
@@ -115,7 +118,7 @@ func (s *Suggestions) Of(ctx context.Context, refs []source.Reference) ([]Sugges
 	}
 	rows, err := s.pool.Query(ctx, "SELECT f.* FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) AS r (source, tenant, kind, external_id) CROSS JOIN LATERAL (SELECT "+suggestionColumns+`
 		FROM link_suggestions s JOIN accounts a ON a.id = s.account_id
-		WHERE s.source = r.source AND s.tenant = r.tenant AND s.kind = r.kind AND s.external_id = r.external_id AND s.status = 'open' AND a.merged_into IS NULL
+		WHERE s.source = r.source AND s.tenant = r.tenant AND s.kind = r.kind AND s.external_id = r.external_id AND s.status = 'open' AND a.merged_into IS NULL AND `+notSuspect+`
 		ORDER BY s.rule, s.id LIMIT 3) AS f`, columns[0], columns[1], columns[2], columns[3])
 	if err != nil {
 		return nil, broken("listing suggestions", err)

@@ -160,7 +160,7 @@ func TestManyAccounts(t *testing.T) {
 		require.NoError(t, err)
 	}
 	tell(t, pool, accounts[0], "", "a@0 b@1 a@40 b@41")
-	tell(t, pool, accounts[1], "", "a@2 b@3")
+	tell(t, pool, accounts[1], "", "a@2 b@3 a@40.5")
 	tell(t, pool, accounts[2], "", "a@4")
 	tell(t, pool, accounts[3], "", "b@5")
 	p, err := pattern.Parse("a then b")
@@ -173,6 +173,7 @@ func TestManyAccounts(t *testing.T) {
 	require.Equal(t, "Account 0", m.AccountName)
 	require.Equal(t, at(41), m.ReachedAt)
 	require.Equal(t, int64(2), m.Matches)
+	require.Len(t, m.Steps, 2)
 	require.Equal(t, []string{"a", "b"}, []string{m.Steps[0].EventType, m.Steps[1].EventType})
 	require.Zero(t, m.OpenUntil)
 
@@ -189,9 +190,10 @@ func TestManyAccounts(t *testing.T) {
 	require.NoError(t, err)
 	begun, err := pattern.Find(t.Context(), pool, time.Minute, now, pattern.Query{Now: at(100)})
 	require.NoError(t, err)
-	require.Len(t, begun.Items, 1)
-	require.Equal(t, accounts[2], begun.Items[0].AccountID)
-	require.Equal(t, at(124), begun.Items[0].OpenUntil)
+	require.Len(t, begun.Items, 2)
+	require.Equal(t, accounts[1], begun.Items[0].AccountID)
+	require.Equal(t, accounts[2], begun.Items[1].AccountID)
+	require.Equal(t, at(124), begun.Items[1].OpenUntil)
 	_, err = pattern.Months(t.Context(), pool, time.Minute, now, pattern.Query{})
 	require.True(t, fault.IsPermanent(err))
 

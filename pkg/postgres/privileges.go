@@ -20,6 +20,7 @@ const (
 	RoleQuarantine Role = "quarantine"
 	RolePuller     Role = "puller"   // keeps how far pulls from the vendors' APIs are, and compares what they have with what is here
 	RoleLearner    Role = "learner"  // learns whose vendors' objects are, and links them
+	RoleDrift      Role = "drift"    // keeps what payloads look like, and finds what is odd about them
 	RoleReader     Role = "reader"   // reads timelines: the users' own consumers
 	RoleDoctor     Role = "doctor"   // reads everything
 	RoleConsole    Role = "console"  // what the operator may, and keeps tokens, sessions and the audit log
@@ -28,7 +29,7 @@ const (
 
 // Roles gives all of them.
 func Roles() []Role {
-	return []Role{RoleNormalizer, RoleSink, RoleQuarantine, RolePuller, RoleLearner, RoleReader, RoleDoctor, RoleConsole, RoleOperator}
+	return []Role{RoleNormalizer, RoleSink, RoleQuarantine, RolePuller, RoleLearner, RoleDrift, RoleReader, RoleDoctor, RoleConsole, RoleOperator}
 }
 
 // ObjectKind says what a Privilege is on.
@@ -118,16 +119,26 @@ func Privileges(role Role) []Privilege {
 		own = pulling()
 	case RoleLearner:
 		own = slices.Concat(
-			of("quarantine", "SELECT", "id, reason, source, tenant, event_type, status, references, payload, first_seen"),
+			of("quarantine", "SELECT", "id, reason, source, tenant, event_type, status, references, reference_keys, payload, first_seen"),
 			on("account_events", "SELECT"), of("account_event_origins", "SELECT", "event_id, reference"),
-			of("accounts", "SELECT", "id, name, domain, merged_into"), resolving(), linking(),
+			of("accounts", "SELECT", "id, name, domain, merged_into, parent_id"), resolving(), linking(),
 			on("learned_references", "SELECT, INSERT, DELETE"), ids("learned_references"),
 			of("learned_references", "UPDATE", "state, due_at, looks, asked_at, name, evidence, why, seen_at"),
 			on("learned_leads", "SELECT, INSERT, DELETE"), of("learned_leads", "UPDATE", "source, tenant, kind, external_id, by, field, event_id, seen_on"),
 			on("link_suggestions", "SELECT, INSERT"), ids("link_suggestions"), of("link_suggestions", "UPDATE", "rule, level, why, evidence, updated_at"),
 			on("learning_sources", "SELECT, INSERT"), of("learning_sources", "UPDATE", "calls, answers, asked_at, failing_since, error, retry_at"),
 			on("api_budgets", "SELECT, INSERT"), of("api_budgets", "UPDATE", "free_at, updated_at, paused_until, pause_reason"),
-			on("learning_progress", "SELECT"), of("learning_progress", "UPDATE", "merges_event"),
+			on("learning_progress", "SELECT"), of("learning_progress", "UPDATE", "merges_event, domains_due_at"),
+			on("suspect_domains", "SELECT, INSERT"), of("suspect_domains", "UPDATE", "accounts, examples"),
+		)
+	case RoleDrift:
+		own = slices.Concat(
+			on("payload_types", "SELECT, INSERT"), ids("payload_types"), of("payload_types", "UPDATE", "version"),
+			on("payload_shapes", "SELECT, INSERT, UPDATE, DELETE"),
+			on("shape_findings", "SELECT, INSERT"), ids("shape_findings"), of("shape_findings", "UPDATE", "became, event_id, times, state, state_by, state_at, last_seen"),
+			on("drift_decisions", "INSERT"), ids("drift_decisions"),
+			on("drift_offsets", "SELECT, INSERT, UPDATE"),
+			of("drift_expectations", "SELECT", "source, event_type, path"),
 		)
 	case RoleReader:
 		own = slices.Concat(on("account_events", "SELECT"), on("accounts", "SELECT"))
@@ -160,8 +171,10 @@ func deciding() []Privilege {
 		on("account_link_denials", "INSERT"), ids("account_link_denials"), of("account_link_denials", "UPDATE", "account_id"),
 		moveProgress(),
 		of("link_suggestions", "UPDATE", "status, decided_by, decision_id, updated_at"),
+		on("suspect_domains", "INSERT"), of("suspect_domains", "UPDATE", "decision, decided_by, decided_at, reason"),
 		moving(),
 		pulling(),
+		expecting(),
 		on("audit_log", "INSERT"), ids("audit_log"),
 		[]Privilege{{Kind: KindDatabase, Operation: "TEMPORARY"}}, // `throughline accounts import` checks a file in temporary tables
 	)
@@ -174,16 +187,17 @@ const versionTable = "goose_db_version"
 func Tables() []string {
 	return []string{
 		"account_changes", "account_changes_lease", "account_event_origins", "account_events", "account_link_denials", "account_links", "accounts",
-		"api_budgets", "api_tokens", "audit_log", "console_sessions", versionTable, "history_moves", "learned_leads", "learned_references", "learning_progress", "learning_sources", "link_changes",
-		"link_decisions", "link_epoch", "link_suggestions", "pull_checkpoints", "pull_leases", "pull_runs", "quarantine", "quarantine_decisions",
-		"quarantine_outbox_lease", "reconcile_missing", "reconcile_reports",
+		"api_budgets", "api_tokens", "audit_log", "console_sessions", "drift_decisions", "drift_expectations", "shape_findings", "drift_offsets", versionTable,
+		"history_moves", "learned_leads", "learned_references", "learning_progress", "learning_sources", "link_changes",
+		"link_decisions", "link_epoch", "link_suggestions", "payload_shapes", "payload_types", "pull_checkpoints", "pull_leases", "pull_runs", "quarantine", "quarantine_decisions",
+		"quarantine_outbox", "quarantine_outbox_lease", "reconcile_missing", "reconcile_reports", "suspect_domains",
 	}
 }
 
 // Functions gives all functions of the schema, with their argument types.
 func Functions() []string {
 	return []string{
-		"announce_accounts()", "announce_links()", "clean_payload_index()", "delete_account_event_origins()", "move_link_epoch()",
+		"announce_accounts()", "announce_links()", "announce_suspect_domain()", "clean_payload_index()", "delete_account_event_origins()", "move_link_epoch()",
 		"note_link_change()", "payload_index_pending_pages()", "record_link()",
 	}
 }
@@ -209,7 +223,8 @@ func functions(signatures ...string) (all []Privilege) {
 // resolving is what it takes to find out where a reference leads (pkg/resolve), besides accounts.
 func resolving() []Privilege {
 	const key = "source, tenant, kind, external_id, account_id"
-	return slices.Concat(of("account_links", "SELECT", key), of("account_link_denials", "SELECT", key), on("link_epoch", "SELECT"))
+	return slices.Concat(of("account_links", "SELECT", key), of("account_link_denials", "SELECT", key), on("link_epoch", "SELECT"),
+		of("suspect_domains", "SELECT", "domain, decision"))
 }
 
 // moving is what it takes to bring events to the account where the ledger says that they belong (accounts.Mover), or back
@@ -222,6 +237,7 @@ func moving() []Privilege {
 		of("quarantine", "UPDATE", "reason, error, tenant, event_type, topic, partition, offset, record_key, headers, raw, payload, references, "+
 			"reference_keys, raw_index, last_seen, status, status_by, status_at, published_at, outcome, releases, ruling, held_until"),
 		on("quarantine_decisions", "INSERT"), ids("quarantine_decisions"),
+		on("quarantine_outbox", "SELECT, INSERT, DELETE"), of("quarantine_outbox", "UPDATE", "released_at, published_at"),
 	)
 }
 
@@ -250,6 +266,14 @@ func pulling() []Privilege {
 		on("pull_leases", "SELECT, INSERT"), of("pull_leases", "UPDATE", "holder, until"),
 		on("api_budgets", "SELECT, INSERT"), of("api_budgets", "UPDATE", "free_at, updated_at, paused_until, pause_reason"),
 		reconciling(),
+	)
+}
+
+// expecting is what it takes to say which paths are read, and to decide about findings.
+func expecting() []Privilege {
+	return slices.Concat(
+		of("shape_findings", "UPDATE", "state, state_by, state_at"), on("drift_decisions", "INSERT"), ids("drift_decisions"),
+		on("drift_expectations", "INSERT, DELETE"), of("drift_expectations", "UPDATE", "types, declared_by, declared_at"),
 	)
 }
 

@@ -63,6 +63,7 @@ func TestMissing(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []string{
 		"SELECT (domain) ON TABLE accounts", "SELECT (account_id, external_id, kind, source, tenant) ON TABLE account_link_denials", "SELECT ON TABLE link_epoch",
+		"SELECT (decision, domain) ON TABLE suspect_domains",
 	}, missing(postgres.RoleNormalizer))
 	require.Contains(t, missing(postgres.RoleSink), "EXECUTE ON FUNCTION clean_payload_index()")
 	require.Contains(t, missing(postgres.RoleSink), "USAGE ON SEQUENCE account_events_id_seq")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -65,15 +66,9 @@ func locked(err error) bool {
 }
 
 func resolveArrivals(ctx context.Context, tx pgx.Tx, arrivals []Arrival, inserted postgres.Inserted, lock string) error {
-	ids, outcomes := make([]int64, len(arrivals)), make([]string, len(arrivals))
-	sources, eventIDs, hashes := make([]string, len(arrivals)), make([]string, len(arrivals)), make([][]byte, len(arrivals))
+	ids := make([]int64, len(arrivals))
 	for i := range arrivals {
-		a := &arrivals[i]
-		ids[i], sources[i], eventIDs[i], hashes[i] = a.ID, a.Source, a.SourceEventID, a.SHA256[:]
-		outcomes[i] = OutcomeAlreadyPresent
-		if inserted[a.Row] {
-			outcomes[i] = OutcomeInserted
-		}
+		ids[i] = arrivals[i].ID
 	}
 	// Locked in the order of their ids, like everywhere. A record that was published twice may arrive twice.
 	rows, err := tx.Query(ctx, `SELECT q.id FROM quarantine q WHERE q.id = ANY ($1) AND q.status <> 'resolved' ORDER BY q.id FOR UPDATE OF q `+lock, ids)
@@ -87,33 +82,48 @@ func resolveArrivals(ctx context.Context, tx pgx.Tx, arrivals []Arrival, inserte
 	if len(held) == 0 {
 		return nil
 	}
+	var heldIDs []int64
+	var outcomes, sources, eventIDs []string
+	var hashes [][]byte
+	for i := range arrivals {
+		a := &arrivals[i]
+		if _, locked := slices.BinarySearch(held, a.ID); !locked {
+			continue
+		}
+		outcome := OutcomeAlreadyPresent
+		if inserted[a.Row] {
+			outcome = OutcomeInserted
+		}
+		heldIDs, sources, eventIDs = append(heldIDs, a.ID), append(sources, a.Source), append(eventIDs, a.SourceEventID)
+		hashes, outcomes = append(hashes, a.SHA256[:]), append(outcomes, outcome)
+	}
 	// Whoever takes an event off the timeline does so before locking its record (Return). So once the record is locked,
-	// a new statement sees whether the event is there still. The lateral look-up with its limit is by the unique index
-	// whatever the statistics say.
-	_, err = tx.Exec(ctx, `WITH arrived AS MATERIALIZED (
-		SELECT q.id, q.status, max(r.outcome) AS outcome
+	// a new statement sees whether the event is there still. The lateral look-ups with their limits are by the unique
+	// indexes whatever the statistics say.
+	_, err = tx.Exec(ctx, `WITH decided AS MATERIALIZED (
+		SELECT q.id, q.status, max(r.outcome) AS note
 		FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::bytea[]) AS r (id, outcome, source, source_event_id, sha256)
-		JOIN quarantine q ON q.id = r.id
+		CROSS JOIN LATERAL (SELECT * FROM quarantine WHERE id = r.id LIMIT 1) AS q
 		CROSS JOIN LATERAL (SELECT FROM account_events e WHERE e.source = r.source AND e.source_event_id = r.source_event_id LIMIT 1) AS e
-		WHERE q.id = ANY ($7) AND q.status <> 'resolved' AND sha256(q.raw) = r.sha256
+		WHERE q.status <> 'resolved' AND sha256(q.raw) = r.sha256
 		  AND (q.source_event_id IS NULL OR q.source = r.source AND q.source_event_id = r.source_event_id)
 		GROUP BY q.id, q.status
-	), `+resolveArrived("$6"), ids, outcomes, sources, eventIDs, hashes, BySink, held)
+	), `+resolveArrived("$6"), heldIDs, outcomes, sources, eventIDs, hashes, BySink)
 	if err != nil {
 		return fmt.Errorf("resolving %d released records: %w", len(arrivals), err)
 	}
 	return nil
 }
 
-// resolveArrived is the end of a statement that resolves the records in arrived (id, status, outcome). by is the
-// parameter that says who does.
+// resolveArrived is the end of a statement that resolves the records in decided (id, status, note), whose notes are the
+// outcomes, and gives how many. by is the parameter that says who does. What arrived was published, marked or not.
 func resolveArrived(by string) string {
-	return `updated AS (
-		UPDATE quarantine q SET status = 'resolved', outcome = arrived.outcome, status_by = ` + by + `, status_at = now()
-		FROM arrived WHERE q.id = arrived.id
-	)
-	INSERT INTO quarantine_decisions (quarantine_id, from_status, to_status, decided_by, note)
-	SELECT id, status, 'resolved', ` + by + `, outcome FROM arrived ORDER BY id`
+	return unlisted + `, updated AS (
+		UPDATE quarantine q SET status = 'resolved', outcome = decided.note, status_by = ` + by + `, status_at = now(),
+			published_at = CASE decided.status WHEN 'replaying' THEN coalesce((SELECT o.published_at FROM quarantine_outbox o WHERE o.quarantine_id = q.id), q.published_at, now()) ELSE q.published_at END
+		FROM decided WHERE q.id = decided.id
+	), ` + decided("'resolved'", by) + `
+	SELECT count(*) FROM decided`
 }
 
 // maxStored bounds how many records ResolveStored looks at.
@@ -124,19 +134,18 @@ const maxStored = 10_000
 // first and gives how many it resolved. Call it now and then.
 func (s *Store) ResolveStored(ctx context.Context) (int, error) {
 	// The lateral look-up with its limit is by the unique index whatever the statistics say. The payload differs from
-	// the record by the subject line at most, and the vendor's own has another name there. published_at is asked of the locked record again: Return empties it when
-	// it takes the event off the timeline, which this statement's snapshot may not show.
-	tag, err := s.pool.Exec(ctx, `WITH published AS MATERIALIZED (
-		SELECT id FROM quarantine WHERE status = 'replaying' AND published_at < now() - interval '10 seconds' ORDER BY published_at LIMIT $1
-	), arrived AS MATERIALIZED (
-		SELECT q.id, q.status, $2::text AS outcome FROM quarantine q
+	// the record by the subject line at most, and the vendor's own has another name there. The locked record is asked again
+	// since when it is released: Return releases it anew when it takes the event off the timeline, which this statement's
+	// snapshot may not show.
+	var resolved int
+	err := s.pool.QueryRow(ctx, `WITH published AS MATERIALIZED (
+		SELECT quarantine_id AS id, released_at FROM quarantine_outbox WHERE published_at < now() - interval '10 seconds' ORDER BY published_at LIMIT $1
+	), decided AS MATERIALIZED (
+		SELECT q.id, q.status, $2::text AS note FROM published JOIN quarantine q ON q.id = published.id
 		CROSS JOIN LATERAL (SELECT payload FROM account_events e WHERE e.source = q.source AND e.source_event_id = q.source_event_id LIMIT 1) AS e
-		WHERE q.id IN (SELECT id FROM published) AND q.status = 'replaying' AND q.published_at < now() - interval '10 seconds'
+		WHERE q.status IS NOT DISTINCT FROM 'replaying' AND q.status_at = published.released_at
 		  AND e.payload - 'subject' - 'subject_ref' = q.payload - 'subject' - 'subject_ref' AND e.payload -> 'subject_ref' IS NOT DISTINCT FROM q.payload -> 'subject'
 		ORDER BY q.id FOR UPDATE OF q SKIP LOCKED
-	), `+resolveArrived("$3"), maxStored, OutcomeAlreadyPresent, BySink)
-	if err != nil {
-		return 0, broken("resolving what is on the timeline", err)
-	}
-	return int(tag.RowsAffected()), nil
+	), `+resolveArrived("$3"), maxStored, OutcomeAlreadyPresent, BySink).Scan(&resolved)
+	return resolved, broken("resolving what is on the timeline", err)
 }

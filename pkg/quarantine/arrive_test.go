@@ -31,7 +31,8 @@ func newReleased(t *testing.T, letters ...quarantine.Letter) (*released, []int64
 	s, pool := newStore(t)
 	put(t, s, letters...)
 	r := &released{s, pool}
-	r.exec(t, "UPDATE quarantine SET status = 'replaying', status_by = 'ada', published_at = now() - interval '1 minute'")
+	r.exec(t, "UPDATE quarantine SET status = 'replaying', status_by = 'ada'")
+	r.exec(t, "INSERT INTO quarantine_outbox SELECT id, status_at, now() - interval '1 minute' FROM quarantine")
 	rows, err := pool.Query(t.Context(), "SELECT id FROM quarantine ORDER BY id")
 	require.NoError(t, err)
 	defer rows.Close()
@@ -249,8 +250,9 @@ func TestResolveStoredKnowsTheEvent(t *testing.T) {
 		"another subject":        {`{"id": "evt_1", "subject": "theirs"}`, spliced(`{"subject": "ours", "id": "evt_1", "subject_ref": "forged"}`), "", 0},
 		"other content":          {`{"id": "evt_1"}`, spliced(`{"id": "evt_1", "forged": true}`), "", 0},
 		"another identity":       {`{"id": "evt_1"}`, func(r *postgres.Row) { r.SourceEventID = "evt_2" }, "", 0},
-		"published just now":     {`{"id": "evt_1"}`, nil, "UPDATE quarantine SET published_at = now()", 0},
-		"not published":          {`{"id": "evt_1"}`, nil, "UPDATE quarantine SET published_at = NULL", 0},
+		"published just now":     {`{"id": "evt_1"}`, nil, "UPDATE quarantine_outbox SET published_at = now()", 0},
+		"not published":          {`{"id": "evt_1"}`, nil, "UPDATE quarantine_outbox SET published_at = NULL", 0},
+		"released anew":          {`{"id": "evt_1"}`, nil, "UPDATE quarantine SET status_at = now()", 0},
 		"discarded since":        {`{"id": "evt_1"}`, nil, "UPDATE quarantine SET status = 'discarded'", 0},
 		"resolved by the sink":   {`{"id": "evt_1"}`, nil, "UPDATE quarantine SET status = 'resolved'", 0},
 		"of which no JSON is to": {`{`, nil, "", 0},

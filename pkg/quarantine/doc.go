@@ -10,8 +10,8 @@
 //	                 │ └──(a person)──▶ discarded       │ failed again: another dead letter
 //	                 └──────────────────────────────────┘
 //
-// A release is an outbox: it only changes the status, and the quarantine service publishes what is replaying and
-// has no published_at. A crash between the brokers' acknowledgement and that mark publishes once more, which the
+// A release is an outbox: it changes the status and lists the record in the table quarantine_outbox, whose rows the
+// quarantine service publishes and then marks; a row goes when its record is no longer replaying. A crash between the brokers' acknowledgement and that mark publishes once more, which the
 // timeline knows as already present.
 //
 // [Store.Put], [Store.Publish] and the Waiting functions serve the quarantine service; [Store.List], [Store.Show],

@@ -34,7 +34,7 @@ var ErrPage = errors.New("the record is a page")
 
 // Bounds of a page of the outbox: it is in memory at once.
 const (
-	pageRecords = 500
+	pageRecords = 2000
 	pageBytes   = 8 << 20
 	// leaseFor is how long one process may publish a page before others may. Publishing takes at most half of it.
 	leaseFor = 20 * time.Second
@@ -86,15 +86,15 @@ func (s *Store) Publish(ctx context.Context, after int64, publish func(ctx conte
 	}
 	result.Published, result.Refused = done, len(refused)
 	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		if err := mark(ctx, tx, done); err != nil {
-			return err
-		}
 		if err := end(ctx, tx, pages, Resolved, nil); err != nil {
 			return err
 		}
 		// A record that cannot be published is no longer one that merely waits for a link: it would be released again
 		// and again.
 		if err := end(ctx, tx, refused, Open, why); err != nil {
+			return err
+		}
+		if err := mark(ctx, tx, done); err != nil { // after the records are locked: see decided
 			return err
 		}
 		_, err := tx.Exec(ctx, "UPDATE quarantine_outbox_lease SET until = '-infinity' WHERE holder = $1", lease)
@@ -107,26 +107,18 @@ func (s *Store) Publish(ctx context.Context, after int64, publish func(ctx conte
 }
 
 // leasePage gives the next page, if nobody else publishes now. An outbox that is empty costs one look at its index.
-//
-// The page is read in the order of the index whatever the statistics say, so that it costs the same however many
-// records wait; hence no sorting.
-func (s *Store) leasePage(ctx context.Context, lease uuid.UUID, after int64) ([]Replay, error) {
-	var page []Replay
-	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+func (s *Store) leasePage(ctx context.Context, lease uuid.UUID, after int64) (page []Replay, err error) {
+	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, "SET LOCAL enable_sort = off"); err != nil {
 			return err
 		}
-		rows, err := tx.Query(ctx, `SELECT id, topic, record_key, raw, headers, attempts, first_seen, status_by, described, status_at FROM (
-				SELECT *, sum(octet_length(raw)) OVER (ORDER BY id) - octet_length(raw) AS before FROM (
-					SELECT id, CASE WHEN topic LIKE '%raw.%' THEN topic ELSE 'raw.' || source END AS topic, record_key, raw, headers::text, attempts, first_seen, status_by,
-						source_event_id IS NOT NULL AS described, status_at
-					FROM quarantine WHERE status = 'replaying' AND published_at IS NULL AND id > $1 ORDER BY id LIMIT $2) AS first) AS sums
-			WHERE before < $3 ORDER BY id`, after, pageRecords, pageBytes)
-		if err != nil {
-			return err
+		for more := true; more && len(page) == 0; {
+			if page, more, err = readPage(ctx, tx, after); err != nil {
+				return err
+			}
 		}
-		if page, err = pgx.CollectRows(rows, scanReplay); err != nil || len(page) == 0 {
-			return err
+		if len(page) == 0 {
+			return nil
 		}
 		tag, err := tx.Exec(ctx, "UPDATE quarantine_outbox_lease SET holder = $1, until = clock_timestamp() + $2::interval WHERE until < clock_timestamp()", lease, leaseFor)
 		if err == nil && tag.RowsAffected() == 0 {
@@ -137,13 +129,48 @@ func (s *Store) leasePage(ctx context.Context, lease uuid.UUID, after int64) ([]
 	return page, err
 }
 
-func scanReplay(row pgx.CollectableRow) (Replay, error) {
+// readPage gives the next page, and drops from the outbox what it meets that is not released, or not since then: more says
+// that it did.
+//
+// The page is read in the order of the index whatever the statistics say, so that it costs the same however many
+// records wait; hence no sorting.
+func readPage(ctx context.Context, tx pgx.Tx, after int64) (page []Replay, more bool, err error) {
+	rows, err := tx.Query(ctx, `SELECT id, topic, record_key, raw, headers, attempts, first_seen, status_by, described, released_at, valid FROM (
+			SELECT *, sum(octet_length(raw)) OVER (ORDER BY id) - octet_length(raw) AS before FROM (
+				SELECT o.quarantine_id AS id, CASE WHEN topic LIKE '%raw.%' THEN topic ELSE 'raw.' || source END AS topic, record_key, coalesce(raw, '') AS raw,
+					headers::text, attempts, first_seen, status_by, source_event_id IS NOT NULL AS described, o.released_at, q.id IS NOT NULL AS valid
+				FROM (SELECT * FROM quarantine_outbox WHERE published_at IS NULL AND quarantine_id > $1 ORDER BY quarantine_id LIMIT $2) AS o
+				LEFT JOIN LATERAL (SELECT * FROM quarantine q WHERE q.id = o.quarantine_id AND q.status IS NOT DISTINCT FROM 'replaying' AND q.status_at = o.released_at LIMIT 1) AS q ON true
+			) AS first) AS sums
+		WHERE before < $3 ORDER BY id`, after, pageRecords, pageBytes)
+	if err != nil {
+		return nil, false, err
+	}
+	var gone []Replay
 	var r Replay
 	var headers []byte
-	if err := row.Scan(&r.ID, &r.Topic, &r.Key, &r.Value, &headers, &r.Attempts, &r.FirstSeen, &r.By, &r.Described, &r.at); err != nil {
-		return r, err
+	var topic, by *string
+	var attempts *int32
+	var firstSeen *time.Time
+	var valid bool
+	_, err = pgx.ForEachRow(rows, []any{&r.ID, &topic, &r.Key, &r.Value, &headers, &attempts, &firstSeen, &by, &r.Described, &r.at, &valid}, func() error {
+		if !valid {
+			gone = append(gone, r)
+			return nil
+		}
+		r.Topic, r.By, r.Attempts, r.FirstSeen, r.Headers = *topic, *by, *attempts, *firstSeen, nil
+		page = append(page, r)
+		return json.Unmarshal(headers, &page[len(page)-1].Headers)
+	})
+	if err != nil || len(gone) == 0 {
+		return page, false, err
 	}
-	return r, json.Unmarshal(headers, &r.Headers)
+	ids, at := releases(gone)
+	_, err = tx.Exec(ctx, `WITH gone AS MATERIALIZED (
+			SELECT r.id FROM unnest($1::bigint[], $2::timestamptz[]) AS r (id, at)
+			CROSS JOIN LATERAL (SELECT * FROM quarantine_outbox WHERE quarantine_id = r.id LIMIT 1 FOR UPDATE SKIP LOCKED) AS o WHERE o.released_at = r.at)
+		DELETE FROM quarantine_outbox WHERE quarantine_id = ANY (ARRAY (SELECT id FROM gone))`, ids, at)
+	return page, err == nil, err
 }
 
 // releases gives the columns by which mark knows a release: of one record, each has another time.
@@ -154,14 +181,15 @@ func releases(records []Replay) (ids []int64, at []time.Time) {
 	return ids, at
 }
 
-// mark notes that the brokers have these releases. Rows are locked in the order of their ids, like everywhere. A record
-// whose event has arrived already is marked too, for whoever looks.
+// mark notes that the brokers have these releases. It waits for nobody: a row that somebody has is of a record that has
+// arrived, or is released anew.
 func mark(ctx context.Context, tx pgx.Tx, done []Replay) error {
 	ids, at := releases(done)
-	if _, err := tx.Exec(ctx, `WITH r AS (
-			SELECT q.id FROM unnest($1::bigint[], $2::timestamptz[]) AS r (id, at) JOIN quarantine q ON q.id = r.id
-			WHERE q.published_at IS NULL AND (q.status = 'replaying' AND q.status_at = r.at OR q.status = 'resolved') ORDER BY q.id FOR UPDATE OF q)
-		UPDATE quarantine q SET published_at = now() FROM r WHERE q.id = r.id`, ids, at); err != nil {
+	if _, err := tx.Exec(ctx, `WITH r AS MATERIALIZED (
+			SELECT r.id FROM unnest($1::bigint[], $2::timestamptz[]) AS r (id, at)
+			CROSS JOIN LATERAL (SELECT * FROM quarantine_outbox WHERE quarantine_id = r.id LIMIT 1 FOR UPDATE SKIP LOCKED) AS o
+			WHERE o.released_at = r.at AND o.published_at IS NULL)
+		UPDATE quarantine_outbox SET published_at = now() WHERE quarantine_id = ANY (ARRAY (SELECT id FROM r))`, ids, at); err != nil {
 		return fmt.Errorf("marking what is published: %w", err)
 	}
 	return nil
@@ -176,38 +204,56 @@ func end(ctx context.Context, tx pgx.Tx, replays []Replay, status Status, why []
 		why = slices.Repeat([]string{ErrPage.Error()}, len(replays))
 	}
 	ids, at := releases(replays)
-	_, err := tx.Exec(ctx, `WITH r AS (
-			SELECT q.id, r.why FROM unnest($1::bigint[], $2::timestamptz[], $3::text[]) AS r (id, at, why) JOIN quarantine q ON q.id = r.id
-			WHERE q.status = 'replaying' AND q.status_at = r.at ORDER BY q.id FOR UPDATE OF q
+	_, err := tx.Exec(ctx, `WITH decided AS MATERIALIZED (
+			SELECT q.id, q.status, r.why AS note FROM unnest($1::bigint[], $2::timestamptz[], $3::text[]) AS r (id, at, why) JOIN quarantine q ON q.id = r.id
+			WHERE q.status IS NOT DISTINCT FROM 'replaying' AND q.status_at = r.at ORDER BY q.id FOR UPDATE OF q
 		), ended AS (
-			UPDATE quarantine q SET status = $5, status_by = $4, status_at = now(),
-				reason = CASE $5 WHEN 'open' THEN $6 ELSE q.reason END, error = CASE $5 WHEN 'open' THEN r.why ELSE q.error END
-			FROM r WHERE q.id = r.id
-		)
-		INSERT INTO quarantine_decisions (quarantine_id, from_status, to_status, decided_by, note)
-		SELECT id, 'replaying', $5, $4, why FROM r ORDER BY id`, ids, at, why, ByFeed, string(status), string(fault.Oversized))
+			UPDATE quarantine q SET status = $5, status_by = $4, status_at = now(), published_at = CASE $5 WHEN 'resolved' THEN now() END,
+				reason = CASE $5 WHEN 'open' THEN $6 ELSE q.reason END, error = CASE $5 WHEN 'open' THEN decided.note ELSE q.error END
+			FROM decided WHERE q.id = decided.id
+		), `+unlisted+`, `+decided("$5", "$4")+`
+		SELECT FROM decided`, ids, at, why, ByFeed, string(status), string(fault.Oversized))
 	if err != nil {
 		return fmt.Errorf("ending releases: %w", err)
 	}
 	return nil
 }
 
+// stuck are the releases, of quarantine_outbox o, that were published before a time and came neither to the timeline nor back.
+const stuck = `o.published_at < $1 AND EXISTS (SELECT FROM quarantine q WHERE q.id = o.quarantine_id AND q.status IS NOT DISTINCT FROM 'replaying' AND q.status_at = o.released_at)`
+
 // Stuck gives the time that lies after before now, by the database's clock, and whether any release that was published
 // before it has come neither to the timeline nor back.
 func (s *Store) Stuck(ctx context.Context, after time.Duration) (before time.Time, some bool, err error) {
-	err = s.pool.QueryRow(ctx, `SELECT now() - $1::interval, EXISTS (SELECT FROM quarantine WHERE status = 'replaying' AND published_at < now() - $1::interval)`, after).
-		Scan(&before, &some)
+	if err = s.pool.QueryRow(ctx, "SELECT now() - $1::interval", after).Scan(&before); err == nil {
+		err = s.pool.QueryRow(ctx, "SELECT EXISTS (SELECT FROM quarantine_outbox o WHERE "+stuck+")", before).Scan(&some)
+	}
 	return before, some, broken("looking for releases that do not arrive", err)
 }
 
 // Republish puts what was published before a time, and came neither to the timeline nor back, into the outbox again,
 // and gives how many (at most 10,000). Publishing twice is harmless.
 func (s *Store) Republish(ctx context.Context, before time.Time) (int, error) {
-	tag, err := s.pool.Exec(ctx, `WITH stuck AS (
-		SELECT id FROM quarantine WHERE status = 'replaying' AND published_at < $1 ORDER BY id LIMIT 10000 FOR UPDATE SKIP LOCKED)
-		UPDATE quarantine q SET published_at = NULL FROM stuck WHERE q.id = stuck.id`, before)
+	tag, err := s.pool.Exec(ctx, `WITH stuck AS MATERIALIZED (
+		SELECT quarantine_id FROM quarantine_outbox o WHERE `+stuck+` ORDER BY published_at LIMIT 10000 FOR UPDATE OF o SKIP LOCKED)
+		UPDATE quarantine_outbox SET published_at = NULL WHERE quarantine_id = ANY (ARRAY (SELECT quarantine_id FROM stuck))`, before)
 	if err != nil {
 		return 0, broken("putting lost records into the outbox again", err)
+	}
+	return int(tag.RowsAffected()), nil
+}
+
+// Adopt puts what programs released that do not know the outbox into it, and gives how many (at most 10,000). Those
+// programs publish what they released themselves, too; but they may have been replaced.
+func (s *Store) Adopt(ctx context.Context) (int, error) {
+	tag, err := s.pool.Exec(ctx, `WITH released AS MATERIALIZED (
+		SELECT q.id, q.status_at, q.published_at FROM quarantine q WHERE q.status = 'replaying'
+			AND NOT EXISTS (SELECT FROM quarantine_outbox o WHERE o.quarantine_id = q.id AND o.released_at = q.status_at)
+		ORDER BY q.id LIMIT 10000 FOR UPDATE OF q SKIP LOCKED)
+		INSERT INTO quarantine_outbox (quarantine_id, released_at, published_at) SELECT id, status_at, published_at FROM released ORDER BY id
+		ON CONFLICT (quarantine_id) DO UPDATE SET released_at = excluded.released_at, published_at = excluded.published_at`)
+	if err != nil {
+		return 0, broken("taking over what older programs released", err)
 	}
 	return int(tag.RowsAffected()), nil
 }

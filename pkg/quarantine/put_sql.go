@@ -72,17 +72,15 @@ func insert(ctx context.Context, tx pgx.Tx, entries []*entry) error {
 
 // The newest letter may know more than the first (a source that has learned to describe such events), so what it
 // says replaces what is there; what it does not say stays.
-const updateRecords = `
+func updateRecords() string {
+	return `
 WITH r AS (
   SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::int[], $10::bigint[],
     $11::text[], $12::text[], $13::int[], $14::timestamptz[], $15::text[], $16::int[], $17::float8[])
   AS r (id, reason, error, source, tenant, event_type, source_event_id, topic, partition, "offset", "references", reference_keys, attempts, last_seen, tried, raw_index, hold)
-), before AS (
-  SELECT q.id, q.status, r.error FROM quarantine q JOIN r ON r.id = q.id WHERE q.status IN ('replaying', 'resolved')
-), decided AS (
-  INSERT INTO quarantine_decisions (quarantine_id, from_status, to_status, decided_by, note)
-  SELECT id, status, 'open', $18, error FROM before ORDER BY id
-)
+), decided AS MATERIALIZED (
+  SELECT q.id, q.status, r.error AS note FROM quarantine q JOIN r ON r.id = q.id WHERE q.status IN ('replaying', 'resolved')
+), ` + unlisted + `, ` + decided("'open'", "$18") + `
 UPDATE quarantine q SET reason = r.reason, error = r.error, topic = r.topic, partition = r.partition, "offset" = r."offset", raw_index = r.raw_index,
   source = coalesce(nullif(r.source, ''), q.source), tenant = coalesce(nullif(r.tenant, ''), q.tenant),
   event_type = coalesce(nullif(r.event_type, ''), q.event_type), source_event_id = coalesce(nullif(r.source_event_id, ''), q.source_event_id),
@@ -96,6 +94,7 @@ UPDATE quarantine q SET reason = r.reason, error = r.error, topic = r.topic, par
   published_at = CASE q.status WHEN 'discarded' THEN q.published_at END,
   held_until = CASE WHEN r.hold > 0 THEN now() + make_interval(secs => r.hold) ELSE q.held_until END
 FROM r WHERE q.id = r.id`
+}
 
 // update brings the records that were there up to date.
 func update(ctx context.Context, tx pgx.Tx, hold HoldOff, entries []*entry) error {
@@ -121,7 +120,7 @@ func update(ctx context.Context, tx pgx.Tx, hold HoldOff, entries []*entry) erro
 	if len(ids) == 0 {
 		return nil
 	}
-	_, err := tx.Exec(ctx, updateRecords, ids, reasons, errors, sources, tenants, types, eventIDs, topics, partitions, offsets,
+	_, err := tx.Exec(ctx, updateRecords(), ids, reasons, errors, sources, tenants, types, eventIDs, topics, partitions, offsets,
 		references, referenceKeys, attempts, lasts, tried, indexes, holds, ByFeed)
 	if err != nil {
 		return fmt.Errorf("updating records: %w", err)

@@ -51,7 +51,8 @@ func (f Filter) where() (string, []any) {
 		add("source = ?", f.Source)
 	}
 	if f.Status != "" {
-		add("status = ?", string(f.Status))
+		// A literal, for which there are partial indexes; check knows it.
+		conditions = append(conditions, "status = '"+string(f.Status)+"'")
 	}
 	if f.Keys != nil {
 		add("reference_keys && ?", f.Keys)
@@ -63,7 +64,7 @@ func (f Filter) where() (string, []any) {
 }
 
 const recordColumns = `id, reason, error, source, tenant, coalesce(event_type, ''), coalesce(source_event_id, ''), topic, partition, "offset", raw_index,
-  "references", status, coalesce(outcome, ''), attempts, first_seen, last_seen, status_by, status_at, published_at,
+  "references", status, coalesce(outcome, ''), attempts, first_seen, last_seen, status_by, status_at, ` + publishedAt + `,
   CASE WHEN status = 'open' AND held_until > now() THEN held_until END`
 
 // targets are where recordColumns go.
@@ -72,7 +73,7 @@ func (r *Record) targets() []any {
 		&r.References, &r.Status, &r.Outcome, &r.Attempts, &r.FirstSeen, &r.LastSeen, &r.StatusBy, &r.StatusAt, &r.PublishedAt, &r.HeldUntil}
 }
 
-// List gives the records that the filter means, the last seen first.
+// List gives the records that the filter means, the last seen first. It reads those of each status in their order.
 func (s *Store) List(ctx context.Context, f Filter) ([]Record, error) {
 	if err := f.check(); err != nil {
 		return nil, err
@@ -85,7 +86,15 @@ func (s *Store) List(ctx context.Context, f Filter) ([]Record, error) {
 		where += fmt.Sprintf(" AND (last_seen, id) < ($%d, $%d)", len(args)+1, len(args)+2)
 		args = append(args, f.Before.LastSeen, f.Before.ID)
 	}
-	rows, err := s.pool.Query(ctx, fmt.Sprintf("SELECT %s FROM quarantine WHERE %s ORDER BY last_seen DESC, id DESC LIMIT %d", recordColumns, where, f.Limit), args...)
+	const first = "(SELECT * FROM quarantine WHERE %s AND status = '%s' ORDER BY last_seen DESC, id DESC LIMIT %d)"
+	var of []string
+	for _, status := range Statuses() {
+		if f.Status == "" || f.Status == status {
+			of = append(of, fmt.Sprintf(first, where, status, f.Limit))
+		}
+	}
+	rows, err := s.pool.Query(ctx, fmt.Sprintf("SELECT %s FROM (%s) AS quarantine ORDER BY last_seen DESC, id DESC LIMIT %d",
+		recordColumns, strings.Join(of, " UNION ALL "), f.Limit), args...)
 	if err != nil {
 		return nil, broken("listing the quarantine", err)
 	}
@@ -112,8 +121,7 @@ func (s *Store) Show(ctx context.Context, id int64) (Detail, error) {
 	if err := json.Unmarshal(headers, &d.Headers); err != nil {
 		return Detail{}, broken("reading a record's headers", err)
 	}
-	rows, err := s.pool.Query(ctx, `SELECT from_status, to_status, decided_by, decided_at, note FROM quarantine_decisions
-		WHERE quarantine_id = $1 ORDER BY id`, id)
+	rows, err := s.pool.Query(ctx, decisionsOf, id)
 	if err != nil {
 		return Detail{}, broken("reading a record's decisions", err)
 	}
@@ -124,19 +132,22 @@ func (s *Store) Show(ctx context.Context, id int64) (Detail, error) {
 // Stats is the quarantine's size.
 type Stats struct {
 	Open      map[string]int       // by reason
-	OldestOf  map[string]time.Time // first seen of the oldest open record, by reason
-	Oldest    time.Time            // of all; zero: none is open
+	OldestOf  map[string]time.Time // first seen of the oldest of the 10,000 open records that came first, by reason
+	Oldest    time.Time            // of all these; zero: none is open
 	Replaying int
 	Stuck     int // replaying, and published longer ago than asked
 	Held      int // open, and held off
 }
 
-// Stats counts what is open and under way.
+// Stats counts what is open and under way. It reads indexes and the outbox, and few records.
 func (s *Store) Stats(ctx context.Context, stuckAfter time.Duration) (Stats, error) {
 	stats := Stats{Open: map[string]int{}, OldestOf: map[string]time.Time{}}
-	rows, err := s.pool.Query(ctx, `SELECT reason, count(*), min(first_seen), 0::bigint, count(*) FILTER (WHERE held_until > now()) FROM quarantine WHERE status = 'open' GROUP BY reason
+	rows, err := s.pool.Query(ctx, fmt.Sprintf(`SELECT r.reason, r.n, f.oldest, 0::bigint, 0::bigint
+		FROM (SELECT reason, count(*) AS n FROM quarantine WHERE status = 'open' GROUP BY reason) AS r
+		CROSS JOIN LATERAL (SELECT min(first_seen) AS oldest FROM (SELECT first_seen FROM quarantine WHERE status = 'open' AND reason = r.reason ORDER BY id LIMIT %d) AS few) AS f
 		UNION ALL
-		SELECT '', count(*), NULL, count(*) FILTER (WHERE published_at < now() - $1::interval), 0::bigint FROM quarantine WHERE status = 'replaying'`, stuckAfter)
+		SELECT '', (SELECT count(*) FROM quarantine_outbox), NULL, (SELECT count(*) FROM quarantine_outbox WHERE published_at < now() - $1::interval),
+			(SELECT count(*) FROM quarantine WHERE status = 'open' AND held_until > now())`, MostCounted), stuckAfter)
 	if err != nil {
 		return Stats{}, broken("counting the quarantine", err)
 	}
@@ -145,11 +156,10 @@ func (s *Store) Stats(ctx context.Context, stuckAfter time.Duration) (Stats, err
 	var oldest *time.Time
 	_, err = pgx.ForEachRow(rows, []any{&reason, &count, &oldest, &stuck, &held}, func() error {
 		if reason == "" {
-			stats.Replaying, stats.Stuck = count, stuck
+			stats.Replaying, stats.Stuck, stats.Held = count, stuck, held
 			return nil
 		}
 		stats.Open[reason] = count
-		stats.Held += held
 		if oldest == nil {
 			return nil
 		}

@@ -3,11 +3,13 @@ package quarantine
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/throughline-dev/throughline/pkg/fault"
+	"github.com/throughline-dev/throughline/pkg/postgres"
 )
 
 // releasable: there is a raw topic to publish to, and something to publish. What could not even be read as a dead
@@ -35,20 +37,17 @@ func (s *Store) ReleaseByLink(ctx context.Context, rulings []Ruling) (int, error
 	for i, r := range rulings {
 		ids[i], notes[i] = r.ID, clean(r.Note)
 	}
-	tag, err := s.pool.Exec(ctx, `WITH picked AS (
-		SELECT q.id, r.note FROM unnest($1::bigint[], $2::text[]) AS r (id, note) JOIN quarantine q ON q.id = r.id
+	var released int
+	err := s.pool.QueryRow(ctx, `WITH decided AS MATERIALIZED (
+		SELECT q.id, q.status, r.note FROM unnest($1::bigint[], $2::text[]) AS r (id, note) JOIN quarantine q ON q.id = r.id
 		WHERE q.status = 'open' AND q.reason = $4 AND `+releasable+` ORDER BY q.id FOR UPDATE OF q
 	), released AS (
 		UPDATE quarantine q SET status = 'replaying', status_by = $3, status_at = now(), published_at = NULL, outcome = NULL,
-			releases = q.releases + 1, ruling = picked.note, held_until = NULL
-		FROM picked WHERE q.id = picked.id
-	)
-	INSERT INTO quarantine_decisions (quarantine_id, from_status, to_status, decided_by, note)
-	SELECT id, 'open', 'replaying', $3, note FROM picked`, ids, notes, ByLink, string(fault.Unresolved))
-	if err != nil {
-		return 0, broken("releasing linked records", err)
-	}
-	return int(tag.RowsAffected()), nil
+			releases = q.releases + 1, ruling = decided.note, held_until = NULL
+		FROM decided WHERE q.id = decided.id
+	), `+listed+`, `+decided("'replaying'", "$3")+`
+	SELECT count(*) FROM decided`, ids, notes, ByLink, string(fault.Unresolved)).Scan(&released)
+	return released, broken("releasing linked records", err)
 }
 
 // Counts says what a command did to the records that its filter means, or on a dry run would do.
@@ -94,45 +93,79 @@ type change struct {
 	by, note string
 }
 
-// change counts and changes in one transaction, so that the counts are true.
-func (s *Store) change(ctx context.Context, f Filter, c change, dryRun bool) (Counts, error) {
+// changePage is how many records are changed in one transaction: none of them is locked for long.
+const changePage = 2000
+
+// change counts what is meant, and changes it page by page. A page is one transaction, so that its counts are true. What
+// is no longer meant when its turn comes is skipped. With an error come the counts of what is done.
+func (s *Store) change(ctx context.Context, f Filter, c change, dryRun bool) (counts Counts, err error) {
 	if err := f.check(); err != nil {
-		return Counts{}, err
+		return counts, err
 	}
 	if c.by == "" {
-		return Counts{}, refuse(fault.Malformed, "a change of status needs somebody who makes it")
+		return counts, refuse(fault.Malformed, "a change of status needs somebody who makes it")
 	}
-	var counts Counts
 	where, args := f.where()
-	n := len(args)
-	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		// The lock keeps what is counted as it is until it is changed.
-		lock := " FOR UPDATE"
-		if dryRun {
-			lock = ""
-		}
-		var ids []int64
-		err := tx.QueryRow(ctx, fmt.Sprintf(`WITH meant AS MATERIALIZED (SELECT id, status, %s AS possible FROM quarantine WHERE %s ORDER BY id%s)
-			SELECT count(*), count(*) FILTER (WHERE NOT status = ANY ($%d)), count(*) FILTER (WHERE status = ANY ($%d) AND NOT possible),
-			coalesce(array_agg(id) FILTER (WHERE status = ANY ($%d) AND possible), '{}') FROM meant`, c.only, where, lock, n+1, n+1, n+1),
-			append(args, c.from)...).Scan(&counts.Matched, &counts.Skipped, &counts.Impossible, &ids)
-		if err != nil {
-			return err
-		}
-		counts.Changed = len(ids)
-		if dryRun || len(ids) == 0 {
-			return nil
-		}
-		_, err = tx.Exec(ctx, `WITH before AS (SELECT id, status FROM quarantine WHERE id = ANY ($1)), changed AS (
-				UPDATE quarantine SET status = $2, status_by = $3, status_at = now(), published_at = NULL, outcome = NULL,
-					releases = 0, ruling = NULL, held_until = NULL WHERE id = ANY ($1)
-			)
-			INSERT INTO quarantine_decisions (quarantine_id, from_status, to_status, decided_by, note)
-			SELECT id, status, $2, $3, $4 FROM before ORDER BY id`, ids, string(c.to), clean(c.by), clean(c.note))
-		return err
-	})
+	if dryRun {
+		counts, _, err = count(ctx, s.pool, c, "quarantine", where, args)
+		return counts, broken("counting the quarantine", err)
+	}
+	rows, err := s.pool.Query(ctx, "SELECT id FROM quarantine WHERE "+where+" ORDER BY id", args...)
 	if err != nil {
-		return Counts{}, broken("changing the quarantine", err)
+		return counts, broken("reading the quarantine", err)
+	}
+	meant, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+	if err != nil {
+		return counts, broken("reading the quarantine", err)
+	}
+	counts.Matched = len(meant)
+	for page := range slices.Chunk(meant, changePage) {
+		var part Counts
+		err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) (err error) {
+			part, err = changeIDs(ctx, tx, c, page, where, args)
+			return err
+		})
+		if err != nil {
+			return counts, broken("changing the quarantine", err)
+		}
+		counts.Changed += part.Changed
+		counts.Impossible += part.Impossible
+		counts.Skipped += len(page) - part.Changed - part.Impossible
 	}
 	return counts, nil
+}
+
+// count counts, and gives the ids of what would be changed, in order.
+func count(ctx context.Context, db postgres.DB, c change, from, where string, args []any) (counts Counts, ids []int64, err error) {
+	n := len(args) + 1
+	err = db.QueryRow(ctx, fmt.Sprintf(`WITH meant AS MATERIALIZED (SELECT id, status, %s AS possible FROM %s WHERE %s ORDER BY id)
+		SELECT count(*), count(*) FILTER (WHERE NOT status = ANY ($%d)), count(*) FILTER (WHERE status = ANY ($%[4]d) AND NOT possible),
+		coalesce(array_agg(id) FILTER (WHERE status = ANY ($%[4]d) AND possible), '{}') FROM meant`, c.only, from, where, n),
+		append(slices.Clone(args), c.from)...).Scan(&counts.Matched, &counts.Skipped, &counts.Impossible, &ids)
+	counts.Changed = len(ids)
+	return counts, ids, err
+}
+
+// changeIDs changes those of the records that are meant still. The lock keeps what is counted as it is until it is changed.
+//
+// They are looked up by their ids, whatever else says which are meant, and whatever the statistics say.
+func changeIDs(ctx context.Context, tx pgx.Tx, c change, page []int64, where string, args []any) (Counts, error) {
+	if _, err := tx.Exec(ctx, "SELECT FROM quarantine WHERE id = ANY ($1) ORDER BY id FOR UPDATE", page); err != nil {
+		return Counts{}, err
+	}
+	from := fmt.Sprintf("(SELECT * FROM quarantine WHERE id = ANY ($%d) OFFSET 0) AS quarantine", len(args)+1)
+	counts, ids, err := count(ctx, tx, c, from, where, append(slices.Clone(args), page))
+	if err != nil || len(ids) == 0 {
+		return counts, err
+	}
+	outbox := ""
+	if c.to == Replaying {
+		outbox = listed + ", "
+	}
+	_, err = tx.Exec(ctx, `WITH decided AS MATERIALIZED (SELECT id, status, $4::text AS note FROM quarantine WHERE id = ANY ($1)), changed AS (
+			UPDATE quarantine SET status = $2, status_by = $3, status_at = now(), published_at = NULL, outcome = NULL,
+				releases = 0, ruling = NULL, held_until = NULL WHERE id = ANY ($1)
+		), `+outbox+decided("$2", "$3")+`
+		SELECT FROM decided`, ids, string(c.to), clean(c.by), clean(c.note))
+	return counts, err
 }

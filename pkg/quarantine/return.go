@@ -14,7 +14,8 @@ import (
 
 // A record of the same event may be there, in any status: what is taken off the timeline is released whatever was
 // decided about it before, or it would be nowhere.
-const returnRecords = `
+func returnRecords() string {
+	return `
 WITH r AS (
   SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::int[], $10::bigint[],
     $11::bytea[], $12::text[], $13::bytea[], $14::text[], $15::text[], $16::text[], $17::timestamptz[], $18::int[])
@@ -35,9 +36,11 @@ WITH r AS (
     raw_index = excluded.raw_index, last_seen = now(), status = 'replaying', status_by = excluded.status_by, status_at = now(),
     published_at = NULL, outcome = NULL, releases = 0, ruling = NULL, held_until = NULL
   RETURNING q.id, q.dedup_key
-)
-INSERT INTO quarantine_decisions (quarantine_id, from_status, to_status, decided_by, note)
-SELECT put.id, coalesce(before.status, 'resolved'), 'replaying', $19, $20 FROM put LEFT JOIN before ON before.dedup_key = put.dedup_key ORDER BY put.id`
+), decided AS MATERIALIZED (
+  SELECT put.id, coalesce(before.status, 'resolved') AS status, $20::text AS note FROM put LEFT JOIN before ON before.dedup_key = put.dedup_key
+), ` + listed + `, ` + decided("'replaying'", "$19") + `
+SELECT FROM decided`
+}
 
 // Returning gives Return for a process that knows these sources: accounts.Return.
 func Returning(sources source.Set) func(ctx context.Context, tx pgx.Tx, letters []event.DeadLetter, by, note string) error {
@@ -79,7 +82,7 @@ func Return(ctx context.Context, tx pgx.Tx, sources source.Set, letters []event.
 		references, referenceKeys = append(references, list), append(referenceKeys, join(listKeys))
 		firsts, indexes = append(firsts, timeOf(l.FirstSeen)), append(indexes, l.RawIndex)
 	}
-	if _, err := tx.Exec(ctx, returnRecords, keys, reasons, errors, names, tenants, types, eventIDs, topics, partitions, offsets,
+	if _, err := tx.Exec(ctx, returnRecords(), keys, reasons, errors, names, tenants, types, eventIDs, topics, partitions, offsets,
 		recordKeys, headers, raws, payloads, references, referenceKeys, firsts, indexes, clean(by), clean(note)); err != nil {
 		return fmt.Errorf("returning events to quarantine: %w", err)
 	}

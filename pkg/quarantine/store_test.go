@@ -162,13 +162,14 @@ func TestPublish(t *testing.T) {
 	stuck, err := s.Republish(t.Context(), time.Now().Add(-time.Hour))
 	require.NoError(t, err)
 	require.Zero(t, stuck)
-	_, err = pool.Exec(t.Context(), "UPDATE quarantine SET published_at = now() - interval '2 hours'") // the refused one's and another's too
-	require.NoError(t, err)
-	_, err = pool.Exec(t.Context(), "UPDATE quarantine SET status = 'resolved', outcome = 'inserted' WHERE id = $1", ids[1])
+	_, err = pool.Exec(t.Context(), "UPDATE quarantine_outbox SET published_at = now() - interval '2 hours'")
 	require.NoError(t, err)
 	stats, err := s.Stats(t.Context(), time.Hour)
 	require.NoError(t, err)
-	require.Equal(t, []int{1, 1}, []int{stats.Replaying, stats.Stuck})
+	require.Equal(t, []int{2, 2}, []int{stats.Replaying, stats.Stuck})
+	// The sink of an older program, which does not know the outbox.
+	_, err = pool.Exec(t.Context(), "UPDATE quarantine SET status = 'resolved', outcome = 'inserted', published_at = now() WHERE id = $1", ids[1])
+	require.NoError(t, err)
 	stuck, err = s.Republish(t.Context(), time.Now().Add(-time.Hour))
 	require.NoError(t, err)
 	require.Equal(t, 1, stuck, "what arrived or is open again stays as it is")
@@ -190,7 +191,6 @@ func TestPublishedButNotMarked(t *testing.T) {
 	})
 	require.Error(t, err)
 	require.False(t, fault.IsPermanent(err))
-	acknowledge := func(_ context.Context, page []quarantine.Replay) []error { return make([]error, len(page)) }
 	again, err := s.Publish(t.Context(), 0, acknowledge)
 	require.NoError(t, err)
 	require.Empty(t, again.Published, "whoever had the page may be at it still")

@@ -49,7 +49,7 @@ func (s *Store) SettleStored(ctx context.Context, ids []int64) (Settled, error) 
 
 // The lateral look-up with its limit is by the unique index whatever the statistics say.
 const storedOfOpen = `SELECT q.id, q.source, q.raw, e.payload::text
-	FROM (SELECT id, source, source_event_id, raw FROM quarantine WHERE id = ANY ($1) AND status = 'open' AND reason <> $2 AND source_event_id IS NOT NULL) AS q
+	FROM (SELECT id, source, source_event_id, raw FROM quarantine WHERE id = ANY ($1) AND status IS NOT DISTINCT FROM 'open' AND reason <> $2 AND source_event_id IS NOT NULL) AS q
 	CROSS JOIN LATERAL (SELECT payload FROM account_events e WHERE e.source = q.source AND e.source_event_id = q.source_event_id LIMIT 1) AS e`
 
 // compareStored compares, and gives where each conflict is.
@@ -93,9 +93,9 @@ func settle(ctx context.Context, tx pgx.Tx, settled Settled, places []string) er
 	if _, err := tx.Exec(ctx, "SELECT FROM quarantine WHERE id = ANY ($1) ORDER BY id FOR UPDATE", ids); err != nil {
 		return fmt.Errorf("locking %d records: %w", len(ids), err)
 	}
-	const there = `q.status = 'open' AND EXISTS (SELECT FROM account_events e WHERE e.source = q.source AND e.source_event_id = q.source_event_id)`
-	if _, err := tx.Exec(ctx, `WITH arrived AS (
-			SELECT q.id, q.status, $2::text AS outcome FROM quarantine q WHERE q.id = ANY ($1) AND `+there+`
+	const there = `q.status IS NOT DISTINCT FROM 'open' AND EXISTS (SELECT FROM account_events e WHERE e.source = q.source AND e.source_event_id = q.source_event_id)`
+	if _, err := tx.Exec(ctx, `WITH decided AS MATERIALIZED (
+			SELECT q.id, q.status, $2::text AS note FROM quarantine q WHERE q.id = ANY ($1) AND `+there+`
 		), `+resolveArrived("$3"), settled.Resolved, OutcomeAlreadyPresent, ByFeed); err != nil {
 		return fmt.Errorf("resolving %d records: %w", len(settled.Resolved), err)
 	}

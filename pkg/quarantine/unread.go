@@ -51,11 +51,7 @@ func (s *Store) Reread(ctx context.Context, id int64, l Letter, release bool) er
 			ids []int64
 			to  Status
 		}{{result.Open, Replaying}, {[]int64{id}, Resolved}} {
-			if _, err := tx.Exec(ctx, `WITH changed AS (
-					UPDATE quarantine SET status = $2, status_by = $3, status_at = now(), published_at = NULL, outcome = NULL,
-						releases = 0, ruling = NULL, held_until = NULL WHERE id = ANY ($1) AND status = 'open' RETURNING id)
-				INSERT INTO quarantine_decisions (quarantine_id, from_status, to_status, decided_by, note) SELECT id, 'open', $2, $3, $4 FROM changed`,
-				step.ids, string(step.to), ByFeed, note); err != nil {
+			if _, err := changeIDs(ctx, tx, change{to: step.to, from: []string{string(Open)}, only: "true", by: ByFeed, note: note}, step.ids, "true", nil); err != nil {
 				return err
 			}
 		}

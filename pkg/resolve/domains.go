@@ -101,6 +101,12 @@ func (c Config) domains() (domains, error) {
 // its addresses to an account by the domain.
 func (r *Resolver) Freemail(domain string) bool { return r.freemail.has(domain) }
 
+// Company reports whether the operator says that this domain is a company's (THROUGHLINE_COMPANY_DOMAINS).
+func (r *Resolver) Company(domain string) bool {
+	_, ok := r.freemail.company[domain]
+	return ok
+}
+
 // Disposable reports whether anybody can read the mail of this domain, so that an address of it is no person's.
 func (r *Resolver) Disposable(domain string) bool { return r.freemail.disposable(domain) }
 

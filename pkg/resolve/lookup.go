@@ -15,7 +15,7 @@ import (
 // lookup answers a batch in one statement. Each row says which kind of answer it is and to what: for links and
 // denials the number of the kind of reference and the place in its list, else the place in that array. Links of the
 // exact tenant and of ” come as two rows, and so does each account of a domain. An account that was merged into
-// another stands for that one. One more row names the epoch (migration 00010) of all these answers.
+// another stands for that one. A domain that behaves like a public one (migration 00022) leads to none. One more row names the epoch (migration 00010) of all these answers.
 //
 // Most kinds of reference are never linked (an invoice, when its customer is), so the kinds are looked at first
 // and the lists of those without any link or denial are not even taken apart. A list travels as one text. A tenant that is
@@ -53,6 +53,9 @@ UNION ALL
 SELECT DISTINCT 3, 1, d.n, coalesce(a.merged_into, a.id)
 FROM unnest((SELECT $6::text[])) WITH ORDINALITY AS d (domain, n) JOIN accounts a ON lower(a.domain) = d.domain
 UNION ALL
+SELECT 8, 1, d.n, '00000000-0000-0000-0000-000000000000'
+FROM unnest((SELECT $6::text[])) WITH ORDINALITY AS d (domain, n) JOIN suspect_domains s ON s.domain = d.domain AND s.decision IS DISTINCT FROM 'private'
+UNION ALL
 SELECT 6, k.n, 1, '00000000-0000-0000-0000-000000000000' FROM kinds k
 UNION ALL
 SELECT 7, 1, 1, epoch FROM link_epoch`
@@ -70,6 +73,7 @@ const (
 	whatAnyTenantDenial
 	whatKind  // there are links or denials of this kind
 	whatEpoch // of the snapshot that all rows are of
+	whatSuspect
 )
 
 // index numbers distinct values in the order of their first appearance.
@@ -191,6 +195,7 @@ type answers struct {
 	found            []uuid.UUID            // by account: where it is now; zero: nowhere
 	owner            []uuid.UUID            // by domain
 	owners           []int                  // by domain
+	suspect          []bool                 // by domain: it behaves like a public one
 	kinds            []kind                 // that were asked for
 	linked           []bool                 // by kind: there are links or denials
 	epoch            uuid.UUID
@@ -215,7 +220,7 @@ func (q *question) answer(ctx context.Context, db DB) (*answers, error) {
 	a := &answers{question: q, denials: map[denial][]uuid.UUID{}, verdicts: make([]*verdict, len(q.links.list))}
 	a.exact, a.anyTenant = make([]uuid.UUID, len(q.links.list)), make([]uuid.UUID, len(q.links.list))
 	a.found = make([]uuid.UUID, len(q.accounts.list))
-	a.owner, a.owners = make([]uuid.UUID, len(q.domains.list)), make([]int, len(q.domains.list))
+	a.owner, a.owners, a.suspect = make([]uuid.UUID, len(q.domains.list)), make([]int, len(q.domains.list)), make([]bool, len(q.domains.list))
 	l := listsOf(q.links.list)
 	a.kinds, a.linked = l.of, make([]bool, len(l.of))
 	// Not a prepared statement: its plan would outlive the tables' size, and one made for empty tables reads
@@ -238,7 +243,7 @@ func (q *question) answer(ctx context.Context, db DB) (*answers, error) {
 			a.epoch = id
 		case whatKind:
 			a.linked[kind-1] = true
-		case whatAccount, whatDomain:
+		case whatAccount, whatDomain, whatSuspect:
 			a.take(what, n-1, id)
 		default:
 			a.take(what, int64(l.links[kind-1][n-1]), id)
@@ -298,6 +303,8 @@ func (a *answers) take(what int32, n int64, id uuid.UUID) {
 	case whatDomain:
 		a.owner[n] = id
 		a.owners[n]++
+	case whatSuspect:
+		a.suspect[n] = true
 	case whatDenial, whatAnyTenantDenial:
 		key := denial{int32(n), what == whatAnyTenantDenial}
 		a.denials[key] = append(a.denials[key], id)
@@ -372,7 +379,7 @@ func (a *answers) domain(n int32) (uuid.UUID, bool) {
 	if id, ok := a.shared(n, a.byDomain[d], byDomainLink); ok {
 		return id, true
 	}
-	return a.owner[d], a.owners[d] == 1 && !a.denied(n, a.owner[d], byRule)
+	return a.owner[d], a.owners[d] == 1 && !a.suspect[d] && !a.denied(n, a.owner[d], byRule)
 }
 
 // obstacle says why reference n nearly led to an account, or "".
@@ -388,6 +395,9 @@ func (a *answers) obstacle(n int32) string {
 	}
 	if d := a.domainOf(ref); d != "" && a.freemail.has(d) {
 		return d + " is a free-mail domain"
+	}
+	if u.domain >= 0 && a.suspect[u.domain] {
+		return a.domains.list[u.domain] + " behaves like a free-mail domain: its people belong to several accounts"
 	}
 	if u.domain >= 0 && a.owners[u.domain] > 1 {
 		return fmt.Sprintf("%d accounts share the domain %s", a.owners[u.domain], a.domains.list[u.domain])

@@ -10,6 +10,8 @@ import (
 // Who has rights on Kafka beside the services that have a consumer group.
 const (
 	Receiver = "receiver"
+	// Console reads single raw records, whose payloads somebody wants to see; it has no group.
+	Console = "console"
 	// Topics is whoever runs `throughline topics apply`.
 	Topics = "topics"
 	// Operator looks at lag, settings and rights, and changes nothing.
@@ -23,7 +25,7 @@ const (
 
 // Grantees gives everybody for whom Grants knows rights, the services first.
 func Grantees() []string {
-	return []string{Receiver, Normalizer, Sink, Quarantine, Topics, Operator, Consumer, Backfill}
+	return []string{Receiver, Normalizer, Sink, Quarantine, Drift, Console, Topics, Operator, Consumer, Backfill}
 }
 
 // Grant is the right to one operation on one resource of Kafka's, or on all
@@ -86,6 +88,11 @@ func Grants(service string, n Names, sources []string) []Grant {
 		// It follows what it released through the other services.
 		g.topics(kmsg.ACLOperationDescribe, events)
 		g.groups(kmsg.ACLOperationDescribe, n.Group(Normalizer), n.Group(Sink))
+	case Drift:
+		g.consumes(n.Group(Drift), raw...)
+		g.settings(raw...)
+	case Console:
+		g.topics(kmsg.ACLOperationRead, raw...)
 	case Topics:
 		for _, topic := range all {
 			g.topics(kmsg.ACLOperationCreate, topic)
@@ -95,7 +102,7 @@ func Grants(service string, n Names, sources []string) []Grant {
 	case Operator:
 		g.topics(kmsg.ACLOperationDescribe, all...)
 		g.settings(all...)
-		g.groups(kmsg.ACLOperationDescribe, n.Group(Normalizer), n.Group(Sink), n.Group(Quarantine))
+		g.groups(kmsg.ACLOperationDescribe, n.Group(Normalizer), n.Group(Sink), n.Group(Quarantine), n.Group(Drift))
 		g.add(kmsg.ACLResourceTypeCluster, clusterName, false, kmsg.ACLOperationDescribe)
 	case Consumer:
 		g.topics(kmsg.ACLOperationRead, events, changes)

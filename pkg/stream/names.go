@@ -101,4 +101,5 @@ const (
 	Normalizer = "normalizer"
 	Sink       = "sink"
 	Quarantine = "quarantine"
+	Drift      = "drift"
 )

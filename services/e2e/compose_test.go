@@ -78,7 +78,7 @@ func TestCompose(t *testing.T) {
 	listen := freeAddress(t)
 	c.local = map[string]string{
 		"kafka:9092": brokers[0], "http://schema-registry:8081": c.registry,
-		":8080": listen, "/var/lib/throughline/spool": filepath.Join(t.TempDir(), "spool"),
+		":8080": listen, ":8088": freeAddress(t), "/var/lib/throughline/spool": filepath.Join(t.TempDir(), "spool"),
 	}
 
 	for _, name := range composetest.Ordered(t, project) {
@@ -97,7 +97,7 @@ func TestCompose(t *testing.T) {
 		await(t, patience, name+" to end", func() (bool, string) { return !p.running(), "" })
 		require.NoError(t, p.process.Err(), "%s completed successfully", name)
 	}
-	require.Len(t, c.children, 4)
+	require.Len(t, c.children, 8)
 	c.tap = newTap(t, c.place)
 	for name, p := range c.children {
 		test := project.Services[name].HealthCheck.Test

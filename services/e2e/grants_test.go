@@ -191,6 +191,7 @@ func (l *least) story(t *testing.T) {
 	// A backfill's event goes the same way.
 	require.NoError(t, stream.NewPublisher(l.client(l.as(stream.Backfill))).Publish(t.Context(),
 		&kgo.Record{Topic: stream.RawTopic("stripe"), Value: []byte(stripeEvents(t)("least-backfill", ""))}))
+	l.consoleReads(events + 1)
 	l.openBecomes(events + 1)
 	l.link("stripe:customer:cus_bad", l.account("Acme", "acme.example"))
 	l.onTimelinesBecome(events + 1)
@@ -222,6 +223,24 @@ func (l *least) story(t *testing.T) {
 		require.NotContains(t, fmt.Sprint(line.Message, line.ContextMap()), "AUTHORIZATION_FAILED")
 		require.NotContains(t, line.Message, "cannot be read") // stream.TopicCheck.Doubts
 	}
+}
+
+// consoleReads reads one record by where it is, without a group, as the console does for a payload.
+func (l *least) consoleReads(events int64) {
+	t := l.t
+	ends, err := stream.Ends(t.Context(), l.client(l.as(stream.Console)), stream.RawTopic("stripe"))
+	require.NoError(t, err)
+	read := int64(0)
+	for partition, end := range ends[stream.RawTopic("stripe")] {
+		read += end
+		if end == 0 {
+			continue
+		}
+		record, err := stream.ReadAt(t.Context(), l.as(stream.Console), stream.RawTopic("stripe"), partition, end-1, patience)
+		require.NoError(t, err)
+		require.NotEmpty(t, record.Value)
+	}
+	require.Equal(t, events, read)
 }
 
 // followsReleases asks, as the quarantine, what it asks about releases that it misses.

@@ -15,6 +15,7 @@ import (
 	"github.com/throughline-dev/throughline/pkg/settings"
 	"github.com/throughline-dev/throughline/pkg/stage"
 	"github.com/throughline-dev/throughline/services/console/console"
+	"github.com/throughline-dev/throughline/services/drift/drift"
 	"github.com/throughline-dev/throughline/services/learner/learner"
 	"github.com/throughline-dev/throughline/services/normalizer/normalizer"
 	"github.com/throughline-dev/throughline/services/quarantine/quarantine"
@@ -24,6 +25,7 @@ import (
 
 // The services, in the order in which they start: downstream first.
 const (
+	Drift      = "drift"
 	Console    = "console"
 	Learner    = "learner"
 	Quarantine = "quarantine"
@@ -43,6 +45,8 @@ type Options struct {
 	Tenants map[string]string
 	// TestData are the sources whose test data joins the timeline.
 	TestData map[string]bool
+	// Drift is what drift is told; nil: there is none.
+	Drift *drift.Options
 	// Console is what the console is told; nil: there is none.
 	Console *console.Options
 	// Learner is what the learner is told; nil: there is none.
@@ -70,6 +74,7 @@ func New(ctx context.Context, d stage.Deps, o Options) (*Whole, error) {
 		name string
 		make func() (stage.Service, error)
 	}{
+		{Drift, func() (stage.Service, error) { return drift.New(d, *o.Drift), nil }},
 		{Console, func() (stage.Service, error) { return w.newConsole(o) }},
 		{Learner, func() (stage.Service, error) { return learner.New(d, *o.Learner) }},
 		{Quarantine, func() (stage.Service, error) {
@@ -83,7 +88,7 @@ func New(ctx context.Context, d stage.Deps, o Options) (*Whole, error) {
 	}
 	left := slices.Clone(o.Only)
 	for _, m := range makers {
-		if len(o.Only) > 0 && !slices.Contains(o.Only, m.name) || m.name == Learner && o.Learner == nil || m.name == Console && o.Console == nil {
+		if len(o.Only) > 0 && !slices.Contains(o.Only, m.name) || m.name == Learner && o.Learner == nil || m.name == Drift && o.Drift == nil || m.name == Console && o.Console == nil {
 			continue
 		}
 		left = slices.DeleteFunc(left, func(name string) bool { return name == m.name })

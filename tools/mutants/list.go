@@ -69,8 +69,8 @@ var mutants = []mutant{
 	{
 		promise: "only what is replaying is published again",
 		file:    "pkg/quarantine/outbox.go",
-		find:    `WHERE status = 'replaying' AND published_at < $1 ORDER`,
-		replace: `WHERE published_at < $1 ORDER`,
+		find:    `AND q.status IS NOT DISTINCT FROM 'replaying' AND q.status_at = o.released_at)`,
+		replace: `AND q.status_at = o.released_at)`,
 		pkg:     "./pkg/quarantine", test: "TestPublish",
 	},
 	{

@@ -51,7 +51,7 @@ helm.sh/hook-delete-policy: {{ default "before-hook-creation" .delete }}
     {{- toYaml . | nindent 4 }}
   {{- end }}
   resources:
-    {{- toYaml .root.Values.migrations.resources | nindent 4 }}
+    {{- toYaml (default .root.Values.migrations.resources .resources) | nindent 4 }}
   securityContext:
     {{- toYaml $d.containerSecurityContext | nindent 4 }}
   {{- with concat .fileSet.mounts $d.extraVolumeMounts }}

@@ -69,6 +69,16 @@
 {{- $files = append $files (dict "env" (printf "%s_API_KEY_FILE" (include "throughline.sourceVariable" $name)) "secret" $api.existingSecret "key" (default "api-key" $api.key) "path" (printf "%s-api-key" $name)) -}}
 {{- end -}}
 {{- end -}}
+{{- if has "signin" .needs -}}
+{{- with $v.services.console.tls.existingSecret -}}
+{{- $files = append $files (dict "env" "THROUGHLINE_CONSOLE_TLS_CERT_FILE" "secret" . "key" "tls.crt" "path" "console.crt") -}}
+{{- $files = append $files (dict "env" "THROUGHLINE_CONSOLE_TLS_KEY_FILE" "secret" . "key" "tls.key" "path" "console.key") -}}
+{{- end -}}
+{{- $oidc := $v.services.console.oidc -}}
+{{- if and (eq $v.services.console.login "oidc") $oidc.existingSecret -}}
+{{- $files = append $files (dict "env" "THROUGHLINE_OIDC_CLIENT_SECRET_FILE" "secret" $oidc.existingSecret "key" $oidc.key "path" "oidc-client-secret") -}}
+{{- end -}}
+{{- end -}}
 {{- if has "webhooks" .needs -}}
 {{- with $v.services.receiver.tls.existingSecret -}}
 {{- $files = append $files (dict "env" "THROUGHLINE_RECEIVER_TLS_CERT_FILE" "secret" . "key" "tls.crt" "path" "receiver.crt") -}}
@@ -184,6 +194,23 @@
 {{- if eq (include "throughline.spooled" .root) "true" -}}
 {{- $_ := set $env "THROUGHLINE_SPOOL_DIR" "/var/lib/throughline/spool" -}}
 {{- $_ := set $env "THROUGHLINE_SPOOL_BYTES" $s.spool.bytes -}}
+{{- end -}}
+{{- end -}}
+{{- if has "signin" .needs -}}
+{{- $_ := set $env "THROUGHLINE_CONSOLE_LISTEN" (printf ":%d" (int $s.program.ports.http)) -}}
+{{- $_ := set $env "THROUGHLINE_CONSOLE_PUBLIC_URL" $s.publicURL -}}
+{{- $_ := set $env "THROUGHLINE_CONSOLE_LOGIN" $s.login -}}
+{{- if eq $s.login "oidc" -}}
+{{- $_ := set $env "THROUGHLINE_OIDC_ISSUER" $s.oidc.issuer -}}
+{{- $_ := set $env "THROUGHLINE_OIDC_CLIENT_ID" $s.oidc.clientId -}}
+{{- $_ := set $env "THROUGHLINE_OIDC_SCOPES" (join "," $s.oidc.scopes) -}}
+{{- $_ := set $env "THROUGHLINE_OIDC_GROUPS_CLAIM" $s.oidc.groupsClaim -}}
+{{- range $role := list "admin" "operator" "viewer" -}}
+{{- /* A group's name may have commas in it: cn=ops,dc=example. */ -}}
+{{- $groups := list -}}
+{{- range get $s.oidc (printf "%sGroups" $role) }}{{ $groups = append $groups (. | replace "," "\\,") }}{{ end -}}
+{{- with $groups }}{{ $_ := set $env (printf "THROUGHLINE_OIDC_%s_GROUPS" (upper $role)) (join "," .) }}{{ end -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 {{- if eq .name "normalizer" }}{{ $_ := set $env "THROUGHLINE_NORMALIZER_WORKERS" ($s.workers | int | toString) }}{{ end -}}

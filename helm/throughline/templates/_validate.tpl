@@ -144,10 +144,34 @@ extraDeploy: extraObjects
 {{- if has "webhooks" $s.program.needs -}}
 {{- if ge (int $s.drainDelaySeconds) (int $s.stopTimeoutSeconds) }}{{ $p = append $p (printf "services.%s.drainDelaySeconds must be below stopTimeoutSeconds" $name) }}{{ end -}}
 {{- end -}}
+{{- if has "signin" $s.program.needs -}}
+{{- $p = concat $p (include "throughline.problemsOfConsole" (dict "console" $s "expose" $.Values.expose.console) | fromYamlArray) -}}
 {{- end -}}
-{{- $e := .Values.expose.webhooks -}}
-{{- if and (ne $e.mode "none") (not $e.hostnames) }}{{ $p = append $p "expose.webhooks.hostnames is empty: set the names by which vendors reach the receiver" }}{{ end -}}
-{{- if and (eq $e.mode "httpRoute") (not $e.httpRoute.parentRefs) }}{{ $p = append $p "expose.webhooks.httpRoute.parentRefs is empty: name your Gateway" }}{{ end -}}
+{{- end -}}
+{{- range $what, $who := dict "webhooks" "vendors reach the receiver" "console" "people open the console" -}}
+{{- $e := get $.Values.expose $what -}}
+{{- if and (ne $e.mode "none") (not $e.hostnames) }}{{ $p = append $p (printf "expose.%s.hostnames is empty: set the names by which %s" $what $who) }}{{ end -}}
+{{- if and (eq $e.mode "httpRoute") (not $e.httpRoute.parentRefs) }}{{ $p = append $p (printf "expose.%s.httpRoute.parentRefs is empty: name your Gateway" $what) }}{{ end -}}
+{{- end -}}
+{{- if and (ne .Values.expose.console.mode "none") (not .Values.services.console.enabled) }}{{ $p = append $p "expose.console.mode is set, but services.console.enabled is not: there is nothing to expose" }}{{ end -}}
+{{- toYaml $p -}}
+{{- end -}}
+
+{{/* What is wrong with how people reach the console and sign in. Takes console (the service) and expose. */}}
+{{- define "throughline.problemsOfConsole" -}}
+{{- $p := list -}}
+{{- $c := .console -}}
+{{- $url := urlParse $c.publicURL -}}
+{{- if not $c.publicURL }}{{ $p = append $p "services.console.publicURL is empty: set it to the address that people open, like https://throughline.example.com" }}
+{{- else if not (regexMatch "^https?://[^/?#@\\s]+(/[^?#\\s]*)?$" $c.publicURL) }}{{ $p = append $p "services.console.publicURL should be an address like https://throughline.example.com" }}
+{{- else if and (ne .expose.mode "none") .expose.hostnames (not (has (regexReplaceAll ":[0-9]+$" $url.host "") .expose.hostnames)) }}{{ $p = append $p (printf "services.console.publicURL is at %s, which is not one of expose.console.hostnames: people come back to it when they have signed in" $url.host) }}{{ end -}}
+{{- if eq $c.login "oidc" -}}
+{{- if and $c.publicURL (not (regexMatch "^https://|^http://(localhost|127\\.0\\.0\\.1)(:|/|$)" $c.publicURL)) }}{{ $p = append $p "services.console.publicURL should begin with https:// where services.console.login is oidc" }}{{ end -}}
+{{- if not (regexMatch "^https://[^/\\s]+" $c.oidc.issuer) }}{{ $p = append $p "services.console.oidc.issuer should be the issuer's address, like https://login.example.com/realms/main" }}{{ end -}}
+{{- if not $c.oidc.clientId }}{{ $p = append $p "services.console.oidc.clientId is empty: set the console's client id at the issuer" }}{{ end -}}
+{{- if not (has "openid" $c.oidc.scopes) }}{{ $p = append $p "services.console.oidc.scopes should have openid among them" }}{{ end -}}
+{{- if not (or $c.oidc.adminGroups $c.oidc.operatorGroups $c.oidc.viewerGroups) }}{{ $p = append $p "services.console.oidc.adminGroups, operatorGroups and viewerGroups are all empty, so nobody could do anything: name a group" }}{{ end -}}
+{{- end -}}
 {{- toYaml $p -}}
 {{- end -}}
 

@@ -8,14 +8,12 @@ CREATE INDEX accounts_name_words_idx ON accounts USING GIN (to_tsvector('simple'
 CREATE INDEX accounts_domain_prefix_idx ON accounts (lower(domain) text_pattern_ops);
 CREATE INDEX accounts_owner_idx ON accounts (owner, lower(name), id) WHERE owner <> '';
 CREATE INDEX account_links_external_id_idx ON account_links (external_id);
-CREATE INDEX quarantine_last_seen_idx ON quarantine (last_seen, id);
-CREATE INDEX quarantine_open_last_seen_idx ON quarantine (last_seen, id) WHERE status = 'open';
+CREATE INDEX quarantine_status_last_seen_idx ON quarantine (status, last_seen, id);
 CREATE INDEX quarantine_open_source_idx ON quarantine (source, id) WHERE status = 'open';
 
 -- +goose Down
 DROP INDEX quarantine_open_source_idx;
-DROP INDEX quarantine_open_last_seen_idx;
-DROP INDEX quarantine_last_seen_idx;
+DROP INDEX quarantine_status_last_seen_idx;
 DROP INDEX account_links_external_id_idx;
 DROP INDEX accounts_owner_idx;
 DROP INDEX accounts_domain_prefix_idx;

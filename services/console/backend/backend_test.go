@@ -348,3 +348,34 @@ func TestOverview(t *testing.T) {
 		}
 	}
 }
+
+// Findings of drift are listed with who reads the field, and acknowledged by operators.
+func TestDrift(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	_, err := w.pool.Exec(t.Context(), `INSERT INTO shape_findings (source, event_type, pulled, path, change, was, became, event_id, raw_topic, raw_partition, raw_offset, times, state, state_by)
+		VALUES ('stripe', 'invoice.paid', false, 'data.object.amount_paid', 'vanished', 'was in each of 2000 events', 'is missing in 1', '', '', 0, 0, 1, 'open', 'drift')`)
+	require.NoError(t, err)
+	viewer, operator := w.viewer(), w.operator()
+	found, err := w.Drift(viewer, "", "", backend.Paging{})
+	require.NoError(t, err)
+	require.Len(t, found.Items, 1)
+	require.Equal(t, "was in each of 2000 events; now is missing in 1", found.Items[0].Text)
+	o, err := w.Overview(viewer)
+	require.NoError(t, err)
+	require.EqualValues(t, 1, o.OpenFindings)
+	_, err = w.AcknowledgeDrift(viewer, found.Items[0].ID, "")
+	require.Equal(t, fault.Forbidden, fault.ReasonOf(err))
+	known, err := w.AcknowledgeDrift(operator, found.Items[0].ID, "the vendor says so")
+	require.NoError(t, err)
+	require.Equal(t, "acknowledged", known.Status)
+	for status, n := range map[string]int{"open": 0, "acknowledged": 1, "all": 1} {
+		found, err = w.Drift(viewer, "stripe", status, backend.Paging{})
+		require.NoError(t, err)
+		require.Len(t, found.Items, n, status)
+	}
+	_, err = w.Drift(viewer, "", "lost", backend.Paging{})
+	require.Equal(t, fault.Malformed, fault.ReasonOf(err))
+	_, err = w.AcknowledgeDrift(operator, 999, "")
+	require.Equal(t, fault.NotFound, fault.ReasonOf(err))
+}

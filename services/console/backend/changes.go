@@ -2,7 +2,6 @@ package backend
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"regexp"
 	"strings"
@@ -15,6 +14,7 @@ import (
 	"github.com/throughline-dev/throughline/pkg/accounts"
 	"github.com/throughline-dev/throughline/pkg/api"
 	"github.com/throughline-dev/throughline/pkg/fault"
+	"github.com/throughline-dev/throughline/pkg/postgres"
 	"github.com/throughline-dev/throughline/pkg/quarantine"
 	"github.com/throughline-dev/throughline/services/console/problem"
 )
@@ -249,18 +249,15 @@ func (b *Service) CancelPull(ctx context.Context, id int64) (api.Pull, error) {
 	})
 }
 
-// AcknowledgeDrift is Decider's. There are no findings yet.
+// AcknowledgeDrift is Decider's.
 func (b *Service) AcknowledgeDrift(ctx context.Context, id int64, reason string) (api.Drifted, error) {
-	return act(ctx, b, deed{role: access.Operator, action: "acknowledgeDrift", target: fmt.Sprint(id), why: reason}, func(context.Context, access.Actor) (api.Drifted, error) {
-		return api.Drifted{}, fault.Permanent(fault.NotFound, fmt.Errorf("there is no finding %d", id))
+	return act(ctx, b, deed{role: access.Operator, action: "acknowledgeDrift", target: fmt.Sprint(id), why: reason}, func(ctx context.Context, by access.Actor) (api.Drifted, error) {
+		if _, err := b.drift.Decide(ctx, id, postgres.FindingAcknowledged, by.Who, reason); err != nil {
+			return api.Drifted{}, err
+		}
+		f, _, err := b.drift.Finding(ctx, id) // with who reads the field
+		return api.NewDrifted(f), err
 	})
-}
-
-// Drift is Reader's. There are no findings yet.
-func (b *Service) Drift(ctx context.Context, sourceName, status string, p Paging) (Page[api.Drifted], error) {
-	_, err := p.size()
-	_, badPlace := readCursor[int64](p.Cursor, "drift", sourceName, status)
-	return Page[api.Drifted]{Items: []api.Drifted{}}, first(errors.Join(access.ActorOf(ctx).Require(access.Viewer), err, badPlace))
 }
 
 // CreateToken is Decider's.

@@ -60,6 +60,7 @@ type Service struct {
 	quarantine  *quarantine.Store
 	suggestions *learn.Suggestions
 	pulls       *pull.Store
+	drift       *postgres.Drift
 	tails       *tails
 	activity    *postgres.Activity
 	raws        chan struct{} // who reads raw records
@@ -90,7 +91,7 @@ func New(o Options) *Service {
 	}
 	store := accounts.NewStore(o.Pool, o.Sources.Kinds).WithResolver(o.Resolver)
 	b := &Service{o: o, accounts: store, quarantine: quarantine.NewStore(o.Pool).WithSources(o.Sources), suggestions: learn.NewSuggestions(o.Pool, store),
-		pulls: pull.NewStore(o.Pool), activity: postgres.NewActivity(), raws: make(chan struct{}, rawsAtOnce)}
+		pulls: pull.NewStore(o.Pool), drift: postgres.NewDrift(o.Pool), activity: postgres.NewActivity(), raws: make(chan struct{}, rawsAtOnce)}
 	b.tails = newTails(b.follow)
 	return b
 }

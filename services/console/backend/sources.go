@@ -104,6 +104,9 @@ func (b *Service) Overview(ctx context.Context) (api.Overview, error) {
 		if err := tx.QueryRow(ctx, fmt.Sprintf("SELECT count(*) FROM (SELECT FROM link_suggestions WHERE status = 'open' LIMIT %d) AS few", quarantine.MostCounted)).Scan(&o.OpenSuggestions); err != nil {
 			return postgres.Classify(fmt.Errorf("counting suggestions: %w", err))
 		}
+		if err := tx.QueryRow(ctx, fmt.Sprintf("SELECT count(*) FROM (SELECT FROM shape_findings WHERE state = 'open' LIMIT %d) AS few", quarantine.MostCounted)).Scan(&o.OpenFindings); err != nil {
+			return postgres.Classify(fmt.Errorf("counting findings of drift: %w", err))
+		}
 		unfinished, err := b.pulls.In(tx).Unfinished(ctx, "")
 		if err != nil {
 			return err

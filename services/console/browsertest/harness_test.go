@@ -101,7 +101,7 @@ func open(t *testing.T, allowed ...string) *tab {
 	parent, err := browser()
 	require.NoError(t, err)
 	ctx, cancel := chromedp.NewContext(parent)
-	timed, cancelTime := context.WithTimeout(ctx, 4*time.Minute)
+	timed, cancelTime := context.WithTimeout(ctx, 15*time.Minute) // axe goes over all pages in one tab
 	b := &tab{Context: timed, t: t, allowed: allowed}
 	require.NoError(t, chromedp.Listen(timed, func(ev any) {
 		switch ev := ev.(type) {

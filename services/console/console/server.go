@@ -101,7 +101,7 @@ func (c *Console) stop(ctx context.Context) error {
 // outermost is what every request passes: what is the same for the API and the pages.
 func (c *Console) outermost(next http.Handler) (http.Handler, error) {
 	sameOrigin := http.NewCrossOriginProtection()
-	if u, err := url.Parse(c.o.SignIn.PublicURL); err == nil && u.Host != "" {
+	if u, err := url.Parse(string(c.o.SignIn.PublicURL)); err == nil && u.Host != "" {
 		// A proxy in front may give another Host than people see.
 		if err := sameOrigin.AddTrustedOrigin(u.Scheme + "://" + u.Host); err != nil {
 			return nil, fmt.Errorf("--console-public-url: %w", err)

@@ -21,7 +21,7 @@ const (
 
 // Config is what an operator sets about who may use the console and the API. API tokens are always taken.
 type Config struct {
-	PublicURL      string          `name:"console-public-url" env:"THROUGHLINE_CONSOLE_PUBLIC_URL" placeholder:"URL" help:"Address that people open, with the path prefix of the proxy in front, such as https://throughline.example.com or https://tools.example.com/throughline. Not set: http:// and the address it listens on."`
+	PublicURL      settings.URL    `name:"console-public-url" env:"THROUGHLINE_CONSOLE_PUBLIC_URL" placeholder:"URL" help:"Address that people open, with the path prefix of the proxy in front, such as https://throughline.example.com or https://tools.example.com/throughline. Not set: http:// and the address it listens on."`
 	Login          string          `name:"console-login" env:"THROUGHLINE_CONSOLE_LOGIN" enum:"token,oidc,none" default:"token" help:"How people sign in to the console (${default}): token, with an API token; oidc, at an identity provider; none, nobody has to, which is for a console that listens on loopback only."`
 	Issuer         string          `name:"oidc-issuer" env:"THROUGHLINE_OIDC_ISSUER" placeholder:"URL" help:"OpenID Connect issuer, such as https://login.example.com/realms/main."`
 	ClientID       string          `name:"oidc-client-id" env:"THROUGHLINE_OIDC_CLIENT_ID" placeholder:"ID" help:"The console's client id there; its redirect address is <public URL>/signin/callback."`
@@ -36,8 +36,8 @@ type Config struct {
 // Validate reports every problem.
 func (c Config) Validate() error {
 	var problems []error
-	if u, err := url.Parse(c.PublicURL); c.PublicURL != "" && (err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || u.RawQuery != "" || u.Fragment != "" || u.User != nil) {
-		problems = append(problems, fmt.Errorf("--console-public-url is %q: it should be like https://throughline.example.com", c.PublicURL))
+	if u, err := url.Parse(string(c.PublicURL)); c.PublicURL != "" && (err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || u.RawQuery != "" || u.Fragment != "" || u.User != nil) {
+		problems = append(problems, errors.New("--console-public-url should be like https://throughline.example.com, without a user, a query and a fragment"))
 	} else if err == nil && u.Scheme == "http" && c.Login == WithOIDC && !isLoopback(u.Host) {
 		problems = append(problems, errors.New("--console-public-url should begin with https:// where people sign in at an identity provider"))
 	}
@@ -47,7 +47,7 @@ func (c Config) Validate() error {
 	for _, s := range []struct{ flag, value, example string }{
 		{"--oidc-issuer", c.Issuer, "https://login.example.com"},
 		{"--oidc-client-id", c.ClientID, "throughline"},
-		{"--console-public-url", c.PublicURL, "https://throughline.example.com"},
+		{"--console-public-url", string(c.PublicURL), "https://throughline.example.com"},
 	} {
 		if s.value == "" {
 			problems = append(problems, fmt.Errorf("%s is not set, and --console-login is oidc: it should be like %s", s.flag, s.example))
@@ -75,7 +75,7 @@ func (c Config) CheckListen(listen string) error {
 
 // BasePath gives the path prefix of the public URL: "" or like /throughline.
 func (c Config) BasePath() string {
-	u, err := url.Parse(c.PublicURL)
+	u, err := url.Parse(string(c.PublicURL))
 	if err != nil {
 		return ""
 	}

@@ -51,7 +51,7 @@ func (p *provider) discover(ctx context.Context) (*oidc.Provider, *oauth2.Config
 		p.found = found
 		p.oauth2 = oauth2.Config{
 			ClientID: p.config.ClientID, ClientSecret: string(p.config.ClientSecret), Endpoint: found.Endpoint(),
-			RedirectURL: strings.TrimRight(p.config.PublicURL, "/") + "/signin/callback", Scopes: p.config.Scopes,
+			RedirectURL: strings.TrimRight(string(p.config.PublicURL), "/") + "/signin/callback", Scopes: p.config.Scopes,
 		}
 	}
 	return p.found, &p.oauth2, nil

@@ -60,7 +60,7 @@ type Door struct {
 
 // New makes it. It calls nobody: the identity provider is asked when somebody signs in.
 func New(o Options) *Door {
-	d := &Door{o: o, base: o.Config.BasePath(), secure: strings.HasPrefix(o.Config.PublicURL, "https://"), wrong: rate.NewLimiter(wrongPerSecond, wrongPerSecond)}
+	d := &Door{o: o, base: o.Config.BasePath(), secure: strings.HasPrefix(string(o.Config.PublicURL), "https://"), wrong: rate.NewLimiter(wrongPerSecond, wrongPerSecond)}
 	if o.Config.Login == WithOIDC {
 		d.provider = newProvider(o.Config)
 	}
@@ -241,7 +241,7 @@ func (d *Door) welcome(w http.ResponseWriter, r *http.Request, session, next str
 	if next == "" {
 		next = d.base + "/"
 	}
-	http.Redirect(w, r, next, http.StatusSeeOther)
+	http.Redirect(w, r, next, http.StatusSeeOther) //nolint:gosec // G710: a path of this server (local)
 }
 
 func (d *Door) signOut(w http.ResponseWriter, r *http.Request) {
@@ -275,6 +275,7 @@ func (d *Door) cookieName() string {
 }
 
 func (d *Door) cookie(name, value string, life time.Duration) *http.Cookie {
+	//nolint:gosec // G124: not Secure only where the public URL is http, which is for one's own machine
 	return &http.Cookie{Name: name, Value: value, Path: "/", MaxAge: int(life / time.Second), HttpOnly: true, Secure: d.secure, SameSite: http.SameSiteLaxMode}
 }
 

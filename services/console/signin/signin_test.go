@@ -22,6 +22,7 @@ import (
 
 	"github.com/throughline-dev/throughline/pkg/access"
 	"github.com/throughline-dev/throughline/pkg/postgres/postgrestest"
+	"github.com/throughline-dev/throughline/pkg/settings"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(postgrestest.Main(m)) }
@@ -94,7 +95,7 @@ type site struct {
 func newSite(t *testing.T, store *access.Store, change func(*Config)) *site {
 	s := &site{store: store}
 	s.Server = httptest.NewUnstartedServer(nil)
-	c := Config{PublicURL: "http://" + s.Listener.Addr().String() + "/tl", Login: WithToken}
+	c := Config{PublicURL: settings.URL("http://" + s.Listener.Addr().String() + "/tl"), Login: WithToken}
 	change(&c)
 	d := New(Options{Config: c, Store: s.store, Log: zap.NewNop(), Render: func(w http.ResponseWriter, _ *http.Request, status int, p Page) {
 		w.WriteHeader(status)

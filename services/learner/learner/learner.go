@@ -162,10 +162,18 @@ func (l *Learner) told(name string) *retry.Told {
 	return l.deps.Told(name)
 }
 
+// run works until ctx ends.
+func (l *Learner) run(ctx context.Context) error {
+	if len(l.clients) == 0 {
+		l.deps.Runtime.Log.Info("no source has the key of its API (THROUGHLINE_<SOURCE>_API_KEY): whose objects are is learned from the timeline alone")
+	}
+	return l.learner.Run(ctx)
+}
+
 // Components gives the service's parts.
 func (l *Learner) Components() []service.Component {
 	return []service.Component{
-		{Name: "learner", Run: l.learner.Run, Stop: func(context.Context) error {
+		{Name: "learner", Run: l.run, Stop: func(context.Context) error {
 			for _, c := range l.clients {
 				c.Close()
 			}

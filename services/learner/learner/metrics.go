@@ -20,6 +20,7 @@ type metrics struct {
 	calls, answers, lies, links                              *prometheus.CounterVec
 	references                                               *prometheus.GaugeVec
 	failing                                                  *prometheus.GaugeVec
+	suspects                                                 prometheus.Gauge
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -44,8 +45,10 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Help: "References, by source and state."}, []string{"source", "state"}),
 		failing: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "throughline_learner_failing_seconds",
 			Help: "How long the vendor could not be asked; 0: it can."}, []string{"source"}),
+		suspects: prometheus.NewGauge(prometheus.GaugeOpts{Name: "throughline_learner_suspect_domains",
+			Help: "Domains that behave like free mail and that nobody has decided about."}),
 	}
-	reg.MustRegister(m.collected, m.blocked, m.looked, m.suggested, m.conflicts, m.merges, m.calls, m.answers, m.lies, m.links, m.references, m.failing)
+	reg.MustRegister(m.collected, m.blocked, m.looked, m.suggested, m.conflicts, m.merges, m.calls, m.answers, m.lies, m.links, m.references, m.failing, m.suspects)
 	return m
 }
 
@@ -74,6 +77,10 @@ func (m *metrics) gauge(ctx context.Context, pool *pgxpool.Pool, told *retry.Tol
 	for {
 		const doing = "counting what is learned"
 		list, err := learn.Status(ctx, pool)
+		var suspects int64
+		if err == nil {
+			suspects, err = learn.NewSuspects(pool).Open(ctx)
+		}
 		switch {
 		case ctx.Err() != nil:
 			return nil
@@ -82,6 +89,7 @@ func (m *metrics) gauge(ctx context.Context, pool *pgxpool.Pool, told *retry.Tol
 		default:
 			told.Succeeded(doing)
 			m.count(list, time.Now())
+			m.suspects.Set(float64(suspects))
 		}
 		select {
 		case <-ctx.Done():

@@ -77,13 +77,19 @@ func (q *Quarantine) watchLost(ctx context.Context, client *kgo.Client) error {
 	told := q.deps.Told("quarantine-lost")
 	look := time.NewTicker(q.tuning.SweepEvery)
 	defer look.Stop()
+	adopt := time.NewTicker(adoptEvery)
+	defer adopt.Stop()
 	for {
+		var work func() error
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-look.C:
+			work = func() error { return q.republishLost(ctx, client) }
+		case <-adopt.C:
+			work = func() error { return q.adopt(ctx) }
 		}
-		switch err := q.republishLost(ctx, client); {
+		switch err := work(); {
 		case ctx.Err() != nil:
 			return nil
 		case err != nil:
@@ -92,4 +98,15 @@ func (q *Quarantine) watchLost(ctx context.Context, client *kgo.Client) error {
 			told.Succeeded("looking for lost releases")
 		}
 	}
+}
+
+// adoptEvery is how often it is looked for releases by programs that do not know the outbox.
+const adoptEvery = time.Minute
+
+func (q *Quarantine) adopt(ctx context.Context) error {
+	n, err := q.store.Adopt(ctx)
+	if n > 0 {
+		wake(q.released)
+	}
+	return err
 }

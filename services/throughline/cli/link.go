@@ -27,7 +27,7 @@ type linkCommand struct {
 	Account     string        `arg:"" help:"The account: its id, domain or name."`
 	EveryTenant bool          `name:"every-tenant" help:"An id that is unique within one tenant of the vendor (portal, workspace, instance) is meant for every tenant."`
 	Wait        bool          `name:"wait" help:"Return when the quarantined events are on the timeline."`
-	Timeout     time.Duration `name:"timeout" default:"30s" help:"How long --wait waits while none arrives."`
+	Timeout     time.Duration `name:"timeout" default:"30s" help:"How long --wait waits while no event arrives."`
 	decideFlags
 }
 

@@ -8,6 +8,8 @@ import (
 
 	"github.com/throughline-dev/throughline/pkg/settings"
 	"github.com/throughline-dev/throughline/pkg/source/standardwebhooks"
+	"github.com/throughline-dev/throughline/services/console/console"
+	"github.com/throughline-dev/throughline/services/drift/drift"
 	"github.com/throughline-dev/throughline/services/learner/learner"
 	"github.com/throughline-dev/throughline/services/normalizer/normalizer"
 	"github.com/throughline-dev/throughline/services/puller/puller"
@@ -30,7 +32,9 @@ func services() []service {
 		{"sink", func() any { return sink.NewConfig(nil, example) }},
 		{"quarantine", func() any { return quarantine.NewConfig(nil, example) }},
 		{"learner", func() any { return learner.NewConfig(nil, example) }},
+		{"drift", func() any { return drift.NewConfig(nil, example) }},
 		{"puller", func() any { return puller.NewConfig(nil, example) }},
+		{"console", func() any { return console.NewConfig(nil, example) }},
 	}
 }
 

@@ -170,18 +170,23 @@ func (c *suggestionsWhyCommand) Run(ctx context.Context, s *session) error {
 	})
 }
 
-type learningCommand struct{ outputFlags }
+type learningCommand struct {
+	Show    learningShowCommand    `cmd:"" default:"withargs" help:"Show how learning goes, by source."`
+	Domains learningDomainsCommand `cmd:"" help:"Show the domains that behave like free mail, and decide about them."`
+}
+
+type learningShowCommand struct{ outputFlags }
 
 // Help is kong's: what --help says beyond the summary.
-func (*learningCommand) Help() string {
+func (*learningShowCommand) Help() string {
 	return "A line is one source. asking: references that the vendor is to be asked about; answered: what they point at has no account yet; " +
 		"nobody and gone: the vendor, or the timeline, says nothing, and they are tried again later."
 }
 
-func (*learningCommand) needs() need { return needsPostgres }
+func (*learningShowCommand) needs() need { return needsPostgres }
 
 // Run is kong's.
-func (c *learningCommand) Run(ctx context.Context, s *session) error {
+func (c *learningShowCommand) Run(ctx context.Context, s *session) error {
 	return s.withDatabase(ctx, func(pool *pgxpool.Pool) error {
 		progress, err := learn.Status(ctx, pool)
 		if err != nil {

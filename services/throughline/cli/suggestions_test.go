@@ -37,3 +37,19 @@ func TestSuggestions(t *testing.T) {
 		[]string{"links"},
 	)
 }
+
+func TestLearningDomains(t *testing.T) {
+	t.Parallel()
+	sh := inDatabase(t)
+	sh.must("accounts", "add", "Acme GmbH", "--id", acme, "--domain", "acme.com")
+	_, err := sh.pool().Exec(t.Context(), "INSERT INTO suspect_domains (domain, accounts, examples) VALUES ('agency.com', 4, ARRAY[$1::uuid])", acme)
+	require.NoError(t, err)
+	sh.golden("learning_domains", scrubTimes,
+		[]string{"learning", "domains"},
+		[]string{"learning", "domains", "decide", "Agency.com", "private", "--by", "sam", "--reason", "they write for themselves"},
+		[]string{"learning", "domains", "decide", "mail.example", "public", "--by", "sam", "--json"},
+		[]string{"learning", "domains", "decide", "agency.com", "mine"},
+		[]string{"learning", "domains", "decide", "agency", "public"},
+		[]string{"learning", "domains"},
+	)
+}

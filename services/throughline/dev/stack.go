@@ -20,6 +20,7 @@ import (
 	"github.com/throughline-dev/throughline/pkg/stage"
 	"github.com/throughline-dev/throughline/pkg/stream"
 	"github.com/throughline-dev/throughline/services/console/console"
+	"github.com/throughline-dev/throughline/services/drift/drift"
 	"github.com/throughline-dev/throughline/services/learner/learner"
 	"github.com/throughline-dev/throughline/services/receiver/receiver"
 	"github.com/throughline-dev/throughline/services/throughline/cli"
@@ -204,7 +205,7 @@ func (s *stack) openServices(ctx context.Context) error {
 		return err
 	}
 	s.services, err = whole.New(ctx, stage.Deps{Kafka: s.kafka, Pool: s.pool, Direct: s.direct, Registry: registry, Sources: s.set.Sources, Runtime: s.rt}, whole.Options{
-		Resolve: s.command.Resolve, Tenants: s.tenants(), TestData: s.testData(), Endpoints: endpoints, Learner: s.learner(),
+		Resolve: s.command.Resolve, Tenants: s.tenants(), TestData: s.testData(), Endpoints: endpoints, Learner: s.learner(), Drift: &drift.Options{Tenants: s.tenants()},
 		Console:  &console.Options{Server: console.Server{Listen: s.command.ConsoleAddr, Patience: consolePatience}, Resolve: s.command.Resolve},
 		Receiver: receiver.Config{Listen: s.command.Listen, SpoolDir: filepath.Join(s.command.DataDir, "spool")},
 	})
@@ -249,14 +250,9 @@ func (s *stack) endpoints() ([]receiver.Endpoint, error) {
 	})
 }
 
-// learner gives what the learner is told, where a vendor's API may be asked; else nil.
+// learner gives what the learner is told. Without a key it learns from the timeline.
 func (s *stack) learner() *learner.Options {
-	for _, name := range learner.Learners(s.set.Sources) {
-		if s.set.Settings(name).APIKey != "" {
-			return &learner.Options{Resolve: s.command.Resolve, Settings: s.set.Settings}
-		}
-	}
-	return nil
+	return &learner.Options{Resolve: s.command.Resolve, Settings: s.set.Settings}
 }
 
 // testData gives the sources whose test data is accepted.

@@ -1,0 +1,7 @@
+package learn
+
+// What the tests look at the plan of.
+const (
+	QuickSQL = quickSQL
+	AsideSQL = asideSQL
+)

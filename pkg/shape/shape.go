@@ -1,0 +1,483 @@
+package shape
+
+import (
+	"time"
+
+	"github.com/throughline-dev/throughline/pkg/rawjson"
+)
+
+// Limits bound a Shape. Zero values are the defaults.
+type Limits struct {
+	Paths    int // of one shape; 1,500
+	Children int // names of one object, beyond which it counts as a map; 250
+	Depth    int // of objects and arrays; 24
+	Bytes    int // of a path; 400
+}
+
+func (l Limits) orDefaults() Limits {
+	set := func(at *int, def int) {
+		if *at <= 0 {
+			*at = def
+		}
+	}
+	set(&l.Paths, 1500)
+	set(&l.Children, 250)
+	set(&l.Depth, 24)
+	set(&l.Bytes, 400)
+	return l
+}
+
+// Counts are events, by the JSON type that a path had in them. One event can count
+// for several types: an array's elements can differ.
+type Counts struct {
+	Null, Bool, Number, String, Array, Object int64
+}
+
+// of gives the count of a type.
+func (c *Counts) of(k rawjson.Kind) *int64 {
+	switch k {
+	case rawjson.Null:
+		return &c.Null
+	case rawjson.Bool:
+		return &c.Bool
+	case rawjson.Number:
+		return &c.Number
+	case rawjson.String:
+		return &c.String
+	case rawjson.Array:
+		return &c.Array
+	default:
+		return &c.Object
+	}
+}
+
+func (c *Counts) add(o Counts) {
+	for k := rawjson.Null; k <= rawjson.Object; k++ {
+		*c.of(k) += *o.of(k)
+	}
+}
+
+// Types gives the names of the JSON types that were seen, null last.
+func (c Counts) Types() (names []string) {
+	for _, k := range []rawjson.Kind{rawjson.Object, rawjson.Array, rawjson.String, rawjson.Number, rawjson.Bool, rawjson.Null} {
+		if *c.of(k) > 0 {
+			names = append(names, k.String())
+		}
+	}
+	return names
+}
+
+// Path is what is known of one path: the totals of all events, as they are stored.
+type Path struct {
+	Path    string
+	Present int64 // events that had it
+	Counts
+	// FirstAt and LastAt are how many events had its parent as an object before it
+	// was first there, and when it was last: the event itself has 0 and Present.
+	FirstAt, LastAt     int64
+	FirstSeen, LastSeen time.Time
+	// LongestGap is between two events that had it.
+	LongestGap time.Duration
+	// Folded: it is an object that is used as a map, so that all its members are *.
+	Folded bool
+	// The window since the last look at the rate of nulls.
+	WindowPresent, WindowNulls int64
+	Form                       string // of a newer value, for people
+}
+
+// Shape is the shape of one event type. One goroutine uses it at a time.
+type Shape struct {
+	limits Limits
+	root   *node
+	paths  int   // nodes below the root
+	seq    int64 // of the newest event
+	ref    int32 // of the newest event
+	at     int64 // of the newest event, in nanoseconds since 1970
+	stamp  int64 // of the batch
+
+	touched []*node // of the batch
+	gone    []string
+	cut     int64
+}
+
+// node is one path.
+type node struct {
+	segment Segment
+	parent  *node
+	kids    []*node
+	place   int              // among its parent's kids
+	byName  map[string]*node // of kids, when there are many
+	likely  int              // the kid that most probably comes next
+	element *node
+	wild    *node
+
+	// Of the batch.
+	stamp   int64 // the batch that it was last in
+	seq     int64 // the event that it was last in
+	kinds   uint8 // types in that event
+	present int64
+	counts  Counts
+	odd     uint8 // types that have a sample
+	samples []sample
+	ref     int32 // the event that it was last in, and the one before
+	prevRef int32
+	atFirst int64 // the parent's objects of the batch before it was first there
+	atLast  int64 // and when it was last there
+	missed  int32 // an event that had the parent and not it, or noEvent
+	begin   int64 // when it was there first and last, in nanoseconds since 1970
+	last    int64
+	gap     time.Duration // the longest between two events that had it
+	prior   int64         // total.Object before the batch
+
+	priorLast int64 // total.LastAt before the batch
+
+	total Path
+	known bool // it was stored, or settled before
+
+	forgotten bool // it was folded into another
+}
+
+const noEvent = -1
+
+// sample is a value of a batch: of which type, which event had it, and its form.
+type sample struct {
+	kind rawjson.Kind
+	ref  int32
+	form string
+}
+
+// many is how many names are compared one after another.
+const many = 12
+
+// New makes a shape of no events.
+func New(l Limits) *Shape {
+	return &Shape{limits: l.orDefaults(), root: &node{missed: noEvent, ref: noEvent}, stamp: 1}
+}
+
+// Paths is how many paths it holds, which is what its memory depends on.
+func (s *Shape) Paths() int { return s.paths }
+
+// Observe adds an event, which may be any value that rawjson.Doc.Parse takes. at is
+// when it was received; ref, 0 or more, is the caller's number for it, which comes
+// back with what is odd about it (Odd.Event).
+func (s *Shape) Observe(event rawjson.Value, at time.Time, ref int32) {
+	s.seq++
+	s.ref, s.at = ref, at.UnixNano()
+	s.value(s.root, event, 0)
+}
+
+func (s *Shape) value(n *node, v rawjson.Value, depth int) {
+	kind := v.Kind()
+	s.mark(n, v, kind)
+	if kind < rawjson.Array {
+		return
+	}
+	if depth >= s.limits.Depth {
+		s.cut++
+		return
+	}
+	if kind == rawjson.Object {
+		n.likely = 0
+		v.Each(func(name []byte, member rawjson.Value) bool {
+			if kid := s.member(n, name); kid != nil {
+				s.value(kid, member, depth+1)
+			}
+			return true
+		})
+		return
+	}
+	for _, e := range v.Elements() {
+		if n.element == nil {
+			if n.element = s.add(n, Segment{Kind: IsElement}); n.element == nil {
+				return
+			}
+		}
+		s.value(n.element, e, depth+1)
+	}
+}
+
+// mark counts a value, once an event and type.
+func (s *Shape) mark(n *node, v rawjson.Value, kind rawjson.Kind) {
+	if n.seq != s.seq {
+		s.first(n)
+	}
+	if bit := uint8(1) << kind; n.kinds&bit == 0 {
+		n.kinds |= bit
+		*n.counts.of(kind)++
+		if n.odd&bit == 0 {
+			n.odd |= bit
+			n.samples = append(n.samples, sample{kind, s.ref, form(v)})
+		}
+	}
+}
+
+// first counts an event that has the path.
+func (s *Shape) first(n *node) {
+	fresh := n.stamp != s.stamp
+	if fresh {
+		n.stamp, n.present, n.counts, n.odd, n.samples = s.stamp, 0, Counts{}, 0, n.samples[:0]
+		n.missed, n.atFirst, n.atLast, n.ref, n.gap = noEvent, 0, 0, noEvent, 0
+		s.touched = append(s.touched, n)
+	}
+	n.seq, n.kinds = s.seq, 0
+	n.prevRef, n.ref = n.ref, s.ref
+	n.present++
+	if p := n.parent; p != nil {
+		objects := p.counts.Object
+		if fresh {
+			n.atFirst = objects - 1
+		}
+		if objects-n.atLast > 1 && n.missed == noEvent {
+			n.missed = p.prevRef
+		}
+		n.atLast = objects
+	}
+	if fresh {
+		n.begin, n.last = s.at, s.at
+	}
+	n.gap = max(n.gap, time.Duration(s.at-n.last))
+	n.last = max(n.last, s.at)
+}
+
+// member gives the node of a member, or nil where the limits end.
+func (s *Shape) member(n *node, name []byte) *node {
+	if n.likely < len(n.kids) {
+		if kid := n.kids[n.likely]; kid.segment.Name == string(name) {
+			n.likely++
+			return kid
+		}
+	}
+	if !n.total.Folded {
+		if kid := n.find(name); kid != nil {
+			n.likely = kid.place + 1 // vendors write their members in one order
+			return kid
+		}
+		if !isID(name) {
+			if len(n.kids) < s.limits.Children {
+				return s.add(n, Segment{Name: string(name)})
+			}
+			s.fold(n)
+		}
+	}
+	if n.wild == nil {
+		n.wild = s.add(n, Segment{Kind: IsWildcard})
+	}
+	return n.wild
+}
+
+func (n *node) find(name []byte) *node {
+	if n.byName != nil {
+		return n.byName[string(name)]
+	}
+	for _, kid := range n.kids {
+		if kid.segment.Name == string(name) {
+			return kid
+		}
+	}
+	return nil
+}
+
+// add makes a node, unless the limits are reached. The caller sets element and wild.
+func (s *Shape) add(n *node, segment Segment) *node {
+	path := Append(n.total.Path, segment)
+	if s.paths >= s.limits.Paths || len(path) > s.limits.Bytes {
+		s.cut++
+		return nil
+	}
+	s.paths++
+	kid := &node{segment: segment, parent: n, missed: noEvent, ref: noEvent, total: Path{Path: path}}
+	if segment.Kind == IsName {
+		n.append(kid)
+	}
+	return kid
+}
+
+func (n *node) append(kid *node) {
+	kid.place = len(n.kids)
+	n.kids = append(n.kids, kid)
+	if n.byName == nil && len(n.kids) > many {
+		n.byName = make(map[string]*node, 2*many)
+		for _, k := range n.kids {
+			n.byName[k.segment.Name] = k
+		}
+	} else if n.byName != nil {
+		n.byName[kid.segment.Name] = kid
+	}
+}
+
+// fold makes one * of all members of an object.
+func (s *Shape) fold(n *node) {
+	kids := n.kids
+	n.kids, n.byName, n.likely, n.total.Folded = nil, nil, 0, true
+	for _, kid := range kids {
+		s.forget(kid)
+	}
+	if n.wild == nil {
+		n.wild = s.add(n, Segment{Kind: IsWildcard})
+	}
+	for _, kid := range kids {
+		if n.wild != nil {
+			s.merge(n.wild, kid)
+		}
+	}
+}
+
+// forget takes a node and what lies below out of the count and out of what is stored.
+func (s *Shape) forget(n *node) {
+	s.paths--
+	if n.known {
+		s.gone = append(s.gone, n.total.Path)
+	}
+	n.forgotten = true
+	for _, kid := range n.below() {
+		s.forget(kid)
+	}
+}
+
+// below gives all nodes that are one step down.
+func (n *node) below() []*node {
+	all := n.kids[:len(n.kids):len(n.kids)]
+	if n.element != nil {
+		all = append(all, n.element)
+	}
+	if n.wild != nil {
+		all = append(all, n.wild)
+	}
+	return all
+}
+
+// merge adds what is known of from to n.
+func (s *Shape) merge(n, from *node) {
+	n.total.merge(from.total)
+	n.known = n.known || from.known
+	if from.stamp == s.stamp {
+		if n.stamp != s.stamp {
+			n.stamp, n.present, n.counts, n.odd, n.samples = s.stamp, 0, Counts{}, 0, n.samples[:0]
+			n.missed, n.atFirst, n.atLast, n.gap = noEvent, from.atFirst, 0, 0
+			n.begin, n.last = from.begin, from.last
+			s.touched = append(s.touched, n)
+		}
+		n.seq, n.kinds, n.ref, n.prevRef = max(n.seq, from.seq), n.kinds|from.kinds, max(n.ref, from.ref), max(n.prevRef, from.prevRef)
+		n.begin, n.last, n.gap = min(n.begin, from.begin), max(n.last, from.last), max(n.gap, from.gap)
+		n.present += from.present
+		n.counts.add(from.counts)
+		n.atFirst, n.atLast = min(n.atFirst, from.atFirst), max(n.atLast, from.atLast)
+		for _, sample := range from.samples {
+			if bit := uint8(1) << sample.kind; n.odd&bit == 0 {
+				n.odd |= bit
+				n.samples = append(n.samples, sample)
+			}
+		}
+	}
+	for _, kid := range from.kids {
+		to := n.find([]byte(kid.segment.Name))
+		if to == nil && !n.total.Folded && len(n.kids) < s.limits.Children {
+			to = s.add(n, kid.segment)
+		}
+		if to != nil {
+			s.merge(to, kid)
+		}
+	}
+	if from.element != nil {
+		if n.element == nil {
+			n.element = s.add(n, Segment{Kind: IsElement})
+		}
+		if n.element != nil {
+			s.merge(n.element, from.element)
+		}
+	}
+	if from.wild != nil {
+		if n.wild == nil {
+			n.wild = s.add(n, Segment{Kind: IsWildcard})
+		}
+		if n.wild != nil {
+			s.merge(n.wild, from.wild)
+		}
+	}
+}
+
+// merge adds another path's totals: as if both had been one path of one parent that
+// was there as often as both parents were.
+func (p *Path) merge(o Path) {
+	length := p.LastAt - p.FirstAt + o.LastAt - o.FirstAt
+	p.LastAt = max(p.LastAt, o.LastAt, length)
+	p.FirstAt = p.LastAt - length
+	p.Present += o.Present
+	p.Counts.add(o.Counts)
+	if p.FirstSeen.IsZero() || !o.FirstSeen.IsZero() && o.FirstSeen.Before(p.FirstSeen) {
+		p.FirstSeen = o.FirstSeen
+	}
+	if o.LastSeen.After(p.LastSeen) {
+		p.LastSeen, p.Form = o.LastSeen, o.Form
+	}
+	p.LongestGap = max(p.LongestGap, o.LongestGap)
+	p.WindowPresent += o.WindowPresent
+	p.WindowNulls += o.WindowNulls
+}
+
+// Load replaces all totals by those that are stored. What was observed since the
+// last Settle stays.
+func (s *Shape) Load(stored []Path) error {
+	s.clear(s.root)
+	s.gone = nil
+	for _, p := range stored {
+		segments, err := Parse(p.Path)
+		if err != nil {
+			return err
+		}
+		n := s.root
+		for _, segment := range segments {
+			if n = s.step(n, segment); n == nil {
+				break
+			}
+		}
+		if n == nil {
+			continue // it was stored with larger limits
+		}
+		folded := n.total.Folded
+		n.total, n.known = p, true
+		switch {
+		case folded:
+			n.total.Folded = true
+		case p.Folded:
+			s.fold(n)
+		}
+	}
+	return nil
+}
+
+func (s *Shape) step(n *node, segment Segment) *node {
+	switch segment.Kind {
+	case IsElement:
+		if n.element == nil {
+			n.element = s.add(n, segment)
+		}
+		return n.element
+	case IsWildcard:
+		if n.wild == nil {
+			n.wild = s.add(n, segment)
+		}
+		return n.wild
+	default:
+		if n.total.Folded {
+			return nil
+		}
+		if kid := n.find([]byte(segment.Name)); kid != nil {
+			return kid
+		}
+		return s.add(n, segment)
+	}
+}
+
+func (s *Shape) clear(n *node) {
+	n.total, n.known = Path{Path: n.total.Path, Folded: n.total.Folded}, false
+	for _, kid := range n.below() {
+		s.clear(kid)
+	}
+}
+
+// Reset forgets what was observed since the last Settle.
+func (s *Shape) Reset() {
+	s.touched = s.touched[:0]
+	s.stamp++
+}

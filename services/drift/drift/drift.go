@@ -1,0 +1,347 @@
+// Package drift is the drift service: raw topics in; shapes of payloads, and findings
+// about them, out.
+//
+// A batch is read by its sources as the normalizer reads it, so that a shape is of an
+// event type and not of a page, added to the shapes in memory, and kept in Postgres in
+// one transaction with how far the raw topics are (postgres.Drift.Settle): what comes
+// again is not counted again. Nothing of what events say is kept, logged or measured.
+//
+// Replicas share the partitions. One that finds the totals of a type changed by another
+// reads them again.
+package drift
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/throughline-dev/throughline/pkg/postgres"
+	"github.com/throughline-dev/throughline/pkg/rawjson"
+	"github.com/throughline-dev/throughline/pkg/service"
+	"github.com/throughline-dev/throughline/pkg/settings"
+	"github.com/throughline-dev/throughline/pkg/shape"
+	"github.com/throughline-dev/throughline/pkg/source"
+	"github.com/throughline-dev/throughline/pkg/stage"
+	"github.com/throughline-dev/throughline/pkg/stream"
+)
+
+// Config is what an operator sets. Make it with NewConfig.
+type Config struct {
+	stage.Config `embed:""`
+	Tuning       Tuning        `embed:""`
+	Sources      stage.Sources `embed:""`
+}
+
+// NewConfig makes a configuration for these arguments and environment, which may
+// name sources.
+func NewConfig(args []string, lookup func(string) (string, bool)) *Config {
+	return &Config{Sources: stage.NewSources(args, lookup)}
+}
+
+// SourceSet gives the sources, after Parse (stage.Main).
+func (c *Config) SourceSet() (source.Set, error) { return c.Sources.SourceSet() }
+
+// Tuning is what may be left as it is.
+type Tuning struct {
+	Batch        stage.Batch   `embed:"" envprefix:"THROUGHLINE_DRIFT_" set:"batch_records=20000" set:"batch_wait=2s"` //nolint:staticcheck // kong reads both
+	LearnEvents  int64         `name:"learn-events" env:"THROUGHLINE_DRIFT_LEARN_EVENTS" default:"200" help:"Events of a type after which a path or a JSON type that none of them had is a finding (${default})."`
+	MaxTypes     int           `name:"max-types" env:"THROUGHLINE_DRIFT_MAX_TYPES" default:"500" help:"Most event types of one source that are told apart (${default}); all others count as one, named *."`
+	MaxPaths     int           `name:"max-paths" env:"THROUGHLINE_DRIFT_MAX_PATHS" default:"1500" help:"Most paths of one event type (${default}); what is beyond is not looked at."`
+	MemoryPaths  int           `name:"memory-paths" env:"THROUGHLINE_DRIFT_MEMORY_PATHS" default:"100000" help:"Most paths that are kept in memory (${default}), half a kilobyte each; types that have not been seen for longest are read again when they are."`
+	SilenceEvery time.Duration `name:"silence-every" env:"THROUGHLINE_DRIFT_SILENCE_EVERY" default:"1m" help:"How often it looks for what has not been seen for long (${default})."`
+}
+
+// Validate reports every problem.
+func (t Tuning) Validate() error {
+	var problems []error
+	for _, n := range []struct {
+		flag        string
+		is          int64
+		least, most int64
+	}{
+		{"learn-events", t.LearnEvents, 20, 1_000_000}, {"max-types", int64(t.MaxTypes), 1, 10_000},
+		{"max-paths", int64(t.MaxPaths), 10, 20_000}, {"memory-paths", int64(t.MemoryPaths), 1000, 10_000_000},
+	} {
+		if n.is < n.least || n.is > n.most {
+			problems = append(problems, fmt.Errorf("--%s is %d: it should be %d to %d", n.flag, n.is, n.least, n.most))
+		}
+	}
+	if t.SilenceEvery < time.Second || t.SilenceEvery > time.Hour {
+		problems = append(problems, fmt.Errorf("--silence-every is %v: it should be 1s to 1h", t.SilenceEvery))
+	}
+	return errors.Join(problems...)
+}
+
+// Build makes the service from its configuration (stage.Main).
+func (c *Config) Build(_ context.Context, d stage.Deps) (stage.Service, error) {
+	return New(d, Options{Tuning: c.Tuning, Tenants: c.Sources.Tenants()}), nil
+}
+
+// Options are what the service is told.
+type Options struct {
+	Tuning  Tuning            // zero: the defaults
+	Tenants map[string]string // as the normalizer's: some events cannot be read without
+}
+
+// Drift is the service.
+type Drift struct {
+	deps    stage.Deps
+	options Options
+	store   *postgres.Drift
+	metrics *metrics
+
+	mu     sync.Mutex // one batch at a time
+	doc    rawjson.Doc
+	types  map[postgres.PayloadType]*held
+	names  map[string]map[string]bool // event types by source, that are told apart
+	paths  int                        // of all types
+	batch  int64
+	events []observed // of the batch
+}
+
+// held is what is in memory of one type.
+type held struct {
+	shape   *shape.Shape
+	version int64 // of its totals; 0: they are not known
+	batch   int64 // that had it last
+	paths   int
+}
+
+// observed is an event of a batch.
+type observed struct {
+	id  string
+	rec *kgo.Record
+}
+
+// New makes the service.
+func New(d stage.Deps, o Options) *Drift {
+	if o.Tuning == (Tuning{}) {
+		settings.Defaults(&o.Tuning)
+	}
+	return &Drift{
+		deps: d, options: o, store: postgres.NewDrift(d.Pool), metrics: newMetrics(d.Runtime.Registry, d.Sources.Names()),
+		types: map[postgres.PayloadType]*held{},
+	}
+}
+
+// Components gives the service's parts.
+func (d *Drift) Components() []service.Component {
+	return []service.Component{
+		d.deps.Consume(stage.Loop{
+			Name: "drift", Group: d.deps.Kafka.Names().Group(stream.Drift), Topics: d.deps.RawTopics(), Batch: d.options.Tuning.Batch,
+			Opts: []kgo.Opt{kgo.FetchMaxBytes(8 << 20), kgo.FetchMaxPartitionBytes(2 << 20)},
+		}, func(ctx context.Context, _ int, o stream.LoopOptions) error {
+			return stream.RunBatches(ctx, o, d.deps.Grace(), d.Write)
+		}),
+		{Name: "drift-silences", Run: d.watchSilences},
+	}
+}
+
+// Write adds one batch. It returns nil when the batch is in Postgres, and an error when
+// it must come again, which may be repeated at will. One call works at a time.
+func (d *Drift) Write(ctx context.Context, batch []*kgo.Record) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.names == nil {
+		if err := d.readNames(ctx); err != nil {
+			return err
+		}
+	}
+	d.batch++
+	var c counts
+	settled, err := d.store.Settle(ctx, postgres.ShapeWork{
+		Partitions: partitionsOf(batch),
+		Observe: func(progress map[postgres.Partition]postgres.RawProgress) ([]postgres.PayloadType, map[postgres.Partition]postgres.RawProgress) {
+			c = counts{}
+			return d.observe(batch, progress, &c)
+		},
+		Version: func(t postgres.PayloadType) int64 { return d.types[t].version },
+		Load:    func(t postgres.PayloadType, stored []shape.Path) error { return d.types[t].shape.Load(stored) },
+		Settle:  func(t postgres.PayloadType, version int64) postgres.ShapeUpdate { return d.settle(t, version, &c) },
+	})
+	if err != nil {
+		for _, h := range d.types {
+			if h.batch == d.batch {
+				h.shape.Reset()
+				h.version = 0
+			}
+		}
+		return err
+	}
+	d.evict()
+	d.metrics.settled(c, settled, len(d.types), d.paths)
+	clear(d.events)
+	d.events = d.events[:0]
+	return nil
+}
+
+// readNames reads which types are told apart.
+func (d *Drift) readNames(ctx context.Context) error {
+	names := map[string]map[string]bool{}
+	const page = 5000
+	for after := (postgres.PayloadType{}); ; {
+		types, err := d.store.ShapeTypes(ctx, "", after, page)
+		if err != nil {
+			return err
+		}
+		for _, t := range types {
+			told(names, t.PayloadType)[t.EventType] = true
+			after = t.PayloadType
+		}
+		if len(types) < page {
+			d.names = names
+			return nil
+		}
+	}
+}
+
+func told(names map[string]map[string]bool, t postgres.PayloadType) map[string]bool {
+	if names[t.Source] == nil {
+		names[t.Source] = map[string]bool{}
+	}
+	return names[t.Source]
+}
+
+func partitionsOf(batch []*kgo.Record) (all []postgres.Partition) {
+	seen := map[postgres.Partition]bool{}
+	for _, rec := range batch {
+		if p := (postgres.Partition{Topic: rec.Topic, ID: rec.Partition}); !seen[p] {
+			seen[p] = true
+			all = append(all, p)
+		}
+	}
+	return all
+}
+
+// observe adds what of a batch is not counted yet to the shapes.
+func (d *Drift) observe(batch []*kgo.Record, progress map[postgres.Partition]postgres.RawProgress, c *counts) ([]postgres.PayloadType, map[postgres.Partition]postgres.RawProgress) {
+	d.events = d.events[:0]
+	var types []postgres.PayloadType
+	next := map[postgres.Partition]postgres.RawProgress{}
+	for _, rec := range batch {
+		p := postgres.Partition{Topic: rec.Topic, ID: rec.Partition}
+		if progress[p].Counted(rec.Offset, rec.Timestamp) {
+			c.again++
+			continue
+		}
+		next[p] = postgres.RawProgress{Next: rec.Offset + 1, Newest: rec.Timestamp}
+		types = d.observeRecord(rec, types, c)
+	}
+	return types, next
+}
+
+// observeRecord adds the events of a record. What no source can read is a dead letter,
+// and nothing to learn from.
+func (d *Drift) observeRecord(rec *kgo.Record, types []postgres.PayloadType, c *counts) []postgres.PayloadType {
+	if rec.Value == nil {
+		return types
+	}
+	raw := stream.ReadRaw(rec)
+	src, ok := d.deps.Sources.Find(raw.Source)
+	if !ok || raw.Mode == source.ModeReplay { // a release was counted when it came first
+		return types
+	}
+	raw.Tenant = cmp.Or(raw.Tenant, d.options.Tenants[raw.Source])
+	top, err := d.doc.ParseBody(rec.Value, 0)
+	if err != nil {
+		c.unread(raw.Source)
+		return types
+	}
+	one := func(object rawjson.Value) {
+		record := raw.Record
+		record.Value, record.Object = object.Bytes(), object
+		_, ev, err := source.Keyed(src, record)
+		if err != nil && record.ReceivedAt.Before(rec.Timestamp) { // as the normalizer does
+			record.ReceivedAt = rec.Timestamp.UTC()
+			_, ev, err = source.Keyed(src, record)
+		}
+		if err != nil || ev.Test {
+			c.unread(raw.Source)
+			return
+		}
+		types = d.add(postgres.PayloadType{Source: raw.Source, EventType: ev.Type, Pulled: raw.Mode != source.ModeWebhook}, object, observed{ev.ID, rec}, types)
+		c.event(raw.Source)
+	}
+	if elements, isPage := source.Page(src, top); isPage {
+		for _, e := range elements.Elements() {
+			one(e)
+		}
+		return types
+	}
+	one(top)
+	return types
+}
+
+// others is the type of events whose type is one too many.
+const others = "*"
+
+func (d *Drift) add(t postgres.PayloadType, object rawjson.Value, e observed, types []postgres.PayloadType) []postgres.PayloadType {
+	h := d.types[t]
+	if h == nil {
+		if names := told(d.names, t); !names[t.EventType] {
+			if len(names) >= d.options.Tuning.MaxTypes {
+				t.EventType = others
+			}
+			names[t.EventType] = true
+		}
+		if h = d.types[t]; h == nil {
+			h = &held{shape: shape.New(shape.Limits{Paths: d.options.Tuning.MaxPaths})}
+			d.types[t] = h
+		}
+	}
+	if h.batch != d.batch {
+		h.batch = d.batch
+		types = append(types, t)
+	}
+	h.shape.Observe(object, e.rec.Timestamp, int32(len(d.events)))
+	d.events = append(d.events, e)
+	return types
+}
+
+// settle ends the batch of one type.
+func (d *Drift) settle(t postgres.PayloadType, version int64, c *counts) postgres.ShapeUpdate {
+	h := d.types[t]
+	settled := h.shape.Settle(shape.Rules{Learn: d.options.Tuning.LearnEvents})
+	h.version = version
+	d.paths += h.shape.Paths() + 1 - h.paths
+	h.paths = h.shape.Paths() + 1
+	c.cut += settled.Cut
+	u := postgres.ShapeUpdate{Changed: settled.Changed, Gone: settled.Gone, Events: make([]string, len(settled.Newest))}
+	for i, ref := range settled.Newest {
+		u.Events[i] = d.events[ref].id
+	}
+	for _, odd := range settled.Odd {
+		f := postgres.NewFinding{Odd: odd, At: postgres.RawPosition{Partition: -1, Offset: -1}}
+		if odd.Event >= 0 {
+			e := d.events[odd.Event]
+			f.EventID, f.At = e.id, postgres.RawPosition{Topic: e.rec.Topic, Partition: e.rec.Partition, Offset: e.rec.Offset}
+		}
+		u.Found = append(u.Found, f)
+	}
+	return u
+}
+
+// evict forgets the types that were not seen for longest, when memory holds too much.
+func (d *Drift) evict() {
+	if d.paths <= d.options.Tuning.MemoryPaths {
+		return
+	}
+	var all []postgres.PayloadType
+	for t := range d.types {
+		all = append(all, t)
+	}
+	slices.SortFunc(all, func(a, b postgres.PayloadType) int { return cmp.Compare(d.types[a].batch, d.types[b].batch) })
+	for _, t := range all {
+		if d.paths <= d.options.Tuning.MemoryPaths*3/4 {
+			return
+		}
+		d.paths -= d.types[t].paths
+		delete(d.types, t)
+	}
+}
