@@ -22,11 +22,11 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// The whole bench runs from end to end. Its figures say nothing here.
+// The bench runs from end to end, but for what takes long even when it is small (flood, batches). Its figures say nothing here.
 func TestRun(t *testing.T) {
 	t.Parallel()
 	c := Command{
-		Only: []string{"receiver", "normalizer", "sink", "pull", "sustained", "latency", "flood", "release", "batches"}, Broker: "embedded", Rounds: 1, Duration: 50 * time.Millisecond, Connections: 4,
+		Only: []string{"receiver", "normalizer", "sink", "pull", "sustained", "latency", "release"}, Broker: "embedded", Rounds: 1, Duration: 50 * time.Millisecond, Connections: 4,
 		Records: 400, SinkRecords: 200, PullRecords: 5000, Rows: 400, ReleaseRecords: 400, BatchRecords: 100, Rate: 100, Steady: 300 * time.Millisecond, Accounts: 20, Strangers: 20, JSON: true, Profiles: t.TempDir(), unsafe: true,
 	}
 	require.NoError(t, c.Validate())
@@ -53,10 +53,8 @@ func TestRun(t *testing.T) {
 		"receiver", "normalizer", "sink", "sink, its limit without a keeper", "sink beside sql_insert, 8 in flight",
 		"sink at 400 rows, beside its rate at 40", "sink at 400 rows beside sql_insert, 8 in flight", "pull",
 		"whole pipeline, sustained", "sustained: receiver", "sustained: normalizer", "sustained: sink", "sustained: broker", "sustained: Postgres",
-		"POST to row visible, at 100 events/s", "receiver: p99 under 20 strangers beside its p99 alone (at most)",
+		"POST to row visible, at 100 events/s",
 		"a link releases 400 events", "release: its last tenth beside its second", "release: quarantine", "release: normalizer", "release: sink", "release: broker", "release: Postgres",
-		"segment: 4000 in a batch beside single (at most)", "segment: 4000 in a batch beside single: receiver", "segment: 4000 in a batch beside single: normalizer",
-		"hubspot: 100 in a batch beside single (at most)", "hubspot: 100 in a batch beside single: receiver", "hubspot: 100 in a batch beside single: normalizer",
 	}, stages)
 	require.Zero(t, report.Lost)
 	require.Zero(t, report.Release.Twice)

@@ -121,7 +121,7 @@ func rate(samples []stage.Sample, from, to float64) float64 {
 	if took := when(samples, to) - when(samples, from); took > 0 {
 		return (to - from) / took
 	}
-	return to / when(samples, to)
+	return to / max(when(samples, to), 0.001) // few may be there at once
 }
 
 // when is the time at which a count was reached, between two samples in proportion.

@@ -46,7 +46,7 @@ func jobsView(p *page, pulls backend.Page[api.Pull], moves []api.Move, gaps []ap
 				}()
 			}
 			ctx = templ.InitializeContext(ctx)
-			if p.mayDecide() {
+			if p.mayDecide() && p.s.Pulls {
 				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 1, "<a class=\"button\" data-dialog href=\"")
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
@@ -76,7 +76,7 @@ func jobsView(p *page, pulls backend.Page[api.Pull], moves []api.Move, gaps []ap
 			return templ_7745c5c3_Err
 		}
 		if len(pulls.Items) == 0 {
-			templ_7745c5c3_Err = nothing("Nothing was pulled yet", "A backfill brings in what happened before the webhooks were set up. It needs the source's API key.").Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = nothing("Nothing was pulled yet", "A backfill brings in what happened before the webhooks were set up. It needs the source's API key: throughline backfill SOURCE --since 90d").Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -505,7 +505,7 @@ func pullItem(p *page, x api.Pull) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		if p.mayDecide() && x.Status == "running" {
+		if p.mayDecide() && p.s.Pulls && x.Status == "running" {
 			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 41, "<a class=\"button small danger\" data-dialog href=\"")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
@@ -1463,7 +1463,7 @@ func sourceView(p *page, s api.SourceState) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			if p.mayDecide() {
+			if p.mayDecide() && p.s.Pulls {
 				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 119, "<a class=\"button\" data-dialog href=\"")
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err

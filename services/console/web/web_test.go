@@ -37,7 +37,7 @@ func open(t *testing.T, role access.Role, base string) *console {
 	t.Helper()
 	fake, err := webtest.New(webtest.Options{Now: noon, Many: 300})
 	require.NoError(t, err)
-	return &console{Fake: fake, t: t, role: role, h: web.New(web.Options{Backend: fake, BasePath: base, Now: func() time.Time { return noon }})}
+	return &console{Fake: fake, t: t, role: role, h: web.New(web.Options{Backend: fake, BasePath: base, Pulls: true, Now: func() time.Time { return noon }})}
 }
 
 func (c *console) do(r *http.Request) *httptest.ResponseRecorder {
