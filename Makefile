@@ -11,7 +11,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 LDFLAGS := -X github.com/throughline-dev/throughline/pkg/settings.version=$(VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-unit test-system quick bench build lint fmt vulnerabilities generate api-check domains verify mutants fuzz tidy toolchain newcomer prerequisites images images-test release upgrade-test vendor-clients browser clean
+.PHONY: help run test test-unit test-system race quick bench build lint fmt vulnerabilities generate api-check domains verify mutants fuzz tidy toolchain newcomer prerequisites images images-test release upgrade-test vendor-clients browser clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,11 +21,20 @@ run: toolchain build ## start all of it on this machine with a demo story (ARGS=
 
 test: toolchain prerequisites test-unit test-system ## every test; installs what it needs
 
-test-unit: ## unit, contract, golden and single-service tests, with the race detector
-	@for m in $(MODULES); do (cd $$m && GO=$(GO) $(CURDIR)/.ci/compile -race ./... && \
-	  echo "testing $$($(GO) list ./... | wc -l) packages of $$m; each says when it is done, the slowest after minutes" && GOGC=$(TEST_GOGC) $(GO) test -race -timeout 10m $$($(GO) list ./... | grep -v /services/e2e)) || exit 1; done
+# Tables, goldens and readers of bytes, which start few goroutines or none and of which there are very many, run without
+# the race detector: `make race` is for all.
+PLAIN := /(services/(throughline|bench|vendors|console/rest|console/web)|pkg/(source|rawjson|expect|pattern|doctor)|helm|deploy)(/|$$)
 
-# Without the race detector: what is tested are mostly the programs as they are shipped. `go test -race ./services/e2e` adds it.
+test-unit: ## unit, contract, golden and single-service tests, most with the race detector
+	@for m in $(MODULES); do (cd $$m && all=$$($(GO) list ./... | grep -v /services/e2e) && raced=$$(echo "$$all" | grep -Ev '$(PLAIN)') && \
+	  GO=$(GO) $(CURDIR)/.ci/compile -race $$raced && echo "testing $$(echo "$$all" | wc -l) packages of $$m; each says when it is done, the slowest after minutes" && \
+	  GOGC=$(TEST_GOGC) $(GO) test -race -timeout 10m $$raced && \
+	  if plain=$$(echo "$$all" | grep -E '$(PLAIN)'); then GOGC=$(TEST_GOGC) $(GO) test -timeout 10m $$plain; fi) || exit 1; done
+
+race: ## every test with the race detector; takes long
+	@for m in $(MODULES); do (cd $$m && GOGC=$(TEST_GOGC) $(GO) test -race -timeout 30m ./...) || exit 1; done
+
+# Without the race detector: what is tested are mostly the programs as they are shipped. `make race` adds it.
 test-system: ## whole-system and fault tests: in-process broker, Apache Kafka, killed processes
 	@echo "testing whole systems and faults: up to 15 minutes, and a line at the end"
 	$(GO) test -timeout 15m ./services/e2e/...
