@@ -147,10 +147,9 @@ func TestSlowSenders(t *testing.T) {
 		require.NoError(t, err)
 	}
 	ask := browser(t)
-	for range 5 {
+	for range 200 { // some come when all of those are being read
 		a := ask(http.MethodGet, address+"/api/v1/me", "")
 		require.Equal(t, http.StatusUnauthorized, a.status, a.body)
-		time.Sleep(100 * time.Millisecond)
 	}
 	a := ask(http.MethodPost, address+"/signin", "token=tl_"+strings.Repeat("x", 100_000))
 	require.Equal(t, http.StatusBadRequest, a.status)
@@ -177,7 +176,7 @@ func TestDatabaseHangs(t *testing.T) {
 	for _, path := range []string{"/api/v1/overview", "/api/v1/accounts", "/"} {
 		require.Equal(t, http.StatusServiceUnavailable, ask(http.MethodGet, address+path, "", bearer...).status, path)
 	}
-	require.Less(t, time.Since(began), 12*time.Second)
+	require.Less(t, time.Since(began), 45*time.Second, "not for as long as the database hangs")
 	network.Lose(false)
 	network.Cut()
 	require.Eventually(t, func() bool {
