@@ -252,10 +252,7 @@ func (b *Service) CancelPull(ctx context.Context, id int64) (api.Pull, error) {
 // AcknowledgeDrift is Decider's.
 func (b *Service) AcknowledgeDrift(ctx context.Context, id int64, reason string) (api.Drifted, error) {
 	return act(ctx, b, deed{role: access.Operator, action: "acknowledgeDrift", target: fmt.Sprint(id), why: reason}, func(ctx context.Context, by access.Actor) (api.Drifted, error) {
-		if _, err := b.drift.Decide(ctx, id, postgres.FindingAcknowledged, by.Who, reason); err != nil {
-			return api.Drifted{}, err
-		}
-		f, _, err := b.drift.Finding(ctx, id) // with who reads the field
+		f, err := b.drift.Decide(ctx, id, postgres.FindingAcknowledged, by.Who, reason)
 		return api.NewDrifted(f), err
 	})
 }

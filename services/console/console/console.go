@@ -96,9 +96,9 @@ func (c *Console) handler(d stage.Deps) (http.Handler, error) {
 		out = ""
 	}
 	pages := web.New(web.Options{Backend: c.backend, BasePath: base, SignOut: out, Log: c.rt.Log})
-	mux := http.NewServeMux()
+	mux, in := http.NewServeMux(), door.Handler()
 	for _, path := range []string{"/signin", "/signin/", "/signout"} {
-		mux.Handle(base+path, door.Handler())
+		mux.Handle(base+path, in)
 	}
 	mux.Handle(base+rest.Base+"/", door.API(http.StripPrefix(base, api)))
 	mux.Handle(base+"/assets/", pages) // the page to sign in needs them, too

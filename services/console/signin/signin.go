@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -100,7 +101,8 @@ func (d *Door) API(next http.Handler) http.Handler {
 func (d *Door) Pages(next http.Handler) http.Handler {
 	return d.guard(next, "console", func(w http.ResponseWriter, r *http.Request, err error) {
 		if !fault.IsPermanent(err) {
-			problem.Write(w, problem.From(err), time.Second)
+			w.Header().Set("Retry-After", "1")
+			d.page(w, r, http.StatusServiceUnavailable, local(r.URL.RequestURI()), busyText)
 			return
 		}
 		to := d.base + "/signin"
@@ -133,11 +135,7 @@ func (d *Door) who(r *http.Request) (access.Actor, error) {
 			return access.Actor{}, errNobody
 		}
 		token = strings.TrimSpace(token)
-		return limited(d, token, func() (access.Actor, error) {
-			ctx, cancel := context.WithTimeout(r.Context(), lookWithin)
-			defer cancel()
-			return d.o.Store.ByToken(ctx, token)
-		})
+		return d.limited(r.Context(), token, d.o.Store.ByToken)
 	}
 	if d.o.Config.Login == None {
 		return access.Actor{Who: "user:local", Role: access.Admin}, nil
@@ -146,22 +144,20 @@ func (d *Door) who(r *http.Request) (access.Actor, error) {
 	if err != nil || cookie.Value == "" || len(cookie.Value) > maxSecretBytes {
 		return access.Actor{}, errNobody
 	}
-	return limited(d, cookie.Value, func() (access.Actor, error) {
-		ctx, cancel := context.WithTimeout(r.Context(), lookWithin)
-		defer cancel()
-		return d.o.Store.BySession(ctx, cookie.Value)
-	})
+	return d.limited(r.Context(), cookie.Value, d.o.Store.BySession)
 }
 
 var errBusy = fault.Transient(fault.Unavailable, errors.New("too many wrong tokens and sessions"))
 
 // limited looks a secret up: one that was right before always, others while not too many wrong ones were looked up
 // lately. So whoever guesses shuts nobody out who is in.
-func limited(d *Door, secret string, look func() (access.Actor, error)) (access.Actor, error) {
+func (d *Door) limited(ctx context.Context, secret string, look func(ctx context.Context, secret string) (access.Actor, error)) (access.Actor, error) {
 	if !d.right.has(secret) && d.wrong.Tokens() < 1 {
 		return access.Actor{}, errBusy
 	}
-	a, err := look()
+	ctx, cancel := context.WithTimeout(ctx, lookWithin)
+	defer cancel()
+	a, err := look(ctx, secret)
 	switch {
 	case err == nil:
 		d.right.add(secret)
@@ -213,9 +209,7 @@ func (d *Door) token(w http.ResponseWriter, r *http.Request) {
 	next := local(r.PostForm.Get("next"))
 	var session string
 	token := strings.TrimSpace(r.PostForm.Get("token"))
-	_, err := limited(d, token, func() (a access.Actor, err error) {
-		ctx, cancel := context.WithTimeout(r.Context(), lookWithin)
-		defer cancel()
+	_, err := d.limited(r.Context(), token, func(ctx context.Context, token string) (a access.Actor, err error) {
 		session, a, err = d.o.Store.SignInWithToken(ctx, token)
 		return a, err
 	})
@@ -229,9 +223,12 @@ func (d *Door) token(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// busyText is told where the database or the identity provider does not answer.
+const busyText = "signing in does not work at the moment: try again in a while"
+
 func (d *Door) failed(w http.ResponseWriter, r *http.Request, next string, err error) {
 	d.o.Log.Warn("somebody could not sign in", zap.Error(err))
-	d.page(w, r, http.StatusServiceUnavailable, next, "signing in does not work at the moment: try again in a while")
+	d.page(w, r, http.StatusServiceUnavailable, next, busyText)
 }
 
 // welcome sets the session's cookie and goes on.
@@ -295,19 +292,10 @@ func (c Config) roleOf(groups []string) (access.Role, error) {
 		of   []string
 	}{{access.Admin, c.AdminGroups}, {access.Operator, c.OperatorGroups}, {access.Viewer, c.ViewerGroups}} {
 		for _, g := range r.of {
-			if contains(groups, g) || g == "*" && r.role == access.Viewer {
+			if g != "" && slices.Contains(groups, g) || g == "*" && r.role == access.Viewer {
 				return r.role, nil
 			}
 		}
 	}
 	return "", fmt.Errorf("you are signed in at the identity provider, and none of your groups may use Throughline: ask whoever runs it")
-}
-
-func contains(list []string, text string) bool {
-	for _, x := range list {
-		if x == text && x != "" {
-			return true
-		}
-	}
-	return false
 }
