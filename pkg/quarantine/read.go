@@ -34,7 +34,7 @@ func (f Filter) check() error {
 	return nil
 }
 
-// where gives the condition, with parameters from $1 on.
+// where gives the condition on quarantine_states, or on quarantine, with parameters from $1 on.
 func (f Filter) where() (string, []any) {
 	conditions, args := []string{"true"}, []any{}
 	add := func(condition string, arg any) {
@@ -67,6 +67,10 @@ const recordColumns = `id, reason, error, source, tenant, coalesce(event_type, '
   "references", status, coalesce(outcome, ''), attempts, first_seen, last_seen, status_by, status_at, ` + publishedAt + `,
   CASE WHEN status = 'open' AND held_until > now() THEN held_until END`
 
+// recordFound joins the records that were found in quarantine_states, each by its id whatever the statistics say. Statements
+// search that table, and read here what they give.
+const recordFound = "LATERAL (SELECT * FROM quarantine WHERE id = found_id LIMIT 1) AS quarantine"
+
 // targets are where recordColumns go.
 func (r *Record) targets() []any {
 	return []any{&r.ID, &r.Reason, &r.Error, &r.Source, &r.Tenant, &r.EventType, &r.SourceEventID, &r.Topic, &r.Partition, &r.Offset, &r.RawIndex,
@@ -86,14 +90,14 @@ func (s *Store) List(ctx context.Context, f Filter) ([]Record, error) {
 		where += fmt.Sprintf(" AND (last_seen, id) < ($%d, $%d)", len(args)+1, len(args)+2)
 		args = append(args, f.Before.LastSeen, f.Before.ID)
 	}
-	const first = "(SELECT * FROM quarantine WHERE %s AND status = '%s' ORDER BY last_seen DESC, id DESC LIMIT %d)"
+	const first = "(SELECT id AS found_id FROM quarantine_states WHERE %s AND status = '%s' ORDER BY last_seen DESC, id DESC LIMIT %d)"
 	var of []string
 	for _, status := range Statuses() {
 		if f.Status == "" || f.Status == status {
 			of = append(of, fmt.Sprintf(first, where, status, f.Limit))
 		}
 	}
-	rows, err := s.pool.Query(ctx, fmt.Sprintf("SELECT %s FROM (%s) AS quarantine ORDER BY last_seen DESC, id DESC LIMIT %d",
+	rows, err := s.pool.Query(ctx, fmt.Sprintf("SELECT %s FROM (%s) AS found CROSS JOIN "+recordFound+" ORDER BY last_seen DESC, id DESC LIMIT %d",
 		recordColumns, strings.Join(of, " UNION ALL "), f.Limit), args...)
 	if err != nil {
 		return nil, broken("listing the quarantine", err)
@@ -143,8 +147,9 @@ type Stats struct {
 func (s *Store) Stats(ctx context.Context, stuckAfter time.Duration) (Stats, error) {
 	stats := Stats{Open: map[string]int{}, OldestOf: map[string]time.Time{}}
 	rows, err := s.pool.Query(ctx, fmt.Sprintf(`SELECT r.reason, r.n, f.oldest, 0::bigint, 0::bigint
-		FROM (SELECT reason, count(*) AS n FROM quarantine WHERE status = 'open' GROUP BY reason) AS r
-		CROSS JOIN LATERAL (SELECT min(first_seen) AS oldest FROM (SELECT first_seen FROM quarantine WHERE status = 'open' AND reason = r.reason ORDER BY id LIMIT %d) AS few) AS f
+		FROM (SELECT reason, count(*) AS n FROM quarantine_states WHERE status = 'open' GROUP BY reason) AS r
+		CROSS JOIN LATERAL (SELECT min(first_seen) AS oldest FROM (
+			SELECT id AS found_id FROM quarantine_states WHERE status = 'open' AND reason = r.reason ORDER BY id LIMIT %d) AS few CROSS JOIN `+recordFound+`) AS f
 		UNION ALL
 		SELECT '', (SELECT count(*) FROM quarantine_outbox), NULL, (SELECT count(*) FROM quarantine_outbox WHERE published_at < now() - $1::interval),
 			(SELECT count(*) FROM quarantine WHERE status = 'open' AND held_until > now())`, MostCounted), stuckAfter)
