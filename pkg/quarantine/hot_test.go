@@ -1,20 +1,18 @@
 package quarantine_test
 
 import (
-	"context"
-	"fmt"
 	"testing"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
-	"github.com/throughline-dev/throughline/pkg/postgres"
 	"github.com/throughline-dev/throughline/pkg/postgres/postgrestest"
 	"github.com/throughline-dev/throughline/pkg/quarantine"
 	"github.com/throughline-dev/throughline/pkg/source/catalog"
 )
 
-// A release changes a record's wide row twice, and no index of it: both versions stay on its page.
+// A release changes a record's wide row twice, and no index of it: none names what changes, and there is room for a second
+// version on the row's page. (For the third, Postgres has to know by then that nobody sees the first: that is not tested.)
 func TestAReleaseLeavesTheIndexesOfTheRecordsAlone(t *testing.T) {
 	t.Parallel()
 	config, err := pgxpool.ParseConfig(postgrestest.URL(t))
@@ -24,46 +22,24 @@ func TestAReleaseLeavesTheIndexesOfTheRecordsAlone(t *testing.T) {
 	require.NoError(t, err)
 	t.Cleanup(pool.Close)
 	s := quarantine.NewStore(pool).WithSources(catalog.Set())
-	const records = 300
+	const records = 200
 	var letters []quarantine.Letter
+	var rulings []quarantine.Ruling
 	for n := range records {
 		letters = append(letters, letter(n, int64(n)))
+		rulings = append(rulings, quarantine.Ruling{ID: int64(n + 1), Note: "linked"})
 	}
 	put(t, s, letters...)
-
-	var rulings []quarantine.Ruling
-	for id := range int64(records) {
-		rulings = append(rulings, quarantine.Ruling{ID: id + 1, Note: "linked"})
-	}
 	released, err := s.ReleaseByLink(t.Context(), rulings)
 	require.NoError(t, err)
 	require.Equal(t, records, released)
-	var rows []postgres.Row
-	var arrivals []quarantine.Arrival
-	_, err = s.Publish(t.Context(), 0, func(_ context.Context, page []quarantine.Replay) []error {
-		for i, p := range page {
-			l := quarantine.Letter{}
-			for _, of := range letters {
-				if string(of.Value) == string(p.Value) {
-					l = of
-				}
-			}
-			a := arrival(p.ID, l)
-			a.Row = i
-			rows, arrivals = append(rows, row(l)), append(arrivals, a)
-		}
-		return make([]error, len(page))
-	})
-	require.NoError(t, err)
-	_, err = postgres.NewWriter(pool).Upsert(t.Context(), rows, quarantine.ResolveArrivals(arrivals))
-	require.NoError(t, err)
 
-	var resolved int
-	require.NoError(t, pool.QueryRow(t.Context(), "SELECT count(*) FROM quarantine_states WHERE status = 'resolved'").Scan(&resolved))
-	require.Equal(t, records, resolved)
 	_, err = pool.Exec(t.Context(), "SELECT pg_stat_force_next_flush()")
 	require.NoError(t, err)
-	var updates string
-	require.NoError(t, pool.QueryRow(t.Context(), "SELECT n_tup_upd || ' updates, within their pages ' || n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = 'quarantine'").Scan(&updates))
-	require.Equal(t, fmt.Sprintf("%d updates, within their pages %[1]d", 2*records), updates)
+	var updates, within int
+	require.NoError(t, pool.QueryRow(t.Context(), "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = 'quarantine'").Scan(&updates, &within))
+	require.Equal(t, []int{records, records}, []int{updates, within})
+	var naming int
+	require.NoError(t, pool.QueryRow(t.Context(), `SELECT count(*) FROM pg_indexes WHERE tablename = 'quarantine' AND indexdef ~ '\m(status|status_by|status_at|outcome|published_at|releases|ruling)\M'`).Scan(&naming))
+	require.Zero(t, naming, "indexes that name what a release changes")
 }

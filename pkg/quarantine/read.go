@@ -136,23 +136,37 @@ func (s *Store) Show(ctx context.Context, id int64) (Detail, error) {
 // Stats is the quarantine's size.
 type Stats struct {
 	Open      map[string]int       // by reason
-	OldestOf  map[string]time.Time // first seen of the oldest of the 10,000 open records that came first, by reason
+	OldestOf  map[string]time.Time // first seen of the oldest of the 1,000 open records that came first, by reason
 	Oldest    time.Time            // of all these; zero: none is open
 	Replaying int
 	Stuck     int // replaying, and published longer ago than asked
 	Held      int // open, and held off
 }
 
-// Stats counts what is open and under way. It reads indexes and the outbox, and few records.
-func (s *Store) Stats(ctx context.Context, stuckAfter time.Duration) (Stats, error) {
+// mostOldest is how many records of a reason are looked at for the oldest.
+const mostOldest = 1000
+
+// Stats counts what is open and under way, each count up to most, or all with 0. It reads narrow tables by their indexes,
+// and few records.
+func (s *Store) Stats(ctx context.Context, stuckAfter time.Duration, most int) (Stats, error) {
 	stats := Stats{Open: map[string]int{}, OldestOf: map[string]time.Time{}}
-	rows, err := s.pool.Query(ctx, fmt.Sprintf(`SELECT r.reason, r.n, f.oldest, 0::bigint, 0::bigint
-		FROM (SELECT reason, count(*) AS n FROM quarantine_states WHERE status = 'open' GROUP BY reason) AS r
-		CROSS JOIN LATERAL (SELECT min(first_seen) AS oldest FROM (
-			SELECT id AS found_id FROM quarantine_states WHERE status = 'open' AND reason = r.reason ORDER BY id LIMIT %d) AS few CROSS JOIN `+recordFound+`) AS f
-		UNION ALL
-		SELECT '', (SELECT count(*) FROM quarantine_outbox), NULL, (SELECT count(*) FROM quarantine_outbox WHERE published_at < now() - $1::interval),
-			(SELECT count(*) FROM quarantine WHERE status = 'open' AND held_until > now())`, MostCounted), stuckAfter)
+	var limit *int
+	if most > 0 {
+		limit = &most
+	}
+	rows, err := s.pool.Query(ctx, fmt.Sprintf(`
+WITH RECURSIVE reasons AS (
+  (SELECT reason FROM quarantine_states WHERE status = 'open' ORDER BY reason LIMIT 1)
+  UNION ALL
+  SELECT n.* FROM reasons r CROSS JOIN LATERAL (SELECT reason FROM quarantine_states WHERE status = 'open' AND reason > r.reason ORDER BY reason LIMIT 1) AS n
+)
+SELECT r.reason, (SELECT count(*) FROM (SELECT FROM quarantine_states WHERE status = 'open' AND reason = r.reason LIMIT $2::bigint) AS few), f.oldest, 0::bigint, 0::bigint
+FROM reasons r CROSS JOIN LATERAL (SELECT min(first_seen) AS oldest FROM (
+  SELECT id AS found_id FROM quarantine_states WHERE status = 'open' AND reason = r.reason ORDER BY id LIMIT %d) AS few CROSS JOIN `+recordFound+`) AS f
+UNION ALL
+SELECT '', (SELECT count(*) FROM (SELECT FROM quarantine_outbox LIMIT $2::bigint) AS few), NULL,
+  (SELECT count(*) FROM (SELECT FROM quarantine_outbox WHERE published_at < now() - $1::interval LIMIT $2::bigint) AS few),
+  (SELECT count(*) FROM (SELECT FROM quarantine WHERE status = 'open' AND held_until > now() LIMIT $2::bigint) AS few)`, mostOldest), stuckAfter, limit)
 	if err != nil {
 		return Stats{}, broken("counting the quarantine", err)
 	}

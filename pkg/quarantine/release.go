@@ -132,6 +132,9 @@ func (s *Store) change(ctx context.Context, f Filter, c change, dryRun bool) (co
 		counts.Changed += part.Changed
 		counts.Impossible += part.Impossible
 		counts.Skipped += len(page) - part.Changed - part.Impossible
+		if s.told != nil {
+			s.told(counts.Changed+counts.Impossible+counts.Skipped, counts.Matched)
+		}
 	}
 	return counts, nil
 }
