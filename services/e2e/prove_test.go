@@ -141,7 +141,7 @@ func (p *prover) proxyDatabase(t *testing.T) string {
 }
 
 func (p *prover) print(format string, args ...any) {
-	fmt.Fprintf(p.out, format+"\n", args...)
+	fmt.Fprintf(p.out, time.Now().Format("15:04:05 ")+format+"\n", args...)
 }
 
 // sent writes a delivery's events into the ledger, before it is posted.
@@ -214,9 +214,13 @@ func (p *prover) verdict() prove.Verdict {
 		require.NoError(p.t, err)
 		return verdict
 	}
-	for range 60 {
-		if check().Kept() {
+	for n := range 60 {
+		verdict := check()
+		if verdict.Kept() {
 			break
+		}
+		if n%10 == 9 {
+			p.print("not yet: %s\n%s", verdict, verdict.Details())
 		}
 		p.hold(2 * time.Second)
 	}
@@ -239,7 +243,7 @@ func (p *prover) makeFaults(howLong time.Duration) []prove.Result {
 	p.t.Helper()
 	var names []string
 	if *faultsFlag != "" {
-		names = strings.Split(*faultsFlag, ",")
+		names = strings.Split(strings.Trim(*faultsFlag, ","), ",")
 	}
 	choice := slices.DeleteFunc(p.faults(), func(f faultCase) bool {
 		return len(names) > 0 && !slices.ContainsFunc(names, func(name string) bool { return strings.HasPrefix(f.name, name) })
@@ -255,7 +259,7 @@ func (p *prover) makeFaults(howLong time.Duration) []prove.Result {
 		}
 		f := order[0]
 		order = order[1:]
-		p.print("%s %s", time.Since(began).Round(time.Second), f.name)
+		p.print("%s", f.name)
 		result := p.makeFault(f)
 		p.print("    answers %s; p50 %s, p99 %s; visible again after %s%s", result.Answers(), round(result.P50), round(result.P99), round(result.Recovered), indented(result.Said))
 		if old := results[f.name]; old != nil {

@@ -218,7 +218,7 @@ func (w *watch) ask(ctx context.Context, address string) (texts []string) {
 		return nil
 	}
 	for _, c := range report.Components {
-		if !c.Ready {
+		if !c.Ready && c.Error != "stopping" {
 			texts = append(texts, fmt.Sprintf("%s: %s", c.Name, c.Error))
 		}
 	}
