@@ -37,7 +37,7 @@ func open(t *testing.T, role access.Role, base string) *console {
 	t.Helper()
 	fake, err := webtest.New(webtest.Options{Now: noon, Many: 300})
 	require.NoError(t, err)
-	return &console{Fake: fake, t: t, role: role, h: web.New(web.Options{Backend: fake, BasePath: base, Pulls: true, Now: func() time.Time { return noon }})}
+	return &console{Fake: fake, t: t, role: role, h: web.New(web.Options{Backend: fake, BasePath: base, Now: func() time.Time { return noon }})}
 }
 
 func (c *console) do(r *http.Request) *httptest.ResponseRecorder {
@@ -75,7 +75,7 @@ func asks() []string {
 	return []string{
 		"/decide/link?reference=stripe:customer:cus_NimbusLab", "/decide/link?reference=stripe:customer:cus_NimbusLab&account=" + nimbus, "/decide/link", "/decide/link?account=" + nimbus, "/decide/create", "/decide/create?reference=stripe:customer:cus_NimbusLab",
 		"/decide/unlink?reference=stripe:customer:cus_Tz1Acme", "/decide/merge?from=" + nimbus, "/decide/merge?from=" + nimbus + "&into=" + webtest.Acme.String(), "/decide/change?account=" + nimbus,
-		"/decide/discard/quarantine?reason=malformed", "/decide/release/quarantine?id=1&id=2", "/decide/pull", "/decide/cancel?id=3", "/decide/drift?id=1",
+		"/decide/discard/quarantine?reason=malformed", "/decide/release/quarantine?id=1&id=2", "/decide/pull", "/decide/cancel?id=1", "/decide/drift?id=1",
 	}
 }
 
@@ -180,7 +180,7 @@ func posts() map[string]url.Values {
 		"/decide/discard/quarantine": {"id": {"99"}},
 		"/decide/release/quarantine": {"id": {"99"}},
 		"/decide/pull":               {"source": {"stripe"}, "since": {"2026-01-01T00:00"}},
-		"/decide/cancel":             {"id": {"3"}},
+		"/decide/cancel":             {"id": {"1"}},
 		"/decide/drift":              {"id": {"1"}},
 		"/decide/token":              {"name": {"x"}, "role": {"viewer"}, "days": {"1"}},
 		"/decide/revoke":             {"id": {"1"}},
