@@ -148,7 +148,7 @@ func (s *Store) Ask(ctx context.Context, a Ask) (Request, error) {
 		return Request{}, fault.Permanent(fault.Conflict, fmt.Errorf("%d requests for %s have not ended: cancel some, or wait", open, a.Source.Profile().Title))
 	}
 	r, err := s.one(ctx, "keeping the request", `INSERT INTO pull_requests (source, stream, types, since, until, dry_run, asked_by, idempotency_key) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
-		ON CONFLICT (asked_by, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING RETURNING `+requestColumns, name, a.Stream, nonNil(types), a.Since, a.Until, a.DryRun, a.By, key)
+		ON CONFLICT (asked_by, idempotency_key) DO NOTHING RETURNING `+requestColumns, name, a.Stream, nonNil(types), a.Since, a.Until, a.DryRun, a.By, key)
 	if err == nil && r.ID == 0 { // the same came in between
 		return Request{}, fault.Transient(fault.Unavailable, errors.New("the same request is being kept at the moment"))
 	}

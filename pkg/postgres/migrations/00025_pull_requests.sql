@@ -17,9 +17,9 @@ CREATE TABLE pull_requests (
   idempotency_key TEXT, -- who asks again with the same key gets the same request
   asked_at TIMESTAMPTZ NOT NULL DEFAULT now(),
   claimed_at TIMESTAMPTZ,
-  ended_at TIMESTAMPTZ);
+  ended_at TIMESTAMPTZ,
+  UNIQUE (asked_by, idempotency_key));
 CREATE INDEX pull_requests_open_idx ON pull_requests (source, id) WHERE state IN ('requested', 'claimed');
-CREATE UNIQUE INDEX pull_requests_idempotency_key_idx ON pull_requests (asked_by, idempotency_key) WHERE idempotency_key IS NOT NULL;
 
 -- The request that a run was made for; NULL: none, a command line or the puller by itself.
 ALTER TABLE pull_runs ADD COLUMN request_id BIGINT REFERENCES pull_requests (id);
