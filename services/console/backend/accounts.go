@@ -3,7 +3,6 @@ package backend
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -11,7 +10,6 @@ import (
 	"github.com/throughline-dev/throughline/pkg/accounts"
 	"github.com/throughline-dev/throughline/pkg/api"
 	"github.com/throughline-dev/throughline/pkg/fault"
-	"github.com/throughline-dev/throughline/pkg/postgres"
 	"github.com/throughline-dev/throughline/services/console/problem"
 )
 
@@ -69,16 +67,4 @@ func (b *Service) account(ctx context.Context, tx pgx.Tx, text string) (uuid.UUI
 		return uuid.Nil, problem.Field("account", err)
 	}
 	return found.ID, err
-}
-
-// there is NotFound where there is no such account.
-func there(ctx context.Context, tx pgx.Tx, id uuid.UUID) error {
-	var found bool
-	if err := tx.QueryRow(ctx, "SELECT EXISTS (SELECT FROM accounts WHERE id = $1)", id).Scan(&found); err != nil {
-		return postgres.Classify(fmt.Errorf("looking for an account: %w", err))
-	}
-	if !found {
-		return fault.Permanent(fault.NotFound, fmt.Errorf("no account has the id %s", id))
-	}
-	return nil
 }

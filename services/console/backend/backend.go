@@ -121,7 +121,7 @@ type Reader interface {
 	Sources(ctx context.Context) ([]api.SourceState, error)
 	Pulls(ctx context.Context, source string, p Paging) (Page[api.Pull], error)
 	Gaps(ctx context.Context) ([]api.Gap, error)
-	Drift(ctx context.Context, source, status string, p Paging) (Page[api.Drifted], error)
+	Drift(ctx context.Context, source, status string, p Paging) (Page[api.Finding], error)
 	// Feed gives events in the order in which they became visible, each once. Next is never "".
 	Feed(ctx context.Context, source, eventType string, wait time.Duration, p Paging) (Page[api.Event], error)
 	// Tail sends events to the channel until ctx ends; the channel is closed then. At most 100 run at a time in a
@@ -146,7 +146,7 @@ type Decider interface {
 	Discard(ctx context.Context, s Selection) (api.QuarantineChange, error)
 	StartPull(ctx context.Context, n NewPull) (PullRequest, error)
 	CancelPull(ctx context.Context, id int64) (api.Pull, error)
-	AcknowledgeDrift(ctx context.Context, id int64, reason string) (api.Drifted, error)
+	AcknowledgeDrift(ctx context.Context, id int64, reason string) (api.Finding, error)
 	CreateToken(ctx context.Context, name string, role access.Role, expires time.Time) (api.NewTokenMade, error)
 	RevokeToken(ctx context.Context, id int64) error
 }

@@ -11,17 +11,17 @@ import (
 )
 
 // Drift is Reader's.
-func (b *Service) Drift(ctx context.Context, sourceName, status string, p Paging) (Page[api.Drifted], error) {
+func (b *Service) Drift(ctx context.Context, sourceName, status string, p Paging) (Page[api.Finding], error) {
 	q := postgres.FindingQuery{Source: sourceName}
 	switch state := postgres.FindingState(cmp.Or(status, string(postgres.FindingOpen))); state {
 	case "all":
 	case postgres.FindingOpen, postgres.FindingAcknowledged, postgres.FindingClosed:
 		q.States = []postgres.FindingState{state}
 	default:
-		return Page[api.Drifted]{}, malformed("status", "it should be open, acknowledged, closed or all")
+		return Page[api.Finding]{}, malformed("status", "it should be open, acknowledged, closed or all")
 	}
 	if err := texts("source", sourceName); err != nil {
-		return Page[api.Drifted]{}, err
+		return Page[api.Finding]{}, err
 	}
 	var list []postgres.Finding
 	limit, next, err := b.newestFirst(ctx, p, func(_ pgx.Tx, before int64, limit int) (err error) {
@@ -32,7 +32,7 @@ func (b *Service) Drift(ctx context.Context, sourceName, status string, p Paging
 		return err
 	}, func(i int) int64 { return list[i].ID }, func() int { return len(list) }, "drift", sourceName, status)
 	if err != nil {
-		return Page[api.Drifted]{}, err
+		return Page[api.Finding]{}, err
 	}
-	return page(list[:min(limit, len(list))], next, api.NewDrifted), nil
+	return page(list[:min(limit, len(list))], next, api.NewFinding), nil
 }

@@ -47,7 +47,7 @@ func (b *Service) links(ctx context.Context, f accounts.LinkFilter, account stri
 				return err
 			}
 		} else if f.AccountID != uuid.Nil {
-			if err := there(ctx, tx, f.AccountID); err != nil {
+			if err := b.accounts.In(tx).Exists(ctx, f.AccountID); err != nil {
 				return err
 			}
 		}

@@ -2,7 +2,6 @@ package backend
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"time"
 
@@ -12,7 +11,6 @@ import (
 	"github.com/throughline-dev/throughline/pkg/api"
 	"github.com/throughline-dev/throughline/pkg/learn"
 	"github.com/throughline-dev/throughline/pkg/postgres"
-	"github.com/throughline-dev/throughline/pkg/quarantine"
 )
 
 // sourcesFor is how long the state of the sources is given again.
@@ -101,11 +99,11 @@ func (b *Service) Overview(ctx context.Context) (api.Overview, error) {
 			return err
 		}
 		o.OpenQuarantine, o.OldestQuarantine = open[""].Records, open[""].Oldest
-		if err := tx.QueryRow(ctx, fmt.Sprintf("SELECT count(*) FROM (SELECT FROM link_suggestions WHERE status = 'open' LIMIT %d) AS few", quarantine.MostCounted)).Scan(&o.OpenSuggestions); err != nil {
-			return postgres.Classify(fmt.Errorf("counting suggestions: %w", err))
+		if o.OpenSuggestions, err = b.suggestions.In(tx).Open(ctx); err != nil {
+			return err
 		}
-		if err := tx.QueryRow(ctx, fmt.Sprintf("SELECT count(*) FROM (SELECT FROM shape_findings WHERE state = 'open' LIMIT %d) AS few", quarantine.MostCounted)).Scan(&o.OpenFindings); err != nil {
-			return postgres.Classify(fmt.Errorf("counting findings of drift: %w", err))
+		if o.OpenFindings, err = postgres.CountOpenFindings(ctx, tx); err != nil {
+			return err
 		}
 		unfinished, err := b.pulls.In(tx).Unfinished(ctx, "")
 		if err != nil {

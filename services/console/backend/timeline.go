@@ -28,7 +28,7 @@ func (b *Service) Timeline(ctx context.Context, q TimelineQuery) (Page[api.Event
 		events, err = postgres.Timeline(ctx, tx, postgres.TimelineQuery{AccountID: q.Account, From: q.Since, Until: q.Until, Source: q.Source, Type: q.Type,
 			Newest: q.Newest, WithoutPayloads: q.WithoutBodies, After: after, Limit: limit + 1})
 		if err == nil && len(events) == 0 {
-			err = there(ctx, tx, q.Account)
+			err = b.accounts.In(tx).Exists(ctx, q.Account)
 		}
 		return err
 	})
@@ -63,7 +63,7 @@ func (b *Service) Density(ctx context.Context, id uuid.UUID, sourceName, eventTy
 	err := b.reading(ctx, func(tx pgx.Tx) (err error) {
 		d, err = postgres.DensityOf(ctx, tx, postgres.TimelineQuery{AccountID: id, Source: sourceName, Type: eventType}, spans)
 		if err == nil && d.From.IsZero() {
-			err = there(ctx, tx, id)
+			err = b.accounts.In(tx).Exists(ctx, id)
 		}
 		return err
 	})

@@ -20,11 +20,11 @@ func (s *server) drift(p *page) (templ.Component, error) {
 	return driftView(p, found, status), nil
 }
 
-func driftKind(d api.Drifted) string {
-	if d.Status == "open" && len(d.Readers) > 0 {
+func driftKind(d api.Finding) string {
+	if d.State == "open" && len(d.Readers) > 0 {
 		return "bad"
 	}
-	if d.Kind == "new" {
+	if d.Change == "new" {
 		return "accent"
 	}
 	return "warn"
