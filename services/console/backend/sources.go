@@ -83,7 +83,7 @@ func (b *Service) sourceStates(ctx context.Context, tx pgx.Tx) ([]api.SourceStat
 		}
 		states[i] = s
 	}
-	b.sources = cached[[]api.SourceState]{states, time.Now().Add(sourcesFor)}
+	b.sources, b.open = cached[[]api.SourceState]{states, time.Now().Add(sourcesFor)}, open[""]
 	return slices.Clone(states), nil
 }
 
@@ -94,11 +94,9 @@ func (b *Service) Overview(ctx context.Context) (api.Overview, error) {
 		if o.Sources, err = b.sourceStates(ctx, tx); err != nil {
 			return err
 		}
-		open, err := b.quarantine.In(tx).Open(ctx, []string{})
-		if err != nil {
-			return err
-		}
-		o.OpenQuarantine, o.OldestQuarantine = open[""].Records, open[""].Oldest
+		b.mu.Lock()
+		o.OpenQuarantine, o.OldestQuarantine = b.open.Records, b.open.Oldest // as old as the sources' state
+		b.mu.Unlock()
 		if o.OpenSuggestions, err = b.suggestions.In(tx).Open(ctx); err != nil {
 			return err
 		}
