@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -112,15 +113,16 @@ func (e *Eraser) carrying(ctx context.Context, tx pgx.Tx, l looked, r source.Ref
 		candidates = append(candidates, found...)
 	}
 	for page := range slices.Chunk(candidates, e.batch) {
-		rows, err := tx.Query(ctx, "SELECT e.id, coalesce(o.delivery, ''), "+accounts.VendorPayload+`::text FROM account_events e
+		rows, err := tx.Query(ctx, "SELECT e.id, coalesce(o.delivery, ''), e.ingested_at, "+accounts.VendorPayload+`::text FROM account_events e
 			LEFT JOIN account_event_origins o ON o.event_id = e.id WHERE e.id = ANY ($1)`, page)
 		if err != nil {
 			return nil, fmt.Errorf("reading events: %w", err)
 		}
 		var id int64
 		var delivery, payload string
-		if _, err := pgx.ForEachRow(rows, []any{&id, &delivery, &payload}, func() error {
-			_, event, err := source.Keyed(src, source.Record{Value: []byte(payload), Mode: source.Mode(delivery)})
+		var received time.Time
+		if _, err := pgx.ForEachRow(rows, []any{&id, &delivery, &received, &payload}, func() error {
+			_, event, err := source.Keyed(src, source.Record{Value: []byte(payload), Mode: source.Mode(delivery), ReceivedAt: received})
 			if err == nil && slices.ContainsFunc(event.References, func(x source.Reference) bool {
 				return l.is(x) || x.Tenant == "" && x.Source == r.Source && x.Kind == r.Kind && x.ID == r.ID // the receiver knew the tenant
 			}) {

@@ -57,19 +57,19 @@ BEGIN
 END
 $$;
 
--- The digest of a reference. E-mail addresses, domains and account ids are the same whichever source names them.
-CREATE FUNCTION reference_digest(source text, kind text, tenant text, id text) RETURNS bytea LANGUAGE sql STABLE STRICT SECURITY DEFINER AS $$
+-- The digest of a reference: its source, kind, tenant and id. E-mail addresses, domains and account ids are the same whichever source names them.
+CREATE FUNCTION reference_digest(text, text, text, text) RETURNS bytea LANGUAGE sql STABLE STRICT SECURITY DEFINER AS $$
   SELECT sha256(k.outer_block || sha256(k.inner_block || convert_to(
     CASE WHEN $2 IN ('email', 'domain', 'account_uuid') THEN $2 || E'\x1f' || $2 || E'\x1f' ELSE $1 || E'\x1f' || $2 || E'\x1f' || $3 END || E'\x1f' || $4, 'UTF8')))
   FROM suppression_key k
 $$;
 
--- Which of these references are erased, by place, from 1: by which decision, and whether a mention is enough. A
+-- Which of these references (sources, kinds, tenants, ids) are erased, by place, from 1: by which decision, and whether a mention is enough. A
 -- reference without a tenant that is erased is erased in every tenant.
-CREATE FUNCTION suppressed(sources text[], kinds text[], tenants text[], ids text[])
+CREATE FUNCTION suppressed(text[], text[], text[], text[])
 RETURNS TABLE (n bigint, decision_id bigint, mentions boolean) LANGUAGE sql STABLE STRICT SECURITY DEFINER AS $$
   SELECT r.n, s.decision_id, s.mentions
-  FROM unnest(sources, kinds, tenants, ids) WITH ORDINALITY AS r (source, kind, tenant, id, n)
+  FROM unnest($1, $2, $3, $4) WITH ORDINALITY AS r (source, kind, tenant, id, n)
   CROSS JOIN LATERAL (
     SELECT min(x.decision_id) AS decision_id, bool_or(x.mentions) AS mentions FROM suppressions x
     WHERE x.digest = ANY (ARRAY[reference_digest(r.source, r.kind, coalesce(r.tenant, ''), r.id), reference_digest(r.source, r.kind, '', r.id)])
