@@ -53,7 +53,7 @@ func allowed() map[string]map[string]string {
 			"drops something that older programs use":         "a check, which the next statement makes again with more values",
 			"adds a check that older programs' rows may fail": "it allows all that the one before did, and more",
 		},
-		"00019_access.sql":          {"makes a unique index on a table that is there": "the migration makes the table, too"},
+		"00019_access.sql": {"makes a unique index on a table that is there": "the migration makes the table, too"},
 	}
 }
 

@@ -179,6 +179,7 @@ func deciding() []Privilege {
 		moving(),
 		pulling(),
 		expecting(),
+		on("replays", "INSERT"), ids("replays"), of("replays", "UPDATE", "places, read, published, updated_at, finished_at"),
 		on("audit_log", "INSERT"), ids("audit_log"),
 		[]Privilege{{Kind: KindDatabase, Operation: "TEMPORARY"}}, // `throughline accounts import` checks a file in temporary tables
 	)
@@ -217,7 +218,7 @@ func Tables() []string {
 		"api_budgets", "api_tokens", "audit_log", "console_sessions", "drift_decisions", "drift_expectations", "shape_findings", "drift_offsets", "erasures", versionTable,
 		"history_moves", "learned_leads", "learned_references", "learning_progress", "learning_sources", "link_changes",
 		"link_decisions", "link_epoch", "link_suggestions", "payload_shapes", "payload_types", "pull_checkpoints", "pull_leases", "pull_runs", "quarantine", "quarantine_decisions",
-		"quarantine_outbox", "quarantine_outbox_lease", "reconcile_missing", "reconcile_reports", "suppressed_events", "suppression_key", "suppressions", "suspect_domains",
+		"quarantine_outbox", "quarantine_outbox_lease", "reconcile_missing", "reconcile_reports", "replays", "suppressed_events", "suppression_key", "suppressions", "suspect_domains",
 	}
 }
 

@@ -98,6 +98,24 @@ CREATE TABLE suppressed_events (
   events BIGINT NOT NULL,
   last_at TIMESTAMPTZ NOT NULL DEFAULT now());
 
+-- Raw records that are published once more, by the time at which the brokers got them: how far each is.
+CREATE TABLE replays (
+  id BIGSERIAL PRIMARY KEY,
+  source TEXT NOT NULL,
+  topic TEXT NOT NULL,
+  since TIMESTAMPTZ NOT NULL,
+  until TIMESTAMPTZ NOT NULL,
+  types TEXT[] NOT NULL DEFAULT '{}', -- of events; none: all
+  places JSONB NOT NULL, -- by partition: {"next": 5, "end": 9}
+  read BIGINT NOT NULL DEFAULT 0,
+  published BIGINT NOT NULL DEFAULT 0,
+  started_by TEXT NOT NULL,
+  reason TEXT NOT NULL DEFAULT '',
+  created_at TIMESTAMPTZ NOT NULL DEFAULT now(),
+  updated_at TIMESTAMPTZ NOT NULL DEFAULT now(),
+  finished_at TIMESTAMPTZ);
+CREATE INDEX replays_unfinished_idx ON replays (id) WHERE finished_at IS NULL;
+
 -- As in 00012: what runs as the owner looks nowhere but in the owner's schema, and is not everybody's.
 DO $$
 DECLARE
@@ -130,6 +148,7 @@ DROP TRIGGER learned_leads_suppressed ON learned_leads;
 DROP TRIGGER learned_references_suppressed ON learned_references;
 DROP TRIGGER account_link_denials_suppressed ON account_link_denials;
 DROP TRIGGER account_links_suppressed ON account_links;
+DROP TABLE replays;
 DROP TABLE suppressed_events;
 DROP TABLE suppressions;
 DROP TABLE erasures;
