@@ -87,6 +87,7 @@ func Tables() []Table {
 		{Name: "payload_types", Holds: nothing, Does: nothing},
 		{Name: "pull_checkpoints", Holds: "a vendor's cursor, which may name an object", Does: "nothing: it is the vendor's, and goes on with the pull"},
 		{Name: "pull_leases", Holds: nothing, Does: nothing},
+		{Name: "pull_requests", Holds: "what an operator asked to be pulled: a period and types of events", Does: nothing},
 		{Name: "replays", Holds: nothing, Does: nothing},
 		{Name: "quarantine_outbox_lease", Holds: nothing, Does: nothing},
 	}
