@@ -108,6 +108,15 @@ func (s *Suggestions) List(ctx context.Context, f SuggestionFilter) ([]Suggestio
 	return list, broken("listing suggestions", err)
 }
 
+// MostCounted bounds what Open counts.
+const MostCounted = 10_000
+
+// Open counts the open suggestions, at most MostCounted, those that List leaves out too.
+func (s *Suggestions) Open(ctx context.Context) (n int64, err error) {
+	err = s.pool.QueryRow(ctx, "SELECT count(*) FROM (SELECT FROM link_suggestions WHERE status = 'open' LIMIT $1) AS few", MostCounted).Scan(&n)
+	return n, broken("counting suggestions", err)
+}
+
 // Of gives the open suggestions of these references, at most three of each, those with the best evidence first.
 func (s *Suggestions) Of(ctx context.Context, refs []source.Reference) ([]Suggestion, error) {
 	var columns [4][]string
