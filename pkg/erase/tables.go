@@ -19,13 +19,13 @@ const (
 	isReference = `EXISTS (SELECT FROM unnest(@sources::text[], @tenants::text[], @kinds::text[], @ids::text[]) AS r (source, tenant, kind, id)
 	WHERE t.external_id = r.id AND t.kind = r.kind AND (r.source = r.kind OR t.source = r.source AND (r.tenant = '' OR t.tenant = r.tenant)))`
 	ofAccount = `t.account_id = ANY (@accounts::uuid[])`
-	evidence  = `(t.evidence::text ILIKE ANY (@patterns::text[]) OR t.evidence::text LIKE ANY (@quoted::text[]))`
+	evidence  = `(t.evidence::text ~* ANY (@patterns::text[]) OR t.evidence::text LIKE ANY (@quoted::text[]))`
 	// digest stands where a reference was: what is the same stays the same.
 	digest = `external_id = 'erased:' || encode(reference_digest(t.source, t.kind, t.tenant, t.external_id), 'hex')`
 )
 
 // like: a text of the column holds an e-mail address.
-func like(column string) string { return "t." + column + " ILIKE ANY (@patterns::text[])" }
+func like(column string) string { return "t." + column + " ~* ANY (@patterns::text[])" }
 
 const nothing = "nothing"
 
