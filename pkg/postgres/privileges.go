@@ -107,7 +107,7 @@ func Privileges(role Role) []Privilege {
 		)
 	case RoleQuarantine:
 		own = slices.Concat(
-			on("quarantine", "INSERT, UPDATE"),
+			on("quarantine", "INSERT, UPDATE"), on("quarantine_states", "SELECT"),
 			of("quarantine_outbox_lease", "UPDATE", "holder, until"), on("quarantine_outbox_lease", "SELECT"),
 			on("account_events", "SELECT"), on("account_event_origins", "SELECT"),
 			of("accounts", "SELECT", "id, domain, merged_into"), resolving(),
@@ -121,7 +121,7 @@ func Privileges(role Role) []Privilege {
 		own = slices.Concat(pulling(), on("pull_requests", "SELECT"), of("pull_requests", "UPDATE", "tenant, state, reason, pages, events, claimed_at, ended_at"))
 	case RoleLearner:
 		own = slices.Concat(
-			of("quarantine", "SELECT", "id, reason, source, tenant, event_type, status, references, reference_keys, payload, first_seen"),
+			of("quarantine", "SELECT", "id, reason, source, tenant, event_type, status, references, reference_keys, payload, first_seen"), on("quarantine_states", "SELECT"),
 			on("account_events", "SELECT"), of("account_event_origins", "SELECT", "event_id, reference"),
 			of("accounts", "SELECT", "id, name, domain, merged_into, parent_id"), resolving(), linking(),
 			on("learned_references", "SELECT, INSERT, DELETE"), ids("learned_references"),
@@ -219,14 +219,14 @@ func Tables() []string {
 		"api_budgets", "api_tokens", "audit_log", "console_sessions", "drift_decisions", "drift_expectations", "shape_findings", "drift_offsets", "erasures", versionTable,
 		"history_moves", "learned_leads", "learned_references", "learning_progress", "learning_sources", "link_changes",
 		"link_decisions", "link_epoch", "link_suggestions", "payload_shapes", "payload_types", "pull_checkpoints", "pull_leases", "pull_requests", "pull_runs", "quarantine", "quarantine_decisions",
-		"quarantine_outbox", "quarantine_outbox_lease", "reconcile_missing", "reconcile_reports", "replays", "suppressed_events", "suppression_key", "suppressions", "suspect_domains",
+		"quarantine_outbox", "quarantine_outbox_lease", "quarantine_states", "reconcile_missing", "reconcile_reports", "replays", "suppressed_events", "suppression_key", "suppressions", "suspect_domains",
 	}
 }
 
 // Functions gives all functions of the schema, with their argument types.
 func Functions() []string {
 	return []string{
-		"announce_accounts()", "announce_links()", "announce_suspect_domain()", "clean_payload_index()", "delete_account_event_origins()", "move_link_epoch()",
+		"announce_accounts()", "announce_links()", "announce_suspect_domain()", "clean_payload_index()", "delete_account_event_origins()", "mirror_quarantine()", "move_link_epoch()",
 		"note_link_change()", "payload_index_pending_pages()", "record_link()", "reference_digest(text, text, text, text)",
 		"refuse_suppressed()", "suppressed(text[], text[], text[], text[])",
 	}
