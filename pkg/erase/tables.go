@@ -37,6 +37,7 @@ func Tables() []Table {
 		{Name: "account_event_origins", Holds: "the reference by which an event found its account", Does: "deleted with the event, by a trigger"},
 		{Name: "quarantine", Holds: "dead letters: the vendor's bytes, and their references", Does: "deleted: by reference, by e-mail address in the bytes, and by the identity of erased events"},
 		{Name: "quarantine_outbox", Holds: nothing, Does: "deleted with the record"},
+		{Name: "quarantine_states", Holds: "references of dead letters", Does: "deleted with the record, by a trigger"},
 
 		{Name: "account_links", Holds: "references, and what they were learned from", Does: "deleted; what others were learned from is emptied", steps: []step{
 			{where: isReference + " OR " + ofAccount}, {where: evidence, set: "evidence = '{}'"}}},
