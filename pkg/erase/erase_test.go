@@ -333,6 +333,19 @@ func TestAnErasureWaitsForWriters(t *testing.T) {
 	require.Empty(t, grep(t, w.pool, kim))
 }
 
+// Another address that holds the erased one is somebody else's.
+func TestALongerAddressIsAnother(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for i, text := range []string{"x" + kim, kim + ".au", "a." + kim, kim + "s", "at " + kim + ".", "\\n" + kim + "\\n", "<" + kim + ">", "é" + kim} {
+		w.event(w.acme, "evt_o%d", i, fmt.Sprintf(`{"note":"%s"}`, text), "stripe:customer:cus_Acme")
+	}
+	w.erase(Target{References: []source.Reference{{Source: "email", Kind: "email", ID: kim}}})
+	var left string
+	require.NoError(t, w.pool.QueryRow(t.Context(), "SELECT string_agg(source_event_id, ' ' ORDER BY id) FROM account_events WHERE source_event_id LIKE 'evt_o%'").Scan(&left))
+	require.Equal(t, "evt_o0 evt_o1 evt_o2 evt_o3", left)
+}
+
 func TestRefusals(t *testing.T) {
 	t.Parallel()
 	e := New(nil, catalog.Set())

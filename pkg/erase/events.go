@@ -38,12 +38,12 @@ func (e *Eraser) eraseEvents(ctx context.Context, tx pgx.Tx, now *Erasure, w *wo
 	}
 	batch := w.ids[:min(len(w.ids), e.batch)]
 	if len(batch) == 0 {
-		patterns := l.match().Patterns
-		if !l.Mentions || len(patterns) == 0 {
+		m := l.match()
+		if !l.Mentions || len(m.Patterns) == 0 {
 			return false, nil
 		}
 		var last int64
-		if last, batch, err = e.walk(ctx, tx, patterns, now.next); err != nil || last == 0 {
+		if last, batch, err = e.walk(ctx, tx, m, now.next); err != nil || last == 0 {
 			return false, err
 		}
 		now.next = last
@@ -137,9 +137,9 @@ func (e *Eraser) carrying(ctx context.Context, tx pgx.Tx, l looked, r source.Ref
 }
 
 // walk looks at the next events for texts, and gives the last that it looked at, 0: there are no more.
-func (e *Eraser) walk(ctx context.Context, tx pgx.Tx, patterns []string, after int64) (last int64, ids []int64, err error) {
+func (e *Eraser) walk(ctx context.Context, tx pgx.Tx, m quarantine.Match, after int64) (last int64, ids []int64, err error) {
 	err = tx.QueryRow(ctx, `WITH page AS MATERIALIZED (SELECT id, payload FROM account_events WHERE id > $1 ORDER BY id LIMIT $2)
-		SELECT coalesce((SELECT max(id) FROM page), 0), ARRAY (SELECT id FROM page WHERE payload::text ILIKE ANY ($3) ORDER BY id)`, after, e.page, patterns).Scan(&last, &ids)
+		SELECT coalesce((SELECT max(id) FROM page), 0), ARRAY (SELECT id FROM page WHERE payload::text ILIKE ANY ($3) AND payload::text ~* ANY ($4) ORDER BY id)`, after, e.page, m.Likes, m.Patterns).Scan(&last, &ids)
 	if err != nil {
 		return 0, nil, fmt.Errorf("reading payloads: %w", err)
 	}
@@ -217,9 +217,9 @@ func (e *Eraser) countEvents(ctx context.Context, tx pgx.Tx, l looked, counts Co
 		if ids, err = e.indexed(ctx, tx, l); err != nil {
 			return 0, err
 		}
-		if patterns := l.match().Patterns; len(patterns) > 0 {
+		if m := l.match(); len(m.Patterns) > 0 {
 			for after := int64(0); ; {
-				last, more, err := e.walk(ctx, tx, patterns, after)
+				last, more, err := e.walk(ctx, tx, m, after)
 				if err != nil {
 					return 0, err
 				}

@@ -129,11 +129,6 @@ func (e *Eraser) step(ctx context.Context, tx pgx.Tx, now *Erasure, w *work) (wa
 	return false, nil
 }
 
-func (l looked) match() quarantine.Match {
-	patterns, _ := l.arguments()["patterns"].([]string)
-	return quarantine.Match{Keys: l.keys(), Waiting: !l.Mentions, Patterns: patterns}
-}
-
 // writing are the transactions that store events or take dead letters in: row locks on these tables are held to the end.
 const writing = `
 SELECT virtualtransaction FROM pg_locks l WHERE locktype = 'relation' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())

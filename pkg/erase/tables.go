@@ -19,13 +19,13 @@ const (
 	isReference = `EXISTS (SELECT FROM unnest(@sources::text[], @tenants::text[], @kinds::text[], @ids::text[]) AS r (source, tenant, kind, id)
 	WHERE t.external_id = r.id AND t.kind = r.kind AND (r.source = r.kind OR t.source = r.source AND (r.tenant = '' OR t.tenant = r.tenant)))`
 	ofAccount = `t.account_id = ANY (@accounts::uuid[])`
-	evidence  = `(t.evidence::text ILIKE ANY (@patterns::text[]) OR t.evidence::text LIKE ANY (@quoted::text[]))`
+	evidence  = `(t.evidence::text ~* ANY (@patterns::text[]) OR t.evidence::text LIKE ANY (@quoted::text[]))`
 	// digest stands where a reference was: what is the same stays the same.
 	digest = `external_id = 'erased:' || encode(reference_digest(t.source, t.kind, t.tenant, t.external_id), 'hex')`
 )
 
 // like: a text of the column holds an e-mail address.
-func like(column string) string { return "t." + column + " ILIKE ANY (@patterns::text[])" }
+func like(column string) string { return "t." + column + " ~* ANY (@patterns::text[])" }
 
 const nothing = "nothing"
 
@@ -37,6 +37,7 @@ func Tables() []Table {
 		{Name: "account_event_origins", Holds: "the reference by which an event found its account", Does: "deleted with the event, by a trigger"},
 		{Name: "quarantine", Holds: "dead letters: the vendor's bytes, and their references", Does: "deleted: by reference, by e-mail address in the bytes, and by the identity of erased events"},
 		{Name: "quarantine_outbox", Holds: nothing, Does: "deleted with the record"},
+		{Name: "quarantine_states", Holds: "references of dead letters", Does: "deleted with the record, by a trigger"},
 
 		{Name: "account_links", Holds: "references, and what they were learned from", Does: "deleted; what others were learned from is emptied", steps: []step{
 			{where: isReference + " OR " + ofAccount}, {where: evidence, set: "evidence = '{}'"}}},

@@ -3,6 +3,7 @@ package erase
 import (
 	"context"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -10,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/throughline-dev/throughline/pkg/fault"
+	"github.com/throughline-dev/throughline/pkg/quarantine"
 	"github.com/throughline-dev/throughline/pkg/resolve"
 	"github.com/throughline-dev/throughline/pkg/source"
 )
@@ -134,8 +136,8 @@ func (l *looked) add(r source.Reference) {
 	l.References = append(l.References, r)
 }
 
-// arguments are what statements are given: @accounts, @sources, @tenants, @kinds, @ids, @patterns (for ILIKE: texts that
-// hold an e-mail address), @quoted (for LIKE: JSON that has an id as a text) and @targets (for the audit log).
+// arguments are what statements are given: @accounts, @sources, @tenants, @kinds, @ids, @patterns (for ~*: texts that hold an
+// e-mail address, and not a longer one), @quoted (for LIKE: JSON that has an id as a text) and @targets (for the audit log).
 func (l looked) arguments() pgx.NamedArgs {
 	sources, tenants, kinds, ids := []string{}, []string{}, []string{}, []string{}
 	patterns, quoted, targets := []string{}, []string{}, []string{}
@@ -145,7 +147,7 @@ func (l looked) arguments() pgx.NamedArgs {
 		sources, tenants, kinds, ids = append(sources, r.Source), append(tenants, r.Tenant), append(kinds, r.Kind), append(ids, r.ID)
 		targets = append(targets, r.Key(), r.String())
 		if r.Kind == source.KindEmail {
-			patterns = append(patterns, "%"+escapeLike(r.ID)+"%")
+			patterns = append(patterns, addressPattern(r.ID))
 		}
 		if len(l.References) <= maxReferences && len(r.ID) >= 4 {
 			quoted = append(quoted, `%"`+escapeLike(r.ID)+`"%`)
@@ -171,6 +173,23 @@ func (l looked) keys() []string {
 		}
 	}
 	return keys
+}
+
+// addressPattern matches an e-mail address where none that is longer stands, for ~*. Before it there may be an escape, as in
+// JSON's "\n" and in what encode makes of bytes.
+func addressPattern(address string) string {
+	return `((?<![a-z0-9._%+-])|(?<=\\[nrtbf])|(?<=\\[0-7]{3}))` + regexp.QuoteMeta(address) + `(?![a-z0-9-]|\.[a-z0-9])`
+}
+
+// match says which records of the quarantine, and which payloads, are somebody's.
+func (l looked) match() quarantine.Match {
+	m := quarantine.Match{Keys: l.keys(), Waiting: !l.Mentions, Likes: []string{}, Patterns: []string{}}
+	for _, r := range l.References {
+		if r.Kind == source.KindEmail {
+			m.Likes, m.Patterns = append(m.Likes, "%"+escapeLike(r.ID)+"%"), append(m.Patterns, addressPattern(r.ID))
+		}
+	}
+	return m
 }
 
 func escapeLike(s string) string {

@@ -25,7 +25,7 @@ const (
 	RoleDoctor     Role = "doctor"   // reads everything
 	RoleConsole    Role = "console"  // what the operator may, and keeps tokens, sessions and the audit log
 	RoleOperator   Role = "operator" // reads everything, decides about accounts, links and the quarantine: the command line
-	RoleEraser     Role = "eraser"   // reads everything, erases accounts and people, and deletes what is older than it need be
+	RoleEraser     Role = "eraser"   // reads everything, and erases accounts and people: the command line
 )
 
 // Roles gives all of them.
@@ -186,7 +186,7 @@ func deciding() []Privilege {
 	)
 }
 
-// erasing is what it takes to erase accounts and people (pkg/erase), and what is older than it need be (pkg/retain).
+// erasing is what it takes to erase accounts and people (pkg/erase).
 func erasing() []Privilege {
 	all := slices.Concat(everything(), functions("suppressed(text[], text[], text[], text[])", "reference_digest(text, text, text, text)"),
 		on("link_decisions", "INSERT"), ids("link_decisions"), on("history_moves", "INSERT"), ids("history_moves"),
@@ -194,7 +194,7 @@ func erasing() []Privilege {
 		on("erasures", "INSERT, UPDATE"), ids("erasures"), on("suppressions", "INSERT"))
 	for _, table := range []string{"account_events", "account_links", "account_link_denials", "accounts", "quarantine", "learned_references", "learned_leads", "link_suggestions",
 		"suspect_domains", "shape_findings", "payload_shapes", "drift_expectations", "reconcile_missing", "suppressions",
-		"quarantine_decisions", "quarantine_outbox", "audit_log", "reconcile_reports", "pull_runs", "account_changes"} {
+		"quarantine_outbox"} {
 		all = append(all, on(table, "DELETE")...)
 	}
 	for _, updates := range [][2]string{
