@@ -21,6 +21,7 @@ const (
 	RolePuller     Role = "puller"   // keeps how far pulls from the vendors' APIs are, and compares what they have with what is here
 	RoleLearner    Role = "learner"  // learns whose vendors' objects are, and links them
 	RoleDrift      Role = "drift"    // keeps what payloads look like, and finds what is odd about them
+	RoleAlerter    Role = "alerter"  // looks how everything is, and keeps what is alerted on
 	RoleReader     Role = "reader"   // reads timelines: the users' own consumers
 	RoleDoctor     Role = "doctor"   // reads everything
 	RoleConsole    Role = "console"  // what the operator may, and keeps tokens, sessions and the audit log
@@ -29,7 +30,7 @@ const (
 
 // Roles gives all of them.
 func Roles() []Role {
-	return []Role{RoleNormalizer, RoleSink, RoleQuarantine, RolePuller, RoleLearner, RoleDrift, RoleReader, RoleDoctor, RoleConsole, RoleOperator}
+	return []Role{RoleNormalizer, RoleSink, RoleQuarantine, RolePuller, RoleLearner, RoleDrift, RoleAlerter, RoleReader, RoleDoctor, RoleConsole, RoleOperator}
 }
 
 // ObjectKind says what a Privilege is on.
@@ -140,6 +141,16 @@ func Privileges(role Role) []Privilege {
 			on("drift_offsets", "SELECT, INSERT, UPDATE"),
 			of("drift_expectations", "SELECT", "source, event_type, path"),
 		)
+	case RoleAlerter:
+		own = slices.Concat(
+			of("account_events", "SELECT", "id, event_type, source, occurred_at, ingested_at"),
+			of("quarantine", "SELECT", "id, reason, source, status, first_seen, last_seen, held_until"),
+			on("pull_runs", "SELECT"), on("pull_checkpoints", "SELECT"), on("api_budgets", "SELECT"), on("reconcile_reports", "SELECT"),
+			on("shape_findings", "SELECT"), on("drift_expectations", "SELECT"),
+			on("alert_states", "SELECT, INSERT, UPDATE, DELETE"), on("alert_told", "SELECT, INSERT, UPDATE, DELETE"),
+			on("alert_receivers", "SELECT, INSERT, UPDATE"), on("alert_silences", "SELECT"),
+			on("alert_evaluation", "SELECT"), of("alert_evaluation", "UPDATE", "holder, until, evaluated_at"),
+		)
 	case RoleReader:
 		own = slices.Concat(on("account_events", "SELECT"), on("accounts", "SELECT"))
 	case RoleDoctor:
@@ -175,6 +186,7 @@ func deciding() []Privilege {
 		moving(),
 		pulling(),
 		expecting(),
+		on("alert_silences", "INSERT"), ids("alert_silences"), of("alert_silences", "UPDATE", "until, ended_by"),
 		on("audit_log", "INSERT"), ids("audit_log"),
 		[]Privilege{{Kind: KindDatabase, Operation: "TEMPORARY"}}, // `throughline accounts import` checks a file in temporary tables
 	)
@@ -187,6 +199,7 @@ const versionTable = "goose_db_version"
 func Tables() []string {
 	return []string{
 		"account_changes", "account_changes_lease", "account_event_origins", "account_events", "account_link_denials", "account_links", "accounts",
+		"alert_evaluation", "alert_receivers", "alert_silences", "alert_states", "alert_told",
 		"api_budgets", "api_tokens", "audit_log", "console_sessions", "drift_decisions", "drift_expectations", "shape_findings", "drift_offsets", versionTable,
 		"history_moves", "learned_leads", "learned_references", "learning_progress", "learning_sources", "link_changes",
 		"link_decisions", "link_epoch", "link_suggestions", "payload_shapes", "payload_types", "pull_checkpoints", "pull_leases", "pull_runs", "quarantine", "quarantine_decisions",

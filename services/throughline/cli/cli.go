@@ -92,6 +92,7 @@ type root struct {
 	Reconcile   reconcileCommand   `cmd:"" group:"Past events" help:"Compare a vendor's events with those that are here, and bring in what is missing."`
 	Gaps        gapsCommand        `cmd:"" group:"Past events" help:"Show what is missing, by the newest comparisons with the vendors."`
 	Drift       driftCommand       `cmd:"" group:"Operating" help:"Show what changed about payloads and who reads it; acknowledge it; declare what is read."`
+	Alerts      alertsCommand      `cmd:"" group:"Operating" help:"Show what is alerted on, test the receivers, silence; report the quarantine."`
 	Doctor      doctorCommand      `cmd:"" group:"Operating" help:"Find out what is wrong with an installation, and what to do about it."`
 	Topics      topicsCommand      `cmd:"" group:"Setting up" help:"Create and configure the Kafka topics."`
 	ACLs        aclsCommand        `cmd:"" name:"acls" group:"Setting up" help:"Give the services rights on Kafka."`
