@@ -198,7 +198,7 @@ func TestALookThatFails(t *testing.T) {
 // The role alerter may do all that it does, and not read what events say.
 func TestLookAsAlerter(t *testing.T) {
 	t.Parallel()
-	url := postgrestest.NewDatabase(t)
+	url := postgrestest.URL(t)
 	logins := postgrestest.Logins(t, url)
 	owner, err := pgxpool.New(t.Context(), url)
 	require.NoError(t, err)

@@ -117,7 +117,7 @@ func Privileges(role Role) []Privilege {
 			on("account_changes_lease", "SELECT"), of("account_changes_lease", "UPDATE", "holder, until"),
 		)
 	case RolePuller:
-		own = pulling()
+		own = slices.Concat(pulling(), on("pull_requests", "SELECT"), of("pull_requests", "UPDATE", "tenant, state, reason, pages, events, claimed_at, ended_at"))
 	case RoleLearner:
 		own = slices.Concat(
 			of("quarantine", "SELECT", "id, reason, source, tenant, event_type, status, references, reference_keys, payload, first_seen"),
@@ -185,6 +185,7 @@ func deciding() []Privilege {
 		on("suspect_domains", "INSERT"), of("suspect_domains", "UPDATE", "decision, decided_by, decided_at, reason"),
 		moving(),
 		pulling(),
+		on("pull_requests", "INSERT"), ids("pull_requests"), of("pull_requests", "UPDATE", "state, reason, ended_at"),
 		expecting(),
 		on("alert_silences", "INSERT"), ids("alert_silences"), of("alert_silences", "UPDATE", "until, ended_by"),
 		on("audit_log", "INSERT"), ids("audit_log"),
@@ -202,7 +203,7 @@ func Tables() []string {
 		"alert_evaluation", "alert_receivers", "alert_silences", "alert_states", "alert_told",
 		"api_budgets", "api_tokens", "audit_log", "console_sessions", "drift_decisions", "drift_expectations", "shape_findings", "drift_offsets", versionTable,
 		"history_moves", "learned_leads", "learned_references", "learning_progress", "learning_sources", "link_changes",
-		"link_decisions", "link_epoch", "link_suggestions", "payload_shapes", "payload_types", "pull_checkpoints", "pull_leases", "pull_runs", "quarantine", "quarantine_decisions",
+		"link_decisions", "link_epoch", "link_suggestions", "payload_shapes", "payload_types", "pull_checkpoints", "pull_leases", "pull_requests", "pull_runs", "quarantine", "quarantine_decisions",
 		"quarantine_outbox", "quarantine_outbox_lease", "reconcile_missing", "reconcile_reports", "suspect_domains",
 	}
 }
