@@ -12,7 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 
-	"github.com/throughline-dev/throughline/pkg/alert"
+	rules "github.com/throughline-dev/throughline/pkg/alert"
 	"github.com/throughline-dev/throughline/pkg/event"
 	"github.com/throughline-dev/throughline/pkg/service"
 	"github.com/throughline-dev/throughline/pkg/settings"
@@ -143,7 +143,7 @@ func metrics(t *testing.T) map[string][]string {
 	require.NoError(t, err)
 	_, err = learner.New(deps, learner.Options{})
 	require.NoError(t, err)
-	alerter.New(deps, new(alert.Engine), time.Minute)
+	alerter.New(deps, new(rules.Engine), time.Minute)
 
 	all := map[string][]string{}
 	descriptions := make(chan *prometheus.Desc)
