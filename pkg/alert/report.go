@@ -30,17 +30,18 @@ type Report struct {
 	Open    int64     // of all, at most quarantine.MostCounted of each
 }
 
-// NewReport reads it: counts by reason and source from an index, each at most quarantine.MostCounted.
+// NewReport reads it: counts by reason and source, of each reason at most quarantine.MostCounted.
 func NewReport(ctx context.Context, pool *pgxpool.Pool, now time.Time) (Report, error) {
 	r := Report{At: now}
 	err := postgres.Reading(ctx, pool, lookTimeout, func(tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, fmt.Sprintf(`WITH RECURSIVE reasons AS (
-				(SELECT reason FROM quarantine WHERE status = 'open' ORDER BY reason LIMIT 1)
+				(SELECT reason FROM quarantine_states WHERE status = 'open' ORDER BY reason LIMIT 1)
 				UNION ALL
-				SELECT n.* FROM reasons r CROSS JOIN LATERAL (SELECT reason FROM quarantine WHERE status = 'open' AND reason > r.reason ORDER BY reason LIMIT 1) AS n)
-			SELECT r.reason, q.source, count(*), count(*) FILTER (WHERE q.first_seen > $1::timestamptz - interval '24 hours'), min(q.first_seen)
-			FROM reasons r CROSS JOIN LATERAL (SELECT source, first_seen FROM quarantine WHERE status = 'open' AND reason = r.reason ORDER BY id LIMIT %d) AS q
-			GROUP BY r.reason, q.source ORDER BY count(*) DESC, r.reason, q.source LIMIT 200`, quarantine.MostCounted), now)
+				SELECT n.* FROM reasons r CROSS JOIN LATERAL (SELECT reason FROM quarantine_states WHERE status = 'open' AND reason > r.reason ORDER BY reason LIMIT 1) AS n)
+			SELECT r.reason, s.source, count(*), count(*) FILTER (WHERE q.first_seen > $1::timestamptz - interval '24 hours'), min(q.first_seen)
+			FROM reasons r CROSS JOIN LATERAL (SELECT id, source FROM quarantine_states WHERE status = 'open' AND reason = r.reason ORDER BY id LIMIT %d) AS s
+			CROSS JOIN LATERAL (SELECT first_seen FROM quarantine WHERE id = s.id LIMIT 1) AS q
+			GROUP BY r.reason, s.source ORDER BY count(*) DESC, r.reason, s.source LIMIT 200`, quarantine.MostCounted), now)
 		if err != nil {
 			return err
 		}

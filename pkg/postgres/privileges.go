@@ -106,7 +106,7 @@ func Privileges(role Role) []Privilege {
 		)
 	case RoleQuarantine:
 		own = slices.Concat(
-			on("quarantine", "INSERT, UPDATE"),
+			on("quarantine", "INSERT, UPDATE"), on("quarantine_states", "SELECT"),
 			of("quarantine_outbox_lease", "UPDATE", "holder, until"), on("quarantine_outbox_lease", "SELECT"),
 			on("account_events", "SELECT"), on("account_event_origins", "SELECT"),
 			of("accounts", "SELECT", "id, domain, merged_into"), resolving(),
@@ -120,7 +120,7 @@ func Privileges(role Role) []Privilege {
 		own = slices.Concat(pulling(), on("pull_requests", "SELECT"), of("pull_requests", "UPDATE", "tenant, state, reason, pages, events, claimed_at, ended_at"))
 	case RoleLearner:
 		own = slices.Concat(
-			of("quarantine", "SELECT", "id, reason, source, tenant, event_type, status, references, reference_keys, payload, first_seen"),
+			of("quarantine", "SELECT", "id, reason, source, tenant, event_type, status, references, reference_keys, payload, first_seen"), on("quarantine_states", "SELECT"),
 			on("account_events", "SELECT"), of("account_event_origins", "SELECT", "event_id, reference"),
 			of("accounts", "SELECT", "id, name, domain, merged_into, parent_id"), resolving(), linking(),
 			on("learned_references", "SELECT, INSERT, DELETE"), ids("learned_references"),
@@ -144,7 +144,7 @@ func Privileges(role Role) []Privilege {
 	case RoleAlerter:
 		own = slices.Concat(
 			of("account_events", "SELECT", "id, event_type, source, occurred_at, ingested_at"),
-			of("quarantine", "SELECT", "id, reason, source, status, first_seen, last_seen, held_until"),
+			of("quarantine", "SELECT", "id, first_seen"), on("quarantine_states", "SELECT"),
 			on("pull_runs", "SELECT"), on("pull_checkpoints", "SELECT"), on("api_budgets", "SELECT"), on("reconcile_reports", "SELECT"),
 			on("shape_findings", "SELECT"), on("drift_expectations", "SELECT"),
 			on("alert_states", "SELECT, INSERT, UPDATE, DELETE"), on("alert_told", "SELECT, INSERT, UPDATE, DELETE"),
@@ -204,14 +204,14 @@ func Tables() []string {
 		"api_budgets", "api_tokens", "audit_log", "console_sessions", "drift_decisions", "drift_expectations", "shape_findings", "drift_offsets", versionTable,
 		"history_moves", "learned_leads", "learned_references", "learning_progress", "learning_sources", "link_changes",
 		"link_decisions", "link_epoch", "link_suggestions", "payload_shapes", "payload_types", "pull_checkpoints", "pull_leases", "pull_requests", "pull_runs", "quarantine", "quarantine_decisions",
-		"quarantine_outbox", "quarantine_outbox_lease", "reconcile_missing", "reconcile_reports", "suspect_domains",
+		"quarantine_outbox", "quarantine_outbox_lease", "quarantine_states", "reconcile_missing", "reconcile_reports", "suspect_domains",
 	}
 }
 
 // Functions gives all functions of the schema, with their argument types.
 func Functions() []string {
 	return []string{
-		"announce_accounts()", "announce_links()", "announce_suspect_domain()", "clean_payload_index()", "delete_account_event_origins()", "move_link_epoch()",
+		"announce_accounts()", "announce_links()", "announce_suspect_domain()", "clean_payload_index()", "delete_account_event_origins()", "mirror_quarantine()", "move_link_epoch()",
 		"note_link_change()", "payload_index_pending_pages()", "record_link()",
 	}
 }
