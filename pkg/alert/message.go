@@ -34,7 +34,7 @@ func TestMessages(now time.Time) []Message {
 }
 
 // Failure is why a message was not taken. Its text has no secret.
-type Failure struct {
+type Failure struct { //nolint:errname // it is what became of a message, and goes by its receiver
 	Receiver   string
 	Text       string
 	RetryAfter time.Duration // the receiver asked to wait so long

@@ -234,7 +234,7 @@ func dialBounded(ctx context.Context, network, address string) (net.Conn, error)
 	}
 	if deadline, ok := ctx.Deadline(); ok {
 		if err := c.SetDeadline(deadline); err != nil {
-			c.Close()
+			_ = c.Close()
 			return nil, err
 		}
 	}
