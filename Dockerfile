@@ -14,7 +14,7 @@ RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache
     mkdir /programs && GOOS=$TARGETOS GOARCH=$TARGETARCH go build -o /programs/ \
     -trimpath -buildvcs=false -tags timetzdata \
     -ldflags "-s -w -buildid= -X github.com/throughline-dev/throughline/pkg/settings.version=$VERSION" \
-    ./services/receiver ./services/normalizer ./services/sink ./services/quarantine ./services/puller ./services/learner ./services/drift ./services/console ./services/throughline
+    ./services/receiver ./services/normalizer ./services/sink ./services/quarantine ./services/puller ./services/learner ./services/drift ./services/alerter ./services/console ./services/throughline
 # Certificates, users and directories, from the tool itself.
 RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build \
     mkdir /base && cd tools/image && go build -o /image . && /image base >/base.tar && tar -x -p -f /base.tar -C /base

@@ -49,7 +49,7 @@ bench: ## the speed of each stage, compared with the least work that could be do
 
 build: ## all programs, into bin/
 	@mkdir -p $(BIN)
-	@GO=$(GO) .ci/compile -ldflags "$(LDFLAGS)" -o $(BIN)/ ./services/receiver ./services/normalizer ./services/sink ./services/quarantine ./services/puller ./services/learner ./services/drift ./services/console ./services/throughline
+	@GO=$(GO) .ci/compile -ldflags "$(LDFLAGS)" -o $(BIN)/ ./services/receiver ./services/normalizer ./services/sink ./services/quarantine ./services/puller ./services/learner ./services/drift ./services/alerter ./services/console ./services/throughline
 
 lint: $(BIN)/golangci-lint ## golangci-lint with .golangci.yml, and go vet
 	@for m in $(MODULES); do echo "lint $$m"; (cd $$m && $(GO) vet ./... && GOGC=$(TEST_GOGC) $(BIN)/golangci-lint run ./...) || exit 1; done

@@ -16,6 +16,7 @@ import (
 	"github.com/throughline-dev/throughline/pkg/source/catalog"
 	"github.com/throughline-dev/throughline/pkg/stream"
 	"github.com/throughline-dev/throughline/pkg/stream/streamtest"
+	"github.com/throughline-dev/throughline/services/alerter/alerter"
 	"github.com/throughline-dev/throughline/services/console/console"
 	"github.com/throughline-dev/throughline/services/drift/drift"
 	"github.com/throughline-dev/throughline/services/learner/learner"
@@ -43,6 +44,7 @@ func programs() map[string]any {
 		"drift":      drift.NewConfig(nil, exampleEnv),
 		"learner":    learner.NewConfig(nil, exampleEnv),
 		"puller":     puller.NewConfig(nil, exampleEnv),
+		"alerter":    new(alerter.Config),
 		"console":    console.NewConfig(nil, exampleEnv),
 	}
 }

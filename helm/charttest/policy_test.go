@@ -345,11 +345,11 @@ func strimzi(o *object, _ []*object) string {
 func TestVariablesAreRead(t *testing.T) {
 	t.Parallel()
 	cli := map[string]bool{"THROUGHLINE_NAMED_SOURCES": true}
-	for _, prefix := range []string{"normalizer", "sink", "puller"} {
+	for _, prefix := range []string{"normalizer", "sink", "puller", "alerter"} {
 		plain, _, _ := variables(t, prefix)
 		for _, v := range plain {
 			of := prefix == "puller" && (strings.Contains(v, "_API_") || strings.HasSuffix(v, "_TENANT") || strings.HasSuffix(v, "_TEST_DATA")) // of the commands that call a vendor
-			if of || strings.Contains(v, "_KAFKA_") || strings.Contains(v, "_POSTGRES_") || strings.Contains(v, "_SCHEMA_REGISTRY_") {
+			if of || strings.Contains(v, "_ALERTS_") || strings.Contains(v, "_KAFKA_") || strings.Contains(v, "_POSTGRES_") || strings.Contains(v, "_SCHEMA_REGISTRY_") {
 				cli[v] = true
 			}
 		}

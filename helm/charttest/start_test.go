@@ -16,6 +16,7 @@ import (
 
 	"github.com/throughline-dev/throughline/pkg/settings"
 	"github.com/throughline-dev/throughline/pkg/tlsfiles/tlsfilestest"
+	"github.com/throughline-dev/throughline/services/alerter/alerter"
 	"github.com/throughline-dev/throughline/services/console/console"
 	"github.com/throughline-dev/throughline/services/drift/drift"
 	"github.com/throughline-dev/throughline/services/learner/learner"
@@ -30,6 +31,7 @@ import (
 var contents = map[string]string{
 	"postgres-url": "postgres://u:secret@postgres:5432/throughline", "postgres-direct-url": "postgres://u:secret@postgres:5433/throughline",
 	"otlp-endpoint": "http://u:secret@collector:4318", "freemail.txt": "example.com\n", "product-events-mapping.yaml": "references: [{kind: order, id: /data/order}]",
+	"alerts-rules.yaml": "rules: {spool: {for: 5m}}", "alerts-slack-url": "https://hooks.example.com/services/x", "alerts-teams-url": "https://hooks.example.com/x", "alerts-webhook-url": "https://hooks.example.com/y",
 	"billing-mapping.yaml": "references: [{kind: order, id: /data/order}]",
 }
 
@@ -68,6 +70,7 @@ func requireStarts(t *testing.T, o *object, configMaps map[string]map[string]str
 		"drift":      func() any { return drift.NewConfig(c.Args, lookup) },
 		"learner":    func() any { return learner.NewConfig(c.Args, lookup) },
 		"puller":     func() any { return puller.NewConfig(c.Args, lookup) },
+		"alerter":    func() any { return new(alerter.Config) },
 		"console":    func() any { return console.NewConfig(c.Args, lookup) },
 	}[c.Name]()
 	_, err := settings.Parse(append([]string{"--validate"}, c.Args...), cfg, settings.WithName(c.Name, "A service."), settings.WithEnv(lookup), settings.WithOutput(io.Discard, io.Discard))
@@ -117,7 +120,7 @@ var variable = regexp.MustCompile(`^THROUGHLINE_[A-Z0-9_]+$`)
 // The jobs' arguments are commands of the CLI.
 func TestJobsAreCommands(t *testing.T) {
 	t.Parallel()
-	allowed := map[string]bool{"migrate": true, "roles apply": true, "topics apply": true, "acls apply": true, "doctor": true, "accounts moves": true, "reconcile stripe": true}
+	allowed := map[string]bool{"migrate": true, "roles apply": true, "topics apply": true, "acls apply": true, "doctor": true, "accounts moves": true, "alerts report": true, "reconcile stripe": true}
 	for _, file := range valueFiles(t) {
 		for _, o := range parse(t, render(t, "helm4", file)) {
 			template, ok := o.pods()

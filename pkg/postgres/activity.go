@@ -38,6 +38,7 @@ const (
 // wanted: it finds by the ids where each hour begins, looks at some events of it, and remembers what an hour that is over
 // had. So one look reads some thousands of events at most, and the first ones do not know all of the 7 days yet.
 type Activity struct {
+	last  string // the columns of a source's last event
 	mu    sync.Mutex
 	begin map[int64]int64 // the first id of an hour since 1970, for those that are over, and of the one after the last of them
 	hours map[int64]map[string]hourOf
@@ -52,14 +53,29 @@ type hourOf struct {
 
 // NewActivity makes an Activity that knows nothing yet.
 func NewActivity() *Activity {
-	return &Activity{begin: map[int64]int64{}, hours: map[int64]map[string]hourOf{}}
+	return &Activity{last: lineColumns, begin: map[int64]int64{}, hours: map[int64]map[string]hourOf{}}
+}
+
+// NewActivityTimes is NewActivity for who may not read what events say: of the last event of a source there is its id,
+// its type and its times.
+func NewActivityTimes() *Activity {
+	a := NewActivity()
+	a.last = "id, '00000000-0000-0000-0000-000000000000'::uuid, event_type, source, '', '', NULL::text, occurred_at, ingested_at"
+	return a
+}
+
+// Complete reports whether the last look has left no hour of the 7 days out, so that Normal is of all of them.
+func (a *Activity) Complete() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return len(a.hours) > activityHours
 }
 
 // Look gives the activity of every source of which there is an event. It is safe for concurrent use; looks wait for each other.
 func (a *Activity) Look(ctx context.Context, tx pgx.Tx, now time.Time) (map[string]SourceActivity, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	all, err := lastEvents(ctx, tx)
+	all, err := a.lastEvents(ctx, tx)
 	if err != nil {
 		return nil, activityError(err)
 	}
@@ -105,12 +121,12 @@ func (a *Activity) normal(name string, current int64) time.Duration {
 }
 
 // lastEvents gives the newest event of each source: the last stored, else the last that happened, by types.
-func lastEvents(ctx context.Context, tx pgx.Tx) (map[string]SourceActivity, error) {
+func (a *Activity) lastEvents(ctx context.Context, tx pgx.Tx) (map[string]SourceActivity, error) {
 	all := map[string]SourceActivity{}
 	for _, sql := range []string{
 		// Of each source one payload is read.
 		fmt.Sprintf(`SELECT e.* FROM (SELECT source, max(id) AS id FROM (SELECT source, id FROM account_events ORDER BY id DESC LIMIT %d) AS newest GROUP BY source) AS few
-		CROSS JOIN LATERAL (SELECT %s FROM account_events WHERE id = few.id LIMIT 1) AS e`, lastStep, lineColumns),
+		CROSS JOIN LATERAL (SELECT %s FROM account_events WHERE id = few.id LIMIT 1) AS e`, lastStep, a.last),
 		// From type to type by the index (event_type, occurred_at).
 		fmt.Sprintf(`WITH RECURSIVE newest AS (
 			(SELECT id, event_type FROM account_events ORDER BY event_type, occurred_at DESC LIMIT 1)
@@ -118,7 +134,7 @@ func lastEvents(ctx context.Context, tx pgx.Tx) (map[string]SourceActivity, erro
 			SELECT n.id, n.event_type FROM newest l CROSS JOIN LATERAL (
 				SELECT id, event_type FROM account_events WHERE event_type > l.event_type ORDER BY event_type, occurred_at DESC LIMIT 1) AS n
 		), few AS (SELECT id FROM newest LIMIT 2000)
-		SELECT e.* FROM few CROSS JOIN LATERAL (SELECT %s FROM account_events WHERE id = few.id LIMIT 1) AS e ORDER BY e.occurred_at DESC`, lineColumns),
+		SELECT e.* FROM few CROSS JOIN LATERAL (SELECT %s FROM account_events WHERE id = few.id LIMIT 1) AS e ORDER BY e.occurred_at DESC`, a.last),
 	} {
 		rows, err := tx.Query(ctx, sql)
 		if err != nil {

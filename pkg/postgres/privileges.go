@@ -21,6 +21,7 @@ const (
 	RolePuller     Role = "puller"   // keeps how far pulls from the vendors' APIs are, and compares what they have with what is here
 	RoleLearner    Role = "learner"  // learns whose vendors' objects are, and links them
 	RoleDrift      Role = "drift"    // keeps what payloads look like, and finds what is odd about them
+	RoleAlerter    Role = "alerter"  // looks how everything is, and keeps what is alerted on
 	RoleReader     Role = "reader"   // reads timelines: the users' own consumers
 	RoleDoctor     Role = "doctor"   // reads everything
 	RoleConsole    Role = "console"  // what the operator may, and keeps tokens, sessions and the audit log
@@ -30,7 +31,7 @@ const (
 
 // Roles gives all of them.
 func Roles() []Role {
-	return []Role{RoleNormalizer, RoleSink, RoleQuarantine, RolePuller, RoleLearner, RoleDrift, RoleReader, RoleDoctor, RoleConsole, RoleOperator, RoleEraser}
+	return []Role{RoleNormalizer, RoleSink, RoleQuarantine, RolePuller, RoleLearner, RoleDrift, RoleAlerter, RoleReader, RoleDoctor, RoleConsole, RoleOperator, RoleEraser}
 }
 
 // ObjectKind says what a Privilege is on.
@@ -142,6 +143,16 @@ func Privileges(role Role) []Privilege {
 			on("drift_offsets", "SELECT, INSERT, UPDATE"),
 			of("drift_expectations", "SELECT", "source, event_type, path"),
 		)
+	case RoleAlerter:
+		own = slices.Concat(
+			of("account_events", "SELECT", "id, event_type, source, occurred_at, ingested_at"),
+			of("quarantine", "SELECT", "id, first_seen"), on("quarantine_states", "SELECT"),
+			on("pull_runs", "SELECT"), on("pull_checkpoints", "SELECT"), on("api_budgets", "SELECT"), on("reconcile_reports", "SELECT"),
+			on("shape_findings", "SELECT"), on("drift_expectations", "SELECT"),
+			on("alert_states", "SELECT, INSERT, UPDATE, DELETE"), on("alert_told", "SELECT, INSERT, UPDATE, DELETE"),
+			on("alert_receivers", "SELECT, INSERT, UPDATE"), on("alert_silences", "SELECT"),
+			on("alert_evaluation", "SELECT"), of("alert_evaluation", "UPDATE", "holder, until, evaluated_at"),
+		)
 	case RoleReader:
 		own = slices.Concat(on("account_events", "SELECT"), on("accounts", "SELECT"))
 	case RoleDoctor:
@@ -180,6 +191,7 @@ func deciding() []Privilege {
 		pulling(),
 		on("pull_requests", "INSERT"), ids("pull_requests"), of("pull_requests", "UPDATE", "state, reason, ended_at"),
 		expecting(),
+		on("alert_silences", "INSERT"), ids("alert_silences"), of("alert_silences", "UPDATE", "until, ended_by"),
 		on("replays", "INSERT"), ids("replays"), of("replays", "UPDATE", "places, read, published, updated_at, finished_at"),
 		on("audit_log", "INSERT"), ids("audit_log"),
 		[]Privilege{{Kind: KindDatabase, Operation: "TEMPORARY"}}, // `throughline accounts import` checks a file in temporary tables
@@ -216,6 +228,7 @@ const versionTable = "goose_db_version"
 func Tables() []string {
 	return []string{
 		"account_changes", "account_changes_lease", "account_event_origins", "account_events", "account_link_denials", "account_links", "accounts",
+		"alert_evaluation", "alert_receivers", "alert_silences", "alert_states", "alert_told",
 		"api_budgets", "api_tokens", "audit_log", "console_sessions", "drift_decisions", "drift_expectations", "shape_findings", "drift_offsets", "erasures", versionTable,
 		"history_moves", "learned_leads", "learned_references", "learning_progress", "learning_sources", "link_changes",
 		"link_decisions", "link_epoch", "link_suggestions", "payload_shapes", "payload_types", "pull_checkpoints", "pull_leases", "pull_requests", "pull_runs", "quarantine", "quarantine_decisions",

@@ -88,7 +88,7 @@ WITH RECURSIVE oldest AS (
   UNION ALL
   SELECT n.* FROM oldest o CROSS JOIN LATERAL (SELECT reason, id FROM quarantine_states WHERE status = 'open' AND reason > o.reason ORDER BY reason, id LIMIT 1) AS n
 )
-SELECT '', (SELECT count(*) FROM (SELECT FROM quarantine_states WHERE status = 'open' LIMIT %d) AS few), (SELECT min(first_seen) FROM (SELECT id AS found_id FROM oldest) AS o CROSS JOIN `+recordFound+`)
+SELECT '', (SELECT count(*) FROM (SELECT FROM quarantine_states WHERE status = 'open' LIMIT %d) AS few), (SELECT min(first_seen) FROM oldest o CROSS JOIN LATERAL (SELECT first_seen FROM quarantine WHERE id = o.id LIMIT 1) AS record)
 UNION ALL
 SELECT s.name, (SELECT count(*) FROM (SELECT FROM quarantine_states WHERE status = 'open' AND source = s.name LIMIT %[1]d) AS few), NULL
 FROM unnest($1::text[]) AS s (name)`, MostCounted), sources)

@@ -16,7 +16,7 @@ import (
 )
 
 // programs are the packages below services whose programs the image holds, under their own names.
-var programs = []string{"receiver", "normalizer", "sink", "quarantine", "puller", "learner", "drift", "console", "throughline"}
+var programs = []string{"receiver", "normalizer", "sink", "quarantine", "puller", "learner", "drift", "alerter", "console", "throughline"}
 
 const (
 	binDir = "usr/local/bin"

@@ -21,6 +21,9 @@
 {{- if has "apis" .needs }}
 {{- include "throughline.egressRule" (dict "to" $n.apis.to "ports" $n.apis.ports) }}
 {{- end }}
+{{- if has "alerts" .needs }}
+{{- include "throughline.egressRule" (dict "to" $n.alerts.to "ports" $n.alerts.ports) }}
+{{- end }}
 {{- if and (has "signin" .needs) (eq $v.services.console.login "oidc") }}
 {{- include "throughline.egressRule" (dict "to" $n.oidc.to "ports" (list (include "throughline.port" $v.services.console.oidc.issuer | int))) }}
 {{- end }}

@@ -38,6 +38,9 @@ metadata:
     {{- if include "throughline.mappings" .root | fromYaml }}
     checksum/mappings: {{ include "throughline.mappings" .root | sha256sum }}
     {{- end }}
+    {{- if and (has "alerts" .needs) .root.Values.alerts.rules }}
+    checksum/alerts: {{ toYaml .root.Values.alerts.rules | sha256sum }}
+    {{- end }}
     {{- with $s.podAnnotations }}
     {{- toYaml . | nindent 4 }}
     {{- end }}

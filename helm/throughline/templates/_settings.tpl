@@ -69,6 +69,11 @@
 {{- $files = append $files (dict "env" (printf "%s_API_KEY_FILE" (include "throughline.sourceVariable" $name)) "secret" $api.existingSecret "key" (default "api-key" $api.key) "path" (printf "%s-api-key" $name)) -}}
 {{- end -}}
 {{- end -}}
+{{- if and (has "alerts" .needs) $v.alerts.existingSecret -}}
+{{- range $key := $v.alerts.keys -}}
+{{- $files = append $files (dict "env" (printf "THROUGHLINE_ALERTS_%s_FILE" ($key | replace "-" "_" | upper)) "secret" $v.alerts.existingSecret "key" $key "path" (printf "alerts-%s" $key)) -}}
+{{- end -}}
+{{- end -}}
 {{- if has "signin" .needs -}}
 {{- with $v.services.console.tls.existingSecret -}}
 {{- $files = append $files (dict "env" "THROUGHLINE_CONSOLE_TLS_CERT_FILE" "secret" . "key" "tls.crt" "path" "console.crt") -}}
@@ -106,6 +111,9 @@
 {{- $files := list -}}
 {{- if and (has "resolve" .needs) $v.resolve.freemailConfigMap -}}
 {{- $files = append $files (dict "env" "THROUGHLINE_FREEMAIL_FILE" "configMap" $v.resolve.freemailConfigMap "key" $v.resolve.freemailKey "path" "freemail.txt") -}}
+{{- end -}}
+{{- if and (has "alerts" .needs) $v.alerts.rules -}}
+{{- $files = append $files (dict "env" "THROUGHLINE_ALERTS_RULES" "configMap" (printf "%s-alerts" (include "throughline.fullname" $root)) "key" "rules.yaml" "path" "alerts-rules.yaml") -}}
 {{- end -}}
 {{- if or (has "webhooks" .needs) (has "sources" .needs) -}}
 {{- range $name, $s := include "throughline.sources" .root | fromYaml -}}
@@ -156,6 +164,10 @@
 {{- with $s.tenant }}{{ $_ := set $env (printf "%s_TENANT" $prefix) . }}{{ end -}}
 {{- with $s.testData }}{{ $_ := set $env (printf "%s_TEST_DATA" $prefix) . }}{{ end -}}
 {{- end -}}
+{{- end -}}
+{{- if has "alerts" .needs -}}
+{{- if and $v.services.console.enabled $v.services.console.publicURL }}{{ $_ := set $env "THROUGHLINE_ALERTS_CONSOLE_URL" $v.services.console.publicURL }}{{ end -}}
+{{- range $name, $value := $v.alerts.settings }}{{ $_ := set $env $name $value }}{{ end -}}
 {{- end -}}
 {{- if has "apis" .needs -}}
 {{- range $name, $api := $v.apis -}}

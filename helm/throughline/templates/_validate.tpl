@@ -148,6 +148,12 @@ extraDeploy: extraObjects
 {{- $p = concat $p (include "throughline.problemsOfConsole" (dict "console" $s "expose" $.Values.expose.console) | fromYamlArray) -}}
 {{- end -}}
 {{- end -}}
+{{- $secretAlerts := (get $known "alerter").secret -}}
+{{- range $name, $_ := .Values.alerts.settings -}}
+{{- if has $name $secretAlerts }}{{ $p = append $p (printf "alerts.settings.%s is a secret: put it into the Secret of alerts.existingSecret" $name) }}
+{{- else if not (has $name (get $known "alerter").plain) }}{{ $p = append $p (printf "alerts.settings.%s is no setting of alerter: docs/operations/settings.md lists them" $name) }}{{ end -}}
+{{- end -}}
+{{- if and .Values.alerts.keys (not .Values.alerts.existingSecret) }}{{ $p = append $p "alerts.existingSecret is empty: name the Secret whose keys alerts.keys are" }}{{ end -}}
 {{- range $what, $who := dict "webhooks" "vendors reach the receiver" "console" "people open the console" -}}
 {{- $e := get $.Values.expose $what -}}
 {{- if and (ne $e.mode "none") (not $e.hostnames) }}{{ $p = append $p (printf "expose.%s.hostnames is empty: set the names by which %s" $what $who) }}{{ end -}}

@@ -95,6 +95,7 @@ type root struct {
 	Erase       eraseCommand       `cmd:"" group:"Erasing" help:"Erase an account or a person, and keep them from coming back."`
 	Erasures    erasuresCommand    `cmd:"" group:"Erasing" help:"List erasures, finish interrupted ones, let a customer come back."`
 	Drift       driftCommand       `cmd:"" group:"Operating" help:"Show what changed about payloads and who reads it; acknowledge it; declare what is read."`
+	Alerts      alertsCommand      `cmd:"" group:"Operating" help:"Show what is alerted on, test the receivers, silence; report the quarantine."`
 	Doctor      doctorCommand      `cmd:"" group:"Operating" help:"Find out what is wrong with an installation, and what to do about it."`
 	Topics      topicsCommand      `cmd:"" group:"Setting up" help:"Create and configure the Kafka topics."`
 	ACLs        aclsCommand        `cmd:"" name:"acls" group:"Setting up" help:"Give the services rights on Kafka."`

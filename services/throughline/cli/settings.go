@@ -8,6 +8,7 @@ import (
 
 	"github.com/throughline-dev/throughline/pkg/settings"
 	"github.com/throughline-dev/throughline/pkg/source/standardwebhooks"
+	"github.com/throughline-dev/throughline/services/alerter/alerter"
 	"github.com/throughline-dev/throughline/services/console/console"
 	"github.com/throughline-dev/throughline/services/drift/drift"
 	"github.com/throughline-dev/throughline/services/learner/learner"
@@ -34,6 +35,7 @@ func services() []service {
 		{"learner", func() any { return learner.NewConfig(nil, example) }},
 		{"drift", func() any { return drift.NewConfig(nil, example) }},
 		{"puller", func() any { return puller.NewConfig(nil, example) }},
+		{"alerter", func() any { return new(alerter.Config) }},
 		{"console", func() any { return console.NewConfig(nil, example) }},
 	}
 }
