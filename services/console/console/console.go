@@ -68,7 +68,7 @@ func New(d stage.Deps, o Options) (*Console, error) {
 func (c *Console) Components() []service.Component {
 	return []service.Component{
 		{Name: "console-backend", Stop: func(context.Context) error { c.backend.Close(); return nil }},
-		{Name: "console", Start: c.listen, Run: c.serve, Stop: c.stop},
+		{Name: "console", Start: c.listen, Run: c.serve, Stop: c.stop, StopTimeout: c.rt.DrainTimeout(c.o.Server.DrainDelay)},
 	}
 }
 
