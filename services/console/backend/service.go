@@ -41,7 +41,8 @@ type Options struct {
 	// Raw reads a record of a raw topic, within about two seconds; nil: there are no brokers to ask. Errors are
 	// stream.ErrRecordGone, or Transient.
 	Raw func(ctx context.Context, topic string, partition int32, offset int64) (*kgo.Record, error)
-	// Rejected gives the requests that the receiver has rejected, by source and reason; nil: not known.
+	// Rejected gives the requests that the receivers have rejected, by source and reason; nil: not known. It is called
+	// under a lock, and must not wait.
 	Rejected func(ctx context.Context) (map[string]map[string]int64, error)
 	// StatementLimit ends a statement of the database that takes longer; 0: DefaultStatementLimit.
 	StatementLimit time.Duration
