@@ -240,6 +240,8 @@ func TestAudit(t *testing.T) {
 	w := newWorld(t, nil)
 	_, err := w.Link(w.viewer(), api.Linking{Reference: "stripe:cus_1", AccountID: w.acme, Reason: "why"})
 	require.Equal(t, 403, problem.From(err).Status)
+	_, err = w.CreateAccount(w.operator(), "Acme", "no domain", "", uuid.Nil)
+	require.Equal(t, 400, problem.From(err).Status)
 	_, err = w.Link(w.operator(), api.Linking{Reference: "stripe:cus_1", AccountID: w.acme, Reason: "why", DryRun: true})
 	require.NoError(t, err)
 	require.Zero(t, w.count("SELECT count(*) FROM account_links"))
@@ -258,8 +260,9 @@ func TestAudit(t *testing.T) {
 		"user:operator@us.example unlinkReference stripe:customer:cus_2 refused false",
 		"user:operator@us.example linkReference stripe:customer:cus_1 done false",
 		"user:operator@us.example linkReference stripe:customer:cus_1 done true",
+		"user:operator@us.example createAccount  refused false",
 		"user:viewer@us.example linkReference stripe:cus_1 refused false",
-	}, got[:4])
+	}, got[:5])
 	decisions, err := w.Decisions(w.viewer(), "stripe:cus_1", "", backend.Paging{})
 	require.NoError(t, err)
 	require.Equal(t, "user:operator@us.example", decisions.Items[0].Author)

@@ -113,6 +113,7 @@ type deed struct {
 	action, target string
 	why            string
 	dryRun         bool
+	made           string // the id of what is made, which is the target once it is there
 }
 
 // act does a deed and writes to the audit log what became of it. An error that says so was made although the entry could
@@ -147,6 +148,9 @@ func act[T any](ctx context.Context, b *Service, d deed, do func(ctx context.Con
 		}
 		_ = record(result, problem.From(err).Detail) // the error is told, and nothing was changed
 		return none, err
+	}
+	if d.made != "" {
+		d.target = d.made
 	}
 	if err := record(access.Done, d.why); err != nil {
 		if d.dryRun {
