@@ -229,6 +229,18 @@ func (s *Store) accountsWhere(ctx context.Context, where string, args ...any) ([
 	return found, broken("looking for an account", err)
 }
 
+// Exists is NotFound where there is no account with the id, merged ones counted.
+func (s *Store) Exists(ctx context.Context, id uuid.UUID) error {
+	var found bool
+	if err := s.pool.QueryRow(ctx, "SELECT EXISTS (SELECT FROM accounts WHERE id = $1)", id).Scan(&found); err != nil {
+		return broken("looking for an account", err)
+	}
+	if !found {
+		return refuse(fault.NotFound, "no account has the id %s", id)
+	}
+	return nil
+}
+
 // Names gives the names of those of the accounts that exist, merged ones too.
 func (s *Store) Names(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]string, error) {
 	rows, err := s.pool.Query(ctx, "SELECT id, name FROM accounts WHERE id = ANY ($1)", ids)

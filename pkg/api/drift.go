@@ -52,22 +52,6 @@ func NewFinding(f postgres.Finding) Finding {
 	return view
 }
 
-// NewDrifted gives a finding as the console shows it.
-func NewDrifted(f postgres.Finding) Drifted {
-	d := Drifted{ID: f.ID, Source: f.Source, EventType: f.EventType, Path: f.Path, Kind: string(f.Change), Text: f.Is, Status: string(f.State),
-		FirstSeen: f.Created, LastSeen: f.Last, Readers: []string{}}
-	if f.Was != "" {
-		d.Text = f.Was + "; now " + f.Is
-	}
-	if f.State != postgres.FindingOpen {
-		d.By = f.StateBy
-	}
-	for _, r := range f.Readers {
-		d.Readers = append(d.Readers, string(r.Kind)+" "+r.Name)
-	}
-	return d
-}
-
 // Unmet is an expectation that events do not meet.
 type Unmet struct {
 	Source    string   `json:"source"`

@@ -198,18 +198,3 @@ type Linking struct {
 	Reason    string    `json:"reason,omitempty"` // at most 500 characters
 	DryRun    bool      `json:"dry_run,omitempty"`
 }
-
-// Drifted is what drift has found about one field of a source's events.
-type Drifted struct {
-	ID        int64     `json:"id"`
-	Source    string    `json:"source"`
-	EventType string    `json:"event_type"`
-	Path      string    `json:"path"`
-	Kind      string    `json:"kind"` // new, vanished, type_changed, null_rate, silent
-	Text      string    `json:"text"`
-	Readers   []string  `json:"readers"` // views, queries and files that read the field
-	Status    string    `json:"status"`  // open, acknowledged, closed
-	FirstSeen time.Time `json:"first_seen"`
-	LastSeen  time.Time `json:"last_seen"`
-	By        string    `json:"by,omitempty"` // who acknowledged it
-}

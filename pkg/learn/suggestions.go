@@ -108,6 +108,15 @@ func (s *Suggestions) List(ctx context.Context, f SuggestionFilter) ([]Suggestio
 	return list, broken("listing suggestions", err)
 }
 
+// MostCounted bounds what Open counts.
+const MostCounted = 10_000
+
+// Open counts the open suggestions, at most MostCounted, those that List leaves out too.
+func (s *Suggestions) Open(ctx context.Context) (n int64, err error) {
+	err = s.pool.QueryRow(ctx, "SELECT count(*) FROM (SELECT FROM link_suggestions WHERE status = 'open' LIMIT $1) AS few", MostCounted).Scan(&n)
+	return n, broken("counting suggestions", err)
+}
+
 // Of gives the open suggestions of these references, at most three of each, those with the best evidence first.
 func (s *Suggestions) Of(ctx context.Context, refs []source.Reference) ([]Suggestion, error) {
 	var columns [4][]string
@@ -272,7 +281,7 @@ func (s *Suggestions) Explain(ctx context.Context, id int64) (Explanation, error
 	if e.Others, err = pgx.CollectRows(rows, scanSuggestion); err != nil {
 		return e, broken("reading other suggestions", err)
 	}
-	err = s.pool.QueryRow(ctx, `WITH hit AS MATERIALIZED (SELECT status, reason FROM quarantine WHERE reference_keys && $1 AND status = 'open')
+	err = s.pool.QueryRow(ctx, `WITH hit AS MATERIALIZED (SELECT status, reason FROM quarantine_states WHERE reference_keys && $1 AND status = 'open')
 		SELECT count(*) FROM (SELECT FROM hit WHERE status = 'open' AND reason = $2 LIMIT $3) AS few`, resolve.Keys([]source.Reference{r}), string(fault.Unresolved), MostWaiting).Scan(&e.Waiting)
 	return e, broken("counting what waits", err)
 }

@@ -27,7 +27,9 @@ const (
 	// hourSample is how many events of an hour are looked at.
 	hourSample = 200
 	// hoursAtOnce bounds how many hours one look reads that it has not read before.
-	hoursAtOnce = 48
+	hoursAtOnce = 24
+	// beginProbes is how many ids one step looks at to find where an hour begins: more of them, and fewer steps.
+	beginProbes = 15
 	// lastStep is how many of the newest events are looked at for the last of each source.
 	lastStep = 5_000
 )
@@ -106,7 +108,9 @@ func (a *Activity) normal(name string, current int64) time.Duration {
 func lastEvents(ctx context.Context, tx pgx.Tx) (map[string]SourceActivity, error) {
 	all := map[string]SourceActivity{}
 	for _, sql := range []string{
-		fmt.Sprintf(`SELECT DISTINCT ON (source) %s FROM (SELECT * FROM account_events ORDER BY id DESC LIMIT %d) AS newest ORDER BY source, id DESC`, lineColumns, lastStep),
+		// Of each source one payload is read.
+		fmt.Sprintf(`SELECT e.* FROM (SELECT source, max(id) AS id FROM (SELECT source, id FROM account_events ORDER BY id DESC LIMIT %d) AS newest GROUP BY source) AS few
+		CROSS JOIN LATERAL (SELECT %s FROM account_events WHERE id = few.id LIMIT 1) AS e`, lastStep, lineColumns),
 		// From type to type by the index (event_type, occurred_at).
 		fmt.Sprintf(`WITH RECURSIVE newest AS (
 			(SELECT id, event_type FROM account_events ORDER BY event_type, occurred_at DESC LIMIT 1)
@@ -199,10 +203,13 @@ func (a *Activity) read(ctx context.Context, tx pgx.Tx, current int64) error {
 	return nil
 }
 
-// findBegins finds the first id of the wanted hours, and of those behind them, by bisection: ids grow with the time of
+// findBegins finds the first id of the wanted hours, and of those behind them, by looking at some between bounds that close in: ids grow with the time of
 // receipt, but for what waited in quarantine.
 func (a *Activity) findBegins(ctx context.Context, tx pgx.Tx, wanted []int64, current, low, high int64) error {
-	type search struct{ hour, low, high int64 }
+	type search struct {
+		hour, low, high int64
+		met             bool // this step has met an event of the hour or later: what waited in quarantine may come behind
+	}
 	var open []search
 	seen := map[int64]bool{}
 	for _, hour := range wanted {
@@ -211,16 +218,20 @@ func (a *Activity) findBegins(ctx context.Context, tx pgx.Tx, wanted []int64, cu
 				continue
 			}
 			seen[h] = true
-			open = append(open, search{h, low, high + 1})
+			open = append(open, search{hour: h, low: low, high: high + 1})
 		}
 	}
 	for len(open) > 0 {
-		mids := make([]int64, len(open))
+		var mids, of []int64 // ascending within each search
 		for i, s := range open {
-			mids[i] = s.low + (s.high-s.low)/2
+			open[i].met = false
+			n := min(beginProbes, s.high-s.low)
+			for k := range n {
+				mids, of = append(mids, s.low+(s.high-s.low)*(k+1)/(n+1)), append(of, int64(i))
+			}
 		}
 		rows, err := tx.Query(ctx, `SELECT p.n, e.id, e.ingested_at FROM unnest($1::bigint[]) WITH ORDINALITY AS p (id, n)
-			LEFT JOIN LATERAL (SELECT id, ingested_at FROM account_events WHERE id >= p.id ORDER BY id LIMIT 1) AS e ON true`, mids)
+			LEFT JOIN LATERAL (SELECT id, ingested_at FROM account_events WHERE id >= p.id ORDER BY id LIMIT 1) AS e ON true ORDER BY p.n`, mids)
 		if err != nil {
 			return err
 		}
@@ -228,11 +239,12 @@ func (a *Activity) findBegins(ctx context.Context, tx pgx.Tx, wanted []int64, cu
 		var id *int64
 		var at *time.Time
 		if _, err := pgx.ForEachRow(rows, []any{&n, &id, &at}, func() error {
-			s := &open[n-1]
-			if id == nil || at.Unix() >= s.hour*3600 {
-				s.high = mids[n-1]
-			} else {
-				s.low = *id + 1
+			switch s := &open[of[n-1]]; {
+			case s.met:
+			case id == nil || at.Unix() >= s.hour*3600:
+				s.met, s.high = true, min(s.high, mids[n-1])
+			default:
+				s.low = max(s.low, *id+1)
 			}
 			return nil
 		}); err != nil {

@@ -87,6 +87,17 @@ func scanFinding(row pgx.CollectableRow) (f Finding, err error) {
 	return f, err
 }
 
+// MostFindingsCounted bounds what CountOpenFindings counts.
+const MostFindingsCounted = 10_000
+
+// CountOpenFindings counts the open findings, at most MostFindingsCounted. Errors are marked by Classify.
+func CountOpenFindings(ctx context.Context, db DB) (n int64, err error) {
+	if err = db.QueryRow(ctx, "SELECT count(*) FROM (SELECT FROM shape_findings WHERE state = 'open' LIMIT $1) AS few", MostFindingsCounted).Scan(&n); err != nil {
+		return 0, Classify(fmt.Errorf("counting findings: %w", err))
+	}
+	return n, nil
+}
+
 // Findings lists findings, the newest first, each with who reads its path. Fewer than
 // the limit means the end.
 func (d *Drift) Findings(ctx context.Context, q FindingQuery) ([]Finding, error) {

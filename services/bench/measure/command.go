@@ -18,14 +18,14 @@ import (
 
 // Command is the bench program as kong reads it.
 type Command struct {
-	Only           []string      `name:"only" enum:"receiver,normalizer,sink,pull,sustained,latency,flood,release,batches" default:"receiver,normalizer,sink,pull,sustained,latency" placeholder:"STAGE,…" help:"What to measure: ${enum} (all but flood, release and batches)."`
+	Only           []string      `name:"only" enum:"receiver,normalizer,sink,pull,sustained,latency,flood,release,batches,api,drift" default:"receiver,normalizer,sink,pull,sustained,latency" placeholder:"STAGE,…" help:"What to measure: ${enum} (all but flood, release, batches, api and drift)."`
 	Broker         string        `name:"broker" enum:"apache,embedded" default:"apache" help:"Apache Kafka on this machine, or the broker of make run: ${enum} (${default})."`
 	Rounds         int           `name:"rounds" default:"3" help:"How often ours and the limit take turns (${default}); medians are shown."`
 	Duration       time.Duration `name:"duration" default:"10s" help:"Receiver, sustained, flood: how long each run's load lasts (${default})."`
 	Connections    int           `name:"connections" default:"64" help:"Receiver, sustained, latency: requests at a time (${default})."`
 	Records        int           `name:"records" default:"300000" help:"Normalizer: records of each run (${default})."`
 	SinkRecords    int           `name:"sink-records" default:"80000" help:"Sink: rows of each run (${default})."`
-	Rows           int           `name:"rows" default:"1000000" help:"Sink: rows up to which the table grows in one run of each, to compare the rate at the end with the rate at a tenth of it and with the peer's (${default}); 0: not measured."`
+	Rows           int           `name:"rows" default:"1000000" help:"Api: rows of the timeline. Sink: rows up to which the table grows in one run of each, to compare the rate at the end with the rate at a tenth of it and with the peer's (${default}); 0: not measured."`
 	PullRecords    int           `name:"pull-records" default:"300000" help:"Pull: events of each run (${default}); in whole windows of 5,000."`
 	ReleaseRecords int           `name:"release-records" default:"1000000" help:"Release: events in quarantine that wait for the link (${default})."`
 	BatchRecords   int           `name:"batch-records" default:"80000" help:"Batches: events of each run (${default})."`
@@ -135,7 +135,7 @@ func (b *bench) steps() (steps []step) {
 	for _, part := range []struct {
 		name  string
 		steps func() []step
-	}{{"receiver", b.receiver}, {"normalizer", b.normalizer}, {"sink", b.sink}, {"pull", b.pull}, {"sustained", b.sustained}, {"latency", b.latency}, {"flood", b.flood}, {"release", b.release}, {"batches", b.batches}} {
+	}{{"receiver", b.receiver}, {"normalizer", b.normalizer}, {"sink", b.sink}, {"pull", b.pull}, {"sustained", b.sustained}, {"latency", b.latency}, {"flood", b.flood}, {"release", b.release}, {"batches", b.batches}, {"drift", b.drift}, {"api", b.reads}} {
 		if slices.Contains(b.command.Only, part.name) {
 			steps = append(steps, part.steps()...)
 		}

@@ -48,6 +48,7 @@ type Side struct {
 	Latencies []stage.Latency `json:"latencies_ms,omitempty"`
 	PeakBytes int64           `json:"peak_bytes,omitempty"`       // the largest of all rounds
 	Memory    []int64         `json:"memory_bytes,omitempty"`     // of the last round, resident at each tenth of it
+	Skipped   int             `json:"skipped,omitempty"`          // live tails: what they were told that they were too slow for
 	CPU       []float64       `json:"cpu_microseconds,omitempty"` // of its own process, per request, record, row or event
 }
 
@@ -179,6 +180,9 @@ func (r *Report) write(out io.Writer) {
 	t.Render()
 	for _, l := range r.Lines {
 		l.writeMemory(out)
+		if l.Ours.Skipped > 0 {
+			fmt.Fprintf(out, "%s: %d were not told one by one, as a tail was too slow for them.\n", l.Stage, l.Ours.Skipped)
+		}
 	}
 	if r.Release != nil {
 		r.Release.write(out)

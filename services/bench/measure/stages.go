@@ -72,22 +72,7 @@ func (b *bench) normalizer() []step {
 		{Role: stage.Normalizer, Records: c.Records},
 		{Role: stage.BareNormalizer, Records: c.Records, Workers: ours.Workers, Batch: ours.Batch.Records, Wait: ours.Batch.Wait},
 	}
-	steps := []step{{"normalizer: filling the raw topics", float64(c.Records) / 60_000, func(ctx context.Context) error {
-		if err := b.ground.freshTopics(ctx); err != nil {
-			return err
-		}
-		events, err := b.accounts.Traffic()
-		if err != nil {
-			return err
-		}
-		return b.ground.fill(ctx, c.Records, func(i int) (*kgo.Record, error) {
-			src, rec, _, err := events.Raw(i)
-			if err != nil {
-				return nil, err
-			}
-			return stream.RawRecord(src.Name(), rec, ""), nil
-		})
-	}}}
+	steps := []step{{"normalizer: filling the raw topics", float64(c.Records) / 60_000, func(ctx context.Context) error { return b.fillRaw(ctx, c.Records) }}}
 	return append(steps, b.turns("normalizer", float64(c.Records)/40_000+2, []string{"ours", "limit"}, func(ctx context.Context, side int, what string) error {
 		return b.ground.database(ctx, func(url string) error {
 			job := jobs[side]
@@ -100,6 +85,24 @@ func (b *bench) normalizer() []step {
 			return b.ground.forget(ctx, stream.Names{}.Group(stream.Normalizer))
 		})
 	})...)
+}
+
+// fillRaw puts n events into the raw topics.
+func (b *bench) fillRaw(ctx context.Context, n int) error {
+	if err := b.ground.freshTopics(ctx); err != nil {
+		return err
+	}
+	events, err := b.accounts.Traffic()
+	if err != nil {
+		return err
+	}
+	return b.ground.fill(ctx, n, func(i int) (*kgo.Record, error) {
+		src, rec, _, err := events.Raw(i)
+		if err != nil {
+			return nil, err
+		}
+		return stream.RawRecord(src.Name(), rec, ""), nil
+	})
 }
 
 func (b *bench) sink() []step {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -15,6 +16,7 @@ import (
 	"github.com/throughline-dev/throughline/pkg/source/catalog"
 	"github.com/throughline-dev/throughline/pkg/stage"
 	"github.com/throughline-dev/throughline/pkg/stream"
+	"github.com/throughline-dev/throughline/services/drift/drift"
 	"github.com/throughline-dev/throughline/services/receiver/receiver"
 	"github.com/throughline-dev/throughline/services/whole"
 )
@@ -153,6 +155,9 @@ func newServices(ctx context.Context, job Job, names ...string) (deps stage.Deps
 		}
 	}
 	options := whole.Options{Only: names, Receiver: receiver.Config{Listen: "127.0.0.1:0", SpoolDir: filepath.Join(job.Scratch, "spool")}}
+	if slices.Contains(names, whole.Drift) {
+		options.Drift = &drift.Options{}
+	}
 	if options.Endpoints, err = endpoints(job.AllSources); err == nil {
 		services, err = whole.New(ctx, deps, options)
 	}

@@ -55,6 +55,12 @@ const (
 	Operator       Role = "operator"        // links what waits there, until Records rows are visible
 	Batched        Role = "batched"         // Records events of Source, Batch in each request
 	Audit          Role = "audit"           // counts what is there twice
+	Drift          Role = "drift"           // ours, until Records events are counted
+	BareConsumer   Role = "bare-consumer"   // its limit
+	Grow           Role = "grow"            // gives a database Records events
+	Console        Role = "console"         // ours, serves
+	Reads          Role = "reads"           // questions to a console
+	Tails          Role = "tails"           // live tails of a console
 	Sustained      Role = "sustained"       // requests as fast as they are answered, until their rows are visible
 )
 
@@ -96,7 +102,7 @@ type Result struct {
 	Lost      int                // Steady, Sustained: acknowledged and not in the table after all
 	Posting   float64            // Sustained: seconds from the first POST to the last answer
 	Seconds   float64            // Sustained: from the first POST until the last row was visible
-	Asked     map[string]Latency // Operator: commands, by their words
+	Asked     map[string]Latency // Operator: commands, by their words; Reads: questions
 	Said      []string           // Operator: by the command that linked
 	Twice     int                // Audit
 	PeakBytes int64              // VmHWM of this process; 0 where it cannot be known
@@ -126,7 +132,7 @@ type role func(ctx context.Context, job Job, ready func(address string)) (Result
 
 func (j Job) role() (role, error) {
 	switch j.Role {
-	case Receiver, Normalizer, Sink, Pull, Quarantine:
+	case Receiver, Normalizer, Sink, Pull, Quarantine, Drift, Console:
 		var common settings.Common
 		settings.Defaults(&common)
 		service.LimitMemory(common.MemoryLimit) // as the service's own process does
@@ -174,6 +180,18 @@ func (j Job) role() (role, error) {
 		return runBatched, nil
 	case Audit:
 		return runAudit, nil
+	case Drift:
+		return runDrift, nil
+	case BareConsumer:
+		return runBareConsumer, nil
+	case Grow:
+		return runGrow, nil
+	case Console:
+		return runConsole, nil
+	case Reads:
+		return runReads, nil
+	case Tails:
+		return runTails, nil
 	}
 	return nil, fmt.Errorf("there is no role %q", j.Role)
 }

@@ -118,7 +118,7 @@ type Reader interface {
 	Pulls(ctx context.Context, source string, p Paging) (Page[api.Pull], error)
 	PullRequests(ctx context.Context, source string, open bool, p Paging) (Page[api.PullRequest], error)
 	Gaps(ctx context.Context) ([]api.Gap, error)
-	Drift(ctx context.Context, source, status string, p Paging) (Page[api.Drifted], error)
+	Drift(ctx context.Context, source, status string, p Paging) (Page[api.Finding], error)
 	// Feed gives events in the order in which they became visible, each once. Next is never "".
 	Feed(ctx context.Context, source, eventType string, wait time.Duration, p Paging) (Page[api.Event], error)
 	// Tail sends events to the channel until ctx ends; the channel is closed then. At most 100 run at a time in a
@@ -145,7 +145,7 @@ type Decider interface {
 	StartPull(ctx context.Context, n NewPull) (api.PullRequest, error)
 	// CancelPull ends a request of StartPull; the puller stops within seconds.
 	CancelPull(ctx context.Context, id int64) (api.PullRequest, error)
-	AcknowledgeDrift(ctx context.Context, id int64, reason string) (api.Drifted, error)
+	AcknowledgeDrift(ctx context.Context, id int64, reason string) (api.Finding, error)
 	CreateToken(ctx context.Context, name string, role access.Role, expires time.Time) (api.NewTokenMade, error)
 	RevokeToken(ctx context.Context, id int64) error
 }

@@ -362,7 +362,7 @@ func TestDrift(t *testing.T) {
 	found, err := w.Drift(viewer, "", "", backend.Paging{})
 	require.NoError(t, err)
 	require.Len(t, found.Items, 1)
-	require.Equal(t, "was in each of 2000 events; now is missing in 1", found.Items[0].Text)
+	require.Equal(t, [2]string{"was in each of 2000 events", "is missing in 1"}, [2]string{found.Items[0].Was, found.Items[0].Is})
 	o, err := w.Overview(viewer)
 	require.NoError(t, err)
 	require.EqualValues(t, 1, o.OpenFindings)
@@ -370,7 +370,7 @@ func TestDrift(t *testing.T) {
 	require.Equal(t, fault.Forbidden, fault.ReasonOf(err))
 	known, err := w.AcknowledgeDrift(operator, found.Items[0].ID, "the vendor says so")
 	require.NoError(t, err)
-	require.Equal(t, "acknowledged", known.Status)
+	require.Equal(t, "acknowledged", known.State)
 	for status, n := range map[string]int{"open": 0, "acknowledged": 1, "all": 1} {
 		found, err = w.Drift(viewer, "stripe", status, backend.Paging{})
 		require.NoError(t, err)

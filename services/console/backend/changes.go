@@ -29,7 +29,7 @@ func (b *Service) CreateAccount(ctx context.Context, name, domain, owner string,
 			return api.Account{}, err
 		}
 		if parent != uuid.Nil {
-			if err := b.reading(ctx, func(tx pgx.Tx) error { return there(ctx, tx, parent) }); err != nil {
+			if err := b.reading(ctx, func(tx pgx.Tx) error { return b.accounts.In(tx).Exists(ctx, parent) }); err != nil {
 				if fault.ReasonOf(err) == fault.NotFound {
 					return api.Account{}, malformed("parent_id", "no account has the id %s", parent)
 				}
@@ -209,10 +209,10 @@ func (b *Service) choose(ctx context.Context, action string, s Selection, change
 }
 
 // AcknowledgeDrift is Decider's.
-func (b *Service) AcknowledgeDrift(ctx context.Context, id int64, reason string) (api.Drifted, error) {
-	return act(ctx, b, deed{role: access.Operator, action: "acknowledgeDrift", target: fmt.Sprint(id), why: reason}, func(ctx context.Context, by access.Actor) (api.Drifted, error) {
+func (b *Service) AcknowledgeDrift(ctx context.Context, id int64, reason string) (api.Finding, error) {
+	return act(ctx, b, deed{role: access.Operator, action: "acknowledgeDrift", target: fmt.Sprint(id), why: reason}, func(ctx context.Context, by access.Actor) (api.Finding, error) {
 		f, err := b.drift.Decide(ctx, id, postgres.FindingAcknowledged, by.Who, reason)
-		return api.NewDrifted(f), err
+		return api.NewFinding(f), err
 	})
 }
 

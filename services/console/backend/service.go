@@ -67,6 +67,7 @@ type Service struct {
 
 	mu      sync.Mutex // of what follows
 	sources cached[[]api.SourceState]
+	open    quarantine.Openness // of all, read with sources
 }
 
 // cached is an answer that is given again for a while.

@@ -2,7 +2,6 @@ package backend
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"time"
 
@@ -12,7 +11,6 @@ import (
 	"github.com/throughline-dev/throughline/pkg/api"
 	"github.com/throughline-dev/throughline/pkg/learn"
 	"github.com/throughline-dev/throughline/pkg/postgres"
-	"github.com/throughline-dev/throughline/pkg/quarantine"
 )
 
 // sourcesFor is how long the state of the sources is given again.
@@ -88,7 +86,7 @@ func (b *Service) sourceStates(ctx context.Context, tx pgx.Tx) ([]api.SourceStat
 		}
 		states[i] = s
 	}
-	b.sources = cached[[]api.SourceState]{states, time.Now().Add(sourcesFor)}
+	b.sources, b.open = cached[[]api.SourceState]{states, time.Now().Add(sourcesFor)}, open[""]
 	return slices.Clone(states), nil
 }
 
@@ -99,16 +97,14 @@ func (b *Service) Overview(ctx context.Context) (api.Overview, error) {
 		if o.Sources, err = b.sourceStates(ctx, tx); err != nil {
 			return err
 		}
-		open, err := b.quarantine.In(tx).Open(ctx, []string{})
-		if err != nil {
+		b.mu.Lock()
+		o.OpenQuarantine, o.OldestQuarantine = b.open.Records, b.open.Oldest // as old as the sources' state
+		b.mu.Unlock()
+		if o.OpenSuggestions, err = b.suggestions.In(tx).Open(ctx); err != nil {
 			return err
 		}
-		o.OpenQuarantine, o.OldestQuarantine = open[""].Records, open[""].Oldest
-		if err := tx.QueryRow(ctx, fmt.Sprintf("SELECT count(*) FROM (SELECT FROM link_suggestions WHERE status = 'open' LIMIT %d) AS few", quarantine.MostCounted)).Scan(&o.OpenSuggestions); err != nil {
-			return postgres.Classify(fmt.Errorf("counting suggestions: %w", err))
-		}
-		if err := tx.QueryRow(ctx, fmt.Sprintf("SELECT count(*) FROM (SELECT FROM shape_findings WHERE state = 'open' LIMIT %d) AS few", quarantine.MostCounted)).Scan(&o.OpenFindings); err != nil {
-			return postgres.Classify(fmt.Errorf("counting findings of drift: %w", err))
+		if o.OpenFindings, err = postgres.CountOpenFindings(ctx, tx); err != nil {
+			return err
 		}
 		unfinished, err := b.pulls.In(tx).Unfinished(ctx, "")
 		if err != nil {

@@ -207,17 +207,6 @@ type DecisionPage struct {
 // Density Density is how the events of a timeline lie in time: equal spans from From to To.
 type Density = api.Density
 
-// Drifted Drifted is what drift has found about one field of a source's events.
-type Drifted = api.Drifted
-
-// DriftedPage defines model for DriftedPage.
-type DriftedPage struct {
-	Items []Drifted `json:"items"`
-
-	// Next The cursor of the page that follows; left out on the last
-	Next *string `json:"next,omitempty"`
-}
-
 // Effect Effect is what a decision did, or on a dry run would do.
 type Effect = api.Effect
 
@@ -242,6 +231,17 @@ type Explanation = api.Explanation
 type FeedPage struct {
 	Items []Event `json:"items"`
 	Next  string  `json:"next"`
+}
+
+// Finding Finding is an odd thing about the payloads of one event type. It holds no values of events: a sample is the event itself, by its source_event_id.
+type Finding = api.Finding
+
+// FindingPage defines model for FindingPage.
+type FindingPage struct {
+	Items []Finding `json:"items"`
+
+	// Next The cursor of the page that follows; left out on the last
+	Next *string `json:"next,omitempty"`
 }
 
 // Found Found is an event that a search found.
@@ -416,6 +416,9 @@ type QuarantineSelection struct {
 
 // RawPosition RawPosition is where the record lies that an event was read from.
 type RawPosition = api.RawPosition
+
+// Reader Reader is who reads a path.
+type Reader = api.Reader
 
 // Reconciled Reconciled is what a comparison with a vendor's API has found.
 type Reconciled = api.Reconciled
@@ -3804,7 +3807,7 @@ type ListDriftResponseObject interface {
 	VisitListDriftResponse(w http.ResponseWriter) error
 }
 
-type ListDrift200JSONResponse DriftedPage
+type ListDrift200JSONResponse FindingPage
 
 func (response ListDrift200JSONResponse) VisitListDriftResponse(w http.ResponseWriter) error {
 
@@ -3873,7 +3876,7 @@ type AcknowledgeDriftResponseObject interface {
 	VisitAcknowledgeDriftResponse(w http.ResponseWriter) error
 }
 
-type AcknowledgeDrift200JSONResponse Drifted
+type AcknowledgeDrift200JSONResponse Finding
 
 func (response AcknowledgeDrift200JSONResponse) VisitAcknowledgeDriftResponse(w http.ResponseWriter) error {
 

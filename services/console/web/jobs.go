@@ -97,20 +97,6 @@ func kindOf(x api.Pull) string {
 	return statusKind(x.Status)
 }
 
-// drift lists findings.
-func (s *server) drift(p *page) (templ.Component, error) {
-	p.title, p.nav = "Drift", "drift"
-	status := p.q("status")
-	if status == "" {
-		status = "open"
-	}
-	found, err := s.Backend.Drift(p.r.Context(), p.q("source"), status, p.paging(50))
-	if err != nil {
-		return nil, err
-	}
-	return driftView(p, found, status), nil
-}
-
 // audit lists who did what.
 func (s *server) audit(p *page) (templ.Component, error) {
 	p.title, p.nav = "Audit log", "audit"
@@ -174,16 +160,6 @@ func (s *server) source(p *page) (templ.Component, error) {
 		}
 	}
 	return nil, fault.Permanent(fault.NotFound, errors.New("there is no such source"))
-}
-
-func driftKind(d api.Drifted) string {
-	if d.Status == "open" && len(d.Readers) > 0 {
-		return "bad"
-	}
-	if d.Kind == "new" {
-		return "accent"
-	}
-	return "warn"
 }
 
 func resultKind(e api.AuditEntry) string {

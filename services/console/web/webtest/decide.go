@@ -268,19 +268,19 @@ func (f *Fake) CancelPull(ctx context.Context, id int64) (api.PullRequest, error
 }
 
 // AcknowledgeDrift acknowledges a finding.
-func (f *Fake) AcknowledgeDrift(ctx context.Context, id int64, reason string) (api.Drifted, error) {
+func (f *Fake) AcknowledgeDrift(ctx context.Context, id int64, reason string) (api.Finding, error) {
 	if err := f.decide(ctx, "acknowledgeDrift", fmt.Sprint(id), access.Operator); err != nil {
-		return api.Drifted{}, err
+		return api.Finding{}, err
 	}
 	defer f.mu.Unlock()
 	for i := range f.drift {
 		if f.drift[i].ID == id {
-			f.drift[i].Status, f.drift[i].By = "acknowledged", access.ActorOf(ctx).Who
+			f.drift[i].State, f.drift[i].StateBy = "acknowledged", access.ActorOf(ctx).Who
 			f.did(ctx, "acknowledgeDrift", fmt.Sprint(id), reason, false)
 			return f.drift[i], nil
 		}
 	}
-	return api.Drifted{}, notFound(fmt.Sprintf("finding %d", id))
+	return api.Finding{}, notFound(fmt.Sprintf("finding %d", id))
 }
 
 // CreateToken makes a token.

@@ -41,7 +41,7 @@ type Fake struct {
 	requests    []api.PullRequest
 	asked       map[string]int64 // requests by their keys
 	moves       []api.Move
-	drift       []api.Drifted
+	drift       []api.Finding
 	tokens      []api.Token
 	audit       []api.AuditEntry
 	tails       map[chan backend.TailEvent]backend.TailQuery
@@ -168,7 +168,7 @@ func (f *Fake) Overview(ctx context.Context) (api.Overview, error) {
 		}
 	}
 	for _, d := range f.drift {
-		if d.Status == "open" {
+		if d.State == "open" {
 			o.OpenFindings++
 		}
 	}
@@ -578,13 +578,13 @@ func (f *Fake) gap() *api.Reconciled {
 }
 
 // Drift lists findings.
-func (f *Fake) Drift(ctx context.Context, src, status string, p backend.Paging) (backend.Page[api.Drifted], error) {
+func (f *Fake) Drift(ctx context.Context, src, status string, p backend.Paging) (backend.Page[api.Finding], error) {
 	if err := f.may(ctx, access.Viewer); err != nil {
-		return backend.Page[api.Drifted]{}, err
+		return backend.Page[api.Finding]{}, err
 	}
 	defer f.mu.Unlock()
-	return page(filter(f.drift, func(d api.Drifted) bool {
-		return (src == "" || d.Source == src) && (status == "" || status == "all" || d.Status == status)
+	return page(filter(f.drift, func(d api.Finding) bool {
+		return (src == "" || d.Source == src) && (status == "" || status == "all" || d.State == status)
 	}), p)
 }
 
