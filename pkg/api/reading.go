@@ -55,9 +55,6 @@ type Passport struct {
 	Reference string      `json:"reference,omitempty"`
 	Delivery  string      `json:"delivery,omitempty"` // the id of the delivery that brought it
 	Raw       RawPosition `json:"raw"`
-	// Secret is the number of the signing secret that the delivery was verified with, the newest is 0; left out where
-	// the raw record is gone or does not say.
-	Secret *int `json:"secret,omitempty"`
 	// Decision is the entry of the ledger by which the reference stands for the account now.
 	Decision *Decision `json:"decision,omitempty"`
 	// Quarantine are the records of the same identity that are or were in quarantine.
@@ -123,9 +120,9 @@ type SourceState struct {
 	// Stale says that it has been silent for longer.
 	Stale          bool  `json:"stale"`
 	OpenQuarantine int64 `json:"open_quarantine"` // at most 10,000
-	// Rejected is how many requests were rejected, by reason, since the receiver started; left out where its metrics
-	// cannot be read.
-	Rejected map[string]int64 `json:"rejected,omitempty"`
+	// Rejected is how many requests were rejected, by reason, since the receivers were started; left out where the metrics of
+	// one cannot be read.
+	Rejected map[string]int64 `json:"rejected,omitzero"`
 	// Gap is the newest comparison with the vendor's API.
 	Gap      *Reconciled `json:"gap,omitempty"`
 	Learning *Learning   `json:"learning,omitempty"`

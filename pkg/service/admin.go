@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/pprof"
-	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -46,13 +45,9 @@ func NewAdmin(rt *Runtime, addr string, withPprof bool) *Admin {
 
 // Start listens and serves. It must not be called twice.
 func (a *Admin) Start(ctx context.Context) error {
-	var config net.ListenConfig
-	listener, err := config.Listen(ctx, "tcp", a.addr)
-	if errors.Is(err, syscall.EADDRINUSE) {
-		return fmt.Errorf("the admin address %s is taken by another process: set --admin-addr (THROUGHLINE_ADMIN_ADDR) to a free one: %w", a.addr, syscall.EADDRINUSE)
-	}
+	listener, err := Listen(ctx, a.addr, "--admin-addr (THROUGHLINE_ADMIN_ADDR)")
 	if err != nil {
-		return fmt.Errorf("listening on --admin-addr (THROUGHLINE_ADMIN_ADDR): %w", err)
+		return err
 	}
 	a.listener, a.served = listener, make(chan struct{})
 	if tcp, ok := listener.Addr().(*net.TCPAddr); ok && tcp.IP.IsLoopback() {

@@ -27,6 +27,15 @@
 {{- if and (has "signin" .needs) (eq $v.services.console.login "oidc") }}
 {{- include "throughline.egressRule" (dict "to" $n.oidc.to "ports" (list (include "throughline.port" $v.services.console.oidc.issuer | int))) }}
 {{- end }}
+{{- if and (has "signin" .needs) $v.services.receiver.enabled }}
+- ports: [{port: 9090, protocol: TCP}]
+  to:
+    - podSelector:
+        matchLabels:
+          app.kubernetes.io/name: {{ include "throughline.name" .root }}
+          app.kubernetes.io/instance: {{ .root.Release.Name }}
+          app.kubernetes.io/component: receiver
+{{- end }}
 {{- if has "admin" .needs }}
 - ports: [{port: 9090, protocol: TCP}]
   to:

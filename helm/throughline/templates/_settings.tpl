@@ -212,6 +212,7 @@
 {{- $_ := set $env "THROUGHLINE_CONSOLE_LISTEN" (printf ":%d" (int $s.program.ports.http)) -}}
 {{- $_ := set $env "THROUGHLINE_CONSOLE_PUBLIC_URL" $s.publicURL -}}
 {{- $_ := set $env "THROUGHLINE_CONSOLE_LOGIN" $s.login -}}
+{{- if $v.services.receiver.enabled }}{{ $_ := set $env "THROUGHLINE_CONSOLE_RECEIVER_METRICS" (printf "http://%s-receiver-admin:9090/metrics" (include "throughline.fullname" .root)) }}{{ end -}}
 {{- if eq $s.login "oidc" -}}
 {{- $_ := set $env "THROUGHLINE_OIDC_ISSUER" $s.oidc.issuer -}}
 {{- $_ := set $env "THROUGHLINE_OIDC_CLIENT_ID" $s.oidc.clientId -}}

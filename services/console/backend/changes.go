@@ -24,7 +24,7 @@ func (b *Service) CreateAccount(ctx context.Context, name, domain, owner string,
 	if err != nil {
 		return api.Account{}, fmt.Errorf("making an account id: %w", err)
 	}
-	return act(ctx, b, deed{role: access.Operator, action: "createAccount", target: id.String()}, func(ctx context.Context, by access.Actor) (api.Account, error) {
+	return act(ctx, b, deed{role: access.Operator, action: "createAccount", made: id.String()}, func(ctx context.Context, by access.Actor) (api.Account, error) {
 		if err := texts("name", name, "domain", domain, "owner", owner); err != nil {
 			return api.Account{}, err
 		}

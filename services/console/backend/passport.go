@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -95,9 +94,6 @@ func (b *Service) elementOf(rec *kgo.Record, index int32) ([]byte, bool) {
 	return nil, false
 }
 
-// headerSecret is the number of the signing secret, where the receiver says it.
-const headerSecret = "tl-secret"
-
 // Passport is Reader's.
 func (b *Service) Passport(ctx context.Context, id int64) (api.Passport, error) {
 	var p api.Passport
@@ -153,11 +149,6 @@ func (b *Service) Passport(ctx context.Context, id int64) (api.Passport, error) 
 		return api.Passport{}, err
 	}
 	rec, _ := b.rawRecord(ctx, origin)
-	if rec != nil {
-		if n, err := strconv.Atoi(string(stream.Header(rec, headerSecret))); err == nil && n >= 0 {
-			p.Secret = &n
-		}
-	}
 	p.Steps = steps(p, details, rec)
 	return p, nil
 }

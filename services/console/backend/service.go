@@ -41,7 +41,8 @@ type Options struct {
 	// Raw reads a record of a raw topic, within about two seconds; nil: there are no brokers to ask. Errors are
 	// stream.ErrRecordGone, or Transient.
 	Raw func(ctx context.Context, topic string, partition int32, offset int64) (*kgo.Record, error)
-	// Rejected gives the requests that the receiver has rejected, by source and reason; nil: not known.
+	// Rejected gives the requests that the receivers have rejected, by source and reason; nil: not known. It is called
+	// under a lock, and must not wait.
 	Rejected func(ctx context.Context) (map[string]map[string]int64, error)
 	// StatementLimit ends a statement of the database that takes longer; 0: DefaultStatementLimit.
 	StatementLimit time.Duration
@@ -113,6 +114,7 @@ type deed struct {
 	action, target string
 	why            string
 	dryRun         bool
+	made           string // the id of what is made, which is the target once it is there
 }
 
 // act does a deed and writes to the audit log what became of it. An error that says so was made although the entry could
@@ -147,6 +149,9 @@ func act[T any](ctx context.Context, b *Service, d deed, do func(ctx context.Con
 		}
 		_ = record(result, problem.From(err).Detail) // the error is told, and nothing was changed
 		return none, err
+	}
+	if d.made != "" {
+		d.target = d.made
 	}
 	if err := record(access.Done, d.why); err != nil {
 		if d.dryRun {

@@ -64,6 +64,9 @@ func (b *Service) sourceStates(ctx context.Context, tx pgx.Tx) ([]api.SourceStat
 	for i, name := range names {
 		a := activity[name]
 		s := api.SourceState{Source: name, NormalSeconds: int64(a.Normal / time.Second), OpenQuarantine: open[name].Records, Rejected: rejected[name], Spark: a.Hours}
+		if rejected != nil && s.Rejected == nil {
+			s.Rejected = map[string]int64{} // it is known that there are none
+		}
 		if s.Spark == nil {
 			s.Spark = make([]int64, 24)
 		}

@@ -38,6 +38,8 @@ type Server struct {
 	Listen      string        `name:"console-listen" env:"THROUGHLINE_CONSOLE_LISTEN" default:"127.0.0.1:8088" placeholder:"HOST:PORT" help:"Address of the console and the HTTP API (${default}); port 0: a free one."`
 	TLSCertFile string        `name:"console-tls-cert-file" env:"THROUGHLINE_CONSOLE_TLS_CERT_FILE" placeholder:"FILE" help:"PEM file of the certificate to speak HTTPS with; read again when it changes. Not set: HTTP, for a proxy in front that ends TLS."`
 	TLSKeyFile  string        `name:"console-tls-key-file" env:"THROUGHLINE_CONSOLE_TLS_KEY_FILE" placeholder:"FILE" help:"PEM file of that certificate's key."`
+	Receivers   []string      `name:"console-receiver-metrics" env:"THROUGHLINE_CONSOLE_RECEIVER_METRICS" placeholder:"URL,..." help:"Metrics of the receivers, for what they reject: http://receiver:9090/metrics. A name stands for all addresses that it has. Not set: it is not known."`
+	DrainDelay  time.Duration `name:"console-drain-delay" env:"THROUGHLINE_CONSOLE_DRAIN_DELAY" default:"5s" help:"How long a stop goes on answering after readiness has gone, for load balancers to notice (${default}); below --shutdown-timeout, 0: not at all."`
 	Patience    time.Duration `name:"console-statement-timeout" env:"THROUGHLINE_CONSOLE_STATEMENT_TIMEOUT" default:"5s" help:"Longest time that Postgres may work for one answer (${default})."`
 }
 
@@ -54,6 +56,11 @@ func (s Server) Validate() error {
 			problems = append(problems, fmt.Errorf("--console-tls-cert-file: %w", err))
 		}
 	}
+	for _, address := range s.Receivers {
+		if _, err := parseMetricsURL(address); err != nil {
+			problems = append(problems, err)
+		}
+	}
 	if s.Patience < 100*time.Millisecond || s.Patience > time.Minute {
 		problems = append(problems, fmt.Errorf("--console-statement-timeout is %s: it should be 100ms to 1m", s.Patience))
 	}
@@ -66,7 +73,9 @@ func NewConfig(args []string, lookup func(string) (string, bool)) *Config {
 }
 
 // Validate reports what the parts cannot see alone.
-func (c *Config) Validate() error { return c.SignIn.CheckListen(c.Server.Listen) }
+func (c *Config) Validate() error {
+	return errors.Join(c.SignIn.CheckListen(c.Server.Listen), service.CheckDrain("--console-drain-delay", c.Server.DrainDelay, c.ShutdownTimeout))
+}
 
 // SourceSet gives the sources, after Parse.
 func (c *Config) SourceSet() (source.Set, error) { return c.Sources.SourceSet() }

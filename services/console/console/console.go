@@ -37,6 +37,7 @@ type Console struct {
 	backend  *backend.Service
 	rt       *service.Runtime
 	metrics  *metrics
+	rejected *rejections // nil: no receiver is known
 	server   *http.Server
 	listener atomic.Pointer[net.Listener]
 
@@ -66,10 +67,14 @@ func New(d stage.Deps, o Options) (*Console, error) {
 
 // Components gives the service's parts, downstream first.
 func (c *Console) Components() []service.Component {
-	return []service.Component{
+	parts := []service.Component{
 		{Name: "console-backend", Stop: func(context.Context) error { c.backend.Close(); return nil }},
-		{Name: "console", Start: c.listen, Run: c.serve, Stop: c.stop},
+		{Name: "console", Start: c.listen, Run: c.serve, Stop: c.stop, StopTimeout: c.rt.DrainTimeout(c.o.Server.DrainDelay)},
 	}
+	if c.rejected != nil {
+		parts = append([]service.Component{{Name: "console-rejections", Run: c.rejected.run}}, parts...)
+	}
+	return parts
 }
 
 // handler puts together who may come in and what there is.
@@ -84,6 +89,12 @@ func (c *Console) handler(d stage.Deps) (http.Handler, error) {
 		o.Raw = func(ctx context.Context, topic string, partition int32, offset int64) (*kgo.Record, error) {
 			return stream.ReadAt(ctx, d.Kafka, topic, partition, offset, rawPatience)
 		}
+	}
+	if len(c.o.Server.Receivers) > 0 {
+		if c.rejected, err = newRejections(c.o.Server.Receivers, c.rt.Log); err != nil {
+			return nil, err
+		}
+		o.Rejected = c.rejected.Rejected
 	}
 	c.backend = backend.New(o)
 	api, err := rest.New(c.backend)

@@ -16,6 +16,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/throughline-dev/throughline/pkg/access"
 	"github.com/throughline-dev/throughline/pkg/postgres"
@@ -41,7 +43,7 @@ func startOn(t *testing.T, pool *pgxpool.Pool, change func(*console.Options)) (s
 	var o console.Options
 	settings.Defaults(&o.Server)
 	settings.Defaults(&o.SignIn)
-	o.Server.Listen = "127.0.0.1:0"
+	o.Server.Listen, o.Server.DrainDelay = "127.0.0.1:0", 0
 	change(&o)
 	d := stage.Deps{Pool: pool, Sources: catalog.Set(), Runtime: service.NewRuntime(service.Options{Name: "console", Registry: prometheus.NewRegistry()})}
 	c, err := console.New(d, o)
@@ -198,4 +200,33 @@ func TestConsoleBehindAPath(t *testing.T) {
 	}
 	a := ask(http.MethodGet, address+"/tools/throughline/api/v1/me", "")
 	require.JSONEq(t, `{"who": "user:local", "role": "admin"}`, a.body)
+}
+
+// A stop goes on answering, for load balancers to notice, and ends when it has to.
+func TestDrain(t *testing.T) {
+	t.Parallel()
+	var o console.Options
+	settings.Defaults(&o.Server)
+	settings.Defaults(&o.SignIn)
+	o.Server.Listen, o.Server.DrainDelay = "127.0.0.1:0", time.Hour
+	core, said := observer.New(zap.InfoLevel)
+	d := stage.Deps{Pool: postgrestest.New(t), Sources: catalog.Set(), Runtime: service.NewRuntime(service.Options{Name: "console", Log: zap.New(core), Registry: prometheus.NewRegistry(), StopTimeout: 2 * time.Hour})}
+	c, err := console.New(d, o)
+	require.NoError(t, err)
+	parts := c.Components()
+	server := parts[len(parts)-1]
+	require.Greater(t, server.StopTimeout, time.Hour)
+	require.NoError(t, server.Start(t.Context()))
+	running, end := context.WithCancel(t.Context())
+	stopping, cut := context.WithCancel(t.Context())
+	ran, stopped := make(chan error, 1), make(chan error, 1)
+	go func() { ran <- server.Run(running) }()
+	go func() { stopped <- server.Stop(stopping) }()
+	require.Eventually(t, func() bool { return said.FilterMessage("serving until the drain delay is over").Len() == 1 }, 30*time.Second, time.Millisecond)
+	require.Equal(t, 200, browser(t)(http.MethodGet, "http://"+c.Addr()+"/signin", "").status)
+	cut()
+	<-stopped // connections that were open are closed
+	end()
+	require.NoError(t, <-ran)
+	require.NoError(t, parts[0].Stop(t.Context()))
 }

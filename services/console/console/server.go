@@ -12,10 +12,10 @@ import (
 	"net/url"
 	"runtime/debug"
 	"strings"
-	"syscall"
 	"time"
 
 	"go.uber.org/zap"
+	"golang.org/x/net/netutil"
 
 	"github.com/throughline-dev/throughline/pkg/service"
 	"github.com/throughline-dev/throughline/pkg/tlsfiles"
@@ -32,18 +32,18 @@ const (
 	writeTimeout      = time.Minute // streams set their own
 	// maxInFlight bounds the requests that are worked on at a time, streams aside, which have a bound of their own.
 	maxInFlight = 256
+	// maxConnections bounds the open connections: those beyond it wait to be accepted until one ends. Idle ones end by
+	// themselves after idleTimeout, and those that send no request after readHeaderTimeout.
+	maxConnections = 1024
 )
 
 // listen opens the port.
 func (c *Console) listen(ctx context.Context) error {
-	var config net.ListenConfig
-	l, err := config.Listen(ctx, "tcp", c.o.Server.Listen)
-	if errors.Is(err, syscall.EADDRINUSE) {
-		return fmt.Errorf("the address %s is taken by another process: set --console-listen (THROUGHLINE_CONSOLE_LISTEN) to a free one: %w", c.o.Server.Listen, syscall.EADDRINUSE)
-	}
+	l, err := service.Listen(ctx, c.o.Server.Listen, "--console-listen (THROUGHLINE_CONSOLE_LISTEN)")
 	if err != nil {
-		return fmt.Errorf("listening on --console-listen (THROUGHLINE_CONSOLE_LISTEN): %w", err)
+		return err
 	}
+	l = netutil.LimitListener(l, maxConnections)
 	c.listener.Store(&l)
 	c.rt.Log.Info("serving the console and the HTTP API", zap.String("address", l.Addr().String()), zap.String("login", c.o.SignIn.Login))
 	return nil
@@ -90,7 +90,9 @@ func (c *Console) serve(ctx context.Context) error {
 	return nil
 }
 
+// stop serves on for the drain delay, and ends the streams then.
 func (c *Console) stop(ctx context.Context) error {
+	c.rt.Drain(ctx, c.o.Server.DrainDelay)
 	c.endStreams()
 	if err := c.server.Shutdown(ctx); err != nil {
 		return errors.Join(fmt.Errorf("answering what was asked already: %w", err), c.server.Close())

@@ -142,7 +142,7 @@ func TestRefusals(t *testing.T) {
 		require.Contains(t, p.Detail, want, target)
 		require.NotContains(t, p.Detail, "schema", target)
 	}
-	for body, want := range map[string]string{`{"reason": "malformed"}`: "missing property 'dry_run'", `{"dry_run": true, "x": 1}`: "additional properties 'x' not allowed", `{"dry_run": true, "note": "` + strings.Repeat("x", 501) + `"}`: "note: maxLength"} {
+	for body, want := range map[string]string{`{"dry_run": true, "dry_run": false, "reason": "malformed"}`: "duplicate name at byte 18 (/dry_run)", `{"reason": "malformed"}`: "missing property 'dry_run'", `{"dry_run": true, "x": 1}`: "additional properties 'x' not allowed", `{"dry_run": true, "note": "` + strings.Repeat("x", 501) + `"}`: "note: maxLength"} {
 		p := problemOf(t, g.send(access.Operator, http.MethodPost, "/quarantine/discard", body))
 		require.Equal(t, http.StatusBadRequest, p.Status, body)
 		require.Contains(t, p.Detail, want, body)

@@ -21,6 +21,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/throughline-dev/throughline/pkg/fault"
+	"github.com/throughline-dev/throughline/pkg/rawjson"
 	"github.com/throughline-dev/throughline/services/console/problem"
 )
 
@@ -204,6 +205,9 @@ func checkBody(route *routers.Route, r *http.Request) error {
 	}
 	if !utf8.Valid(body) {
 		return malformed("", "the body holds bytes that are not UTF-8")
+	}
+	if _, err := new(rawjson.Doc).Parse(body); err != nil && strings.Contains(err.Error(), "duplicate name") { // readers differ in which of the two they take
+		return malformed("", "%s", strings.TrimPrefix(err.Error(), "not valid JSON: "))
 	}
 	var members map[string]any
 	if err := json.Unmarshal(body, &members); err != nil || members == nil {

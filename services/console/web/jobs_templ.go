@@ -1516,7 +1516,7 @@ func sourceView(p *page, s api.SourceState) templ.Component {
 				return templ_7745c5c3_Err
 			}
 		} else if len(s.Rejected) == 0 {
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 124, "none since the receiver started")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 124, "none since the receivers were started")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/throughline-dev/throughline/pkg/service"
 	"github.com/throughline-dev/throughline/pkg/settings"
 	"github.com/throughline-dev/throughline/pkg/source"
 	"github.com/throughline-dev/throughline/pkg/tlsfiles"
@@ -82,8 +83,8 @@ func (c *Config) Validate() error {
 // check holds the bounds against what the sources need.
 func (c *Config) check(endpoints []Endpoint, stop time.Duration) error {
 	var problems []error
-	if c.DrainDelay >= stop {
-		problems = append(problems, fmt.Errorf("--drain-delay is %v: it must be below --shutdown-timeout, which is %v", c.DrainDelay, stop))
+	if err := service.CheckDrain("--drain-delay", c.DrainDelay, stop); err != nil {
+		problems = append(problems, err)
 	}
 	for _, e := range endpoints {
 		profile := e.Source.Profile()

@@ -9,7 +9,6 @@ import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -283,7 +282,7 @@ func (r *Receiver) Components() []service.Component {
 	for name, s := range r.spools {
 		parts = append(parts, service.Component{Name: "receiver-spool-" + name, Run: s.Run})
 	}
-	return append(parts, service.Component{Name: "receiver", Start: r.listen, Run: r.serve, Stop: r.stopServer, StopTimeout: r.stopTimeout()})
+	return append(parts, service.Component{Name: "receiver", Start: r.listen, Run: r.serve, Stop: r.stopServer, StopTimeout: r.o.Runtime.DrainTimeout(r.o.Config.DrainDelay)})
 }
 
 // Close frees what New took. Run and the Components do so themselves; a second
@@ -311,13 +310,9 @@ func (r *Receiver) startTopics(ctx context.Context) error {
 }
 
 func (r *Receiver) listen(ctx context.Context) error {
-	var config net.ListenConfig
-	l, err := config.Listen(ctx, "tcp", r.o.Config.Listen)
-	if errors.Is(err, syscall.EADDRINUSE) {
-		return fmt.Errorf("the address %s is taken by another process: set --listen (THROUGHLINE_RECEIVER_LISTEN) to a free one: %w", r.o.Config.Listen, syscall.EADDRINUSE)
-	}
+	l, err := service.Listen(ctx, r.o.Config.Listen, "--listen (THROUGHLINE_RECEIVER_LISTEN)")
 	if err != nil {
-		return fmt.Errorf("listening on --listen (THROUGHLINE_RECEIVER_LISTEN): %w", err)
+		return err
 	}
 	r.listener.Store(&l)
 	names := make([]string, 0, len(r.o.Endpoints))
@@ -341,26 +336,12 @@ func (r *Receiver) serve(context.Context) error {
 	return nil
 }
 
-// stopTimeout is the drain delay and half of what is left of the whole stop.
-func (r *Receiver) stopTimeout() time.Duration {
-	delay := r.o.Config.DrainDelay
-	return delay + max(0, r.o.Runtime.StopTimeout-delay)/2
-}
-
 // stopServer receives on for the drain delay, while load balancers see that
 // readiness has gone; then it closes the listener, waits for the requests in
 // flight, and cuts those that are left: they were not acknowledged.
 func (r *Receiver) stopServer(ctx context.Context) error {
 	r.load.draining.Store(true)
-	if delay := r.o.Config.DrainDelay; delay > 0 {
-		r.o.Runtime.Log.Info("receiving until the drain delay is over", zap.Duration("delay", delay))
-		drained := time.NewTimer(delay)
-		defer drained.Stop()
-		select {
-		case <-drained.C:
-		case <-ctx.Done():
-		}
-	}
+	r.o.Runtime.Drain(ctx, r.o.Config.DrainDelay)
 	if err := r.server.Shutdown(ctx); err != nil {
 		return errors.Join(fmt.Errorf("waiting for requests in flight: %w", err), r.server.Close())
 	}

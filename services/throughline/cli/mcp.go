@@ -55,20 +55,11 @@ func (*mcpCommand) Run(ctx context.Context, s *session) error {
 				}
 				return pattern.Months(ctx, pool, pattern.DefaultLimit, p, pattern.Query{Since: since, Limit: limit})
 			}})
-		in, ok := s.In.(io.ReadCloser)
-		if !ok {
-			in = io.NopCloser(s.In)
-		}
-		err := server.Run(ctx, &mcp.IOTransport{Reader: in, Writer: openOut{s.Out}, MaxLineLength: maxRequest})
+		lines := mcpserver.NewLines(s.In, s.Out, maxRequest)
+		err := server.Run(ctx, &mcp.IOTransport{Reader: lines, Writer: lines.Writer(), MaxLineLength: maxRequest + 1})
 		if ctx.Err() != nil || errors.Is(err, io.EOF) { // the agent's program has gone
 			return settings.ErrDone
 		}
 		return err
 	})
 }
-
-// openOut stays open: it is the process's.
-type openOut struct{ io.Writer }
-
-// Close is io.Closer's.
-func (openOut) Close() error { return nil }

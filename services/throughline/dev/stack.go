@@ -207,7 +207,7 @@ func (s *stack) openServices(ctx context.Context) error {
 	}
 	s.services, err = whole.New(ctx, stage.Deps{Kafka: s.kafka, Pool: s.pool, Direct: s.direct, Registry: registry, Sources: s.set.Sources, Runtime: s.rt}, whole.Options{
 		Resolve: s.command.Resolve, Tenants: s.tenants(), TestData: s.testData(), Endpoints: endpoints, Learner: s.learner(), Puller: s.puller(), Drift: &drift.Options{Tenants: s.tenants()},
-		Console:  &console.Options{Server: console.Server{Listen: s.command.ConsoleAddr, Patience: consolePatience}, Resolve: s.command.Resolve},
+		Console:  &console.Options{Server: console.Server{Listen: s.command.ConsoleAddr, Patience: consolePatience, Receivers: []string{"http://" + s.command.AdminAddr + "/metrics"}}, Resolve: s.command.Resolve},
 		Receiver: receiver.Config{Listen: s.command.Listen, SpoolDir: filepath.Join(s.command.DataDir, "spool")},
 	})
 	if err != nil {

@@ -329,13 +329,12 @@ func (f *Fake) Passport(ctx context.Context, id int64) (api.Passport, error) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	secret := 0
-	p := api.Passport{Event: e, Rule: "link", Reference: "stripe:customer:cus_Tz1Acme", Delivery: "webhook", Secret: &secret,
+	p := api.Passport{Event: e, Rule: "link", Reference: "stripe:customer:cus_Tz1Acme", Delivery: "webhook",
 		Raw:        api.RawPosition{Topic: "raw." + e.Source, Partition: 3, Offset: 1_482_113 + id, Index: -1},
 		Quarantine: []api.QuarantineRecord{}, Conflicts: []api.QuarantineRecord{}, Moves: []api.Move{},
 		Steps: []api.PassportStep{
 			{At: e.OccurredAt, Step: "occurred", Text: "It occurred at " + e.Source},
-			{At: e.OccurredAt.Add(2 * time.Second), Step: "received", Text: "The receiver took the delivery and verified its signature with secret 0"},
+			{At: e.OccurredAt.Add(2 * time.Second), Step: "received", Text: "The receiver took the delivery and verified its signature"},
 			{At: e.IngestedAt, Step: "stored", Text: "The sink wrote it onto the timeline", By: "sink"},
 		}}
 	if a, err := f.account(e.AccountID); err == nil {
