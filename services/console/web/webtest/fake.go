@@ -40,6 +40,7 @@ type Fake struct {
 	pulls       []api.Pull
 	moves       []api.Move
 	drift       []api.Finding
+	domains     []api.SuspectDomain
 	tokens      []api.Token
 	audit       []api.AuditEntry
 	tails       map[chan backend.TailEvent]backend.TailQuery
