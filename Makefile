@@ -11,7 +11,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 LDFLAGS := -X github.com/throughline-dev/throughline/pkg/settings.version=$(VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-unit test-system race quick bench build lint fmt vulnerabilities generate api-check domains verify mutants fuzz tidy toolchain newcomer prerequisites images images-test release upgrade-test vendor-clients browser clean
+.PHONY: help run test test-unit test-system race quick bench build lint fmt vulnerabilities generate api-check domains verify mutants fuzz tidy toolchain newcomer prerequisites images images-test release upgrade-test vendor-clients browser prove clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -127,6 +127,9 @@ prerequisites: ## what the tests need beside Go: a C compiler, Postgres, psql, J
 browser: ## the console's pages in Debian's chromium: journeys, and axe on every page; installs both (ARGS="-run TestChurnStory"; THROUGHLINE_SHOTS=DIR keeps pictures)
 	@.ci/browser
 	THROUGHLINE_AXE=$$(ls $(BIN)/axe/*/axe.min.js) $(GO) test -count=1 -timeout 20m -tags browser $(ARGS) ./services/console/browsertest
+
+prove: toolchain prerequisites ## faults at random for MINUTES (20) under load, on three brokers and a Postgres with a standby, then every acknowledged event is looked for (SEED=…, ARGS="-faults sink,broker")
+	$(GO) test -count=1 -timeout 10h -tags prove -run 'TestProve$$' -v ./services/e2e -minutes $(or $(MINUTES),20) -seed $(or $(SEED),0) $(ARGS)
 
 vendor-clients: ## the vendors' own SDKs (npm) and Singer taps (PyPI) read the fake vendor APIs; installs them (needs Node, Python and the registries)
 	@.ci/vendor-clients

@@ -89,5 +89,5 @@ func TestDashboards(t *testing.T) {
 			}
 		}
 	}
-	require.Equal(t, []string{"overview", "pipeline", "quarantine", "receiver", "runtime"}, names)
+	require.Equal(t, []string{"console", "overview", "pipeline", "quarantine", "receiver", "runtime"}, names)
 }

@@ -22,13 +22,43 @@ const plain = "../../deploy/k8s"
 var site = map[string]string{
 	"THROUGHLINE_KAFKA_BROKERS": "throughline-settings", "THROUGHLINE_SCHEMA_REGISTRY_URL": "throughline-settings", "THROUGHLINE_LOG_LEVEL": "throughline-settings",
 	"THROUGHLINE_SOURCES": "throughline-receiver", "THROUGHLINE_STRIPE_SECRETS_FILE": "throughline-receiver",
+	"THROUGHLINE_CONSOLE_PUBLIC_URL": "throughline-console", "THROUGHLINE_STRIPE_API_KEY_FILE": "throughline-puller",
 }
+
+// pullers is the component that is not in base, because it does nothing without a Secret.
+const pullers = "puller"
 
 // deploy/k8s/base is the chart's manifests without what is Helm's. With -update it is written.
 func TestBase(t *testing.T) {
 	t.Parallel()
-	out, errs, ok := run(t, "", "helm4", "template", "throughline", chart, "--values=testdata/base.yaml", "--kube-version=1.37.2")
-	require.True(t, ok, errs)
+	render := func(more ...string) string {
+		out, errs, ok := run(t, "", "helm4", append([]string{"template", "throughline", chart, "--values=testdata/base.yaml", "--kube-version=1.37.2"}, more...)...)
+		require.True(t, ok, errs)
+		return out
+	}
+	holds(t, "base", plainFiles(t, render()))
+	with := plainFiles(t, render("--values=testdata/puller.yaml"))
+	holds(t, "components/puller", map[string]*bytes.Buffer{pullers: with[pullers]})
+}
+
+// holds compares a folder of manifests, and what its kustomization lists.
+func holds(t *testing.T, folder string, files map[string]*bytes.Buffer) {
+	t.Helper()
+	var want []string
+	for component, text := range files {
+		compare(t, filepath.Join(plain, folder, component+".yaml"), text.String())
+		want = append(want, component+".yaml")
+	}
+	var kustomization struct {
+		Resources []string `yaml:"resources"`
+	}
+	require.NoError(t, yaml.Unmarshal([]byte(read(t, plain, folder+"/kustomization.yaml")), &kustomization))
+	require.ElementsMatch(t, want, kustomization.Resources)
+}
+
+// plainFiles gives the manifests of each component without what is Helm's.
+func plainFiles(t *testing.T, out string) map[string]*bytes.Buffer {
+	t.Helper()
 	files := map[string]*bytes.Buffer{}
 	decoder := yaml.NewDecoder(strings.NewReader(out))
 	for {
@@ -52,18 +82,7 @@ func TestBase(t *testing.T) {
 		require.NoError(t, encoder.Encode(withoutHelm(o)))
 		require.NoError(t, encoder.Close())
 	}
-	for component, text := range files {
-		compare(t, filepath.Join(plain, "base", component+".yaml"), text.String())
-	}
-	var kustomization struct {
-		Resources []string `yaml:"resources"`
-	}
-	require.NoError(t, yaml.Unmarshal([]byte(read(t, plain, "base/kustomization.yaml")), &kustomization))
-	var want []string
-	for component := range files {
-		want = append(want, component+".yaml")
-	}
-	require.ElementsMatch(t, want, kustomization.Resources)
+	return files
 }
 
 // withoutHelm gives an object as kubectl applies it: without Helm's labels and
@@ -101,7 +120,7 @@ func withoutHelm(o map[string]any) map[string]any {
 			}
 			if sources, ok := v["sources"].([]any); ok {
 				for _, s := range sources { // all keys of the Secret of the sources
-					if secret, ok := s.(map[string]any)["secret"].(map[string]any); ok && secret["name"] == "throughline-sources" {
+					if secret, ok := s.(map[string]any)["secret"].(map[string]any); ok && (secret["name"] == "throughline-sources" || secret["name"] == "throughline-apis") {
 						delete(secret, "items")
 					}
 				}
@@ -145,10 +164,12 @@ func bySite(env []any) (stay, from []any) {
 func TestOverlays(t *testing.T) {
 	t.Parallel()
 	ofChart := map[string]*object{}
-	out, errs, ok := run(t, "", "helm4", "template", "throughline", chart, "--values=testdata/base.yaml", "--kube-version=1.37.2")
-	require.True(t, ok, errs)
-	for _, o := range parse(t, out) {
-		ofChart[o.id()] = o
+	for _, values := range [][]string{{"--values=testdata/base.yaml", "--values=testdata/puller.yaml"}, {"--values=testdata/base.yaml"}} { // base's learner has no keys
+		out, errs, ok := run(t, "", "helm4", append([]string{"template", "throughline", chart, "--kube-version=1.37.2"}, values...)...)
+		require.True(t, ok, errs)
+		for _, o := range parse(t, out) {
+			ofChart[o.id()] = o
+		}
 	}
 	overlays, err := os.ReadDir(filepath.Join(plain, "overlays"))
 	require.NoError(t, err)

@@ -20,6 +20,7 @@ import (
 	"github.com/throughline-dev/throughline/pkg/stream/streamtest"
 	"github.com/throughline-dev/throughline/pkg/tlsfiles/tlsfilestest"
 	"github.com/throughline-dev/throughline/services/console/console"
+	"github.com/throughline-dev/throughline/services/drift/drift"
 	"github.com/throughline-dev/throughline/services/learner/learner"
 	"github.com/throughline-dev/throughline/services/puller/puller"
 	"github.com/throughline-dev/throughline/services/receiver/receiver"
@@ -131,7 +132,7 @@ func metrics(t *testing.T) map[string][]string {
 	require.NoError(t, err)
 	deps := stage.Deps{Kafka: stream.Config{Brokers: []string{"127.0.0.1:1"}}, Pool: pool, Registry: registry, Sources: set, Runtime: rt}
 	cert, key := tlsfilestest.NewAuthority(t).Issue("receiver")
-	services, err := whole.New(t.Context(), deps, whole.Options{Endpoints: endpoints, Receiver: receiver.Config{SpoolDir: t.TempDir(), TLSCertFile: cert, TLSKeyFile: key}, Console: &console.Options{}})
+	services, err := whole.New(t.Context(), deps, whole.Options{Endpoints: endpoints, Receiver: receiver.Config{SpoolDir: t.TempDir(), TLSCertFile: cert, TLSKeyFile: key}, Console: &console.Options{}, Drift: &drift.Options{}})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, services.Close()) })
 	services.Components() // registers the loops' metrics

@@ -35,6 +35,7 @@ type Pull struct {
 	WaitsFor   string    `json:"waits_for,omitempty"`
 	Error      string    `json:"error,omitempty"`
 	StartedBy  string    `json:"started_by"`
+	Request    int64     `json:"request_id,omitempty"` // that it serves; left out: none
 	StartedAt  time.Time `json:"started_at"`
 	UpdatedAt  time.Time `json:"updated_at"`
 	FinishedAt time.Time `json:"finished_at,omitzero"` // of the run
@@ -46,7 +47,7 @@ func NewPull(p pull.Pull, paused []pull.Paused) Pull {
 		ID: p.ID, Checkpoint: p.Checkpoint, Source: p.Source, Tenant: p.Tenant, Stream: p.Stream, Mode: string(p.Mode), Types: p.Types,
 		From: p.From, To: p.To, Through: p.Through, Finished: p.Finished, Status: p.Status,
 		Pages: p.Pages, Events: p.Events, Unread: p.Unread, Rate: p.Rate(), Oldest: p.Oldest, Newest: p.Newest, KeptSince: p.KeptSince,
-		Error: p.Error, StartedBy: p.StartedBy, StartedAt: p.StartedAt, UpdatedAt: p.UpdatedAt, FinishedAt: p.EndedAt,
+		Error: p.Error, StartedBy: p.StartedBy, Request: p.Request, StartedAt: p.StartedAt, UpdatedAt: p.UpdatedAt, FinishedAt: p.EndedAt,
 	}
 	for _, pause := range paused {
 		if pause.Source == p.Source && pause.Tenant == p.Tenant && !p.Finished && !strings.HasPrefix(p.Stream, history.StreamPrefix) {
@@ -55,6 +56,29 @@ func NewPull(p pull.Pull, paused []pull.Paused) Pull {
 	}
 	return view
 }
+
+// PullRequest is a backfill that the puller was asked for. What it brings in is under pulls.
+type PullRequest struct {
+	ID         int64     `json:"id"`
+	Source     string    `json:"source"`
+	Tenant     string    `json:"tenant,omitempty"`
+	Stream     string    `json:"stream,omitempty"` // left out: all of the source's
+	Types      []string  `json:"types,omitempty"`  // left out: all
+	Since      time.Time `json:"since"`
+	Until      time.Time `json:"until"`
+	DryRun     bool      `json:"dry_run"`          // read and count only
+	State      string    `json:"state"`            // requested, claimed, done, cancelled or failed
+	Reason     string    `json:"reason,omitempty"` // why it failed, who cancelled it, or what to know of what was brought in
+	Pages      int64     `json:"pages"`
+	Events     int64     `json:"events"`
+	AskedBy    string    `json:"asked_by"`
+	AskedAt    time.Time `json:"asked_at"`
+	ClaimedAt  time.Time `json:"claimed_at,omitzero"` // when the puller began
+	FinishedAt time.Time `json:"finished_at,omitzero"`
+}
+
+// NewPullRequest gives a request.
+func NewPullRequest(r pull.Request) PullRequest { return PullRequest(r) }
 
 // Paused is a vendor account whose API nobody asks before Until, because it said so.
 type Paused struct {

@@ -29,7 +29,7 @@ func stages() []string { return []string{stream.Normalizer, stream.Sink, stream.
 
 func lagChecks() []Check {
 	var checks []Check
-	for _, service := range stages() {
+	for _, service := range append(stages(), stream.Drift) {
 		checks = append(checks, onKafka("lag."+service, "the "+service+" runs and keeps up: how much it has not done, and how old that is",
 			func(e *examination, _ context.Context, _ *kadm.Client) Finding { return e.lagOf(service) }))
 	}
@@ -40,6 +40,7 @@ func lagChecks() []Check {
 // stageLag is how far a consumer group is behind.
 type stageLag struct {
 	members int
+	begun   bool // it has committed an offset
 	records int64
 	behind  time.Duration // age of the oldest record that it has not done
 	at      partition     // where that is
@@ -58,7 +59,7 @@ func (p partition) String() string { return fmt.Sprintf("%s/%d", p.topic, p.numb
 // measureLags gives, for each stage, what measures it when first asked.
 func (e *examination) measureLags(ctx context.Context) map[string]func() (stageLag, error) {
 	lags := map[string]func() (stageLag, error){}
-	for _, service := range stages() {
+	for _, service := range append(stages(), stream.Drift) {
 		lags[service] = sync.OnceValues(func() (stageLag, error) {
 			client, err := e.kafka()
 			if err != nil {
@@ -119,6 +120,7 @@ func (e *examination) measure(ctx context.Context, admin *kadm.Client, service s
 		}
 		next := start.Offset
 		if c, is := committed.Lookup(end.Topic, end.Partition); is && c.At >= 0 {
+			lag.begun = true
 			if c.At < start.Offset && lag.lost < start.Offset-c.At {
 				lag.lost, lag.lostAt = start.Offset-c.At, at
 			}
@@ -189,6 +191,10 @@ func (e *examination) lagOf(service string) Finding {
 	switch {
 	case err != nil:
 		return kafkaFailed(err)
+	case service == stream.Drift && lag.members == 0 && !lag.begun:
+		return notChecked("", "no drift has run here yet: it is optional (docs/operations/drift.md)")
+	case lag.lost > 0 && service == stream.Drift:
+		return warning("keep topics longer: throughline topics apply --raw-retention", "the brokers deleted %d records of %s before drift had seen them", lag.lost, lag.lostAt)
 	case lag.lost > 0:
 		return failed("what vendors sent meanwhile has to be sent again by them; keep topics longer: throughline topics apply --raw-retention, --event-retention",
 			"the brokers deleted %d records of %s before the %s had read them", lag.lost, lag.lostAt, service)
@@ -213,6 +219,8 @@ func lateAdvice(service string) string {
 		return "look at the sink's /readyz?verbose for a held partition, and at postgres.transactions and postgres.keeper; else Postgres is the limit (docs/operations/sizing.md)"
 	case stream.Quarantine:
 		return "look at the quarantine service's /readyz?verbose"
+	case stream.Drift:
+		return "look at drift's /readyz?verbose; else give it more CPU or replicas"
 	default:
 		return "look at the normalizer's /readyz?verbose and at kafka.transactions; else give it more CPU or replicas (docs/operations/sizing.md)"
 	}

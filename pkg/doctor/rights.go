@@ -15,16 +15,12 @@ import (
 	"github.com/throughline-dev/throughline/pkg/stream"
 )
 
-// The services that are no clients of Kafka's with a name of their own: the puller has the rights of stream.Backfill, the
-// learner does not connect.
-const (
-	puller  = string(postgres.RolePuller)
-	learner = string(postgres.RoleLearner)
-)
+// learner does not connect to Kafka.
+const learner = string(postgres.RoleLearner)
 
 // Users gives whom the connected user can be: the services, and the operator of the command line.
 func Users() []string {
-	return []string{stream.Receiver, stream.Normalizer, stream.Sink, stream.Quarantine, puller, learner, stream.Drift, stream.Console, stream.Operator}
+	return []string{stream.Receiver, stream.Normalizer, stream.Sink, stream.Quarantine, stream.Puller, learner, stream.Drift, stream.Console, stream.Operator}
 }
 
 func rightsChecks() []Check {
@@ -40,9 +36,6 @@ func (e *examination) kafkaRights(ctx context.Context, _ *kadm.Client) Finding {
 		return kafkaFailed(err)
 	}
 	return e.rights("Kafka", "throughline acls apply --dry-run shows what is missing", without(learner), func(user string) (missing []string, err error) {
-		if user == puller {
-			user = stream.Backfill
-		}
 		grants, err := stream.MissingGrants(ctx, client, stream.Grants(user, e.Kafka.Names(), e.Sources))
 		for _, g := range grants {
 			missing = append(missing, g.String())

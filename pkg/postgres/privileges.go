@@ -116,7 +116,7 @@ func Privileges(role Role) []Privilege {
 			on("account_changes_lease", "SELECT"), of("account_changes_lease", "UPDATE", "holder, until"),
 		)
 	case RolePuller:
-		own = pulling()
+		own = slices.Concat(pulling(), on("pull_requests", "SELECT"), of("pull_requests", "UPDATE", "tenant, state, reason, pages, events, claimed_at, ended_at"))
 	case RoleLearner:
 		own = slices.Concat(
 			of("quarantine", "SELECT", "id, reason, source, tenant, event_type, status, references, reference_keys, payload, first_seen"),
@@ -174,6 +174,7 @@ func deciding() []Privilege {
 		on("suspect_domains", "INSERT"), of("suspect_domains", "UPDATE", "decision, decided_by, decided_at, reason"),
 		moving(),
 		pulling(),
+		on("pull_requests", "INSERT"), ids("pull_requests"), of("pull_requests", "UPDATE", "state, reason, ended_at"),
 		expecting(),
 		on("audit_log", "INSERT"), ids("audit_log"),
 		[]Privilege{{Kind: KindDatabase, Operation: "TEMPORARY"}}, // `throughline accounts import` checks a file in temporary tables
@@ -189,7 +190,7 @@ func Tables() []string {
 		"account_changes", "account_changes_lease", "account_event_origins", "account_events", "account_link_denials", "account_links", "accounts",
 		"api_budgets", "api_tokens", "audit_log", "console_sessions", "drift_decisions", "drift_expectations", "shape_findings", "drift_offsets", versionTable,
 		"history_moves", "learned_leads", "learned_references", "learning_progress", "learning_sources", "link_changes",
-		"link_decisions", "link_epoch", "link_suggestions", "payload_shapes", "payload_types", "pull_checkpoints", "pull_leases", "pull_runs", "quarantine", "quarantine_decisions",
+		"link_decisions", "link_epoch", "link_suggestions", "payload_shapes", "payload_types", "pull_checkpoints", "pull_leases", "pull_requests", "pull_runs", "quarantine", "quarantine_decisions",
 		"quarantine_outbox", "quarantine_outbox_lease", "reconcile_missing", "reconcile_reports", "suspect_domains",
 	}
 }

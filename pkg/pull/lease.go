@@ -44,8 +44,8 @@ func (s *Store) Hold(ctx context.Context, name string, work func(context.Context
 	<-kept
 	giving, done := context.WithTimeout(context.WithoutCancel(ctx), endTimeout)
 	defer done()
-	// Another need not wait; where this fails it has to.
-	_, _ = s.pool.Exec(giving, "UPDATE pull_leases SET until = '-infinity' WHERE name = $1 AND holder = $2", name, holder)
+	// Another need not wait; where this fails it has to. When it ended says that somebody was here.
+	_, _ = s.pool.Exec(giving, "UPDATE pull_leases SET until = clock_timestamp() WHERE name = $1 AND holder = $2", name, holder)
 	return err
 }
 

@@ -153,7 +153,7 @@ func TestWhichPullGoesOn(t *testing.T) {
 		if change != nil {
 			change(&p)
 		}
-		b, err := store.begin(t.Context(), p, time.Hour, time.Minute, time.Time{}, false, "test")
+		b, err := store.begin(t.Context(), p, time.Hour, time.Minute, time.Time{}, Options{By: "test"})
 		require.NoError(t, err)
 		return b
 	}

@@ -40,6 +40,8 @@ type Options struct {
 	Restart bool
 	// By is who started it: "kim", "cron".
 	By string
+	// Request is the number of the Request that it serves; 0: none.
+	Request int64
 	// Patience is how long a vendor or the brokers may be away at a time, and the
 	// longest pause that a vendor may ask for; 0: half an hour.
 	Patience time.Duration
@@ -122,7 +124,7 @@ func Run(ctx context.Context, o Options) (Report, error) {
 	report := Report{KeptSince: keptSince}
 	b := started{period: l.period, at: firstWindow(l.period, l.stream.Window)}
 	if l.o.Store != nil {
-		if b, err = l.o.Store.begin(ctx, l.period, l.stream.Window, Late(l.stream)+endsEarly, keptSince, o.Restart, o.By); err != nil {
+		if b, err = l.o.Store.begin(ctx, l.period, l.stream.Window, Late(l.stream)+endsEarly, keptSince, o); err != nil {
 			return Report{}, err
 		}
 	}

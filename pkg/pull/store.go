@@ -83,11 +83,11 @@ const keptPolls = 100
 
 // begin resumes the unfinished pull that serves the period, or begins one. Whoever
 // was at it before is told when it reports the next time. window is the longest
-// window.
+// window; of o, Restart, By and Request are asked.
 //
 // A poll has one checkpoint for ever: once all of its period is published, the next
 // poll begins late before where it ended, however long ago that was.
-func (s *Store) begin(ctx context.Context, p Period, window, late time.Duration, keptSince time.Time, restart bool, by string) (b started, err error) {
+func (s *Store) begin(ctx context.Context, p Period, window, late time.Duration, keptSince time.Time, o Options) (b started, err error) {
 	poll := p.Mode == source.ModePoll
 	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		b = started{period: p}
@@ -101,7 +101,7 @@ func (s *Store) begin(ctx context.Context, p Period, window, late time.Duration,
 		switch {
 		case err != nil && !errors.Is(err, pgx.ErrNoRows):
 			return err
-		case err != nil || restart:
+		case err != nil || o.Restart:
 			b.period, b.at = p, firstWindow(p, window)
 			if err := tx.QueryRow(ctx, `INSERT INTO pull_checkpoints (source, tenant, stream, mode, types, from_time, to_time, window_from, window_to, fence)
 				VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 1) RETURNING id, fence`, p.Source, p.Tenant, p.Stream, p.Mode, nonNil(p.Types),
@@ -133,8 +133,8 @@ func (s *Store) begin(ctx context.Context, p Period, window, late time.Duration,
 				return err
 			}
 		}
-		return tx.QueryRow(ctx, "INSERT INTO pull_runs (checkpoint_id, kept_since, started_by) VALUES ($1, $2, $3) RETURNING id",
-			b.checkpoint, nullTime(keptSince), by).Scan(&b.run)
+		return tx.QueryRow(ctx, "INSERT INTO pull_runs (checkpoint_id, kept_since, started_by, request_id) VALUES ($1, $2, $3, nullif($4::bigint, 0)) RETURNING id",
+			b.checkpoint, nullTime(keptSince), o.By, o.Request).Scan(&b.run)
 	})
 	b.period.From, b.period.To = b.period.From.UTC(), b.period.To.UTC()
 	b.at.WindowFrom, b.at.WindowTo = b.at.WindowFrom.UTC(), b.at.WindowTo.UTC()
@@ -196,6 +196,7 @@ type Pull struct {
 	KeptSince                     time.Time
 	Error                         string
 	StartedBy                     string
+	Request                       int64 // that it serves; 0: none
 	StartedAt, UpdatedAt, EndedAt time.Time
 }
 
@@ -216,7 +217,7 @@ type Filter struct {
 func (s *Store) List(ctx context.Context, f Filter) ([]Pull, error) {
 	rows, err := s.pool.Query(ctx, `
 SELECT r.id, c.id, c.source, c.tenant, c.stream, c.mode, c.types, c.from_time, c.to_time, c.window_from, c.finished_at IS NOT NULL,
-  r.status, r.pages, r.events, r.unread, r.oldest, r.newest, r.kept_since, r.error, r.started_by, r.started_at, r.updated_at, r.finished_at
+  r.status, r.pages, r.events, r.unread, r.oldest, r.newest, r.kept_since, r.error, r.started_by, coalesce(r.request_id, 0), r.started_at, r.updated_at, r.finished_at
 FROM pull_runs r JOIN pull_checkpoints c ON c.id = r.checkpoint_id
 WHERE ($1 = '' OR c.source = $1) AND (NOT $2 OR c.finished_at IS NULL) AND ($4 = '' OR r.status = $4) AND ($5 = 0 OR r.id < $5) AND ($6 = 0 OR r.id = $6)
 ORDER BY r.id DESC LIMIT $3`, f.Source, f.Unfinished, f.Limit, f.Status, f.Before, f.ID)
@@ -226,7 +227,7 @@ ORDER BY r.id DESC LIMIT $3`, f.Source, f.Unfinished, f.Limit, f.Status, f.Befor
 	pulls, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (p Pull, err error) {
 		var oldest, newest, kept, ended *time.Time
 		err = row.Scan(&p.ID, &p.Checkpoint, &p.Source, &p.Tenant, &p.Stream, &p.Mode, &p.Types, &p.From, &p.To, &p.Through, &p.Finished,
-			&p.Status, &p.Pages, &p.Events, &p.Unread, &oldest, &newest, &kept, &p.Error, &p.StartedBy, &p.StartedAt, &p.UpdatedAt, &ended)
+			&p.Status, &p.Pages, &p.Events, &p.Unread, &oldest, &newest, &kept, &p.Error, &p.StartedBy, &p.Request, &p.StartedAt, &p.UpdatedAt, &ended)
 		for from, to := range map[*time.Time]*time.Time{oldest: &p.Oldest, newest: &p.Newest, kept: &p.KeptSince, ended: &p.EndedAt} {
 			if from != nil {
 				*to = from.UTC()

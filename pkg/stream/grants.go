@@ -10,6 +10,8 @@ import (
 // Who has rights on Kafka beside the services that have a consumer group.
 const (
 	Receiver = "receiver"
+	// Puller publishes what it gets from the vendors' APIs; it has no group.
+	Puller = "puller"
 	// Console reads single raw records, whose payloads somebody wants to see; it has no group.
 	Console = "console"
 	// Topics is whoever runs `throughline topics apply`.
@@ -25,7 +27,7 @@ const (
 
 // Grantees gives everybody for whom Grants knows rights, the services first.
 func Grantees() []string {
-	return []string{Receiver, Normalizer, Sink, Quarantine, Drift, Console, Topics, Operator, Consumer, Backfill}
+	return []string{Receiver, Normalizer, Sink, Quarantine, Puller, Drift, Console, Topics, Operator, Consumer, Backfill}
 }
 
 // Grant is the right to one operation on one resource of Kafka's, or on all
@@ -107,7 +109,7 @@ func Grants(service string, n Names, sources []string) []Grant {
 	case Consumer:
 		g.topics(kmsg.ACLOperationRead, events, changes)
 		g.add(kmsg.ACLResourceTypeGroup, n.ConsumerGroups(), true, kmsg.ACLOperationRead)
-	case Backfill:
+	case Puller, Backfill:
 		g.topics(kmsg.ACLOperationWrite, raw...)
 	}
 	return g.all

@@ -29,6 +29,9 @@ type load struct {
 	accounts  []uuid.UUID        // theirs
 	later     uuid.UUID          // the account that the later customer is linked to
 
+	sent func(delivery)                 // before an event is posted the first time; may be nil
+	took func(at time.Time, d delivery) // after each 2xx; may be nil
+
 	serial  atomic.Int64
 	acked   atomic.Int64 // events
 	refused atomic.Int64 // deliveries without a 2xx
@@ -45,6 +48,12 @@ type load struct {
 // at the latest.
 func startLoad(t *testing.T, p *place, url string, random *rand.Rand) *load {
 	t.Helper()
+	return newLoad(t, p, url, random).start(random)
+}
+
+// newLoad makes the accounts and links, and starts nobody.
+func newLoad(t *testing.T, p *place, url string, random *rand.Rand) *load {
+	t.Helper()
 	simulator, err := vendors.New(catalog.Set(), random.Uint64())
 	require.NoError(t, err)
 	client := &http.Client{Timeout: 15 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 16}}
@@ -53,16 +62,21 @@ func startLoad(t *testing.T, p *place, url string, random *rand.Rand) *load {
 		sender: vendors.Sender{Sources: catalog.Set(), URL: url, PublicURL: publicURL, Secrets: secrets(), Client: client},
 		whose:  map[string]string{}, promised: map[string]bool{}, answers: map[string]map[int]int{},
 	}
+	t.Cleanup(client.CloseIdleConnections)
 	l.linkCustomers()
+	return l
+}
+
+// start starts every vendor.
+func (l *load) start(random *rand.Rand) *load {
 	ctx, cancel := context.WithCancel(context.Background())
 	for _, v := range loadVendors() {
 		choices := rand.New(rand.NewPCG(random.Uint64(), random.Uint64()))
 		l.sending.Go(func() { l.send(ctx, v, choices) })
 	}
-	t.Cleanup(func() {
+	l.place.t.Cleanup(func() {
 		cancel()
 		l.sending.Wait()
-		client.CloseIdleConnections()
 	})
 	return l
 }
@@ -111,6 +125,9 @@ func (l *load) send(ctx context.Context, v vendor, random *rand.Rand) {
 			l.whose[mark] = d.whose[i]
 		}
 		l.mu.Unlock()
+		if l.sent != nil {
+			l.sent(d)
+		}
 		l.deliver(ctx, v, d, random)
 		if random.IntN(20) == 0 {
 			l.deliver(ctx, v, d, random) // vendors do
@@ -147,6 +164,9 @@ func (l *load) post(ctx context.Context, d delivery) int {
 }
 
 func (l *load) note(d delivery, status int) {
+	if l.took != nil && status/100 == 2 {
+		l.took(time.Now(), d)
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.answers[d.Source] == nil {

@@ -18,6 +18,7 @@ import (
 	"github.com/throughline-dev/throughline/services/drift/drift"
 	"github.com/throughline-dev/throughline/services/learner/learner"
 	"github.com/throughline-dev/throughline/services/normalizer/normalizer"
+	"github.com/throughline-dev/throughline/services/puller/puller"
 	"github.com/throughline-dev/throughline/services/quarantine/quarantine"
 	"github.com/throughline-dev/throughline/services/receiver/receiver"
 	"github.com/throughline-dev/throughline/services/sink/sink"
@@ -28,6 +29,7 @@ const (
 	Drift      = "drift"
 	Console    = "console"
 	Learner    = "learner"
+	Puller     = "puller"
 	Quarantine = "quarantine"
 	Sink       = "sink"
 	Normalizer = "normalizer"
@@ -51,6 +53,8 @@ type Options struct {
 	Console *console.Options
 	// Learner is what the learner is told; nil: there is none.
 	Learner *learner.Options
+	// Puller is what the puller is told; nil: there is none.
+	Puller *puller.Options
 	// Endpoints are the receiver's sources.
 	Endpoints []receiver.Endpoint
 	// Receiver is the receiver's configuration; what is zero gets its default.
@@ -77,6 +81,7 @@ func New(ctx context.Context, d stage.Deps, o Options) (*Whole, error) {
 		{Drift, func() (stage.Service, error) { return drift.New(d, *o.Drift), nil }},
 		{Console, func() (stage.Service, error) { return w.newConsole(o) }},
 		{Learner, func() (stage.Service, error) { return learner.New(d, *o.Learner) }},
+		{Puller, func() (stage.Service, error) { return puller.New(d, *o.Puller) }},
 		{Quarantine, func() (stage.Service, error) {
 			return quarantine.New(ctx, d, quarantine.Options{Resolve: o.Resolve})
 		}},
@@ -88,7 +93,7 @@ func New(ctx context.Context, d stage.Deps, o Options) (*Whole, error) {
 	}
 	left := slices.Clone(o.Only)
 	for _, m := range makers {
-		if len(o.Only) > 0 && !slices.Contains(o.Only, m.name) || m.name == Learner && o.Learner == nil || m.name == Drift && o.Drift == nil || m.name == Console && o.Console == nil {
+		if len(o.Only) > 0 && !slices.Contains(o.Only, m.name) || m.name == Learner && o.Learner == nil || m.name == Puller && o.Puller == nil || m.name == Drift && o.Drift == nil || m.name == Console && o.Console == nil {
 			continue
 		}
 		left = slices.DeleteFunc(left, func(name string) bool { return name == m.name })

@@ -19,6 +19,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"time"
 
 	"go.uber.org/zap"
@@ -53,6 +54,9 @@ type Options struct {
 	// TLS, if set, makes the users' listener one with TLS and SASL/SCRAM-SHA-512,
 	// and adds one for those who log in with a certificate (CertificateBrokers).
 	TLS *TLS
+	// Proxies are addresses, one for each broker, that a listener of its own (ProxiedBrokers) tells its clients to come to:
+	// of proxies that pass on to it. Not together with Users.
+	Proxies []string
 	// HeapMB bounds each broker's Java heap; 384 when 0. A broker takes about
 	// 240 MB of memory when idle.
 	HeapMB int
@@ -134,6 +138,9 @@ func (c *Cluster) UserBrokers() []string {
 	return addrs
 }
 
+// ProxiedBrokers gives every broker's address for Options.Proxies to pass on to.
+func (c *Cluster) ProxiedBrokers() []string { return c.UserBrokers() }
+
 // CertificateBrokers gives every broker's address for clients that log in with a
 // certificate. Its common name is the user.
 func (c *Cluster) CertificateBrokers() []string {
@@ -147,6 +154,12 @@ func (c *Cluster) CertificateBrokers() []string {
 // Kill ends broker i (from 0) with SIGKILL and returns when it is gone: no
 // flush, no goodbye to the others. Killing a dead broker does nothing.
 func (c *Cluster) Kill(i int) { c.nodes[i].kill() }
+
+// Freeze stops broker i (from 0) without ending it: its connections stay open and nothing answers. Thaw lets it go on.
+func (c *Cluster) Freeze(i int) { c.nodes[i].signal(syscall.SIGSTOP) }
+
+// Thaw lets a frozen broker go on.
+func (c *Cluster) Thaw(i int) { c.nodes[i].signal(syscall.SIGCONT) }
 
 // Restart starts broker i (from 0) again, on the same port and data, and
 // returns when it answers. A broker that still runs is killed first.

@@ -112,6 +112,12 @@ func (n *node) kill() {
 	}
 }
 
+func (n *node) signal(s os.Signal) {
+	if p := n.current(); p != nil {
+		p.Signal(s)
+	}
+}
+
 // terminate asks the broker to stop, and kills it when ctx ends first.
 func (n *node) terminate(ctx context.Context) {
 	if p := n.current(); p != nil {

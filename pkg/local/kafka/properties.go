@@ -44,6 +44,9 @@ func properties(n *node, all []*node, o Options) string {
 	if len(o.Users) > 0 {
 		maps.Copy(set, access(n, o.Users))
 	}
+	if len(o.Proxies) > 0 {
+		maps.Copy(set, proxied(n, o.Proxies[n.id-1]))
+	}
 	if o.TLS != nil {
 		maps.Copy(set, encryption(n, o.TLS))
 	}
@@ -72,6 +75,16 @@ func access(n *node, users map[string]string) map[string]string {
 		"super.users":                                 "User:ANONYMOUS", // of the other listeners
 		"listener.name.users.sasl.enabled.mechanisms": "PLAIN",
 		"listener.name.users.plain.sasl.jaas.config":  login + ";",
+	}
+}
+
+// proxied adds a listener whose clients are sent to a proxy.
+func proxied(n *node, proxy string) map[string]string {
+	return map[string]string{
+		"listeners":                      fmt.Sprintf("PLAINTEXT://127.0.0.1:%d,PROXIED://127.0.0.1:%d,CONTROLLER://127.0.0.1:%d", n.port, n.users, n.controller),
+		"advertised.listeners":           fmt.Sprintf("PLAINTEXT://127.0.0.1:%d,PROXIED://%s", n.port, proxy),
+		"listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,PROXIED:PLAINTEXT",
+		"inter.broker.listener.name":     "PLAINTEXT",
 	}
 }
 

@@ -28,6 +28,8 @@ import (
 
 	"github.com/throughline-dev/throughline/pkg/local/broker"
 	"github.com/throughline-dev/throughline/pkg/local/kafka"
+	"github.com/throughline-dev/throughline/pkg/local/network"
+	"github.com/throughline-dev/throughline/pkg/local/process"
 	"github.com/throughline-dev/throughline/pkg/tlsfiles/tlsfilestest"
 )
 
@@ -137,6 +139,25 @@ func KafkaWithUsers(t testing.TB, users map[string]string, properties map[string
 	return start(t, kafka.Options{Dir: t.TempDir(), Log: zaptest.NewLogger(t), Users: users, Properties: properties})
 }
 
+// KafkaBehindProxies starts three brokers, each behind a network that can be bad. Brokers are the addresses past it.
+func KafkaBehindProxies(t testing.TB) (c *Cluster, behind []string, proxies []*network.Proxy) {
+	t.Helper()
+	const brokers = 3
+	ports, err := process.FreePorts(brokers)
+	require.NoError(t, err)
+	for _, port := range ports {
+		behind = append(behind, fmt.Sprintf("127.0.0.1:%d", port))
+	}
+	c = start(t, kafka.Options{Brokers: brokers, Dir: t.TempDir(), Log: zaptest.NewLogger(t), Proxies: behind})
+	for i, target := range c.cluster.ProxiedBrokers() {
+		p, err := network.Start(behind[i], target)
+		require.NoError(t, err)
+		t.Cleanup(p.Close)
+		proxies = append(proxies, p)
+	}
+	return c, behind, proxies
+}
+
 // KafkaWithTLS is KafkaWithUsers whose users log in with TLS and SCRAM-SHA-512, or
 // with a certificate of the authority (CertificateBrokers) whose common name is theirs.
 func KafkaWithTLS(t testing.TB, users map[string]string, authority *tlsfilestest.Authority) *Cluster {
@@ -162,6 +183,12 @@ func (c *Cluster) Restart(i int) {
 	defer cancel()
 	require.NoError(c.t, c.cluster.Restart(ctx, i))
 }
+
+// Freeze stops broker i (from 0) without ending it, until Thaw: nothing answers, and no connection ends.
+func (c *Cluster) Freeze(i int) { c.cluster.Freeze(i) }
+
+// Thaw lets a frozen broker go on.
+func (c *Cluster) Thaw(i int) { c.cluster.Thaw(i) }
 
 // Stop ends all brokers in order, for a test of what clients see then.
 func (c *Cluster) Stop() {

@@ -68,16 +68,12 @@ type Selection struct {
 
 // NewPull asks the puller for a backfill.
 type NewPull struct {
-	Source, Stream string
-	Since, Until   time.Time
-	Types          []string
-}
-
-// PullRequest is what the puller was asked for.
-type PullRequest struct {
-	ID                           int64
-	Source, Status, Error, Asker string
-	Since, Until, At             time.Time
+	Source, Stream string    // Stream "": all of the source's
+	Since, Until   time.Time // a zero Until is now
+	Types          []string  // the vendor's own; none: all
+	DryRun         bool      // read and count only
+	// Key of at most pull.MaxIdempotencyKey bytes: who asks again with the same gets the same request; "": none.
+	Key string
 }
 
 // TailQuery says what a live tail is of; "" and uuid.Nil: of all.
@@ -120,6 +116,7 @@ type Reader interface {
 	Suggestion(ctx context.Context, id int64) (api.Explanation, error)
 	Sources(ctx context.Context) ([]api.SourceState, error)
 	Pulls(ctx context.Context, source string, p Paging) (Page[api.Pull], error)
+	PullRequests(ctx context.Context, source string, open bool, p Paging) (Page[api.PullRequest], error)
 	Gaps(ctx context.Context) ([]api.Gap, error)
 	Drift(ctx context.Context, source, status string, p Paging) (Page[api.Finding], error)
 	// Domains gives domains that behave like free mail, those that nobody decided about first, at most so many (1 to 1,000).
@@ -151,8 +148,10 @@ type Decider interface {
 	DecideDomain(ctx context.Context, domain, decision, reason string) (api.SuspectDomain, error)
 	Release(ctx context.Context, s Selection) (api.QuarantineChange, error)
 	Discard(ctx context.Context, s Selection) (api.QuarantineChange, error)
-	StartPull(ctx context.Context, n NewPull) (PullRequest, error)
-	CancelPull(ctx context.Context, id int64) (api.Pull, error)
+	// StartPull asks the puller, which begins within seconds.
+	StartPull(ctx context.Context, n NewPull) (api.PullRequest, error)
+	// CancelPull ends a request of StartPull; the puller stops within seconds.
+	CancelPull(ctx context.Context, id int64) (api.PullRequest, error)
 	AcknowledgeDrift(ctx context.Context, id int64, reason string) (api.Finding, error)
 	CreateToken(ctx context.Context, name string, role access.Role, expires time.Time) (api.NewTokenMade, error)
 	RevokeToken(ctx context.Context, id int64) error

@@ -3,7 +3,6 @@ package backend
 import (
 	"context"
 	"fmt"
-	"regexp"
 	"strings"
 	"time"
 
@@ -206,46 +205,6 @@ func (b *Service) choose(ctx context.Context, action string, s Selection, change
 	return act(ctx, b, deed{role: access.Operator, action: action, target: target, why: s.Note, dryRun: s.DryRun}, func(ctx context.Context, by access.Actor) (api.QuarantineChange, error) {
 		counts, err := change(ctx, f, by.Who, s.Note, s.DryRun)
 		return api.NewQuarantineChange(counts, s.DryRun), err
-	})
-}
-
-// StartPull is Decider's. The puller takes no requests yet.
-func (b *Service) StartPull(ctx context.Context, n NewPull) (PullRequest, error) {
-	return act(ctx, b, deed{role: access.Operator, action: "startPull", target: n.Source}, func(context.Context, access.Actor) (PullRequest, error) {
-		return PullRequest{}, unsupported("a backfill is not started from here: run `%s`, which shows up under pulls", backfillCommand(n))
-	})
-}
-
-// backfillCommand is what asks for the same on the command line. Names that are no words are left out: somebody types it.
-func backfillCommand(n NewPull) string {
-	command := "throughline backfill " + word(n.Source, "SOURCE")
-	if n.Stream != "" {
-		command += " --stream " + word(n.Stream, "STREAM")
-	}
-	command += " --since " + n.Since.UTC().Format(time.RFC3339)
-	if !n.Until.IsZero() {
-		command += " --until " + n.Until.UTC().Format(time.RFC3339)
-	}
-	if len(n.Types) > 0 {
-		command += " --types " + word(strings.Join(n.Types, ","), "TYPES")
-	}
-	return command
-}
-
-var wordForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._,:/-]{0,199}$`)
-
-// word gives text where a shell takes it as one word, else what stands for it.
-func word(text, otherwise string) string {
-	if wordForm.MatchString(text) {
-		return text
-	}
-	return otherwise
-}
-
-// CancelPull is Decider's. The puller takes no requests yet.
-func (b *Service) CancelPull(ctx context.Context, id int64) (api.Pull, error) {
-	return act(ctx, b, deed{role: access.Operator, action: "cancelPull", target: fmt.Sprint(id)}, func(context.Context, access.Actor) (api.Pull, error) {
-		return api.Pull{}, unsupported("a pull is not stopped from here: stop the command that runs it with Ctrl-C; it goes on where it was when it is run again")
 	})
 }
 

@@ -2,11 +2,17 @@ package backend
 
 import (
 	"context"
+	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/throughline-dev/throughline/pkg/access"
 	"github.com/throughline-dev/throughline/pkg/api"
 	"github.com/throughline-dev/throughline/pkg/pull"
+	"github.com/throughline-dev/throughline/pkg/settings"
+	"github.com/throughline-dev/throughline/pkg/source"
 )
 
 // Pulls is Reader's.
@@ -63,4 +69,78 @@ func (b *Service) Gaps(ctx context.Context) ([]api.Gap, error) {
 		return nil, err
 	}
 	return gaps, nil
+}
+
+// PullRequests is Reader's.
+func (b *Service) PullRequests(ctx context.Context, sourceName string, open bool, p Paging) (Page[api.PullRequest], error) {
+	if err := texts("source", sourceName); err != nil {
+		return Page[api.PullRequest]{}, err
+	}
+	var list []pull.Request
+	limit, next, err := b.newestFirst(ctx, p, func(tx pgx.Tx, before int64, limit int) (err error) {
+		list, err = b.pulls.In(tx).Requests(ctx, pull.RequestFilter{Source: sourceName, Open: open, Before: before, Limit: limit})
+		return err
+	}, func(i int) int64 { return list[i].ID }, func() int { return len(list) }, "pull requests", fmt.Sprint(sourceName, open))
+	if err != nil {
+		return Page[api.PullRequest]{}, err
+	}
+	return page(list[:min(limit, len(list))], next, api.NewPullRequest), nil
+}
+
+// StartPull is Decider's.
+func (b *Service) StartPull(ctx context.Context, n NewPull) (api.PullRequest, error) {
+	target := ""
+	if texts("source", n.Source, "stream", n.Stream) == nil {
+		target = strings.TrimSpace(n.Source + " " + n.Stream)
+	}
+	return act(ctx, b, deed{role: access.Operator, action: "startPull", target: target, dryRun: n.DryRun}, func(ctx context.Context, by access.Actor) (api.PullRequest, error) {
+		if err := texts("source", n.Source, "stream", n.Stream, "types", strings.Join(n.Types, ","), "idempotency_key", n.Key); err != nil {
+			return api.PullRequest{}, err
+		}
+		pager, err := b.pager(n)
+		if err != nil {
+			return api.PullRequest{}, err
+		}
+		if !n.Until.IsZero() && !n.Since.Before(n.Until) {
+			return api.PullRequest{}, malformed("until", "until is not after since")
+		}
+		r, err := b.pulls.Ask(ctx, pull.Ask{Source: pager, Stream: n.Stream, Types: n.Types, Since: n.Since, Until: n.Until, DryRun: n.DryRun, By: by.Who, Key: n.Key,
+			KeySetting: settings.SourceVariable(n.Source, "API_KEY")})
+		return api.NewPullRequest(r), fieldOf("types", err)
+	})
+}
+
+// pager gives the source that a backfill is asked of.
+func (b *Service) pager(n NewPull) (source.Pager, error) {
+	var can []string
+	for _, src := range b.o.Sources.Sources() {
+		pager, ok := src.(source.Pager)
+		if !ok {
+			continue
+		}
+		if src.Name() != n.Source {
+			can = append(can, src.Name())
+			continue
+		}
+		var streams []string
+		for _, s := range pager.Streams() {
+			streams = append(streams, s.Name)
+		}
+		switch {
+		case n.Stream != "" && !slices.Contains(streams, n.Stream):
+			return nil, malformed("stream", "the source has no stream of that name: it has %s", strings.Join(streams, ", "))
+		case n.Since.IsZero():
+			return nil, malformed("since", "say since when")
+		}
+		return pager, nil
+	}
+	return nil, malformed("source", "no source of that name has an API that can be asked for past events: those are %s", strings.Join(can, ", "))
+}
+
+// CancelPull is Decider's.
+func (b *Service) CancelPull(ctx context.Context, id int64) (api.PullRequest, error) {
+	return act(ctx, b, deed{role: access.Operator, action: "cancelPull", target: fmt.Sprint(id)}, func(ctx context.Context, by access.Actor) (api.PullRequest, error) {
+		r, err := b.pulls.Cancel(ctx, id, by.Who)
+		return api.NewPullRequest(r), err
+	})
 }

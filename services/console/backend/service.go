@@ -3,7 +3,6 @@ package backend
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"time"
 
@@ -169,8 +168,4 @@ func (b *Service) allowed(ctx context.Context, action, target string, dryRun boo
 	}
 	_, err := act(ctx, b, deed{role: access.Operator, action: action, target: target, dryRun: dryRun}, func(context.Context, access.Actor) (struct{}, error) { return struct{}{}, nil })
 	return err
-}
-
-func unsupported(format string, args ...any) error {
-	return fault.Permanent(fault.Unsupported, fmt.Errorf(format, args...))
 }

@@ -54,7 +54,7 @@ func (s *site) start() {
 	listener, err := net.Listen("tcp", s.addr)
 	require.NoError(s.t, err)
 	s.addr = listener.Addr().String()
-	pages := web.New(web.Options{Backend: s.Fake, BasePath: base, Pulls: true, SignOut: base + "/sign-out"})
+	pages := web.New(web.Options{Backend: s.Fake, BasePath: base, SignOut: base + "/sign-out"})
 	s.server = &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		pages.ServeHTTP(w, r.WithContext(access.WithActor(r.Context(), access.Actor{Who: "user:kim@throughline.example", Role: s.role, Via: "console"})))
 	})}

@@ -60,27 +60,6 @@ func (e NewTokenRole) Valid() bool {
 	}
 }
 
-// Defines values for PullRequestStatus.
-const (
-	Asked   PullRequestStatus = "asked"
-	Refused PullRequestStatus = "refused"
-	Taken   PullRequestStatus = "taken"
-)
-
-// Valid indicates whether the value is a known member of the PullRequestStatus enum.
-func (e PullRequestStatus) Valid() bool {
-	switch e {
-	case Asked:
-		return true
-	case Refused:
-		return true
-	case Taken:
-		return true
-	default:
-		return false
-	}
-}
-
 // Defines values for ListTimelineParamsOrder.
 const (
 	Asc  ListTimelineParamsOrder = "asc"
@@ -363,6 +342,8 @@ type NewAccount struct {
 
 // NewPull defines model for NewPull.
 type NewPull struct {
+	// DryRun Read and count only: nothing is published
+	DryRun *bool      `json:"dry_run,omitempty"`
 	Since  time.Time  `json:"since"`
 	Source string     `json:"source"`
 	Stream *string    `json:"stream,omitempty"`
@@ -426,20 +407,16 @@ type PullPage struct {
 	Next *string `json:"next,omitempty"`
 }
 
-// PullRequest What the puller is asked for; it shows up under pulls when it has begun
-type PullRequest struct {
-	AskedAt time.Time         `json:"asked_at"`
-	AskedBy string            `json:"asked_by"`
-	Error   *string           `json:"error,omitempty"`
-	ID      int64             `json:"id"`
-	Since   time.Time         `json:"since"`
-	Source  string            `json:"source"`
-	Status  PullRequestStatus `json:"status"`
-	Until   *time.Time        `json:"until,omitempty"`
-}
+// PullRequest PullRequest is a backfill that the puller was asked for. What it brings in is under pulls.
+type PullRequest = api.PullRequest
 
-// PullRequestStatus defines model for PullRequest.Status.
-type PullRequestStatus string
+// PullRequestPage defines model for PullRequestPage.
+type PullRequestPage struct {
+	Items []PullRequest `json:"items"`
+
+	// Next The cursor of the page that follows; left out on the last
+	Next *string `json:"next,omitempty"`
+}
 
 // QuarantineChange QuarantineChange counts what a release or a discard did to the records that were meant.
 type QuarantineChange = api.QuarantineChange
@@ -576,9 +553,6 @@ type FindingInPath = int64
 // Limit defines model for Limit.
 type Limit = int
 
-// PullInPath defines model for PullInPath.
-type PullInPath = int64
-
 // Reason defines model for Reason.
 type Reason = string
 
@@ -587,6 +561,9 @@ type RecordInPath = int64
 
 // ReferenceInPath defines model for ReferenceInPath.
 type ReferenceInPath = string
+
+// RequestInPath defines model for RequestInPath.
+type RequestInPath = int64
 
 // Source defines model for Source.
 type Source = string
@@ -796,6 +773,27 @@ type FindPatternParams struct {
 type ListPullsParams struct {
 	// Source Only of this source
 	Source *Source `form:"source,omitempty" json:"source,omitempty"`
+
+	// Cursor The next of the page before
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Limit The most items of a page
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
+// StartPullParams defines parameters for StartPull.
+type StartPullParams struct {
+	// IdempotencyKey Who asks again with the same key gets the same request
+	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
+}
+
+// ListPullRequestsParams defines parameters for ListPullRequests.
+type ListPullRequestsParams struct {
+	// Source Only of this source
+	Source *Source `form:"source,omitempty" json:"source,omitempty"`
+
+	// Open Only requests that have not ended
+	Open *bool `form:"open,omitempty" json:"open,omitempty"`
 
 	// Cursor The next of the page before
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
@@ -1024,10 +1022,13 @@ type ServerInterface interface {
 	ListPulls(w http.ResponseWriter, r *http.Request, params ListPullsParams)
 	// StartPull Ask the puller for a backfill
 	// (POST /pulls)
-	StartPull(w http.ResponseWriter, r *http.Request)
-	// CancelPull Ask the puller to stop a pull; it can go on later
-	// (POST /pulls/{pull}/cancel)
-	CancelPull(w http.ResponseWriter, r *http.Request, pull PullInPath)
+	StartPull(w http.ResponseWriter, r *http.Request, params StartPullParams)
+	// ListPullRequests What the puller was asked for, the newest first
+	// (GET /pulls/requests)
+	ListPullRequests(w http.ResponseWriter, r *http.Request, params ListPullRequestsParams)
+	// CancelPull Cancel a request; a backfill of the same period goes on from where it stopped
+	// (POST /pulls/requests/{pull_request}/cancel)
+	CancelPull(w http.ResponseWriter, r *http.Request, pullRequest RequestInPath)
 	// ListQuarantine Quarantined records, the last seen first
 	// (GET /quarantine)
 	ListQuarantine(w http.ResponseWriter, r *http.Request, params ListQuarantineParams)
@@ -2359,8 +2360,107 @@ func (siw *ServerInterfaceWrapper) ListPulls(w http.ResponseWriter, r *http.Requ
 // StartPull operation middleware
 func (siw *ServerInterfaceWrapper) StartPull(w http.ResponseWriter, r *http.Request) {
 
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params StartPullParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey string
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.StartPull(w, r)
+		siw.Handler.StartPull(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListPullRequests operation middleware
+func (siw *ServerInterfaceWrapper) ListPullRequests(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListPullRequestsParams
+
+	// ------------- Optional query parameter "source" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "source", r.URL.Query(), &params.Source, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "source"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "source", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "open" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "open", r.URL.Query(), &params.Open, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "open"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "open", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListPullRequests(w, r, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -2376,17 +2476,17 @@ func (siw *ServerInterfaceWrapper) CancelPull(w http.ResponseWriter, r *http.Req
 	var err error
 	_ = err
 
-	// ------------- Path parameter "pull" -------------
-	var pull PullInPath
+	// ------------- Path parameter "pull_request" -------------
+	var pullRequest RequestInPath
 
-	err = runtime.BindStyledParameterWithOptions("simple", "pull", r.PathValue("pull"), &pull, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "integer", Format: "int64", ValueIsUnescaped: true})
+	err = runtime.BindStyledParameterWithOptions("simple", "pull_request", r.PathValue("pull_request"), &pullRequest, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "integer", Format: "int64", ValueIsUnescaped: true})
 	if err != nil {
-		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "pull", Err: err})
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "pull_request", Err: err})
 		return
 	}
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.CancelPull(w, r, pull)
+		siw.Handler.CancelPull(w, r, pullRequest)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -3168,7 +3268,8 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/sources", wrapper.ListSources)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/pulls", wrapper.ListPulls)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/pulls", wrapper.StartPull)
-	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/pulls/{pull}/cancel", wrapper.CancelPull)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/pulls/requests", wrapper.ListPullRequests)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/pulls/requests/{pull_request}/cancel", wrapper.CancelPull)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/gaps", wrapper.ListGaps)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/drift", wrapper.ListDrift)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/drift/{finding}/acknowledge", wrapper.AcknowledgeDrift)
@@ -5220,7 +5321,8 @@ func (response ListPulls5XXApplicationProblemPlusJSONResponse) VisitListPullsRes
 }
 
 type StartPullRequestObject struct {
-	Body *StartPullJSONRequestBody
+	Params StartPullParams
+	Body   *StartPullJSONRequestBody
 }
 
 type StartPullResponseObject interface {
@@ -5287,15 +5389,83 @@ func (response StartPull5XXApplicationProblemPlusJSONResponse) VisitStartPullRes
 	return err
 }
 
+type ListPullRequestsRequestObject struct {
+	Params ListPullRequestsParams
+}
+
+type ListPullRequestsResponseObject interface {
+	VisitListPullRequestsResponse(w http.ResponseWriter) error
+}
+
+type ListPullRequests200JSONResponse PullRequestPage
+
+func (response ListPullRequests200JSONResponse) VisitListPullRequestsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListPullRequests4XXApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListPullRequests4XXApplicationProblemPlusJSONResponse) VisitListPullRequestsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListPullRequests5XXResponseHeaders struct {
+	RetryAfter *int
+}
+
+type ListPullRequests5XXApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ListPullRequests5XXResponseHeaders
+	StatusCode int
+}
+
+func (response ListPullRequests5XXApplicationProblemPlusJSONResponse) VisitListPullRequestsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type CancelPullRequestObject struct {
-	Pull PullInPath `json:"pull"`
+	PullRequest RequestInPath `json:"pull_request"`
 }
 
 type CancelPullResponseObject interface {
 	VisitCancelPullResponse(w http.ResponseWriter) error
 }
 
-type CancelPull200JSONResponse Pull
+type CancelPull200JSONResponse PullRequest
 
 func (response CancelPull200JSONResponse) VisitCancelPullResponse(w http.ResponseWriter) error {
 
@@ -6461,8 +6631,11 @@ type StrictServerInterface interface {
 	// StartPull Ask the puller for a backfill
 	// (POST /pulls)
 	StartPull(ctx context.Context, request StartPullRequestObject) (StartPullResponseObject, error)
-	// CancelPull Ask the puller to stop a pull; it can go on later
-	// (POST /pulls/{pull}/cancel)
+	// ListPullRequests What the puller was asked for, the newest first
+	// (GET /pulls/requests)
+	ListPullRequests(ctx context.Context, request ListPullRequestsRequestObject) (ListPullRequestsResponseObject, error)
+	// CancelPull Cancel a request; a backfill of the same period goes on from where it stopped
+	// (POST /pulls/requests/{pull_request}/cancel)
 	CancelPull(ctx context.Context, request CancelPullRequestObject) (CancelPullResponseObject, error)
 	// ListQuarantine Quarantined records, the last seen first
 	// (GET /quarantine)
@@ -7341,8 +7514,10 @@ func (sh *strictHandler) ListPulls(w http.ResponseWriter, r *http.Request, param
 }
 
 // StartPull operation middleware
-func (sh *strictHandler) StartPull(w http.ResponseWriter, r *http.Request) {
+func (sh *strictHandler) StartPull(w http.ResponseWriter, r *http.Request, params StartPullParams) {
 	var request StartPullRequestObject
+
+	request.Params = params
 
 	var body StartPullJSONRequestBody
 	if err := runtime.BindJSONBody(r, &body); err != nil {
@@ -7371,11 +7546,37 @@ func (sh *strictHandler) StartPull(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// ListPullRequests operation middleware
+func (sh *strictHandler) ListPullRequests(w http.ResponseWriter, r *http.Request, params ListPullRequestsParams) {
+	var request ListPullRequestsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListPullRequests(ctx, request.(ListPullRequestsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListPullRequests")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListPullRequestsResponseObject); ok {
+		if err := validResponse.VisitListPullRequestsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // CancelPull operation middleware
-func (sh *strictHandler) CancelPull(w http.ResponseWriter, r *http.Request, pull PullInPath) {
+func (sh *strictHandler) CancelPull(w http.ResponseWriter, r *http.Request, pullRequest RequestInPath) {
 	var request CancelPullRequestObject
 
-	request.Pull = pull
+	request.PullRequest = pullRequest
 
 	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
 		return sh.ssi.CancelPull(ctx, request.(CancelPullRequestObject))

@@ -296,17 +296,20 @@ func (s *server) ListPulls(ctx context.Context, r openapi.ListPullsRequestObject
 
 // StartPull is openapi.StrictServerInterface's.
 func (s *server) StartPull(ctx context.Context, r openapi.StartPullRequestObject) (openapi.StartPullResponseObject, error) {
-	p, err := s.b.StartPull(ctx, backend.NewPull{Source: r.Body.Source, Stream: of(r.Body.Stream), Since: r.Body.Since, Until: of(r.Body.Until), Types: of(r.Body.Types)})
-	answer := openapi.StartPull202JSONResponse{ID: p.ID, Source: p.Source, Status: openapi.PullRequestStatus(p.Status), AskedBy: p.Asker, AskedAt: p.At, Since: p.Since, Error: next(p.Error)}
-	if !p.Until.IsZero() {
-		answer.Until = &p.Until
-	}
-	return answer, err
+	p, err := s.b.StartPull(ctx, backend.NewPull{Source: r.Body.Source, Stream: of(r.Body.Stream), Since: r.Body.Since, Until: of(r.Body.Until), Types: of(r.Body.Types), DryRun: of(r.Body.DryRun),
+		Key: of(r.Params.IdempotencyKey)})
+	return openapi.StartPull202JSONResponse(p), err
+}
+
+// ListPullRequests is openapi.StrictServerInterface's.
+func (s *server) ListPullRequests(ctx context.Context, r openapi.ListPullRequestsRequestObject) (openapi.ListPullRequestsResponseObject, error) {
+	p, err := s.b.PullRequests(ctx, of(r.Params.Source), of(r.Params.Open), paging(r.Params.Cursor, r.Params.Limit))
+	return openapi.ListPullRequests200JSONResponse{Items: p.Items, Next: next(p.Next)}, err
 }
 
 // CancelPull is openapi.StrictServerInterface's.
 func (s *server) CancelPull(ctx context.Context, r openapi.CancelPullRequestObject) (openapi.CancelPullResponseObject, error) {
-	p, err := s.b.CancelPull(ctx, r.Pull)
+	p, err := s.b.CancelPull(ctx, r.PullRequest)
 	return openapi.CancelPull200JSONResponse(p), err
 }
 

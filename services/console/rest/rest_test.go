@@ -20,10 +20,13 @@ import (
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/getkin/kin-openapi/openapi3filter"
 	"github.com/getkin/kin-openapi/routers"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
 	"github.com/throughline-dev/throughline/pkg/access"
+	"github.com/throughline-dev/throughline/pkg/api"
 	"github.com/throughline-dev/throughline/pkg/postgres/postgrestest"
+	"github.com/throughline-dev/throughline/pkg/pull"
 	"github.com/throughline-dev/throughline/pkg/source/catalog"
 	"github.com/throughline-dev/throughline/services/console/backend"
 	"github.com/throughline-dev/throughline/services/console/openapi"
@@ -53,6 +56,7 @@ INSERT INTO link_suggestions (source, kind, external_id, account_id, rule, level
 // rig is the API on a database.
 type rig struct {
 	t       testing.TB
+	pool    *pgxpool.Pool
 	handler http.Handler
 	doc     *openapi3.T
 }
@@ -69,7 +73,7 @@ func newRig(t testing.TB) *rig {
 	doc, err := openapi3.NewLoader().LoadFromData(openapi.YAML)
 	require.NoError(t, err)
 	require.NoError(t, doc.Validate(t.Context()))
-	return &rig{t, h, doc}
+	return &rig{t, pool, h, doc}
 }
 
 // send sends a request as somebody with the role, and holds the answer against the description.
@@ -216,6 +220,60 @@ func TestChanges(t *testing.T) {
 			problemOf(t, w)
 		}
 	}
+}
+
+// The puller is asked once for a key, and a request can be cancelled.
+func TestPullRequests(t *testing.T) {
+	t.Parallel()
+	g := newRig(t)
+	const body = `{"source": "stripe", "since": "2026-01-01T00:00:00Z", "types": ["invoice.paid"]}`
+	p := problemOf(t, g.send(access.Operator, "POST", "/pulls", body))
+	require.Equal(t, 400, p.Status)
+	require.Contains(t, p.Detail, "set THROUGHLINE_STRIPE_API_KEY for the puller")
+	_, err := g.pool.Exec(t.Context(), "INSERT INTO pull_leases (name, holder, until) VALUES ($1, gen_random_uuid(), now())", pull.RequestLease("stripe", "acct_1"))
+	require.NoError(t, err)
+	ask := func(want int, role access.Role, body string, headers ...string) (r api.PullRequest) {
+		w := g.send(role, "POST", "/pulls", body, headers...)
+		require.Equal(t, want, w.Code, "%s: %s", body, w.Body)
+		if want < 400 {
+			require.NoError(t, json.Unmarshal(w.Body.Bytes(), &r))
+		}
+		return r
+	}
+	ask(403, access.Viewer, body)
+	first := ask(202, access.Operator, body, "Idempotency-Key", "one")
+	require.Equal(t, "requested", first.State)
+	require.Equal(t, first.ID, ask(202, access.Operator, body, "Idempotency-Key", "one").ID)
+	ask(409, access.Operator, strings.Replace(body, "2026", "2025", 1), "Idempotency-Key", "one")
+	second := ask(202, access.Operator, body)
+	require.NotEqual(t, first.ID, second.ID)
+	for field, body := range map[string]string{
+		"source": `{"source": "segment", "since": "2026-01-01T00:00:00Z"}`, "stream": `{"source": "stripe", "stream": "x", "since": "2026-01-01T00:00:00Z"}`,
+		"until": `{"source": "stripe", "since": "2026-01-02T00:00:00Z", "until": "2026-01-01T00:00:00Z"}`, "since": `{"source": "stripe"}`,
+		"types": `{"source": "stripe", "since": "2026-01-02T00:00:00Z", "types": [""]}`,
+	} {
+		w := g.send(access.Operator, "POST", "/pulls", body)
+		require.Equal(t, 400, w.Code, "%s", w.Body)
+		if field != "since" { // a member that is missing is the body's
+			require.Equal(t, field, problemOf(t, w).Field)
+		}
+	}
+	path := fmt.Sprintf("/pulls/requests/%d/cancel", first.ID)
+	require.Equal(t, 403, g.send(access.Viewer, "POST", path, "").Code)
+	require.Equal(t, 200, g.send(access.Operator, "POST", path, "").Code)
+	require.Equal(t, 409, g.send(access.Operator, "POST", path, "").Code)
+	require.Equal(t, 404, g.send(access.Operator, "POST", "/pulls/requests/99/cancel", "").Code)
+	var list struct{ Items []api.PullRequest }
+	require.NoError(t, json.Unmarshal(g.send(access.Viewer, "GET", "/pulls/requests?open=true&source=stripe", "").Body.Bytes(), &list))
+	require.Len(t, list.Items, 1)
+	require.Equal(t, second.ID, list.Items[0].ID)
+	var audit struct{ Items []api.AuditEntry }
+	require.NoError(t, json.Unmarshal(g.send(access.Admin, "GET", "/audit?action=cancelPull", "").Body.Bytes(), &audit))
+	var results []string
+	for _, e := range audit.Items {
+		results = append(results, e.Target+" "+e.Result)
+	}
+	require.Equal(t, []string{"99 refused", fmt.Sprint(first.ID, " refused"), fmt.Sprint(first.ID, " done"), fmt.Sprint(first.ID, " refused")}, results)
 }
 
 func TestETag(t *testing.T) {

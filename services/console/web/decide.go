@@ -1,6 +1,7 @@
 package web
 
 import (
+	"crypto/rand"
 	"errors"
 	"net/url"
 	"strconv"
@@ -57,7 +58,7 @@ func (s *server) askPull(p *page) (templ.Component, error) {
 	if err := p.asks("Backfill", "jobs"); err != nil {
 		return nil, err
 	}
-	return decideView(p, decision{title: "Backfill a source", lead: "The puller asks the vendor's API for past events. What the timelines have already is not stored twice.", path: "/decide/pull", fields: pullFields(p), verb: "Start", back: p.link("/jobs")}), nil
+	return decideView(p, decision{title: "Backfill a source", lead: "The puller asks the vendor's API for past events. What the timelines have already is not stored twice.", path: "/decide/pull", hidden: [][2]string{{"key", rand.Text()}}, fields: pullFields(p), verb: "Start", back: p.link("/jobs")}), nil
 }
 
 func (s *server) doPull(p *page) (templ.Component, error) {
@@ -65,7 +66,7 @@ func (s *server) doPull(p *page) (templ.Component, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := backend.NewPull{Source: f.Get("source"), Stream: strings.TrimSpace(f.Get("stream")), Types: strings.Fields(strings.ReplaceAll(f.Get("types"), ",", " "))}
+	n := backend.NewPull{Source: f.Get("source"), Stream: strings.TrimSpace(f.Get("stream")), Types: strings.Fields(strings.ReplaceAll(f.Get("types"), ",", " ")), DryRun: f.Get("dry_run") != "", Key: f.Get("key")}
 	if n.Since, err = p.when("since", f.Get("since")); err != nil {
 		return nil, err
 	}
@@ -86,8 +87,8 @@ func (s *server) askCancel(p *page) (templ.Component, error) {
 	if err != nil {
 		return nil, err
 	}
-	return decideView(p, decision{title: "Cancel pull " + itoa(id) + "?", path: "/decide/cancel", hidden: [][2]string{{"id", itoa(id)}}, verb: "Cancel the pull", danger: true, back: p.link("/jobs"),
-		effect: []string{"It stops after the page that it is at. What it brought in stays, and a new backfill of the period goes on from there."}}), nil
+	return decideView(p, decision{title: "Cancel request " + itoa(id) + "?", path: "/decide/cancel", hidden: [][2]string{{"id", itoa(id)}}, verb: "Cancel it", danger: true, back: p.link("/jobs"),
+		effect: []string{"The puller stops within seconds. What it brought in stays, and a new backfill of the period goes on from there."}}), nil
 }
 
 func (s *server) doCancel(p *page) (templ.Component, error) {

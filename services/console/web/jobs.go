@@ -28,7 +28,11 @@ func (s *server) jobs(p *page) (templ.Component, error) {
 	if err != nil {
 		return nil, err
 	}
-	return jobsView(p, pulls, moves.Items, gaps), nil
+	asked, err := s.Backend.PullRequests(ctx, p.q("source"), false, backend.Paging{Limit: 10})
+	if err != nil {
+		return nil, err
+	}
+	return jobsView(p, asked.Items, pulls, moves.Items, gaps), nil
 }
 
 // done is how much of a pull's period is brought in, of 1,000.
@@ -51,6 +55,39 @@ func left(p *page, x api.Pull) string {
 		return ""
 	}
 	return "about " + span(took*time.Duration(1000-n)/time.Duration(n)) + " left"
+}
+
+// requestTitle says what was asked for.
+func requestTitle(x api.PullRequest) string {
+	title := "backfill"
+	if x.DryRun {
+		title = "count"
+	}
+	if x.Stream != "" {
+		title += " of " + plain(x.Stream)
+	}
+	if len(x.Types) > 0 {
+		title += ", " + plural(len(x.Types), "event type", "event types")
+	}
+	return title
+}
+
+// requestText says how far a request is.
+func requestText(x api.PullRequest) string {
+	switch {
+	case x.State == "requested":
+		return "Waits for the puller, which takes one request of a source at a time."
+	case x.DryRun:
+		return number(x.Events) + " events on " + number(x.Pages) + " pages; none is published."
+	}
+	return number(x.Events) + " events on " + number(x.Pages) + " pages"
+}
+
+func requestKind(x api.PullRequest) string {
+	if x.State == "claimed" {
+		return "accent"
+	}
+	return statusKind(x.State)
 }
 
 func kindOf(x api.Pull) string {

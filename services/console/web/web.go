@@ -25,8 +25,6 @@ type Options struct {
 	BasePath string
 	// SignOut is the path of a POST that ends the session, with BasePath; "": there is no such button.
 	SignOut string
-	// Pulls says that Backend starts and cancels pulls; else there are no such buttons.
-	Pulls bool
 	// Log gets a line for each answer of 500 and above. nil: none.
 	Log *zap.Logger
 	// Now is the time; nil: time.Now.

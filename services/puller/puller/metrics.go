@@ -24,9 +24,9 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		return prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "throughline_puller_" + name, Help: help}, labels)
 	}
 	m := &metrics{
-		pages:    counter("pages_total", "Pages of vendors' APIs that were dealt with, by mode: poll or reconcile.", "source", "stream", "mode"),
-		events:   counter("events_total", "Events on these pages; polls have published them.", "source", "stream", "mode"),
-		failures: counter("failures_total", "Polls and comparisons that failed, by reason.", "source", "stream", "mode", "reason"),
+		pages:    counter("pages_total", "Pages of vendors' APIs that were dealt with, by mode: poll, backfill or reconcile.", "source", "stream", "mode"),
+		events:   counter("events_total", "Events on these pages; polls and backfills have published them.", "source", "stream", "mode"),
+		failures: counter("failures_total", "Polls, backfills and comparisons that failed, by reason.", "source", "stream", "mode", "reason"),
 		lag:      gauge("lag_seconds", "How long ago the time was up to which a polled stream is published.", "source", "stream"),
 		left:     gauge("budget_remaining", "Requests that the vendor's headers last said are left.", "source"),
 		missing:  gauge("missing", "Events that the newest comparison misses still.", "source", "stream"),

@@ -3,6 +3,7 @@
 // Each stream whose vendor never pushes it is polled: asked for what is new since the poll before, less how late the API
 // may be, and published to the source's raw topic. Every night each stream of each source is compared with what is here
 // (pull.Reconcile), what is missing is published, and every ten minutes it is looked for what a comparison still misses.
+// What people ask for (pull.Request) is brought in, for each source one request after the other.
 // A source takes part when its API's key is set.
 //
 // Any number of replicas may run: each piece of work has a lease in Postgres, so one of them does it, and another has it
@@ -119,6 +120,9 @@ func (p *Puller) run(ctx context.Context) error {
 	var working sync.WaitGroup
 	defer working.Wait()
 	for _, v := range p.vendors {
+		working.Go(func() {
+			p.hold(ctx, pull.RequestLease(v.pager.Name(), v.tenant), "looking for requests", p.told(v, source.Stream{}), func(ctx context.Context) error { return p.requests(ctx, v) })
+		})
 		for _, s := range v.pager.Streams() {
 			if s.Poll {
 				working.Go(func() { p.alone(ctx, v, s, "poll", p.poll) })
@@ -139,8 +143,13 @@ func (p *Puller) alone(ctx context.Context, v *vendor, s source.Stream, what str
 		name += " " + v.tenant
 	}
 	told := &retry.Told{Log: p.deps.Runtime.Log.With(zap.String("source", v.pager.Name()), zap.String("stream", s.Name))}
+	p.hold(ctx, name, what, told, func(ctx context.Context) error { return work(ctx, v, s) })
+}
+
+// hold does work while this process has the lease, again and again.
+func (p *Puller) hold(ctx context.Context, lease, what string, told *retry.Told, work func(context.Context) error) {
 	_ = retry.Forever(ctx, retry.Policy{First: time.Second, Most: time.Minute}, what, told, func(ctx context.Context) error {
-		return p.store.Hold(ctx, name, func(ctx context.Context) error { return work(ctx, v, s) })
+		return p.store.Hold(ctx, lease, work)
 	})
 }
 

@@ -53,6 +53,8 @@ type world struct {
 	client *kgo.Client
 
 	seen map[string]int // by value
+	// quiet: replicas do nothing that nobody asks for.
+	quiet bool
 }
 
 func newWorld(t *testing.T) *world {
@@ -78,13 +80,20 @@ func (w *world) add(n int, at time.Time) {
 // replica runs a puller until stop.
 func (w *world) replica(name string) (stop func(), rt *service.Runtime) {
 	w.t.Helper()
-	set, err := source.NewSet(polled{stripe.New().(source.Pager)})
+	pager := stripe.New().(source.Pager)
+	if !w.quiet {
+		pager = polled{pager}
+	}
+	set, err := source.NewSet(pager)
 	require.NoError(w.t, err)
 	rt = service.NewRuntime(service.Options{Name: name, StopTimeout: servicetest.Patience})
 	d := stage.Deps{Kafka: w.kafka, Pool: w.pool, Sources: set, Runtime: rt}
 	var tuning puller.Tuning
 	settings.Defaults(&tuning)
 	tuning.PollEvery, tuning.AllowPrivate = 50*time.Millisecond, true
+	if w.quiet {
+		tuning.ReconcileAt = "never"
+	}
 	p, err := puller.New(d, puller.Options{Tuning: tuning, Setting: func(string) settings.SourceSetting {
 		return settings.SourceSetting{APIKey: key, APIURL: w.url}
 	}})

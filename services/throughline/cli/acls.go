@@ -65,7 +65,7 @@ func (c *aclsApplyCommand) Run(ctx context.Context, s *session) error {
 	users := c.Users
 	if len(users) == 0 {
 		users = map[string]string{}
-		for _, who := range []string{stream.Receiver, stream.Normalizer, stream.Sink, stream.Quarantine, stream.Console, stream.Topics, stream.Operator} {
+		for _, who := range []string{stream.Receiver, stream.Normalizer, stream.Sink, stream.Quarantine, stream.Puller, stream.Drift, stream.Console, stream.Topics, stream.Operator} {
 			users[who] = "User:throughline-" + who
 		}
 	}

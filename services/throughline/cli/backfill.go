@@ -26,6 +26,7 @@ type backfillCommand struct {
 	DryRun  bool     `name:"dry-run" help:"Read and count, and neither publish nor remember anything."`
 	File    string   `name:"file" short:"f" placeholder:"FILE" help:"Events from this file in place of the API: JSON Lines or CSV, plain or gzip; - is standard input."`
 	SkipBad bool     `name:"skip-bad" help:"Count lines of the --file that are no JSON, and go on; without it the first ends the backfill."`
+	Detach  bool     `name:"detach" help:"Let the puller do it, which has the API's key, and return at once."`
 	Restart bool     `name:"restart" help:"Begin anew, where an earlier run of the same period was not finished."`
 	vendorFlags
 	byFlags
@@ -37,7 +38,7 @@ func (*backfillCommand) Help() string {
 	return "Publishes what the vendor's API has to the source's raw topic, as if webhooks had brought it: what is on the timeline already is not there twice. " +
 		"The same command again goes on where one stopped or was killed. The API's key is a setting of the source, best given as a file (THROUGHLINE_STRIPE_API_KEY_FILE). " +
 		"A --file holds an event, an array of them or the vendor's own list on each line, or as CSV in a column `payload`, or events as rows of the vendor's own export. " +
-		"`throughline pulls` lists runs. The exit code is 1 when a part of the period could not be brought in."
+		"`throughline pulls` lists runs. With --detach the puller does it; `throughline pulls` shows how far it is, and `throughline pulls cancel` ends it. The exit code is 1 when a part of the period could not be brought in."
 }
 
 func (*backfillCommand) needs() need { return needsPostgres | needsKafka | needsAPI }
@@ -59,8 +60,11 @@ func (c *backfillCommand) checkSources(set source.Set) error {
 
 // Run is kong's.
 func (c *backfillCommand) Run(ctx context.Context, s *session) error {
-	if c.File != "" {
+	switch {
+	case c.File != "":
 		return c.fromFile(ctx, s)
+	case c.Detach:
+		return c.detach(ctx, s)
 	}
 	if c.DryRun {
 		return c.all(ctx, s, nil, nil)

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	"github.com/throughline-dev/throughline/pkg/stream/streamtest"
@@ -110,6 +111,36 @@ func TestBackfill(t *testing.T) {
 	require.True(t, newest.Finished)
 	require.Equal(t, "events", newest.Stream)
 	require.Equal(t, []string{"charge.failed", "customer.updated"}, newest.Types)
+}
+
+// What is detached is the puller's: it needs no key here, and can be cancelled.
+func TestBackfillDetached(t *testing.T) {
+	t.Parallel()
+	sh := inDatabase(t)
+	r := sh.run("backfill", "stripe", "--since", "30d", "--detach")
+	require.Equal(t, 1, r.code)
+	require.Contains(t, r.err, "set THROUGHLINE_STRIPE_API_KEY for the puller, and start it")
+	db, err := pgx.Connect(t.Context(), sh.env["THROUGHLINE_POSTGRES_URL"])
+	require.NoError(t, err)
+	defer db.Close(t.Context())
+	_, err = db.Exec(t.Context(), "INSERT INTO pull_leases (name, holder, until) VALUES ('request stripe', gen_random_uuid(), now())")
+	require.NoError(t, err)
+	require.Equal(t, "the puller is asked, as request 1: `throughline pulls` shows how far it is, `throughline pulls cancel 1` ends it\n", sh.must("backfill", "stripe", "--since", "30d", "--detach"))
+	require.Regexp(t, "^request 1 of cli:kim for stripe from 20[^ ]+Z to 20[^ ]+Z waits for the puller; `throughline pulls cancel 1` ends it\n$", sh.must("pulls"))
+	require.Equal(t, "request 1 is cancelled; 0 events had been brought in\n", sh.must("pulls", "cancel", "1"))
+	r = sh.run("pulls", "cancel", "1")
+	require.Equal(t, 1, r.code)
+	require.Contains(t, r.err, "request 1 has ended already: it is cancelled")
+	var asked struct {
+		State  string
+		DryRun bool `json:"dry_run"`
+	}
+	require.NoError(t, json.Unmarshal([]byte(sh.must("backfill", "stripe", "--since", "all", "--detach", "--dry-run", "--json")), &asked))
+	require.Equal(t, "requested", asked.State)
+	require.True(t, asked.DryRun)
+	r = sh.run("backfill", "stripe", "--since", "1d", "--detach", "--restart")
+	require.Equal(t, 2, r.code)
+	require.Contains(t, r.err, "--detach asks the puller")
 }
 
 // A vendor that wants to be left alone is: everybody waits, says so, and goes on when somebody lifts it.

@@ -21,6 +21,8 @@ func (c *backfillCommand) checkFile() error {
 		return errors.New("missing flags: --since=WHEN, or --file=FILE")
 	case c.File == "" && c.SkipBad:
 		return errors.New("--skip-bad is of --file")
+	case c.Detach && (c.File != "" || c.Restart || c.Rate != 0):
+		return errors.New("--detach asks the puller: leave --file, --restart and --rate out")
 	case c.File != "" && (c.Since != "" || c.Until != "" || len(c.Types) > 0 || c.Rate != 0):
 		return errors.New("--file brings all of a file: leave --since, --until, --types and --rate out")
 	}

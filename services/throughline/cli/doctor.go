@@ -24,7 +24,7 @@ type doctorCommand struct {
 	Registry registryFlags `embed:"" group:"Connections"`
 
 	Admin  []string `name:"admin" placeholder:"URL" sep:"none" help:"Admin port of a service, like http://127.0.0.1:9090; may be repeated."`
-	As     []string `name:"as" placeholder:"NAME" enum:"receiver,normalizer,sink,quarantine,puller,learner,console,operator" help:"Whose rights the Kafka and the Postgres user must have, comma separated: ${enum}."`
+	As     []string `name:"as" placeholder:"NAME" enum:"receiver,normalizer,sink,quarantine,puller,learner,drift,console,operator" help:"Whose rights the Kafka and the Postgres user must have, comma separated: ${enum}."`
 	Only   []string `name:"only" placeholder:"CHECK" help:"Only these checks, comma separated; a dependency's name means all of its checks: kafka, postgres, quarantine."`
 	List   bool     `name:"list" help:"List the checks instead of running them."`
 	Strict bool     `name:"strict" help:"Exit with code 1 for warnings, too."`

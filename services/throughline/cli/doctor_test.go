@@ -11,7 +11,7 @@ import (
 func TestDoctor(t *testing.T) {
 	t.Parallel()
 	sh := inDatabase(t)
-	sh.golden("doctor", nil,
+	sh.golden("doctor", scrubVersion,
 		[]string{"doctor", "--list"},
 		[]string{"doctor", "--only", "kafka,postgres.schema,registry"},
 		[]string{"doctor", "--only", "postgres.keeper", "--strict"},

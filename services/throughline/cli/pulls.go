@@ -16,6 +16,7 @@ import (
 
 type pullsCommand struct {
 	List   pullsListCommand   `cmd:"" default:"withargs" help:"List runs, the newest first, and the sources that nobody asks for a while."`
+	Cancel pullsCancelCommand `cmd:"" help:"End a backfill that the puller was asked for."`
 	Resume pullsResumeCommand `cmd:"" help:"Ask a source's API again before the pause has ended that it asked for."`
 }
 
@@ -30,7 +31,7 @@ type pullsListCommand struct {
 func (*pullsListCommand) Help() string {
 	return "A line is one run. Runs of one checkpoint have worked on the same period, one after the other; all before `through` " +
 		"is in the raw topic; a file has no period. A process that was killed leaves its run as running until another goes on with it. " +
-		"Below stand sources whose API has asked not to be asked for a while: all that would ask it waits until then."
+		"Below stand sources whose API has asked not to be asked for a while: all that would ask it waits until then; and backfills that the puller was asked for and has not done."
 }
 
 func (*pullsListCommand) needs() need { return needsPostgres | needsSources }
@@ -92,7 +93,7 @@ func (c *pullsListCommand) Run(ctx context.Context, s *session) error {
 		for _, p := range paused {
 			s.line("%s waits until %s (%s): %s; `throughline pulls resume %[1]s` lifts it", p.Source, stamp(p.Until), leftOf(p.Until.Sub(s.now())), p.Why)
 		}
-		return nil
+		return openRequests(ctx, s, store, c.Source)
 	})
 }
 

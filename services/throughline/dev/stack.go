@@ -22,6 +22,7 @@ import (
 	"github.com/throughline-dev/throughline/services/console/console"
 	"github.com/throughline-dev/throughline/services/drift/drift"
 	"github.com/throughline-dev/throughline/services/learner/learner"
+	"github.com/throughline-dev/throughline/services/puller/puller"
 	"github.com/throughline-dev/throughline/services/receiver/receiver"
 	"github.com/throughline-dev/throughline/services/throughline/cli"
 	"github.com/throughline-dev/throughline/services/whole"
@@ -205,7 +206,7 @@ func (s *stack) openServices(ctx context.Context) error {
 		return err
 	}
 	s.services, err = whole.New(ctx, stage.Deps{Kafka: s.kafka, Pool: s.pool, Direct: s.direct, Registry: registry, Sources: s.set.Sources, Runtime: s.rt}, whole.Options{
-		Resolve: s.command.Resolve, Tenants: s.tenants(), TestData: s.testData(), Endpoints: endpoints, Learner: s.learner(), Drift: &drift.Options{Tenants: s.tenants()},
+		Resolve: s.command.Resolve, Tenants: s.tenants(), TestData: s.testData(), Endpoints: endpoints, Learner: s.learner(), Puller: s.puller(), Drift: &drift.Options{Tenants: s.tenants()},
 		Console:  &console.Options{Server: console.Server{Listen: s.command.ConsoleAddr, Patience: consolePatience}, Resolve: s.command.Resolve},
 		Receiver: receiver.Config{Listen: s.command.Listen, SpoolDir: filepath.Join(s.command.DataDir, "spool")},
 	})
@@ -253,6 +254,16 @@ func (s *stack) endpoints() ([]receiver.Endpoint, error) {
 // learner gives what the learner is told. Without a key it learns from the timeline.
 func (s *stack) learner() *learner.Options {
 	return &learner.Options{Resolve: s.command.Resolve, Settings: s.set.Settings}
+}
+
+// puller gives what the puller is told; nil where no source has the key of its API.
+func (s *stack) puller() *puller.Options {
+	for _, name := range s.set.Sources.Names() {
+		if s.set.Settings(name).APIKey != "" {
+			return &puller.Options{Setting: s.set.Settings}
+		}
+	}
+	return nil
 }
 
 // testData gives the sources whose test data is accepted.

@@ -226,35 +226,45 @@ func (f *Fake) Discard(ctx context.Context, s backend.Selection) (api.Quarantine
 }
 
 // StartPull asks for a pull.
-func (f *Fake) StartPull(ctx context.Context, n backend.NewPull) (backend.PullRequest, error) {
+func (f *Fake) StartPull(ctx context.Context, n backend.NewPull) (api.PullRequest, error) {
 	if err := f.decide(ctx, "startPull", n.Source, access.Operator); err != nil {
-		return backend.PullRequest{}, err
+		return api.PullRequest{}, err
 	}
 	defer f.mu.Unlock()
 	if n.Since.IsZero() {
-		return backend.PullRequest{}, problem.Field("since", errors.New("say since when"))
+		return api.PullRequest{}, problem.Field("since", errors.New("say since when"))
 	}
-	id := int64(len(f.pulls) + 1)
-	f.pulls = append(f.pulls, api.Pull{ID: id, Checkpoint: id, Source: n.Source, Stream: cmp.Or(n.Stream, "events"), Mode: "backfill", Types: n.Types, From: n.Since, To: cmp.Or(n.Until, f.now()), Through: n.Since,
-		Status: "running", StartedBy: access.ActorOf(ctx).Who, StartedAt: f.now(), UpdatedAt: f.now()})
-	f.did(ctx, "startPull", n.Source, "", false)
-	return backend.PullRequest{ID: id, Source: n.Source, Status: "asked", Asker: access.ActorOf(ctx).Who, Since: n.Since, Until: n.Until, At: f.now()}, nil
+	if r, ok := f.asked[n.Key]; ok && n.Key != "" {
+		return f.requests[r-1], nil
+	}
+	r := api.PullRequest{ID: int64(len(f.requests) + 1), Source: n.Source, Stream: n.Stream, Types: n.Types, Since: n.Since, Until: cmp.Or(n.Until, f.now()), DryRun: n.DryRun,
+		State: "requested", AskedBy: access.ActorOf(ctx).Who, AskedAt: f.now()}
+	f.requests = append(f.requests, r)
+	if f.asked == nil {
+		f.asked = map[string]int64{}
+	}
+	f.asked[n.Key] = r.ID
+	f.did(ctx, "startPull", n.Source, "", n.DryRun)
+	return r, nil
 }
 
-// CancelPull cancels one.
-func (f *Fake) CancelPull(ctx context.Context, id int64) (api.Pull, error) {
+// CancelPull cancels a request.
+func (f *Fake) CancelPull(ctx context.Context, id int64) (api.PullRequest, error) {
 	if err := f.decide(ctx, "cancelPull", fmt.Sprint(id), access.Operator); err != nil {
-		return api.Pull{}, err
+		return api.PullRequest{}, err
 	}
 	defer f.mu.Unlock()
-	for i := range f.pulls {
-		if f.pulls[i].ID == id {
-			f.pulls[i].Status = "interrupted"
+	for i := range f.requests {
+		if r := &f.requests[i]; r.ID == id {
+			if !r.FinishedAt.IsZero() {
+				return *r, fault.Permanent(fault.Conflict, fmt.Errorf("request %d has ended already: it is %s", id, r.State))
+			}
+			r.State, r.Reason, r.FinishedAt = "cancelled", "cancelled by "+access.ActorOf(ctx).Who, f.now()
 			f.did(ctx, "cancelPull", fmt.Sprint(id), "", false)
-			return f.pulls[i], nil
+			return *r, nil
 		}
 	}
-	return api.Pull{}, notFound(fmt.Sprintf("pull %d", id))
+	return api.PullRequest{}, notFound(fmt.Sprintf("request %d", id))
 }
 
 // AcknowledgeDrift acknowledges a finding.

@@ -38,6 +38,8 @@ type Fake struct {
 	decisions   []api.Decision
 	suggestions []api.Suggestion
 	pulls       []api.Pull
+	requests    []api.PullRequest
+	asked       map[string]int64 // requests by their keys
 	moves       []api.Move
 	drift       []api.Finding
 	domains     []api.SuspectDomain
@@ -540,6 +542,17 @@ func (f *Fake) Suggestion(ctx context.Context, id int64) (api.Explanation, error
 		}
 	}
 	return api.Explanation{}, notFound(fmt.Sprintf("suggestion %d", id))
+}
+
+// PullRequests lists what the puller was asked for.
+func (f *Fake) PullRequests(ctx context.Context, src string, open bool, p backend.Paging) (backend.Page[api.PullRequest], error) {
+	if err := f.may(ctx, access.Viewer); err != nil {
+		return backend.Page[api.PullRequest]{}, err
+	}
+	defer f.mu.Unlock()
+	return page(newest(filter(f.requests, func(x api.PullRequest) bool {
+		return (src == "" || x.Source == src) && (!open || x.FinishedAt.IsZero())
+	})), p)
 }
 
 // Pulls lists pulls.
