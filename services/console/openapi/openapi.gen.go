@@ -759,7 +759,7 @@ type ListMovesParams struct {
 
 // FindPatternParams defines parameters for FindPattern.
 type FindPatternParams struct {
-	// Pattern What happened
+	// Pattern What happened, in which order
 	Pattern string `form:"pattern" json:"pattern"`
 
 	// Since Only by events that occurred at this time or later; a year ago where nothing is said
