@@ -114,6 +114,17 @@ WITH gone AS (
 INSERT INTO account_changes (source, source_event_id, from_account, decision_id)
 SELECT source, source_event_id, from_account, $3 FROM gone ORDER BY id`
 
+// EraseEvents deletes events, whose sources, ids and decisions are its arguments, and tells account_changes that they are on
+// no account now. Nothing else is kept of them.
+const EraseEvents = `
+WITH gone AS (
+  DELETE FROM account_events e USING unnest($1::text[], $2::text[], $3::bigint[]) AS r (source, source_event_id, decision)
+  WHERE e.source = r.source AND e.source_event_id = r.source_event_id
+  RETURNING e.id, e.source, e.source_event_id, e.account_id, r.decision
+)
+INSERT INTO account_changes (source, source_event_id, from_account, decision_id)
+SELECT source, source_event_id, account_id, decision FROM gone ORDER BY id`
+
 // returnEvents takes events off the timeline and puts them into quarantine, released.
 func (m *Mover) returnEvents(ctx context.Context, tx pgx.Tx, events []standing, letters []event.DeadLetter, c change) error {
 	if len(letters) != len(events) {
@@ -130,16 +141,19 @@ func (m *Mover) returnEvents(ctx context.Context, tx pgx.Tx, events []standing, 
 	return m.giveBack(ctx, tx, letters, c.author, fmt.Sprintf("decision %d took it off the timeline", c.decision))
 }
 
+// VendorPayload is SQL for the vendor's event of row e of account_events, as JSONB.
+//
 // In account_events a top-level `subject` is ours, and the vendor's own is `subject_ref` (pkg/rawjson): the vendor's
 // event has neither. JSONB kept its values, not its bytes; those stand at the raw position for as long as that topic
 // keeps them.
-//
+const VendorPayload = `coalesce((
+    SELECT jsonb_object_agg(CASE WHEN key ~ '^subject(_ref)+$' THEN left(key, -4) ELSE key END, value)
+    FROM jsonb_each(e.payload) WHERE key <> 'subject'), '{}')`
+
 // The payload is worked out once an event, hence MATERIALIZED.
 const lettersSQL = `
 WITH e AS MATERIALIZED (
-  SELECT e.id, e.source, e.event_type, e.source_event_id, e.ingested_at, coalesce((
-    SELECT jsonb_object_agg(CASE WHEN key ~ '^subject(_ref)+$' THEN left(key, -4) ELSE key END, value)
-    FROM jsonb_each(e.payload) WHERE key <> 'subject'), '{}')::text AS raw
+  SELECT e.id, e.source, e.event_type, e.source_event_id, e.ingested_at, ` + VendorPayload + `::text AS raw
   FROM account_events e WHERE e.id = ANY ($1)
 ), sums AS (
   SELECT e.*, sum(octet_length(raw)) OVER (ORDER BY id) - octet_length(raw) AS before FROM e

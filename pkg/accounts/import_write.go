@@ -47,6 +47,11 @@ FROM import_links t JOIN import_accounts i ON i.n = t.n
 JOIN account_links l ON l.source = t.source AND l.kind = t.kind AND l.external_id = t.external_id AND l.tenant = t.tenant
 JOIN accounts a ON a.id = l.account_id
 WHERE l.account_id IS DISTINCT FROM i.id
+UNION ALL
+SELECT e.lines[f.n], 'a reference of this line was erased on request, and is not linked again: a customer who is back is let in with throughline erasures lift'
+FROM (SELECT array_agg(source) AS sources, array_agg(kind) AS kinds, array_agg(tenant) AS tenants, array_agg(external_id) AS ids, array_agg(line) AS lines
+  FROM import_links WHERE EXISTS (SELECT FROM suppressions)) AS e
+CROSS JOIN LATERAL suppressed(e.sources, e.kinds, e.tenants, e.ids) AS f
 ORDER BY 1 LIMIT 1000`
 
 const changeAccounts = `

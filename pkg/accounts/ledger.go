@@ -31,6 +31,10 @@ const (
 	VerbSplit Verb = "split"
 	// VerbRename gave account To another name. It is made by Rename alone.
 	VerbRename Verb = "rename"
+	// VerbErase erased account From, or a reference that is not named. It is made by pkg/erase alone.
+	VerbErase Verb = "erase"
+	// VerbLift let what was erased come again. It is made by pkg/erase alone.
+	VerbLift Verb = "lift"
 )
 
 // Verbs gives every verb that Decide takes.

@@ -337,8 +337,12 @@ func (m *Mover) resolve(ctx context.Context, tx pgx.Tx, events []standing) error
 		return err
 	}
 	for i := range events {
-		if events[i].key != "" {
-			events[i].to = to[i]
+		switch {
+		case events[i].key == "":
+		case to[i].Erased:
+			events[i].to = events[i].from
+		default:
+			events[i].to = to[i].AccountID
 		}
 	}
 	return nil

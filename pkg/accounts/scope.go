@@ -121,9 +121,13 @@ func (d *deciding) count(ctx context.Context, sc scope, counted map[originGroup]
 		return nil, err
 	}
 	var moves Effect
-	for i, account := range to {
-		if texts[i] == "" {
+	for i := range to {
+		account := to[i].AccountID
+		switch {
+		case texts[i] == "":
 			account = rest
+		case to[i].Erased:
+			account = sc.from
 		}
 		if account != sc.from {
 			moves.add(MoveCount{From: sc.from, To: account, Events: events[i]})
@@ -151,9 +155,10 @@ func (d *deciding) countUntraced(ctx context.Context, sc scope) error {
 // resolvePage bounds how many references are resolved in one query.
 const resolvePage = 5000
 
-// targets gives the account of each reference (in the form of Key) as db sees the ledger; Nil: none.
-func targets(ctx context.Context, db resolve.DB, resolver *resolve.Resolver, keys []string) ([]uuid.UUID, error) {
-	to := make([]uuid.UUID, 0, len(keys))
+// targets gives where each reference (in the form of Key) leads as db sees the ledger. What is erased leads nowhere, and
+// its events stay where they are: whoever erases, or stores them, deletes them.
+func targets(ctx context.Context, db resolve.DB, resolver *resolve.Resolver, keys []string) ([]resolve.Resolution, error) {
+	to := make([]resolve.Resolution, 0, len(keys))
 	for page := range slices.Chunk(keys, resolvePage) {
 		batch := make([][]source.Reference, len(page))
 		for i, key := range page {
@@ -163,9 +168,7 @@ func targets(ctx context.Context, db resolve.DB, resolver *resolve.Resolver, key
 		if err != nil {
 			return nil, fault.Transient(fault.Unavailable, fmt.Errorf("resolving the events' references: %w", err))
 		}
-		for i := range found {
-			to = append(to, found[i].AccountID)
-		}
+		to = append(to, found...)
 	}
 	return to, nil
 }

@@ -135,7 +135,7 @@ LEFT JOIN LATERAL (SELECT id, occurred_at, ingested_at, source, event_type, payl
 CROSS JOIN LATERAL (SELECT count(*) AS n FROM (SELECT FROM account_events e WHERE e.account_id = a.id AND e.occurred_at > now() - interval '7 days' LIMIT %[3]d) AS few) AS week
 CROSS JOIN LATERAL (SELECT array_agg(source || CASE WHEN tenant = '' THEN '' ELSE '/' || tenant END || ':' || kind || ':' || external_id) AS keys
   FROM (SELECT * FROM account_links k WHERE k.account_id = a.id LIMIT %[4]d) AS linked) AS keys
-CROSS JOIN LATERAL (SELECT count(*) AS n FROM (SELECT FROM quarantine q WHERE q.reference_keys && keys.keys AND q.status = 'open' LIMIT %[3]d) AS few) AS waits
+CROSS JOIN LATERAL (SELECT count(*) AS n FROM (SELECT FROM quarantine_states q WHERE q.reference_keys && keys.keys AND q.status = 'open' LIMIT %[3]d) AS few) AS waits
 ORDER BY lower(a.name), a.id`, "a.id, a.name, coalesce(a.domain, ''), a.parent_id, a.merged_into, a.created_at, a.updated_at, a.created_by, a.owner", query, MostCounted, mostKeys), args...)
 	if err != nil {
 		return nil, broken("looking for accounts", err)

@@ -16,6 +16,7 @@ import (
 	"github.com/throughline-dev/throughline/pkg/event"
 	"github.com/throughline-dev/throughline/pkg/fault"
 	"github.com/throughline-dev/throughline/pkg/postgres"
+	"github.com/throughline-dev/throughline/pkg/quarantine"
 	"github.com/throughline-dev/throughline/pkg/settings"
 	"github.com/throughline-dev/throughline/pkg/stream"
 )
@@ -27,6 +28,7 @@ type examination struct {
 	postgres func() database
 	registry func() (*event.Registry, error)
 	lags     map[string]func() (stageLag, error) // by service
+	waiting  func() (quarantine.Stats, error)    // of the quarantine, up to quarantine.MostCounted of each
 	closers  struct {
 		sync.Mutex
 		all []func()
@@ -50,6 +52,11 @@ func newExamination(ctx context.Context, s Settings) *examination {
 		return event.NewRegistry(c)
 	})
 	e.lags = e.measureLags(ctx)
+	e.waiting = sync.OnceValues(func() (quarantine.Stats, error) {
+		bounded, cancel := context.WithTimeout(ctx, queryTimeout)
+		defer cancel()
+		return quarantine.NewStore(e.postgres().pool).Stats(bounded, stuckAfter, quarantine.MostCounted)
+	})
 	return e
 }
 

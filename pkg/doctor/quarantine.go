@@ -34,8 +34,8 @@ func quarantineChecks() []Check {
 	}
 }
 
-func (e *examination) quarantined(ctx context.Context, pool *pgxpool.Pool) Finding {
-	stats, err := quarantine.NewStore(pool).Stats(ctx, stuckAfter)
+func (e *examination) quarantined(context.Context, *pgxpool.Pool) Finding {
+	stats, err := e.waiting()
 	if err != nil {
 		return queryFailed(err)
 	}
@@ -48,7 +48,7 @@ func (e *examination) quarantined(ctx context.Context, pool *pgxpool.Pool) Findi
 	slices.SortFunc(reasons, func(a, b string) int { return cmp.Or(cmp.Compare(age(b), age(a)), cmp.Compare(a, b)) })
 	var parts []string
 	for _, reason := range reasons {
-		parts = append(parts, fmt.Sprintf("%d %s, the oldest for %v", stats.Open[reason], reason, rounded(age(reason))))
+		parts = append(parts, fmt.Sprintf("%s %s, the oldest for %v", counted(stats.Open[reason]), reason, rounded(age(reason))))
 	}
 	text := strings.Join(parts, "; ")
 	if age(reasons[0]) > oldRecord {
@@ -57,35 +57,44 @@ func (e *examination) quarantined(ctx context.Context, pool *pgxpool.Pool) Findi
 	return ok("%s", text)
 }
 
-func (e *examination) conflicts(ctx context.Context, pool *pgxpool.Pool) Finding {
-	stats, err := quarantine.NewStore(pool).Stats(ctx, stuckAfter)
+func (e *examination) conflicts(context.Context, *pgxpool.Pool) Finding {
+	stats, err := e.waiting()
 	if err != nil {
 		return queryFailed(err)
 	}
 	if n := stats.Open[string(fault.Conflict)]; n > 0 {
 		return warning("throughline events conflicts lists them beside what is stored; throughline quarantine discard ID closes one",
-			"%d records contradict the timeline, the oldest for %v", n, rounded(max(e.Now().Sub(stats.OldestOf[string(fault.Conflict)]), 0)))
+			"%s records contradict the timeline, the oldest for %v", counted(n), rounded(max(e.Now().Sub(stats.OldestOf[string(fault.Conflict)]), 0)))
 	}
 	return ok("nothing contradicts the timeline")
+}
+
+// counted is a count of at most quarantine.MostCounted.
+func counted(n int) string {
+	if n >= quarantine.MostCounted {
+		return fmt.Sprintf("%d or more", quarantine.MostCounted)
+	}
+	return fmt.Sprint(n)
 }
 
 func (e *examination) releases(ctx context.Context, pool *pgxpool.Pool) Finding {
 	var waiting, stuck int
 	var oldest time.Duration
 	var goesOn bool // of many, some wait long
-	err := pool.QueryRow(ctx, `SELECT count(*) FILTER (WHERE published_at IS NULL), count(*) FILTER (WHERE published_at < now() - $1::interval),
-		coalesce(max(now() - released_at) FILTER (WHERE published_at IS NULL), '0'), coalesce(max(published_at) > now() - $2::interval, false)
-		FROM quarantine_outbox`, stuckAfter, outboxMost).Scan(&waiting, &stuck, &oldest, &goesOn)
+	err := pool.QueryRow(ctx, `SELECT waiting.n, (SELECT count(*) FROM (SELECT FROM quarantine_outbox WHERE published_at < now() - $1::interval LIMIT $3) AS few),
+		waiting.oldest, coalesce((SELECT max(published_at) FROM quarantine_outbox WHERE published_at IS NOT NULL) > now() - $2::interval, false)
+		FROM (SELECT count(*) AS n, coalesce(max(now() - released_at), '0') AS oldest FROM (
+			SELECT released_at FROM quarantine_outbox WHERE published_at IS NULL ORDER BY quarantine_id LIMIT $3) AS few) AS waiting`, stuckAfter, outboxMost, quarantine.MostCounted).Scan(&waiting, &stuck, &oldest, &goesOn)
 	if err != nil {
 		return queryFailed(err)
 	}
 	switch {
 	case oldest > outboxMost && !goesOn:
-		return failed("start the quarantine service, which publishes them; if it runs, look at its /readyz?verbose", "%d released records wait to be published, the oldest for %v", waiting, rounded(oldest))
+		return failed("start the quarantine service, which publishes them; if it runs, look at its /readyz?verbose", "%s released records wait to be published, the oldest for %v", counted(waiting), rounded(oldest))
 	case stuck > 0:
-		return warning("see lag.normalizer and lag.sink; what is lost is published again by the quarantine service", "%d released records were published over %v ago and have not arrived", stuck, stuckAfter)
+		return warning("see lag.normalizer and lag.sink; what is lost is published again by the quarantine service", "%s released records were published over %v ago and have not arrived", counted(stuck), stuckAfter)
 	}
-	return ok("%d released records are under way to their topics", waiting)
+	return ok("%s released records are under way to their topics", counted(waiting))
 }
 
 // ageOf counts what waits and says for how long, by a query that gives both.

@@ -174,7 +174,7 @@ func TestWhatWaitsIsFoundByItsIndex(t *testing.T) {
 			w.exec(statistics)
 		}
 		found := plan()
-		require.Contains(t, found, "Bitmap Index Scan on quarantine_reference_keys_idx", statistics)
+		require.Contains(t, found, "Bitmap Index Scan on quarantine_states_reference_keys_idx", statistics)
 		require.NotContains(t, found, "Seq Scan", statistics)
 	}
 }

@@ -44,8 +44,9 @@ FROM page p LEFT JOIN LATERAL (SELECT reference FROM account_event_origins WHERE
 ORDER BY p.id`
 
 const waitingMergesSQL = `
-SELECT id, source, tenant, first_seen, payload::text FROM quarantine
-WHERE status = 'open' AND reason = $1 AND event_type = ANY ($2) AND payload IS NOT NULL ORDER BY id LIMIT $3`
+SELECT q.id, q.source, tenant, first_seen, payload::text FROM (SELECT id FROM quarantine_states WHERE status = 'open' AND reason = $1 ORDER BY id) AS s
+CROSS JOIN LATERAL (SELECT id, source, tenant, event_type, first_seen, payload FROM quarantine WHERE id = s.id LIMIT 1) AS q
+WHERE event_type = ANY ($2) AND payload IS NOT NULL LIMIT $3`
 
 // Merges links what vendors have merged, and gives how many objects that were.
 func (l *Learner) Merges(ctx context.Context) (int, error) {

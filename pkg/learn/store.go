@@ -69,7 +69,8 @@ type taken struct {
 // for every page. What was put aside (asideSQL) is new again.
 const collectSQL = `
 WITH waiting AS MATERIALIZED (
-  SELECT id, "references" FROM quarantine WHERE status = 'open' AND reason = $1 AND id > $2 ORDER BY id LIMIT $3
+  SELECT q.id, q."references" FROM (SELECT id FROM quarantine_states WHERE status = 'open' AND reason = $1 AND id > $2 ORDER BY id LIMIT $3) AS s
+  CROSS JOIN LATERAL (SELECT id, "references" FROM quarantine WHERE id = s.id LIMIT 1) AS q
 ), refs AS MATERIALIZED (
   SELECT DISTINCT CASE WHEN r.kind IN ('email', 'domain') THEN r.kind ELSE r.source END AS source,
     CASE WHEN r.kind IN ('email', 'domain') THEN '' ELSE coalesce(r.tenant, '') END AS tenant, r.kind, r.id AS external_id
@@ -196,7 +197,7 @@ const quickSQL = "SELECT set_config('enable_seqscan', 'off', true), set_config('
 
 const asideSQL = `
 SELECT r.id FROM unnest((SELECT $1::bigint[]), (SELECT $2::text[]), (SELECT $3::text[]), (SELECT $4::text[]), (SELECT $5::text[]), (SELECT $6::text[])) AS r (id, key, source, tenant, kind, external_id)
-LEFT JOIN LATERAL (SELECT q.id FROM quarantine q WHERE q.status = 'open' AND q.reference_keys && ARRAY[r.key] LIMIT 1) AS q ON true
+LEFT JOIN LATERAL (SELECT q.id FROM quarantine_states q WHERE q.status = 'open' AND q.reference_keys && ARRAY[r.key] LIMIT 1) AS q ON true
 LEFT JOIN LATERAL (SELECT d.reference_id FROM learned_leads d
   WHERE d.external_id = r.external_id AND d.kind = r.kind AND d.source = r.source AND d.tenant IN (r.tenant, '') AND d.reference_id <> r.id LIMIT 1) AS d ON true
 WHERE q.id IS NULL AND d.reference_id IS NULL`

@@ -281,7 +281,7 @@ func (s *Suggestions) Explain(ctx context.Context, id int64) (Explanation, error
 	if e.Others, err = pgx.CollectRows(rows, scanSuggestion); err != nil {
 		return e, broken("reading other suggestions", err)
 	}
-	err = s.pool.QueryRow(ctx, `WITH hit AS MATERIALIZED (SELECT status, reason FROM quarantine WHERE reference_keys && $1 AND status = 'open')
+	err = s.pool.QueryRow(ctx, `WITH hit AS MATERIALIZED (SELECT status, reason FROM quarantine_states WHERE reference_keys && $1 AND status = 'open')
 		SELECT count(*) FROM (SELECT FROM hit WHERE status = 'open' AND reason = $2 LIMIT $3) AS few`, resolve.Keys([]source.Reference{r}), string(fault.Unresolved), MostWaiting).Scan(&e.Waiting)
 	return e, broken("counting what waits", err)
 }

@@ -25,11 +25,12 @@ const (
 	RoleDoctor     Role = "doctor"   // reads everything
 	RoleConsole    Role = "console"  // what the operator may, and keeps tokens, sessions and the audit log
 	RoleOperator   Role = "operator" // reads everything, decides about accounts, links and the quarantine: the command line
+	RoleEraser     Role = "eraser"   // reads everything, erases accounts and people, and deletes what is older than it need be
 )
 
 // Roles gives all of them.
 func Roles() []Role {
-	return []Role{RoleNormalizer, RoleSink, RoleQuarantine, RolePuller, RoleLearner, RoleDrift, RoleReader, RoleDoctor, RoleConsole, RoleOperator}
+	return []Role{RoleNormalizer, RoleSink, RoleQuarantine, RolePuller, RoleLearner, RoleDrift, RoleReader, RoleDoctor, RoleConsole, RoleOperator, RoleEraser}
 }
 
 // ObjectKind says what a Privilege is on.
@@ -93,7 +94,8 @@ func Privileges(role Role) []Privilege {
 	var own []Privilege
 	switch role {
 	case RoleNormalizer:
-		own = slices.Concat(of("accounts", "SELECT", "id, domain, merged_into"), resolving())
+		own = slices.Concat(of("accounts", "SELECT", "id, domain, merged_into"), resolving(),
+			on("suppressed_events", "SELECT, INSERT"), of("suppressed_events", "UPDATE", "events, last_at"))
 	case RoleSink:
 		own = slices.Concat(
 			on("account_events", "SELECT, INSERT"), ids("account_events"),
@@ -105,7 +107,7 @@ func Privileges(role Role) []Privilege {
 		)
 	case RoleQuarantine:
 		own = slices.Concat(
-			on("quarantine", "INSERT, UPDATE"),
+			on("quarantine", "INSERT, UPDATE"), on("quarantine_states", "SELECT"),
 			of("quarantine_outbox_lease", "UPDATE", "holder, until"), on("quarantine_outbox_lease", "SELECT"),
 			on("account_events", "SELECT"), on("account_event_origins", "SELECT"),
 			of("accounts", "SELECT", "id, domain, merged_into"), resolving(),
@@ -119,7 +121,7 @@ func Privileges(role Role) []Privilege {
 		own = slices.Concat(pulling(), on("pull_requests", "SELECT"), of("pull_requests", "UPDATE", "tenant, state, reason, pages, events, claimed_at, ended_at"))
 	case RoleLearner:
 		own = slices.Concat(
-			of("quarantine", "SELECT", "id, reason, source, tenant, event_type, status, references, reference_keys, payload, first_seen"),
+			of("quarantine", "SELECT", "id, reason, source, tenant, event_type, status, references, reference_keys, payload, first_seen"), on("quarantine_states", "SELECT"),
 			on("account_events", "SELECT"), of("account_event_origins", "SELECT", "event_id, reference"),
 			of("accounts", "SELECT", "id, name, domain, merged_into, parent_id"), resolving(), linking(),
 			on("learned_references", "SELECT, INSERT, DELETE"), ids("learned_references"),
@@ -152,6 +154,8 @@ func Privileges(role Role) []Privilege {
 		)
 	case RoleOperator:
 		own = deciding()
+	case RoleEraser:
+		own = erasing()
 	default:
 		return nil
 	}
@@ -176,9 +180,33 @@ func deciding() []Privilege {
 		pulling(),
 		on("pull_requests", "INSERT"), ids("pull_requests"), of("pull_requests", "UPDATE", "state, reason, ended_at"),
 		expecting(),
+		on("replays", "INSERT"), ids("replays"), of("replays", "UPDATE", "places, read, published, updated_at, finished_at"),
 		on("audit_log", "INSERT"), ids("audit_log"),
 		[]Privilege{{Kind: KindDatabase, Operation: "TEMPORARY"}}, // `throughline accounts import` checks a file in temporary tables
 	)
+}
+
+// erasing is what it takes to erase accounts and people (pkg/erase), and what is older than it need be (pkg/retain).
+func erasing() []Privilege {
+	all := slices.Concat(everything(), functions("suppressed(text[], text[], text[], text[])", "reference_digest(text, text, text, text)"),
+		on("link_decisions", "INSERT"), ids("link_decisions"), on("history_moves", "INSERT"), ids("history_moves"),
+		on("account_changes", "INSERT"), ids("account_changes"), on("audit_log", "INSERT"), ids("audit_log"),
+		on("erasures", "INSERT, UPDATE"), ids("erasures"), on("suppressions", "INSERT"))
+	for _, table := range []string{"account_events", "account_links", "account_link_denials", "accounts", "quarantine", "learned_references", "learned_leads", "link_suggestions",
+		"suspect_domains", "shape_findings", "payload_shapes", "drift_expectations", "reconcile_missing", "suppressions",
+		"quarantine_decisions", "quarantine_outbox", "audit_log", "reconcile_reports", "pull_runs", "account_changes"} {
+		all = append(all, on(table, "DELETE")...)
+	}
+	for _, updates := range [][2]string{
+		{"account_events", "account_id"}, // which takes locking them
+		{"accounts", "parent_id, merged_into"}, {"link_decisions", "external_id, tenant, reason, evidence"}, {"history_moves", "external_id, tenant"},
+		{"account_links", "evidence"}, {"learned_references", "name, evidence, why"}, {"link_suggestions", "evidence, why"}, {"suspect_domains", "examples, reason"},
+		{"payload_shapes", "event_id"}, {"shape_findings", "event_id, raw_topic, raw_partition, raw_offset, was, became"}, {"drift_decisions", "note"},
+		{"audit_log", "target, why"}, {"quarantine", "status"}, {"quarantine_decisions", "note"}, {"pull_runs", "error"}, {"reconcile_reports", "error"}, {"learning_sources", "error"},
+	} {
+		all = append(all, of(updates[0], "UPDATE", updates[1])...)
+	}
+	return all
 }
 
 // versionTable is where the schema's version stands.
@@ -188,26 +216,27 @@ const versionTable = "goose_db_version"
 func Tables() []string {
 	return []string{
 		"account_changes", "account_changes_lease", "account_event_origins", "account_events", "account_link_denials", "account_links", "accounts",
-		"api_budgets", "api_tokens", "audit_log", "console_sessions", "drift_decisions", "drift_expectations", "shape_findings", "drift_offsets", versionTable,
+		"api_budgets", "api_tokens", "audit_log", "console_sessions", "drift_decisions", "drift_expectations", "shape_findings", "drift_offsets", "erasures", versionTable,
 		"history_moves", "learned_leads", "learned_references", "learning_progress", "learning_sources", "link_changes",
 		"link_decisions", "link_epoch", "link_suggestions", "payload_shapes", "payload_types", "pull_checkpoints", "pull_leases", "pull_requests", "pull_runs", "quarantine", "quarantine_decisions",
-		"quarantine_outbox", "quarantine_outbox_lease", "reconcile_missing", "reconcile_reports", "suspect_domains",
+		"quarantine_outbox", "quarantine_outbox_lease", "quarantine_states", "reconcile_missing", "reconcile_reports", "replays", "suppressed_events", "suppression_key", "suppressions", "suspect_domains",
 	}
 }
 
 // Functions gives all functions of the schema, with their argument types.
 func Functions() []string {
 	return []string{
-		"announce_accounts()", "announce_links()", "announce_suspect_domain()", "clean_payload_index()", "delete_account_event_origins()", "move_link_epoch()",
-		"note_link_change()", "payload_index_pending_pages()", "record_link()",
+		"announce_accounts()", "announce_links()", "announce_suspect_domain()", "clean_payload_index()", "delete_account_event_origins()", "mirror_quarantine()", "move_link_epoch()",
+		"note_link_change()", "payload_index_pending_pages()", "record_link()", "reference_digest(text, text, text, text)",
+		"refuse_suppressed()", "suppressed(text[], text[], text[], text[])",
 	}
 }
 
-// everything reads all that people read: link_changes is only ever written, by triggers, and who holds which token or
-// session is the console's alone.
+// everything reads all that people read: link_changes is only ever written, by triggers, who holds which token or
+// session is the console's alone, and the key of the digests is nobody's.
 func everything() (all []Privilege) {
 	for _, table := range Tables() {
-		if !slices.Contains([]string{"link_changes", "api_tokens", "console_sessions"}, table) {
+		if !slices.Contains([]string{"link_changes", "api_tokens", "console_sessions", "suppression_key"}, table) {
 			all = append(all, on(table, "SELECT")...)
 		}
 	}
@@ -225,7 +254,8 @@ func functions(signatures ...string) (all []Privilege) {
 func resolving() []Privilege {
 	const key = "source, tenant, kind, external_id, account_id"
 	return slices.Concat(of("account_links", "SELECT", key), of("account_link_denials", "SELECT", key), on("link_epoch", "SELECT"),
-		of("suspect_domains", "SELECT", "domain, decision"))
+		of("suspect_domains", "SELECT", "domain, decision"),
+		of("suppressions", "SELECT", "source, kind, mentions"), functions("suppressed(text[], text[], text[], text[])"))
 }
 
 // moving is what it takes to bring events to the account where the ledger says that they belong (accounts.Mover), or back

@@ -25,7 +25,7 @@ func TestPrivilegesKnowTheWholeSchema(t *testing.T) {
 	t.Parallel()
 	pool := postgrestest.New(t)
 	require.ElementsMatch(t, postgres.Tables(), texts(t, pool, "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p', 'v', 'm')"))
-	require.ElementsMatch(t, postgres.Functions(), texts(t, pool, `SELECT p.oid::regprocedure::text FROM pg_proc p WHERE pronamespace = 'public'::regnamespace
+	require.ElementsMatch(t, postgres.Functions(), texts(t, pool, `SELECT format('%I(%s)', proname, pg_get_function_identity_arguments(p.oid)) FROM pg_proc p WHERE pronamespace = 'public'::regnamespace
 		AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = p.oid AND d.deptype = 'e')`))
 	for _, role := range postgres.Roles() {
 		missing, err := postgres.Missing(t.Context(), pool, role)
@@ -63,7 +63,8 @@ func TestMissing(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []string{
 		"SELECT (domain) ON TABLE accounts", "SELECT (account_id, external_id, kind, source, tenant) ON TABLE account_link_denials", "SELECT ON TABLE link_epoch",
-		"SELECT (decision, domain) ON TABLE suspect_domains",
+		"SELECT (decision, domain) ON TABLE suspect_domains", "SELECT (kind, mentions, source) ON TABLE suppressions", "EXECUTE ON FUNCTION suppressed(text[], text[], text[], text[])",
+		"SELECT ON TABLE suppressed_events", "INSERT ON TABLE suppressed_events", "UPDATE (events, last_at) ON TABLE suppressed_events",
 	}, missing(postgres.RoleNormalizer))
 	require.Contains(t, missing(postgres.RoleSink), "EXECUTE ON FUNCTION clean_payload_index()")
 	require.Contains(t, missing(postgres.RoleSink), "USAGE ON SEQUENCE account_events_id_seq")

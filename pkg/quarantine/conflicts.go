@@ -39,7 +39,7 @@ func (s *Store) Conflicts(ctx context.Context, f Filter) ([]Conflict, error) {
 	where, args := f.where()
 	rows, err := s.pool.Query(ctx, fmt.Sprintf(`
 SELECT q.*, e.id, e.account_id, e.event_type, e.occurred_at, e.ingested_at
-FROM (SELECT %s FROM quarantine WHERE %s AND source_event_id IS NOT NULL) AS q
+FROM (SELECT %s FROM (SELECT id AS found_id FROM quarantine_states WHERE %s) AS found CROSS JOIN `+recordFound+` WHERE source_event_id IS NOT NULL) AS q
 CROSS JOIN LATERAL (SELECT * FROM account_events e WHERE e.source = q.source AND e.source_event_id = q.identity LIMIT 1) AS e
 ORDER BY q.last_seen DESC, q.id DESC LIMIT %d`, recordColumns+", source_event_id AS identity", where, f.Limit), args...)
 	if err != nil {

@@ -53,7 +53,8 @@ func (s *Store) Groups(ctx context.Context, f GroupFilter) ([]Group, error) {
 		where += " AND source = $2"
 	}
 	rows, err := s.pool.Query(ctx, fmt.Sprintf(`
-WITH looked AS MATERIALIZED (SELECT reason, source, "references"->0 AS r, first_seen, last_seen FROM quarantine WHERE %s AND $1 = $1 AND $2 = $2 ORDER BY id LIMIT %d),
+WITH few AS MATERIALIZED (SELECT id AS found_id FROM quarantine_states WHERE %s AND $1 = $1 AND $2 = $2 ORDER BY id LIMIT %d),
+looked AS MATERIALIZED (SELECT reason, source, "references"->0 AS r, first_seen, last_seen FROM few CROSS JOIN `+recordFound+`),
 groups AS MATERIALIZED (SELECT reason, source, coalesce(r->>'source', '') AS r_source, coalesce(r->>'tenant', '') AS r_tenant, coalesce(r->>'kind', '') AS r_kind, coalesce(r->>'id', '') AS r_id,
   count(*) AS n, min(first_seen) AS oldest, max(last_seen) AS newest FROM looked GROUP BY 1, 2, 3, 4, 5, 6)
 SELECT reason, source, r_source, r_tenant, r_kind, r_id, least(n, %d), n > %[3]d OR (SELECT count(*) = %[2]d FROM looked), oldest, newest
@@ -83,13 +84,13 @@ type Openness struct {
 func (s *Store) Open(ctx context.Context, sources []string) (map[string]Openness, error) {
 	rows, err := s.pool.Query(ctx, fmt.Sprintf(`
 WITH RECURSIVE oldest AS (
-  (SELECT reason, first_seen FROM quarantine WHERE status = 'open' ORDER BY reason, id LIMIT 1)
+  (SELECT reason, id FROM quarantine_states WHERE status = 'open' ORDER BY reason, id LIMIT 1)
   UNION ALL
-  SELECT n.* FROM oldest o CROSS JOIN LATERAL (SELECT reason, first_seen FROM quarantine WHERE status = 'open' AND reason > o.reason ORDER BY reason, id LIMIT 1) AS n
+  SELECT n.* FROM oldest o CROSS JOIN LATERAL (SELECT reason, id FROM quarantine_states WHERE status = 'open' AND reason > o.reason ORDER BY reason, id LIMIT 1) AS n
 )
-SELECT '', (SELECT count(*) FROM (SELECT FROM quarantine WHERE status = 'open' LIMIT %d) AS few), (SELECT min(first_seen) FROM oldest)
+SELECT '', (SELECT count(*) FROM (SELECT FROM quarantine_states WHERE status = 'open' LIMIT %d) AS few), (SELECT min(first_seen) FROM (SELECT id AS found_id FROM oldest) AS o CROSS JOIN `+recordFound+`)
 UNION ALL
-SELECT s.name, (SELECT count(*) FROM (SELECT FROM quarantine WHERE status = 'open' AND source = s.name LIMIT %[1]d) AS few), NULL
+SELECT s.name, (SELECT count(*) FROM (SELECT FROM quarantine_states WHERE status = 'open' AND source = s.name LIMIT %[1]d) AS few), NULL
 FROM unnest($1::text[]) AS s (name)`, MostCounted), sources)
 	if err != nil {
 		return nil, broken("counting the quarantine", err)
@@ -112,7 +113,7 @@ FROM unnest($1::text[]) AS s (name)`, MostCounted), sources)
 // Waiting counts the open records that have one of these keys (resolve.Keys), at most MostCounted.
 func (s *Store) Waiting(ctx context.Context, keys []string) (int64, error) {
 	var n int64
-	err := s.pool.QueryRow(ctx, fmt.Sprintf(`SELECT count(*) FROM (SELECT FROM quarantine WHERE reference_keys && $1 AND status = 'open' LIMIT %d) AS few`, MostCounted), keys).Scan(&n)
+	err := s.pool.QueryRow(ctx, fmt.Sprintf(`SELECT count(*) FROM (SELECT FROM quarantine_states WHERE reference_keys && $1 AND status = 'open' LIMIT %d) AS few`, MostCounted), keys).Scan(&n)
 	return n, broken("counting what waits", err)
 }
 

@@ -247,9 +247,9 @@ func (s *Store) Republish(ctx context.Context, before time.Time) (int, error) {
 // programs publish what they released themselves, too; but they may have been replaced.
 func (s *Store) Adopt(ctx context.Context) (int, error) {
 	tag, err := s.pool.Exec(ctx, `WITH released AS MATERIALIZED (
-		SELECT q.id, q.status_at, q.published_at FROM quarantine q WHERE q.status = 'replaying'
-			AND NOT EXISTS (SELECT FROM quarantine_outbox o WHERE o.quarantine_id = q.id AND o.released_at = q.status_at)
-		ORDER BY q.id LIMIT 10000 FOR UPDATE OF q SKIP LOCKED)
+		SELECT q.id, q.status_at, q.published_at FROM (SELECT id AS found_id FROM quarantine_states WHERE status = 'replaying' ORDER BY id) AS found
+			CROSS JOIN LATERAL (SELECT * FROM quarantine WHERE id = found_id LIMIT 1 FOR UPDATE SKIP LOCKED) AS q
+			WHERE q.status IS NOT DISTINCT FROM 'replaying' AND NOT EXISTS (SELECT FROM quarantine_outbox o WHERE o.quarantine_id = q.id AND o.released_at = q.status_at) LIMIT 10000)
 		INSERT INTO quarantine_outbox (quarantine_id, released_at, published_at) SELECT id, status_at, published_at FROM released ORDER BY id
 		ON CONFLICT (quarantine_id) DO UPDATE SET released_at = excluded.released_at, published_at = excluded.published_at`)
 	if err != nil {

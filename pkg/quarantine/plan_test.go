@@ -16,7 +16,7 @@ const (
 	waitingRecords, outboxRecords = 20_000, 100_000
 	// mostBlocks is what a record of a page may cost, its indexes and decision
 	// included. A nested loop over what waits would cost 100,000 and more.
-	mostBlocks = 80
+	mostBlocks = 50
 )
 
 // A page costs the same, in blocks that are read, whatever the statistics say:

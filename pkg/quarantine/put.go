@@ -14,14 +14,16 @@ import (
 
 	"github.com/throughline-dev/throughline/pkg/fault"
 	"github.com/throughline-dev/throughline/pkg/postgres"
+	"github.com/throughline-dev/throughline/pkg/resolve"
 )
 
-// PutResult says what became of a batch of letters. Inserted, Reopened, Kept and Repeated add up to its length.
+// PutResult says what became of a batch of letters. Inserted, Reopened, Kept, Repeated and Erased add up to its length.
 type PutResult struct {
 	Inserted int // new records
 	Reopened int // of records that were there: open (again)
 	Kept     int // of records that are discarded and stay so
 	Repeated int // letters that were known
+	Erased   int // letters that nobody may keep: what they refer to was erased on request
 	HeldOff  int // of the reopened: a link had released them, without use
 	// Waiting are the batch's records that are open for want of an account, known letters' included.
 	Waiting []Waiting
@@ -34,6 +36,7 @@ func (r *PutResult) add(o PutResult) {
 	r.Reopened += o.Reopened
 	r.Kept += o.Kept
 	r.Repeated += o.Repeated
+	r.Erased += o.Erased
 	r.HeldOff += o.HeldOff
 	r.Waiting = append(r.Waiting, o.Waiting...)
 	r.Open = append(r.Open, o.Open...)
@@ -123,10 +126,19 @@ func (s *Store) put(ctx context.Context, tx pgx.Tx, letters []Letter) (PutResult
 	if err != nil {
 		return result, err
 	}
+	// After load, whose locks an erasure waits for that this transaction does not see.
+	erased, err := resolve.Suppressed(ctx, tx, func() []resolve.Carried { return carried(letters) })
+	if err != nil {
+		return result, err
+	}
 	var entries []*entry // of this batch, each once
 	touched := map[*entry]bool{}
 	for i := range letters {
 		l := &letters[i]
+		if erased != nil && erased[i] != 0 {
+			result.Erased++
+			continue
+		}
 		e := l.record(keys[i], byKey, byID)
 		if e == nil {
 			e = &entry{key: keys[i]}

@@ -173,7 +173,7 @@ func TestPut(t *testing.T) {
 		require.NoError(t, err)
 		require.Empty(t, page[0].Held, "a link's message does not")
 		require.Equal(t, "cus_1 leads to Acme", put(t, s, letter(1, 13)).Waiting[0].Held, "a letter that comes again changes nothing")
-		stats, err := s.Stats(t.Context(), time.Minute)
+		stats, err := s.Stats(t.Context(), time.Minute, 0)
 		require.NoError(t, err)
 		require.Equal(t, 1, stats.Held)
 

@@ -34,7 +34,7 @@ func (f Filter) check() error {
 	return nil
 }
 
-// where gives the condition, with parameters from $1 on.
+// where gives the condition on quarantine_states, or on quarantine, with parameters from $1 on.
 func (f Filter) where() (string, []any) {
 	conditions, args := []string{"true"}, []any{}
 	add := func(condition string, arg any) {
@@ -67,6 +67,10 @@ const recordColumns = `id, reason, error, source, tenant, coalesce(event_type, '
   "references", status, coalesce(outcome, ''), attempts, first_seen, last_seen, status_by, status_at, ` + publishedAt + `,
   CASE WHEN status = 'open' AND held_until > now() THEN held_until END`
 
+// recordFound joins the records that were found in quarantine_states, each by its id whatever the statistics say. Statements
+// search that table, and read here what they give.
+const recordFound = "LATERAL (SELECT * FROM quarantine WHERE id = found_id LIMIT 1) AS quarantine"
+
 // targets are where recordColumns go.
 func (r *Record) targets() []any {
 	return []any{&r.ID, &r.Reason, &r.Error, &r.Source, &r.Tenant, &r.EventType, &r.SourceEventID, &r.Topic, &r.Partition, &r.Offset, &r.RawIndex,
@@ -86,14 +90,14 @@ func (s *Store) List(ctx context.Context, f Filter) ([]Record, error) {
 		where += fmt.Sprintf(" AND (last_seen, id) < ($%d, $%d)", len(args)+1, len(args)+2)
 		args = append(args, f.Before.LastSeen, f.Before.ID)
 	}
-	const first = "(SELECT * FROM quarantine WHERE %s AND status = '%s' ORDER BY last_seen DESC, id DESC LIMIT %d)"
+	const first = "(SELECT id AS found_id FROM quarantine_states WHERE %s AND status = '%s' ORDER BY last_seen DESC, id DESC LIMIT %d)"
 	var of []string
 	for _, status := range Statuses() {
 		if f.Status == "" || f.Status == status {
 			of = append(of, fmt.Sprintf(first, where, status, f.Limit))
 		}
 	}
-	rows, err := s.pool.Query(ctx, fmt.Sprintf("SELECT %s FROM (%s) AS quarantine ORDER BY last_seen DESC, id DESC LIMIT %d",
+	rows, err := s.pool.Query(ctx, fmt.Sprintf("SELECT %s FROM (%s) AS found CROSS JOIN "+recordFound+" ORDER BY last_seen DESC, id DESC LIMIT %d",
 		recordColumns, strings.Join(of, " UNION ALL "), f.Limit), args...)
 	if err != nil {
 		return nil, broken("listing the quarantine", err)
@@ -132,22 +136,37 @@ func (s *Store) Show(ctx context.Context, id int64) (Detail, error) {
 // Stats is the quarantine's size.
 type Stats struct {
 	Open      map[string]int       // by reason
-	OldestOf  map[string]time.Time // first seen of the oldest of the 10,000 open records that came first, by reason
+	OldestOf  map[string]time.Time // first seen of the oldest of the 1,000 open records that came first, by reason
 	Oldest    time.Time            // of all these; zero: none is open
 	Replaying int
 	Stuck     int // replaying, and published longer ago than asked
 	Held      int // open, and held off
 }
 
-// Stats counts what is open and under way. It reads indexes and the outbox, and few records.
-func (s *Store) Stats(ctx context.Context, stuckAfter time.Duration) (Stats, error) {
+// mostOldest is how many records of a reason are looked at for the oldest.
+const mostOldest = 1000
+
+// Stats counts what is open and under way, each count up to most, or all with 0. It reads narrow tables by their indexes,
+// and few records.
+func (s *Store) Stats(ctx context.Context, stuckAfter time.Duration, most int) (Stats, error) {
 	stats := Stats{Open: map[string]int{}, OldestOf: map[string]time.Time{}}
-	rows, err := s.pool.Query(ctx, fmt.Sprintf(`SELECT r.reason, r.n, f.oldest, 0::bigint, 0::bigint
-		FROM (SELECT reason, count(*) AS n FROM quarantine WHERE status = 'open' GROUP BY reason) AS r
-		CROSS JOIN LATERAL (SELECT min(first_seen) AS oldest FROM (SELECT first_seen FROM quarantine WHERE status = 'open' AND reason = r.reason ORDER BY id LIMIT %d) AS few) AS f
-		UNION ALL
-		SELECT '', (SELECT count(*) FROM quarantine_outbox), NULL, (SELECT count(*) FROM quarantine_outbox WHERE published_at < now() - $1::interval),
-			(SELECT count(*) FROM quarantine WHERE status = 'open' AND held_until > now())`, MostCounted), stuckAfter)
+	var limit *int
+	if most > 0 {
+		limit = &most
+	}
+	rows, err := s.pool.Query(ctx, fmt.Sprintf(`
+WITH RECURSIVE reasons AS (
+  (SELECT reason FROM quarantine_states WHERE status = 'open' ORDER BY reason LIMIT 1)
+  UNION ALL
+  SELECT n.* FROM reasons r CROSS JOIN LATERAL (SELECT reason FROM quarantine_states WHERE status = 'open' AND reason > r.reason ORDER BY reason LIMIT 1) AS n
+)
+SELECT r.reason, (SELECT count(*) FROM (SELECT FROM quarantine_states WHERE status = 'open' AND reason = r.reason LIMIT $2::bigint) AS few), f.oldest, 0::bigint, 0::bigint
+FROM reasons r CROSS JOIN LATERAL (SELECT min(first_seen) AS oldest FROM (
+  SELECT id AS found_id FROM quarantine_states WHERE status = 'open' AND reason = r.reason ORDER BY id LIMIT %d) AS few CROSS JOIN `+recordFound+`) AS f
+UNION ALL
+SELECT '', (SELECT count(*) FROM (SELECT FROM quarantine_outbox LIMIT $2::bigint) AS few), NULL,
+  (SELECT count(*) FROM (SELECT FROM quarantine_outbox WHERE published_at < now() - $1::interval LIMIT $2::bigint) AS few),
+  (SELECT count(*) FROM (SELECT FROM quarantine WHERE status = 'open' AND held_until > now() LIMIT $2::bigint) AS few)`, mostOldest), stuckAfter, limit)
 	if err != nil {
 		return Stats{}, broken("counting the quarantine", err)
 	}

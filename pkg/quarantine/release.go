@@ -39,8 +39,9 @@ func (s *Store) ReleaseByLink(ctx context.Context, rulings []Ruling) (int, error
 	}
 	var released int
 	err := s.pool.QueryRow(ctx, `WITH decided AS MATERIALIZED (
-		SELECT q.id, q.status, r.note FROM unnest($1::bigint[], $2::text[]) AS r (id, note) JOIN quarantine q ON q.id = r.id
-		WHERE q.status = 'open' AND q.reason = $4 AND `+releasable+` ORDER BY q.id FOR UPDATE OF q
+		SELECT q.id, q.status, r.note FROM (SELECT * FROM unnest($1::bigint[], $2::text[]) AS r (id, note) ORDER BY id) AS r
+		CROSS JOIN LATERAL (SELECT * FROM quarantine WHERE id = r.id LIMIT 1 FOR UPDATE) AS q
+		WHERE q.status = 'open' AND q.reason = $4 AND `+releasable+`
 	), released AS (
 		UPDATE quarantine q SET status = 'replaying', status_by = $3, status_at = now(), published_at = NULL, outcome = NULL,
 			releases = q.releases + 1, ruling = decided.note, held_until = NULL
@@ -107,10 +108,10 @@ func (s *Store) change(ctx context.Context, f Filter, c change, dryRun bool) (co
 	}
 	where, args := f.where()
 	if dryRun {
-		counts, _, err = count(ctx, s.pool, c, "quarantine", where, args)
+		counts, _, err = count(ctx, s.pool, c, "quarantine", "id IN (SELECT id FROM quarantine_states WHERE "+where+")", args)
 		return counts, broken("counting the quarantine", err)
 	}
-	rows, err := s.pool.Query(ctx, "SELECT id FROM quarantine WHERE "+where+" ORDER BY id", args...)
+	rows, err := s.pool.Query(ctx, "SELECT id FROM quarantine_states WHERE "+where+" ORDER BY id", args...)
 	if err != nil {
 		return counts, broken("reading the quarantine", err)
 	}
@@ -131,6 +132,9 @@ func (s *Store) change(ctx context.Context, f Filter, c change, dryRun bool) (co
 		counts.Changed += part.Changed
 		counts.Impossible += part.Impossible
 		counts.Skipped += len(page) - part.Changed - part.Impossible
+		if s.told != nil {
+			s.told(counts.Changed+counts.Impossible+counts.Skipped, counts.Matched)
+		}
 	}
 	return counts, nil
 }

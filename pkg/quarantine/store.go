@@ -16,6 +16,7 @@ type Store struct {
 	pool    postgres.DB
 	hold    HoldOff
 	sources source.Set
+	told    func(done, all int)
 }
 
 // NewStore makes a Store on a migrated database, with DefaultHoldOff.
@@ -33,6 +34,14 @@ func (s *Store) WithSources(sources source.Set) *Store {
 func (s *Store) WithHoldOff(h HoldOff) *Store {
 	other := *s
 	other.hold = h
+	return &other
+}
+
+// WithProgress gives a Store that is the same and tells, page by page, how many records of all that Release or DiscardAll
+// means it is done with.
+func (s *Store) WithProgress(told func(done, all int)) *Store {
+	other := *s
+	other.told = told
 	return &other
 }
 

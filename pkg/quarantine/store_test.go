@@ -43,10 +43,13 @@ func TestListAndShow(t *testing.T) {
 	require.EqualError(t, err, "the quarantine has no record 4711")
 	require.True(t, fault.IsPermanent(err))
 
-	stats, err := s.Stats(t.Context(), time.Minute)
+	stats, err := s.Stats(t.Context(), time.Minute, 0)
 	require.NoError(t, err)
 	require.Equal(t, map[string]int{"unresolved_account": 3, "malformed": 1}, stats.Open)
 	require.True(t, seen.Equal(stats.Oldest))
+	stats, err = s.Stats(t.Context(), time.Minute, 2)
+	require.NoError(t, err)
+	require.Equal(t, map[string]int{"unresolved_account": 2, "malformed": 1}, stats.Open, "up to two")
 }
 
 func TestReleaseAndDiscard(t *testing.T) {
@@ -164,7 +167,7 @@ func TestPublish(t *testing.T) {
 	require.Zero(t, stuck)
 	_, err = pool.Exec(t.Context(), "UPDATE quarantine_outbox SET published_at = now() - interval '2 hours'")
 	require.NoError(t, err)
-	stats, err := s.Stats(t.Context(), time.Hour)
+	stats, err := s.Stats(t.Context(), time.Hour, 0)
 	require.NoError(t, err)
 	require.Equal(t, []int{2, 2}, []int{stats.Replaying, stats.Stuck})
 	// The sink of an older program, which does not know the outbox.

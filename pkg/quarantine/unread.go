@@ -21,8 +21,9 @@ type Unread struct {
 // Unread gives those that failed in this topic, with ids above after, at most limit, by id. What does not begin
 // like a value in the Confluent wire format is left out: it can never be read.
 func (s *Store) Unread(ctx context.Context, topic string, after int64, limit int) ([]Unread, error) {
-	rows, err := s.pool.Query(ctx, `SELECT id, error, partition, "offset", raw_index, record_key, raw, first_seen, attempts FROM quarantine
-		WHERE status = 'open' AND reason = $1 AND topic = $2 AND source = '' AND id > $3 AND substr(raw, 1, 1) = '\x00' ORDER BY id LIMIT $4`,
+	rows, err := s.pool.Query(ctx, `SELECT id, error, partition, "offset", raw_index, record_key, raw, first_seen, attempts
+		FROM (SELECT id AS found_id FROM quarantine_states WHERE status = 'open' AND reason = $1 AND source = '' AND id > $3 ORDER BY id) AS found CROSS JOIN `+recordFound+`
+		WHERE topic = $2 AND substr(raw, 1, 1) = '\x00' ORDER BY id LIMIT $4`,
 		string(fault.Malformed), topic, after, limit)
 	if err != nil {
 		return nil, broken("reading what could not be read", err)

@@ -13,8 +13,9 @@ const heldNow = `CASE WHEN held_until > now() THEN coalesce(ruling, '') ELSE '' 
 
 // WaitingPage gives the open records without an account whose ids are above after, at most limit, by id.
 func (s *Store) WaitingPage(ctx context.Context, after int64, limit int) ([]Waiting, error) {
-	return s.waiting(ctx, `SELECT id, "references", `+heldNow+` FROM quarantine WHERE status = 'open' AND reason = $1 AND id > $2
-		ORDER BY id LIMIT $3`, string(fault.Unresolved), after, limit)
+	return s.waiting(ctx, `SELECT id, "references", `+heldNow+` FROM (
+			SELECT id AS found_id FROM quarantine_states WHERE status = 'open' AND reason = $1 AND id > $2 ORDER BY id LIMIT $3) AS found
+		CROSS JOIN `+recordFound+` ORDER BY id`, string(fault.Unresolved), after, limit)
 }
 
 // WaitingIDs gives the ids, in order, of all the open records without an account that a change of these keys
@@ -22,7 +23,7 @@ func (s *Store) WaitingPage(ctx context.Context, after int64, limit int) ([]Wait
 //
 // The CTE keeps the planner from walking all open records by id in the hope to meet some soon.
 func (s *Store) WaitingIDs(ctx context.Context, keys []string) ([]int64, error) {
-	rows, err := s.pool.Query(ctx, `WITH hit AS MATERIALIZED (SELECT id, reason FROM quarantine WHERE reference_keys && $2 AND status = 'open')
+	rows, err := s.pool.Query(ctx, `WITH hit AS MATERIALIZED (SELECT id, reason FROM quarantine_states WHERE reference_keys && $2 AND status = 'open')
 		SELECT id FROM hit WHERE reason = $1 ORDER BY id`, string(fault.Unresolved), keys)
 	if err != nil {
 		return nil, broken("looking for what waits for an account", err)
@@ -46,7 +47,7 @@ func (s *Store) WaitingAmong(ctx context.Context, ids []int64) ([]Waiting, error
 // The lateral look-up with its limit is by the primary key whatever the statistics say.
 func (s *Store) Unsettled(ctx context.Context, ids []int64) ([]int64, error) {
 	rows, err := s.pool.Query(ctx, `SELECT q.id FROM unnest($1::bigint[]) AS r (id)
-		CROSS JOIN LATERAL (SELECT id, status FROM quarantine WHERE id = r.id LIMIT 1) AS q
+		CROSS JOIN LATERAL (SELECT id, status FROM quarantine_states WHERE id = r.id LIMIT 1) AS q
 		WHERE q.status IN ('open', 'replaying') ORDER BY q.id`, ids)
 	if err != nil {
 		return nil, broken("looking for what is not on the timeline yet", err)

@@ -15,7 +15,7 @@ import (
 type Ahead struct {
 	resolver *Resolver
 	done     chan struct{} // closed once the two below are set
-	epoch    uuid.UUID
+	now      moment
 	err      error
 }
 
@@ -25,7 +25,7 @@ func (r *Resolver) Ahead(ctx context.Context) *Ahead {
 	a := &Ahead{resolver: r, done: make(chan struct{})}
 	go func() {
 		defer close(a.done)
-		a.epoch, a.err = postgres.Bound(ctx, postgres.BatchTimeout, func(ctx context.Context) (uuid.UUID, error) { return currentEpoch(ctx, r.pool) })
+		a.now, a.err = postgres.Bound(ctx, postgres.BatchTimeout, func(ctx context.Context) (moment, error) { return currentMoment(ctx, r.pool) })
 	}()
 	return a
 }
@@ -43,8 +43,8 @@ func (a *Ahead) Resolve(ctx context.Context, batch [][]source.Reference) ([]Reso
 	if a.err != nil {
 		return nil, postgres.Classify(fmt.Errorf("resolving a batch of %d events: reading the epoch of the links: %w", len(batch), a.err))
 	}
-	if a.epoch != (uuid.UUID{}) {
-		a.resolver.cache.look(a.epoch, batch, verdicts)
+	if a.now.epoch != (uuid.UUID{}) {
+		a.resolver.cache.look(a.now.epoch, a.now.mentions, batch, verdicts)
 		same, err := a.inSteps(ctx, batch, verdicts)
 		if err != nil {
 			return nil, err
@@ -62,12 +62,16 @@ func (a *Ahead) Resolve(ctx context.Context, batch [][]source.Reference) ([]Reso
 
 // inSteps asks for what is unknown, and reports whether all answers are of a's epoch.
 func (a *Ahead) inSteps(ctx context.Context, batch [][]source.Reference, verdicts []*verdict) (same bool, err error) {
-	for _, which := range []extent{firstUnknown, allUnknown} {
+	steps := []extent{firstUnknown, allUnknown}
+	if a.now.mentions { // each reference matters
+		steps = []extent{everyUnknown}
+	}
+	for _, which := range steps {
 		found, err := a.ask(ctx, batch, verdicts, which)
 		if err != nil || found == nil {
 			return true, err
 		}
-		if found.epoch != a.epoch {
+		if found.epoch != a.now.epoch {
 			return false, nil
 		}
 	}

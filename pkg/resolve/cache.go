@@ -38,8 +38,8 @@ func newCache(maxReferences, maxBytes int) *cache {
 }
 
 // look fills in the verdicts of a batch's references that it knows of this epoch, of each event up to one that a link
-// decides.
-func (c *cache) look(epoch uuid.UUID, batch [][]source.Reference, verdicts []*verdict) {
+// decides, or of all.
+func (c *cache) look(epoch uuid.UUID, all bool, batch [][]source.Reference, verdicts []*verdict) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.epoch != epoch {
@@ -52,7 +52,7 @@ func (c *cache) look(epoch uuid.UUID, batch [][]source.Reference, verdicts []*ve
 				continue
 			}
 			verdicts[i] = v
-			if v.rule == RuleLinks {
+			if v.rule == RuleLinks && !all {
 				break
 			}
 		}

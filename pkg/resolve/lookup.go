@@ -15,7 +15,9 @@ import (
 // lookup answers a batch in one statement. Each row says which kind of answer it is and to what: for links and
 // denials the number of the kind of reference and the place in its list, else the place in that array. Links of the
 // exact tenant and of ” come as two rows, and so does each account of a domain. An account that was merged into
-// another stands for that one. A domain that behaves like a public one (migration 00022) leads to none. One more row names the epoch (migration 00010) of all these answers.
+// another stands for that one. A domain that behaves like a public one (migration 00022) leads to none. What is erased
+// (migration 00027) is looked for only where references of its kind are. One more row names the epoch (migration 00010)
+// of all these answers, and whether events that only mention what is erased are, too.
 //
 // Most kinds of reference are never linked (an invoice, when its customer is), so the kinds are looked at first
 // and the lists of those without any link or denial are not even taken apart. A list travels as one text. A tenant that is
@@ -27,7 +29,7 @@ import (
 // hash, which takes longer with every account, and compile that with JIT first.
 const lookup = `
 WITH kinds AS MATERIALIZED (
-  SELECT k.n, k.source, k.kind, k.ids, k.tenants
+  SELECT k.n, k.source, k.kind, k.ids, k.tenants, EXISTS (SELECT FROM suppressions s WHERE s.kind = k.kind AND s.source IN (k.source, k.kind)) AS erased
   FROM unnest((SELECT $1::text[]), (SELECT $2::text[]), (SELECT $3::text[]), (SELECT $4::text[])) WITH ORDINALITY AS k (source, kind, ids, tenants, n)
   CROSS JOIN LATERAL (
     (SELECT 1 FROM account_links l WHERE l.source = k.source AND l.kind = k.kind
@@ -35,9 +37,11 @@ WITH kinds AS MATERIALIZED (
     UNION ALL
     (SELECT 1 FROM account_link_denials d WHERE d.source = k.source AND d.kind = k.kind
     ORDER BY d.source, d.kind, d.external_id, d.tenant LIMIT 1)
+    UNION ALL
+    (SELECT 1 FROM suppressions s WHERE s.kind = k.kind AND s.source IN (k.source, k.kind) LIMIT 1)
     LIMIT 1) AS first
 ), refs AS MATERIALIZED (
-  SELECT k.n AS kind_n, k.source, k.kind, r.n, r.id, r.tenant
+  SELECT k.n AS kind_n, k.source, k.kind, r.n, r.id, r.tenant, k.erased
   FROM kinds k CROSS JOIN LATERAL unnest(string_to_array(k.ids, E'\x1f'), string_to_array(k.tenants, E'\x1f')) WITH ORDINALITY AS r (id, tenant, n))
 SELECT CASE l.tenant WHEN '' THEN 1 ELSE 0 END, r.kind_n, r.n, l.account_id
 FROM refs r
@@ -56,9 +60,14 @@ UNION ALL
 SELECT 8, 1, d.n, '00000000-0000-0000-0000-000000000000'
 FROM unnest((SELECT $6::text[])) WITH ORDINALITY AS d (domain, n) JOIN suspect_domains s ON s.domain = d.domain AND s.decision IS DISTINCT FROM 'private'
 UNION ALL
+SELECT CASE WHEN f.mentions THEN 10 ELSE 9 END, e.kinds[f.n], e.places[f.n], '00000000-0000-0000-0000-000000000000'
+FROM (SELECT array_agg(r.source) AS sources, array_agg(r.kind) AS names, array_agg(coalesce(r.tenant, '')) AS tenants, array_agg(r.id) AS ids,
+  array_agg(r.kind_n) AS kinds, array_agg(r.n) AS places FROM refs r WHERE r.erased) AS e
+CROSS JOIN LATERAL suppressed(e.sources, e.names, e.tenants, e.ids) AS f
+UNION ALL
 SELECT 6, k.n, 1, '00000000-0000-0000-0000-000000000000' FROM kinds k
 UNION ALL
-SELECT 7, 1, 1, epoch FROM link_epoch`
+SELECT 7, CASE WHEN EXISTS (SELECT FROM suppressions s WHERE s.mentions) THEN 2 ELSE 1 END, 1, epoch FROM link_epoch`
 
 // separator stands between the elements of a list; no source.IsText holds it.
 const separator = "\x1f"
@@ -74,6 +83,8 @@ const (
 	whatKind  // there are links or denials of this kind
 	whatEpoch // of the snapshot that all rows are of
 	whatSuspect
+	whatErased
+	whatErasedMention // events that only mention it are erased, too
 )
 
 // index numbers distinct values in the order of their first appearance.
@@ -98,14 +109,15 @@ func newIndex[T comparable](size int) index[T] {
 
 // question collects what a batch needs to know, each thing once.
 type question struct {
-	rules    Rules
-	freemail domains
-	links    index[source.Reference]
-	uses     []use // by link
-	accounts index[uuid.UUID]
-	domains  index[string]
-	byDomain []int32 // by domain: the link of the domain itself
-	asked    []int32 // the links that ask was given
+	rules     Rules
+	freemail  domains
+	links     index[source.Reference]
+	uses      []use // by link
+	accounts  index[uuid.UUID]
+	domains   index[string]
+	byDomain  []int32 // by domain: the link of the domain itself
+	byAccount []int32 // by account: the link of its id, which only erasing knows
+	asked     []int32 // the links that ask was given
 }
 
 // use says where a reference's answers stand; -1 is nowhere.
@@ -134,7 +146,10 @@ func (q *question) ask(ref source.Reference) int32 {
 		u.shared = q.addLink(shared)
 	}
 	if id, ok := q.uuidOf(ref); ok {
-		u.account, _ = q.accounts.add(id)
+		var isNew bool
+		if u.account, isNew = q.accounts.add(id); isNew {
+			q.byAccount = append(q.byAccount, q.addLink(source.Reference{Source: source.KindAccountUUID, Kind: source.KindAccountUUID, ID: id.String()}))
+		}
 	}
 	if d := q.domainOf(ref); d != "" && !q.freemail.has(d) {
 		var isNew bool
@@ -198,27 +213,36 @@ type answers struct {
 	suspect          []bool                 // by domain: it behaves like a public one
 	kinds            []kind                 // that were asked for
 	linked           []bool                 // by kind: there are links or denials
+	erased, mention  []bool                 // by link: it is erased; and so is what only mentions it
 	epoch            uuid.UUID
+	mentions         bool       // such mentions matter at all
 	verdicts         []*verdict // by link, as they are asked for
 }
 
 // kind is a kind of reference of one source.
 type kind struct{ source, kind string }
 
-// currentEpoch gives the epoch of all links and accounts; zero: there is none, so nothing may be kept.
-func currentEpoch(ctx context.Context, db DB) (epoch uuid.UUID, err error) {
-	rows, err := db.Query(ctx, "SELECT epoch FROM link_epoch")
+// moment is the epoch of all links and accounts (zero: there is none, so nothing may be kept), and whether events that
+// only mention what is erased are erased, too.
+type moment struct {
+	epoch    uuid.UUID
+	mentions bool
+}
+
+func currentMoment(ctx context.Context, db DB) (now moment, err error) {
+	rows, err := db.Query(ctx, "SELECT epoch, EXISTS (SELECT FROM suppressions WHERE mentions) FROM link_epoch")
 	if err != nil {
-		return epoch, err
+		return now, err
 	}
 	var id [16]byte
-	_, err = pgx.ForEachRow(rows, []any{&id}, func() error { epoch = id; return nil })
-	return epoch, err
+	_, err = pgx.ForEachRow(rows, []any{&id, &now.mentions}, func() error { now.epoch = id; return nil })
+	return now, err
 }
 
 func (q *question) answer(ctx context.Context, db DB) (*answers, error) {
 	a := &answers{question: q, denials: map[denial][]uuid.UUID{}, verdicts: make([]*verdict, len(q.links.list))}
 	a.exact, a.anyTenant = make([]uuid.UUID, len(q.links.list)), make([]uuid.UUID, len(q.links.list))
+	a.erased, a.mention = make([]bool, len(q.links.list)), make([]bool, len(q.links.list))
 	a.found = make([]uuid.UUID, len(q.accounts.list))
 	a.owner, a.owners, a.suspect = make([]uuid.UUID, len(q.domains.list)), make([]int, len(q.domains.list)), make([]bool, len(q.domains.list))
 	l := listsOf(q.links.list)
@@ -240,7 +264,7 @@ func (q *question) answer(ctx context.Context, db DB) (*answers, error) {
 		}
 		switch what {
 		case whatEpoch:
-			a.epoch = id
+			a.epoch, a.mentions = id, kind == 2
 		case whatKind:
 			a.linked[kind-1] = true
 		case whatAccount, whatDomain, whatSuspect:
@@ -305,6 +329,9 @@ func (a *answers) take(what int32, n int64, id uuid.UUID) {
 		a.owners[n]++
 	case whatSuspect:
 		a.suspect[n] = true
+	case whatErased, whatErasedMention:
+		a.erased[n] = true
+		a.mention[n] = a.mention[n] || what == whatErasedMention
 	case whatDenial, whatAnyTenantDenial:
 		key := denial{int32(n), what == whatAnyTenantDenial}
 		a.denials[key] = append(a.denials[key], id)
@@ -411,9 +438,16 @@ func (a *answers) verdict(n int32) *verdict {
 		return nowhere
 	}
 	if a.verdicts[n] == nil {
-		v := &verdict{}
-		if id, ok := a.link(n); ok {
+		v := &verdict{mention: a.mention[n]}
+		u := a.uses[n]
+		if a.erased[n] {
+			v.rule, v.erased = RuleLinks, true
+		} else if id, ok := a.link(n); ok {
 			v.account, v.rule = id, RuleLinks
+		} else if u.account >= 0 && a.erased[a.byAccount[u.account]] {
+			v.rule, v.erased = RuleAccountUUID, true
+		} else if u.domain >= 0 && a.erased[a.byDomain[u.domain]] {
+			v.rule, v.erased = domainRule(a.links.list[n]), true
 		} else if id, ok := a.account(n); ok {
 			v.account, v.rule = id, RuleAccountUUID
 		} else if id, ok := a.domain(n); ok {

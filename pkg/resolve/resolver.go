@@ -21,6 +21,9 @@ type Resolution struct {
 	Rule      string           // when found: the rule that found it
 	Reference source.Reference // when found: the reference that led there
 	Why       string           // when not found: one sentence for a person
+	// Erased: it is not found because what decides about it was erased on request, or the event mentions a person who
+	// was. Nobody may keep such an event.
+	Erased bool
 }
 
 // Resolver finds accounts. It is safe for concurrent use. What it keeps between calls, if anything, holds only as
@@ -95,11 +98,12 @@ func count(batch [][]source.Reference) (total int) {
 }
 
 // Which of an event's unknown references are asked for.
-type extent bool
+type extent int
 
 const (
-	firstUnknown extent = false
-	allUnknown   extent = true
+	firstUnknown extent = iota
+	allUnknown          // but for those behind a link
+	everyUnknown        // those, too
 )
 
 // ask fills in verdicts that are nil (but for those behind a link, which do not count) in one query, and gives nil
@@ -117,7 +121,7 @@ func (r *Resolver) ask(ctx context.Context, db DB, batch [][]source.Reference, v
 				if which == firstUnknown {
 					break
 				}
-			} else if v.rule == RuleLinks {
+			} else if v.rule == RuleLinks && which != everyUnknown {
 				break
 			}
 		}
@@ -141,6 +145,8 @@ type verdict struct {
 	account  uuid.UUID
 	rule     string // "": nowhere
 	obstacle string // why it nearly led to an account, or ""
+	erased   bool   // it would lead, by the rule, to what is erased
+	mention  bool   // and an event that has it is erased, whatever it leads to besides
 }
 
 // nowhere is the verdict on a reference that says nothing.
@@ -172,12 +178,18 @@ func decide(batch [][]source.Reference, verdicts []*verdict) []Resolution {
 func decideOne(refs []source.Reference, verdicts []*verdict) Resolution {
 	best, first := nowhere, 0
 	for i, v := range verdicts {
+		if v == nil {
+			continue // behind a link, and not asked for
+		}
+		if v.mention {
+			return erased
+		}
 		if v.rank() < best.rank() {
 			best, first = v, i
 		}
-		if v.rule == RuleLinks {
-			break // what comes behind it may not have been asked for
-		}
+	}
+	if best.erased {
+		return erased
 	}
 	if best.rule == "" {
 		return Resolution{Why: why(refs, verdicts)}
@@ -191,6 +203,9 @@ func decideOne(refs []source.Reference, verdicts []*verdict) Resolution {
 	}
 	return Resolution{Found: true, AccountID: best.account, Rule: best.rule, Reference: refs[first]}
 }
+
+// erased is what becomes of an event that nobody may keep.
+var erased = Resolution{Erased: true, Why: "what it refers to was erased on request"}
 
 // whyMost bounds how many references a sentence names.
 const whyMost = 3

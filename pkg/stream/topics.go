@@ -60,6 +60,14 @@ const (
 // replica can have no more.
 func minInSync(replicas int) int { return min(2, replicas) }
 
+// All gives the topics of an installation with these sources.
+func (n Names) All(sources []string) (names []string) {
+	for _, spec := range topicSpecs(n, sources, TopicOptions{}) {
+		names = append(names, spec.name)
+	}
+	return names
+}
+
 func topicSpecs(names Names, sources []string, o TopicOptions) []topicSpec {
 	var specs []topicSpec
 	for _, s := range sources {

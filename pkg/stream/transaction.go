@@ -48,7 +48,7 @@ func (t *transaction) run(out []*kgo.Record) (bool, error) {
 
 // write produces out, and what replaces those of it that are refused.
 func (t *transaction) write(ctx context.Context, out []*kgo.Record) error {
-	for pending := out; ; {
+	for pending := slices.DeleteFunc(slices.Clone(out), isNil); ; {
 		guilty, err := t.settle(ctx, pending)
 		if err != nil || len(guilty) == 0 {
 			return err
@@ -58,7 +58,7 @@ func (t *transaction) write(ctx context.Context, out []*kgo.Record) error {
 		}
 		var places []int
 		for i, r := range out {
-			if err := guilty[r]; err != nil {
+			if err := guilty[r]; r != nil && err != nil {
 				t.refused[i] = append(t.refused[i], Refusal{r.Topic, err})
 				places = append(places, i)
 			}
@@ -72,11 +72,14 @@ func (t *transaction) write(ctx context.Context, out []*kgo.Record) error {
 		}
 		pending = nil
 		for _, i := range places {
-			out[i] = replaced[i]
-			pending = append(pending, out[i])
+			if out[i] = replaced[i]; out[i] != nil {
+				pending = append(pending, out[i])
+			}
 		}
 	}
 }
+
+func isNil(r *kgo.Record) bool { return r == nil }
 
 // settle produces records until each is either written or refused alone, and
 // gives the latter. The brokers refuse batches, and the client all that waits

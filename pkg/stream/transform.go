@@ -28,7 +28,7 @@ type TransformOptions struct {
 }
 
 // RunTransform consumes batches, hands each to transform, and produces what it
-// returns together with the batch's offsets in one transaction: a record's
+// returns (a nil is none) together with the batch's offsets in one transaction: a record's
 // output is visible exactly once or not yet. A failing transform is tried again
 // with backoff, outside of any transaction, so it must be free of effects.
 // Topics of the output must exist. It returns nil when ctx ends; a session that

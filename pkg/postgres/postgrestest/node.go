@@ -63,6 +63,14 @@ func (n *Node) Standby() *Node {
 // before is gone.
 func (n *Node) Follow(primary *Node) {
 	n.t.Helper()
+	n.baseBackup(primary, n.dir, "--write-recovery-conf")
+	n.Start()
+	primary.Await("SELECT count(*) > 0 FROM pg_stat_replication WHERE state = 'streaming'")
+}
+
+// baseBackup copies a node that runs to a directory.
+func (n *Node) baseBackup(of *Node, dir string, more ...string) {
+	n.t.Helper()
 	program, err := exec.LookPath("pg_basebackup")
 	if err != nil {
 		found, globErr := filepath.Glob("/usr/lib/postgresql/*/bin/pg_basebackup")
@@ -70,13 +78,12 @@ func (n *Node) Follow(primary *Node) {
 		require.NotEmpty(n.t, found, "pg_basebackup is missing: apt-get install postgresql-client")
 		program = found[len(found)-1]
 	}
-	require.NoError(n.t, os.RemoveAll(n.dir))
-	cmd := exec.CommandContext(n.t.Context(), program, "--pgdata", n.dir, "--dbname", primary.URL(), "--wal-method=stream", "--checkpoint=fast", "--write-recovery-conf", "--no-sync")
+	require.NoError(n.t, os.RemoveAll(dir))
+	cmd := exec.CommandContext(n.t.Context(), program, "--pgdata", dir, "--dbname", of.URL(), "--wal-method=stream", "--checkpoint=fast", "--no-sync")
+	cmd.Args = append(cmd.Args, more...)
 	out, err := process.Run(cmd)
 	require.NoError(n.t, err, string(out))
-	require.NoError(n.t, os.Chmod(n.dir, 0o700))
-	n.Start()
-	primary.Await("SELECT count(*) > 0 FROM pg_stat_replication WHERE state = 'streaming'")
+	require.NoError(n.t, os.Chmod(dir, 0o700))
 }
 
 // Start starts a node that does not run, on the port that it had.
@@ -153,4 +160,20 @@ func (n *Node) on(do func(context.Context, *pgx.Conn) error) {
 func (n *Node) Promote() {
 	n.t.Helper()
 	n.Exec("SELECT pg_promote(true, 60)")
+}
+
+// BaseBackup takes a base backup of a node that runs, with the WAL that it needs, for Restore.
+func (n *Node) BaseBackup() (backup string) {
+	n.t.Helper()
+	backup = n.dir + ".backup"
+	n.baseBackup(n, backup)
+	return backup
+}
+
+// Restore starts a node that does not run from a base backup: what it had since is gone.
+func (n *Node) Restore(backup string) {
+	n.t.Helper()
+	require.NoError(n.t, os.RemoveAll(n.dir))
+	require.NoError(n.t, os.Rename(backup, n.dir))
+	n.Start()
 }

@@ -117,7 +117,7 @@ func runFeed(ctx context.Context, job Job, _ func(string)) (r Result, err error)
 	}
 	_, err = pool.Exec(ctx, "INSERT INTO accounts (id, name, domain) VALUES ($1, $2, 'unlinked.example')", unlinked.ID, unlinkedName)
 	if err == nil {
-		_, err = pool.Exec(ctx, "VACUUM ANALYZE quarantine, quarantine_decisions") // as after some time
+		_, err = pool.Exec(ctx, "VACUUM ANALYZE quarantine, quarantine_states, quarantine_decisions") // as after some time
 	}
 	return r, err
 }

@@ -25,14 +25,15 @@ const (
 
 // item is one event on its way through a batch: a raw record, or an element of one that is a page.
 type item struct {
-	rec   *kgo.Record
-	raw   *stream.Raw
-	value []byte // the event's bytes
-	index int32  // its place in a page; -1: the whole record
-	key   []byte // of the raw record that an element would be
-	event source.Event
-	rule  string // that found the account
-	err   error  // Permanent: why it is a dead letter
+	rec    *kgo.Record
+	raw    *stream.Raw
+	value  []byte // the event's bytes
+	index  int32  // its place in a page; -1: the whole record
+	key    []byte // of the raw record that an element would be
+	event  source.Event
+	rule   string // that found the account
+	erased bool   // what it refers to was erased: nothing becomes of it
+	err    error  // Permanent: why it is a dead letter
 }
 
 // described is what became of a share of a batch.

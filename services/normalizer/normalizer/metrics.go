@@ -14,6 +14,7 @@ type metrics struct {
 	tombstones prometheus.Counter
 	pages      *prometheus.CounterVec
 	emptyPages *prometheus.CounterVec
+	erased     *prometheus.CounterVec
 }
 
 // newMetrics makes the metrics with every label value, so that a rate exists
@@ -36,7 +37,11 @@ func newMetrics(reg prometheus.Registerer, sources []source.Source) *metrics {
 			Name: "throughline_normalizer_empty_pages_total", Help: "Pages without any event, which give nothing.",
 		}, []string{"source"}),
 	}
+	m.erased = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "throughline_normalizer_erased_events_total", Help: "Events that nobody keeps, because what they refer to was erased on request.",
+	}, []string{"source"})
 	for _, s := range sources {
+		m.erased.WithLabelValues(s.Name())
 		m.pages.WithLabelValues(s.Name())
 		m.emptyPages.WithLabelValues(s.Name())
 		for _, rule := range resolve.RuleNames() {
@@ -46,7 +51,7 @@ func newMetrics(reg prometheus.Registerer, sources []source.Source) *metrics {
 			m.letters.WithLabelValues(s.Name(), string(reason))
 		}
 	}
-	reg.MustRegister(m.events, m.letters, m.tombstones, m.pages, m.emptyPages)
+	reg.MustRegister(m.events, m.letters, m.tombstones, m.pages, m.emptyPages, m.erased)
 	return m
 }
 
@@ -60,6 +65,10 @@ func (m *metrics) count(items []item, shares []described) {
 	run := 0.0
 	for i := range items {
 		it := &items[i]
+		if it.erased {
+			m.erased.WithLabelValues(it.raw.Source).Inc()
+			continue
+		}
 		if it.err != nil {
 			letters[key{it.raw.Source, string(fault.DeadLetterReason(it.err))}]++
 			continue

@@ -22,8 +22,9 @@ import (
 
 // Transform turns a batch of raw records into the records of account-events and
 // of the dead letter topic, in the batch's order: one for each record, none for
-// a tombstone, and for a page one for each of its elements. It has no effects,
-// and gives the same bytes whenever it is given the same records and links. An
+// a tombstone, nil in the place of what nobody may keep because what it refers to
+// was erased, and for a page one for each of its elements. It has no effects but
+// that such events are counted, and gives the same bytes whenever it is given the same records and links. An
 // error is Transient and concerns the whole batch.
 func (n *Normalizer) Transform(ctx context.Context, batch []*kgo.Record) ([]*kgo.Record, error) {
 	return n.transform(ctx, batch, nil)
@@ -60,6 +61,10 @@ func (n *Normalizer) transform(ctx context.Context, batch []*kgo.Record, refused
 	inShares(len(items), len(failures), func(share, from, to int) {
 		var a arena
 		for i := from; i < to && failures[share] == nil; i++ {
+			if resolutions[i].Erased {
+				items[i].erased = true
+				continue
+			}
 			out[i] = &records[i]
 			failures[share] = n.finish(ctx, &a, &items[i], &resolutions[i], refused[i], out[i])
 		}
@@ -68,6 +73,9 @@ func (n *Normalizer) transform(ctx context.Context, batch []*kgo.Record, refused
 		return nil, err
 	}
 	if refused == nil { // else they are counted already
+		if err := n.countErased(ctx, items); err != nil {
+			return nil, err
+		}
 		n.metrics.count(items, shares)
 	}
 	return out, nil

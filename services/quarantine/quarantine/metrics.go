@@ -125,7 +125,7 @@ func (q *Quarantine) gauge(ctx context.Context) error {
 	tick := time.NewTicker(countEvery)
 	defer tick.Stop()
 	for {
-		stats, err := q.store.Stats(ctx, q.tuning.StuckAfter)
+		stats, err := q.store.Stats(ctx, q.tuning.StuckAfter, 0)
 		switch {
 		case err == nil:
 			q.metrics.count(stats, time.Now())

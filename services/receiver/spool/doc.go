@@ -10,6 +10,6 @@
 // Beneath is one go.etcd.io/bbolt file, spool.db: its transactions make a crash
 // or a failed write harmless, its Batch lets concurrent calls of Append share an
 // fsync, and its lock keeps a second process out. The file grows to the most
-// that ever waited, in steps of 1 MiB; freed pages are used again, and Open
-// makes a large file in which nothing waits small.
+// that ever waited, in steps of 1 MiB; freed pages are used again, and hold
+// their old bytes until then; Open makes a file in which nothing waits anew.
 package spool

@@ -280,6 +280,7 @@ func TestADamagedFileIsAnError(t *testing.T) {
 func TestTheFileIsBounded(t *testing.T) {
 	t.Parallel()
 	dir, b := t.TempDir(), &brokers{}
+	const keepBytes = 8 << 20
 	const bound = 4 * keepBytes
 	s := open(t, dir, b, bound)
 	size := func() int64 {

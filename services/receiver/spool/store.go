@@ -22,8 +22,6 @@ const (
 	batchDelay = 2 * time.Millisecond
 	// growBytes is by how much the file grows at a time once it is larger than that.
 	growBytes = 1 << 20
-	// keepBytes is the size beyond which an empty file is made small at the start.
-	keepBytes = 8 << 20
 	// emptyPages is what an empty file has: two of meta data, the list of free pages, the root.
 	emptyPages = 4
 )
@@ -113,11 +111,12 @@ func (s *store) open(path string) (err error) {
 	return nil
 }
 
-// shrink makes the file small, in which nothing waits: bbolt gives no space
-// back, but begins anew with a file of no bytes. It is ours until it is closed.
+// shrink makes the file anew, in which nothing waits: bbolt gives no space back,
+// and its free pages hold what was in them; but it begins anew with a file of no
+// bytes. It is ours until it is closed.
 func (s *store) shrink(path string) error {
-	if info, err := os.Stat(path); err != nil || info.Size() <= keepBytes {
-		return err
+	if s.appended.Load() == 0 {
+		return nil // it never held anything
 	}
 	if err := errors.Join(os.Truncate(path, 0), s.close()); err != nil {
 		return err

@@ -82,7 +82,8 @@ func split(part []entry) [][]entry {
 	return parts
 }
 
-// upsert writes the entries in one transaction, and with them corrects those
+// upsert writes the entries in one transaction, and with them takes off those that
+// were erased while they were on their way, corrects those
 // whose link was undone while they were on their way, finds those that contradict
 // what is stored, and resolves the quarantine's records that the others were
 // released from.
@@ -99,7 +100,7 @@ func (s *Sink) upsert(ctx context.Context, part []entry) (postgres.Result, []con
 		}
 	}
 	var conflicts []conflict
-	result, err := s.writer.Upsert(ctx, rows, s.mover.AfterUpsert(rows), s.resolve(rows, arrivals, &conflicts))
+	result, err := s.writer.Upsert(ctx, rows, s.erased(part), s.mover.AfterUpsert(rows), s.resolve(rows, arrivals, &conflicts))
 	return result, conflicts, err
 }
 

@@ -16,6 +16,7 @@ type metrics struct {
 	conflicts *prometheus.CounterVec
 	age       *prometheus.HistogramVec
 	pending   prometheus.Gauge
+	erased    prometheus.Counter
 	sources   source.Set
 }
 
@@ -30,6 +31,8 @@ func newMetrics(reg prometheus.Registerer, sources source.Set, keeper func() pos
 			Help: "Age of a webhook event, since its receipt, when its row became visible.", Buckets: prometheus.ExponentialBuckets(0.005, 2, 16)}, []string{"source"}),
 		pending: prometheus.NewGauge(prometheus.GaugeOpts{Name: "throughline_sink_gin_pending_pages", Help: "Pages of the payload index that wait to be merged; 0 forever where Postgres cannot measure it (pgstattuple)."}),
 	}
+	m.erased = prometheus.NewCounter(prometheus.CounterOpts{Name: "throughline_sink_erased_events_total",
+		Help: "Events that were not stored, because what they refer to was erased while they were on their way."})
 	holds := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "throughline_sink_gin_keeper", Help: "1 in the process that merges the payload index's pending list."}, func() float64 {
 		if keeper().Holds {
 			return 1
@@ -41,7 +44,7 @@ func newMetrics(reg prometheus.Registerer, sources source.Set, keeper func() pos
 	for _, name := range sources.Names() {
 		m.conflicts.WithLabelValues(name)
 	}
-	reg.MustRegister(m.rows, m.letters, m.conflicts, m.age, m.pending, holds)
+	reg.MustRegister(m.rows, m.letters, m.conflicts, m.age, m.pending, m.erased, holds)
 	return m
 }
 

@@ -90,7 +90,10 @@ type root struct {
 	Backfill    backfillCommand    `cmd:"" group:"Past events" help:"Bring a vendor's past events in from its API."`
 	Pulls       pullsCommand       `cmd:"" group:"Past events" help:"List what was brought in from vendors' APIs, and how far it is."`
 	Reconcile   reconcileCommand   `cmd:"" group:"Past events" help:"Compare a vendor's events with those that are here, and bring in what is missing."`
+	Replay      replayCommand      `cmd:"" group:"Past events" help:"Publish what a raw topic holds of a period once more, through the normalizer."`
 	Gaps        gapsCommand        `cmd:"" group:"Past events" help:"Show what is missing, by the newest comparisons with the vendors."`
+	Erase       eraseCommand       `cmd:"" group:"Erasing" help:"Erase an account or a person, and keep them from coming back."`
+	Erasures    erasuresCommand    `cmd:"" group:"Erasing" help:"List erasures, finish interrupted ones, let a customer come back."`
 	Drift       driftCommand       `cmd:"" group:"Operating" help:"Show what changed about payloads and who reads it; acknowledge it; declare what is read."`
 	Doctor      doctorCommand      `cmd:"" group:"Operating" help:"Find out what is wrong with an installation, and what to do about it."`
 	Topics      topicsCommand      `cmd:"" group:"Setting up" help:"Create and configure the Kafka topics."`

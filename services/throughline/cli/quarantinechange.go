@@ -106,6 +106,15 @@ func (f *changeFlags) tell(s *session, v verb, c quarantine.Counts) error {
 	return err
 }
 
+// following gives the quarantine with a bar that shows how far a change of many records is.
+func following(s *session, pool *pgxpool.Pool, what string) (*quarantine.Store, *progress) {
+	bar := s.newProgress(what, 0)
+	return quarantine.NewStore(pool).WithProgress(func(done, all int) {
+		bar.of(int64(all))
+		bar.at(int64(done), fmt.Sprintf("%d of %d", done, all))
+	}), bar
+}
+
 type quarantineReleaseCommand struct{ changeFlags }
 
 // Help is kong's: what --help says beyond the summary.
@@ -121,9 +130,12 @@ func (c *quarantineReleaseCommand) Run(ctx context.Context, s *session) error {
 		return err
 	}
 	return s.withDatabase(ctx, func(pool *pgxpool.Pool) error {
-		records := quarantine.NewStore(pool)
+		records, bar := following(s, pool, "releasing")
+		defer bar.end()
 		return c.change(ctx, s, filter, verb{"release", "released"}, func(dryRun bool) (quarantine.Counts, error) {
-			return records.Release(ctx, filter, c.author(), c.Note, dryRun)
+			counts, err := records.Release(ctx, filter, c.author(), c.Note, dryRun)
+			bar.end()
+			return counts, err
 		})
 	})
 }
@@ -140,7 +152,8 @@ func (c *quarantineDiscardCommand) Run(ctx context.Context, s *session) error {
 		return err
 	}
 	return s.withDatabase(ctx, func(pool *pgxpool.Pool) error {
-		records := quarantine.NewStore(pool)
+		records, bar := following(s, pool, "discarding")
+		defer bar.end()
 		filter.Limit = maxDiscard
 		found, err := records.List(ctx, filter)
 		if err != nil {
@@ -158,6 +171,7 @@ func (c *quarantineDiscardCommand) Run(ctx context.Context, s *session) error {
 				return counts, nil
 			}
 			done, err := records.Discard(ctx, open, c.author(), c.Note)
+			bar.end()
 			counts.Changed, counts.Skipped = done.Changed, len(found)-done.Changed
 			return counts, err
 		})

@@ -124,7 +124,7 @@ func (s *stack) tell(ctx context.Context) error {
 			return false, err
 		}
 		var waiting int
-		err = s.pool.QueryRow(ctx, `SELECT count(*) FROM quarantine WHERE status = 'open'`).Scan(&waiting)
+		err = s.pool.QueryRow(ctx, `SELECT count(*) FROM quarantine_states WHERE status = 'open'`).Scan(&waiting)
 		return waiting >= len(events.Unknown), err
 	})
 	if err != nil {

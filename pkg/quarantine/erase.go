@@ -1,0 +1,93 @@
+package quarantine
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/throughline-dev/throughline/pkg/fault"
+	"github.com/throughline-dev/throughline/pkg/resolve"
+	"github.com/throughline-dev/throughline/pkg/source"
+)
+
+// carried says what letters refer to. What has no account waits for any of its references; of others the most telling
+// one decides.
+func carried(letters []Letter) []resolve.Carried {
+	list := make([]resolve.Carried, len(letters))
+	for i := range letters {
+		l := &letters[i]
+		list[i].All = l.References
+		if l.Reason != string(fault.Unresolved) {
+			list[i].Deciding = l.References[:min(1, len(l.References))]
+			continue
+		}
+		for _, ref := range l.References {
+			list[i].Deciding = append(list[i].Deciding, ref)
+			if domain := resolve.DomainOf(ref); domain != "" && ref.Kind != source.KindDomain {
+				list[i].Deciding = append(list[i].Deciding, source.Reference{Source: source.KindDomain, Kind: source.KindDomain, ID: domain})
+			}
+		}
+	}
+	return list
+}
+
+// LockedTables are those whose row locks say that a transaction may be taking records in.
+func LockedTables() []string { return []string{"quarantine"} }
+
+// Match says which records are somebody's.
+type Match struct {
+	Keys     []string // in the form of resolve.Keys: of what their references are
+	Waiting  bool     // by keys only those that wait for an account
+	Patterns []string // for ILIKE: their bytes, their payload or their error are like one
+}
+
+const matches = `(reference_keys && $1 AND (NOT $2 OR reason = '` + string(fault.Unresolved) + `')
+	OR payload::text ILIKE ANY ($3) OR encode(raw, 'escape') ILIKE ANY ($3) OR error ILIKE ANY ($3) OR encode(record_key, 'escape') ILIKE ANY ($3))`
+
+// EraseMatching deletes, within tx, those of the next records with ids above after that match, with their decisions and
+// releases; or, on a dry run, counts them. It gives the last id that it looked at, 0: there are no more.
+func EraseMatching(ctx context.Context, tx pgx.Tx, m Match, after int64, limit int, dryRun bool) (n, last int64, err error) {
+	rows, err := tx.Query(ctx, `WITH page AS MATERIALIZED (SELECT * FROM quarantine WHERE id > $4 ORDER BY id LIMIT $5)
+		SELECT coalesce((SELECT max(id) FROM page), 0), ARRAY (SELECT id FROM page WHERE `+matches+` ORDER BY id)`, m.Keys, m.Waiting, m.Patterns, after, limit)
+	if err != nil {
+		return 0, 0, fmt.Errorf("looking through the quarantine: %w", err)
+	}
+	var ids []int64
+	if _, err := pgx.ForEachRow(rows, []any{&last, &ids}, func() error { return nil }); err != nil {
+		return 0, 0, fmt.Errorf("looking through the quarantine: %w", err)
+	}
+	if dryRun {
+		return int64(len(ids)), last, nil
+	}
+	n, err = eraseRecords(ctx, tx, ids)
+	return n, last, err
+}
+
+// EraseEvents deletes, within tx, the records of events, with their decisions and releases.
+func EraseEvents(ctx context.Context, tx pgx.Tx, sources, eventIDs []string) (int64, error) {
+	rows, err := tx.Query(ctx, `SELECT q.id FROM unnest($1::text[], $2::text[]) AS r (source, id) JOIN quarantine q ON q.source = r.source AND q.source_event_id = r.id ORDER BY q.id`, sources, eventIDs)
+	if err != nil {
+		return 0, fmt.Errorf("looking for records of erased events: %w", err)
+	}
+	ids, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+	if err != nil {
+		return 0, fmt.Errorf("looking for records of erased events: %w", err)
+	}
+	return eraseRecords(ctx, tx, ids)
+}
+
+// eraseRecords deletes records; their own decisions go with them, and a release that is under way finds nothing.
+func eraseRecords(ctx context.Context, tx pgx.Tx, ids []int64) (int64, error) {
+	if len(ids) == 0 {
+		return 0, nil
+	}
+	if _, err := tx.Exec(ctx, "DELETE FROM quarantine_outbox WHERE quarantine_id = ANY ($1)", ids); err != nil {
+		return 0, fmt.Errorf("erasing releases: %w", err)
+	}
+	tag, err := tx.Exec(ctx, "DELETE FROM quarantine WHERE id = ANY ($1)", ids)
+	if err != nil {
+		return 0, fmt.Errorf("erasing records of the quarantine: %w", err)
+	}
+	return tag.RowsAffected(), nil
+}

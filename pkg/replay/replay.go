@@ -1,0 +1,311 @@
+package replay
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"golang.org/x/time/rate"
+
+	"github.com/throughline-dev/throughline/pkg/fault"
+	"github.com/throughline-dev/throughline/pkg/postgres"
+	"github.com/throughline-dev/throughline/pkg/rawjson"
+	"github.com/throughline-dev/throughline/pkg/source"
+	"github.com/throughline-dev/throughline/pkg/stream"
+)
+
+// Options say what is replayed.
+type Options struct {
+	Source source.Source
+	Kafka  stream.Config
+	Client *kgo.Client // asks, and publishes with acks=all
+	Pool   *pgxpool.Pool
+	Since  time.Time // by the time at which the brokers got it
+	Until  time.Time // before it; at most now
+	Types  []string  // of events (event_type); none: all. Of a page, one event suffices
+	By     string
+	Reason string
+	// FromOldest: where retention has passed Since, what is left is replayed.
+	FromOldest bool
+	Rate       int // records a second; 0: as fast as the brokers take them
+	Progress   func(Replay)
+}
+
+// Place is how far a partition is.
+type Place struct {
+	Next int64 `json:"next"`
+	End  int64 `json:"end"` // the first that is not replayed
+}
+
+// Replay is one request.
+type Replay struct {
+	ID           int64
+	Source       string
+	Topic        string
+	Since, Until time.Time
+	Types        []string
+	Places       map[int32]Place
+	Read         int64 // records so far
+	Published    int64 // of them: those of the types
+	StartedBy    string
+	Reason       string
+	CreatedAt    time.Time
+	FinishedAt   time.Time // zero: not finished
+}
+
+// Left is how many offsets are to be read.
+func (r Replay) Left() (n int64) {
+	for _, p := range r.Places {
+		n += max(0, p.End-p.Next)
+	}
+	return n
+}
+
+// batchRecords is how many records are published at once, and how many a crash publishes twice.
+const batchRecords = 500
+
+// patience is how long the brokers may be silent.
+const patience = time.Minute
+
+// Plan finds where the period lies in the topic. It is Permanent, NotFound, where there is no such topic or where its
+// retention has passed Since: the text says from when on there are records.
+func Plan(ctx context.Context, o Options) (Replay, error) {
+	r := Replay{Source: o.Source.Name(), Topic: o.Kafka.Names().Raw(o.Source.Name()), Since: o.Since.UTC(), Until: o.Until.UTC(), Types: o.Types,
+		StartedBy: o.By, Reason: o.Reason, Places: map[int32]Place{}}
+	if !o.Since.Before(o.Until) {
+		return r, refuse(fault.Malformed, "the period ends (%s) before it begins (%s)", stamp(o.Until), stamp(o.Since))
+	}
+	admin := kadm.NewClient(o.Client)
+	starts, err := admin.ListStartOffsets(ctx, r.Topic)
+	if err == nil {
+		err = starts.Error()
+	}
+	if err != nil {
+		return r, stream.Classify(fmt.Errorf("asking where %s begins: %w", r.Topic, err))
+	}
+	from, err := admin.ListOffsetsAfterMilli(ctx, o.Since.UnixMilli(), r.Topic)
+	if err == nil {
+		err = from.Error()
+	}
+	if err != nil {
+		return r, stream.Classify(fmt.Errorf("looking for %s in %s: %w", stamp(o.Since), r.Topic, err))
+	}
+	to, err := admin.ListOffsetsAfterMilli(ctx, o.Until.UnixMilli(), r.Topic)
+	if err == nil {
+		err = to.Error()
+	}
+	if err != nil {
+		return r, stream.Classify(fmt.Errorf("looking for %s in %s: %w", stamp(o.Until), r.Topic, err))
+	}
+	if len(from[r.Topic]) == 0 {
+		return r, refuse(fault.NotFound, "there is no topic %s", r.Topic)
+	}
+	var oldest time.Time // where a partition has lost something of the period, perhaps
+	from.Each(func(f kadm.ListedOffset) {
+		end, _ := to.Lookup(f.Topic, f.Partition)
+		r.Places[f.Partition] = Place{Next: f.Offset, End: end.Offset}
+		start, _ := starts.Lookup(f.Topic, f.Partition)
+		if start.Offset > 0 && f.Offset == start.Offset && f.Timestamp > 0 {
+			if at := time.UnixMilli(f.Timestamp); at.After(oldest) {
+				oldest = at
+			}
+		}
+	})
+	if !oldest.IsZero() && oldest.After(o.Since) && !o.FromOldest {
+		return r, refuse(fault.NotFound, "retention has passed %s: %s has all records since %s only; replay from then (--since %s), or what is left of the period (--from-oldest)",
+			stamp(o.Since), r.Topic, stamp(oldest), stamp(oldest))
+	}
+	return r, nil
+}
+
+func stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }
+
+// Start writes a replay down, for Run.
+func Start(ctx context.Context, pool *pgxpool.Pool, r Replay) (Replay, error) {
+	places, err := json.Marshal(r.Places)
+	if err != nil {
+		return r, fmt.Errorf("describing the replay: %w", err)
+	}
+	if r.Types == nil {
+		r.Types = []string{}
+	}
+	err = pool.QueryRow(ctx, `INSERT INTO replays (source, topic, since, until, types, places, started_by, reason) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING id, created_at`,
+		r.Source, r.Topic, r.Since, r.Until, r.Types, string(places), r.StartedBy, r.Reason).Scan(&r.ID, &r.CreatedAt)
+	return r, broken("beginning a replay", err)
+}
+
+// List lists replays, the newest first, at most limit.
+func List(ctx context.Context, pool *pgxpool.Pool, limit int) ([]Replay, error) {
+	return query(ctx, pool, "ORDER BY id DESC LIMIT $1", limit)
+}
+
+// Find gives one replay. It is NotFound where there is none.
+func Find(ctx context.Context, pool *pgxpool.Pool, id int64) (Replay, error) {
+	list, err := query(ctx, pool, "WHERE id = $1", id)
+	if err == nil && len(list) == 0 {
+		err = refuse(fault.NotFound, "there is no replay %d", id)
+	}
+	if err != nil {
+		return Replay{}, err
+	}
+	return list[0], nil
+}
+
+func query(ctx context.Context, pool *pgxpool.Pool, rest string, args ...any) ([]Replay, error) {
+	rows, err := pool.Query(ctx, "SELECT id, source, topic, since, until, types, places, read, published, started_by, reason, created_at, finished_at FROM replays "+rest, args...)
+	if err != nil {
+		return nil, broken("reading replays", err)
+	}
+	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Replay, error) {
+		var r Replay
+		var places []byte
+		var finished *time.Time
+		err := row.Scan(&r.ID, &r.Source, &r.Topic, &r.Since, &r.Until, &r.Types, &places, &r.Read, &r.Published, &r.StartedBy, &r.Reason, &r.CreatedAt, &finished)
+		if finished != nil {
+			r.FinishedAt = *finished
+		}
+		return r, errors.Join(err, json.Unmarshal(places, &r.Places))
+	})
+	return list, broken("reading replays", err)
+}
+
+// Run publishes what is left of a replay, and gives it as it is then. Of what retention takes meanwhile it goes on behind;
+// an error leaves it where it is, for another Run.
+func Run(ctx context.Context, o Options, r Replay) (Replay, error) {
+	offsets := map[int32]kgo.Offset{}
+	for partition, p := range r.Places {
+		if p.Next < p.End {
+			offsets[partition] = kgo.NewOffset().At(p.Next)
+		}
+	}
+	if len(offsets) > 0 {
+		// The markers of transactions have offsets, too.
+		reader, err := stream.NewClient(o.Kafka, stream.Deps{Name: "replay"}, kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{r.Topic: offsets}), kgo.KeepControlRecords(),
+			kgo.FetchMaxBytes(16<<20), kgo.FetchMaxPartitionBytes(4<<20), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+		if err != nil {
+			return r, err
+		}
+		defer reader.Close()
+		if err := read(ctx, o, &r, reader); err != nil {
+			return r, err
+		}
+	}
+	err := o.Pool.QueryRow(ctx, "UPDATE replays SET finished_at = now(), updated_at = now() WHERE id = $1 RETURNING finished_at", r.ID).Scan(&r.FinishedAt)
+	return r, broken("finishing the replay", err)
+}
+
+func read(ctx context.Context, o Options, r *Replay, reader *kgo.Client) error {
+	limit, most := rate.NewLimiter(rate.Inf, batchRecords), batchRecords
+	if o.Rate > 0 {
+		most = min(batchRecords, o.Rate)
+		limit = rate.NewLimiter(rate.Limit(o.Rate), most)
+	}
+	publisher := stream.NewPublisher(o.Client)
+	for r.Left() > 0 {
+		polling, cancel := context.WithTimeout(ctx, patience)
+		fetches := reader.PollRecords(polling, most)
+		cancel()
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := fetches.Err(); err != nil {
+			return stream.Classify(fmt.Errorf("reading %s: %w", r.Topic, err))
+		}
+		var again []*kgo.Record
+		fetches.EachRecord(func(rec *kgo.Record) {
+			p := r.Places[rec.Partition]
+			if rec.Offset < p.Next || rec.Offset >= p.End {
+				p.Next = max(p.Next, min(rec.Offset, p.End)) // behind the end, or what retention took
+				r.Places[rec.Partition] = p
+				return
+			}
+			p.Next = rec.Offset + 1
+			r.Places[rec.Partition] = p
+			if rec.Attrs.IsControl() || rec.Value == nil {
+				return
+			}
+			r.Read++
+			if wanted(o.Source, r.Types, rec) {
+				again = append(again, onceMore(rec))
+			}
+		})
+		if len(again) > 0 {
+			if err := limit.WaitN(ctx, len(again)); err != nil {
+				return fmt.Errorf("keeping to the rate: %w", err)
+			}
+			if err := publisher.Publish(ctx, again...); err != nil {
+				return fmt.Errorf("publishing to %s again: %w", r.Topic, err)
+			}
+			r.Published += int64(len(again))
+		}
+		places, err := json.Marshal(r.Places)
+		if err != nil {
+			return fmt.Errorf("describing the replay: %w", err)
+		}
+		if _, err := o.Pool.Exec(ctx, "UPDATE replays SET places = $2, read = $3, published = $4, updated_at = now() WHERE id = $1", r.ID, string(places), r.Read, r.Published); err != nil {
+			return broken("noting the replay's progress", err)
+		}
+		if o.Progress != nil {
+			o.Progress(*r)
+		}
+	}
+	return nil
+}
+
+// wanted reports whether a record is, or as a page has, an event of the types. What cannot be read is wanted.
+func wanted(src source.Source, types []string, rec *kgo.Record) bool {
+	if len(types) == 0 {
+		return true
+	}
+	raw := stream.ReadRaw(rec)
+	var doc rawjson.Doc
+	top, err := doc.ParseBody(rec.Value, 0)
+	if err != nil {
+		return true
+	}
+	if elements, isPage := source.Page(src, top); isPage {
+		for _, e := range elements.Elements() {
+			one := raw.Record
+			one.Value, one.Object = e.Bytes(), e
+			if _, event, err := source.Keyed(src, one); err != nil || slices.Contains(types, event.Type) {
+				return true
+			}
+		}
+		return false
+	}
+	raw.Record.Object = top
+	_, event, err := source.Keyed(src, raw.Record)
+	return err != nil || slices.Contains(types, event.Type)
+}
+
+// onceMore is the record as it was, with the time at which it was received: where its headers do not say it, the brokers'.
+func onceMore(rec *kgo.Record) *kgo.Record {
+	again := &kgo.Record{Topic: rec.Topic, Key: rec.Key, Value: rec.Value}
+	received := stream.ReadRaw(rec).ReceivedAt
+	for _, h := range rec.Headers {
+		if h.Key != stream.HeaderReceivedAt && h.Key != stream.HeaderDelivery {
+			again.Headers = append(again.Headers, h)
+		}
+	}
+	again.Headers = append(again.Headers, kgo.RecordHeader{Key: stream.HeaderReceivedAt, Value: received.AppendFormat(nil, time.RFC3339Nano)},
+		kgo.RecordHeader{Key: stream.HeaderDelivery, Value: []byte(source.ModeReplay)})
+	return again
+}
+
+func refuse(reason fault.Reason, format string, args ...any) error {
+	return fault.Permanent(reason, fmt.Errorf(format, args...))
+}
+
+func broken(doing string, err error) error {
+	if err == nil || fault.IsPermanent(err) {
+		return err
+	}
+	return postgres.Classify(fmt.Errorf("%s: %w", doing, err))
+}
