@@ -13,6 +13,19 @@ type PatternMatches struct {
 	Items    []PatternMatch `json:"items"`    // the newest first
 }
 
+// PatternAnswer is what a pattern finds, complete and begun, and how often it did.
+type PatternAnswer struct {
+	Pattern string   `json:"pattern"` // as it was understood
+	Words   []string `json:"words"`   // what each step means
+	// Complete are the accounts that went this way; left out of a pattern with now.
+	Complete *PatternMatches `json:"complete,omitempty"`
+	// Months are those in which it was complete, the newest first.
+	Months []PatternMonth `json:"months"`
+	// Open are the accounts on which all but the last step has happened, and the last still may; left out of a pattern
+	// of one step.
+	Open *PatternMatches `json:"open,omitempty"`
+}
+
 // PatternMatch is an account, and how its newest match went.
 type PatternMatch struct {
 	AccountID   uuid.UUID `json:"account_id"`

@@ -119,6 +119,11 @@ type Reader interface {
 	PullRequests(ctx context.Context, source string, open bool, p Paging) (Page[api.PullRequest], error)
 	Gaps(ctx context.Context) ([]api.Gap, error)
 	Drift(ctx context.Context, source, status string, p Paging) (Page[api.Finding], error)
+	// Domains gives domains that behave like free mail, those that nobody decided about first, at most so many (1 to 1,000).
+	Domains(ctx context.Context, limit int) ([]api.SuspectDomain, error)
+	// Pattern looks for what package pattern describes, among events since then; limit is a Paging's. Malformed is about
+	// the field pattern, and a *pattern.SyntaxError where it has a place.
+	Pattern(ctx context.Context, text string, since time.Time, limit int) (api.PatternAnswer, error)
 	// Feed gives events in the order in which they became visible, each once. Next is never "".
 	Feed(ctx context.Context, source, eventType string, wait time.Duration, p Paging) (Page[api.Event], error)
 	// Tail sends events to the channel until ctx ends; the channel is closed then. At most 100 run at a time in a
@@ -139,6 +144,8 @@ type Decider interface {
 	Unlink(ctx context.Context, reference, reason string, never, dryRun bool) (api.Effect, error)
 	AcceptSuggestion(ctx context.Context, id int64, reason string) (api.Effect, error)
 	RejectSuggestion(ctx context.Context, id int64, reason string) (api.Effect, error)
+	// DecideDomain says that a domain, found or not, is public (no account is found by it) or private (one company's).
+	DecideDomain(ctx context.Context, domain, decision, reason string) (api.SuspectDomain, error)
 	Release(ctx context.Context, s Selection) (api.QuarantineChange, error)
 	Discard(ctx context.Context, s Selection) (api.QuarantineChange, error)
 	// StartPull asks the puller, which begins within seconds.

@@ -64,6 +64,7 @@ type Service struct {
 	tails       *tails
 	activity    *postgres.Activity
 	raws        chan struct{} // who reads raw records
+	patterns    chan struct{} // who looks for a pattern
 
 	mu      sync.Mutex // of what follows
 	sources cached[[]api.SourceState]
@@ -92,7 +93,7 @@ func New(o Options) *Service {
 	}
 	store := accounts.NewStore(o.Pool, o.Sources.Kinds).WithResolver(o.Resolver)
 	b := &Service{o: o, accounts: store, quarantine: quarantine.NewStore(o.Pool).WithSources(o.Sources), suggestions: learn.NewSuggestions(o.Pool, store),
-		pulls: pull.NewStore(o.Pool), drift: postgres.NewDrift(o.Pool), activity: postgres.NewActivity(), raws: make(chan struct{}, rawsAtOnce)}
+		pulls: pull.NewStore(o.Pool), drift: postgres.NewDrift(o.Pool), activity: postgres.NewActivity(), raws: make(chan struct{}, rawsAtOnce), patterns: make(chan struct{}, patternsAtOnce)}
 	b.tails = newTails(b.follow)
 	return b
 }

@@ -21,6 +21,24 @@ import (
 	"github.com/throughline-dev/throughline/services/console/problem"
 )
 
+// Defines values for DomainDecisionDecision.
+const (
+	Private DomainDecisionDecision = "private"
+	Public  DomainDecisionDecision = "public"
+)
+
+// Valid indicates whether the value is a known member of the DomainDecisionDecision enum.
+func (e DomainDecisionDecision) Valid() bool {
+	switch e {
+	case Private:
+		return true
+	case Public:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for NewTokenRole.
 const (
 	Admin    NewTokenRole = "admin"
@@ -207,6 +225,16 @@ type DecisionPage struct {
 // Density Density is how the events of a timeline lie in time: equal spans from From to To.
 type Density = api.Density
 
+// DomainDecision defines model for DomainDecision.
+type DomainDecision struct {
+	Decision DomainDecisionDecision `json:"decision"`
+	Domain   string                 `json:"domain"`
+	Reason   *string                `json:"reason,omitempty"`
+}
+
+// DomainDecisionDecision defines model for DomainDecision.Decision.
+type DomainDecisionDecision string
+
 // Effect Effect is what a decision did, or on a dry run would do.
 type Effect = api.Effect
 
@@ -347,6 +375,21 @@ type Passport = api.Passport
 // PassportStep PassportStep is one thing that happened to an event.
 type PassportStep = api.PassportStep
 
+// PatternAnswer PatternAnswer is what a pattern finds, complete and begun, and how often it did.
+type PatternAnswer = api.PatternAnswer
+
+// PatternMatch PatternMatch is an account, and how its newest match went.
+type PatternMatch = api.PatternMatch
+
+// PatternMatches PatternMatches are accounts whose timelines a pattern matches.
+type PatternMatches = api.PatternMatches
+
+// PatternMonth PatternMonth is how often a pattern was complete in a month of UTC.
+type PatternMonth = api.PatternMonth
+
+// PatternStep PatternStep is the event of one step.
+type PatternStep = api.PatternStep
+
 // Payload Payload is an event's payload as the vendor sent it, where the raw record is still there.
 type Payload = api.Payload
 
@@ -455,6 +498,14 @@ type SuggestionPage struct {
 
 	// Next The cursor of the page that follows; left out on the last
 	Next *string `json:"next,omitempty"`
+}
+
+// SuspectDomain SuspectDomain is a domain that behaves like a public one, or that was decided about.
+type SuspectDomain = api.SuspectDomain
+
+// SuspectDomainPage defines model for SuspectDomainPage.
+type SuspectDomainPage struct {
+	Items []SuspectDomain `json:"items"`
 }
 
 // Token Token is an API token without the token.
@@ -625,6 +676,12 @@ type ListDecisionsParams struct {
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 }
 
+// ListDomainsParams defines parameters for ListDomains.
+type ListDomainsParams struct {
+	// Limit The most items of a page
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
 // ListDriftParams defines parameters for ListDrift.
 type ListDriftParams struct {
 	// Source Only of this source
@@ -695,6 +752,18 @@ type StreamLiveParams struct {
 type ListMovesParams struct {
 	// Cursor The next of the page before
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Limit The most items of a page
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
+// FindPatternParams defines parameters for FindPattern.
+type FindPatternParams struct {
+	// Pattern What happened, in which order
+	Pattern string `form:"pattern" json:"pattern"`
+
+	// Since Only by events that occurred at this time or later; a year ago where nothing is said
+	Since *time.Time `form:"since,omitempty" json:"since,omitempty"`
 
 	// Limit The most items of a page
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
@@ -832,6 +901,9 @@ type ChangeAccountJSONRequestBody = AccountChange
 // MergeAccountJSONRequestBody defines body for MergeAccount for application/json ContentType.
 type MergeAccountJSONRequestBody = Merging
 
+// DecideDomainJSONRequestBody defines body for DecideDomain for application/json ContentType.
+type DecideDomainJSONRequestBody = DomainDecision
+
 // AcknowledgeDriftJSONRequestBody defines body for AcknowledgeDrift for application/json ContentType.
 type AcknowledgeDriftJSONRequestBody = Deciding
 
@@ -891,6 +963,12 @@ type ServerInterface interface {
 	// ListDecisions The ledger of decisions, the newest first
 	// (GET /decisions)
 	ListDecisions(w http.ResponseWriter, r *http.Request, params ListDecisionsParams)
+	// ListDomains Domains that behave like free mail
+	// (GET /domains)
+	ListDomains(w http.ResponseWriter, r *http.Request, params ListDomainsParams)
+	// DecideDomain Say that a domain is public, or one company's
+	// (POST /domains/decide)
+	DecideDomain(w http.ResponseWriter, r *http.Request)
 	// ListDrift What has changed in what the sources send
 	// (GET /drift)
 	ListDrift(w http.ResponseWriter, r *http.Request, params ListDriftParams)
@@ -936,6 +1014,9 @@ type ServerInterface interface {
 	// GetOverview Is anything wrong?
 	// (GET /overview)
 	GetOverview(w http.ResponseWriter, r *http.Request)
+	// FindPattern Accounts that went a way, and those that are on it
+	// (GET /patterns)
+	FindPattern(w http.ResponseWriter, r *http.Request, params FindPatternParams)
 	// ListPulls Pulls from the vendors' APIs, the newest first
 	// (GET /pulls)
 	ListPulls(w http.ResponseWriter, r *http.Request, params ListPullsParams)
@@ -1568,6 +1649,53 @@ func (siw *ServerInterfaceWrapper) ListDecisions(w http.ResponseWriter, r *http.
 	handler.ServeHTTP(w, r)
 }
 
+// ListDomains operation middleware
+func (siw *ServerInterfaceWrapper) ListDomains(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListDomainsParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListDomains(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// DecideDomain operation middleware
+func (siw *ServerInterfaceWrapper) DecideDomain(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.DecideDomain(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListDrift operation middleware
 func (siw *ServerInterfaceWrapper) ListDrift(w http.ResponseWriter, r *http.Request) {
 
@@ -2102,6 +2230,65 @@ func (siw *ServerInterfaceWrapper) GetOverview(w http.ResponseWriter, r *http.Re
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.GetOverview(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// FindPattern operation middleware
+func (siw *ServerInterfaceWrapper) FindPattern(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params FindPatternParams
+
+	// ------------- Required query parameter "pattern" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "pattern", r.URL.Query(), &params.Pattern, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "pattern"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "pattern", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "since" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "since", r.URL.Query(), &params.Since, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "since"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "since", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.FindPattern(w, r, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -3074,6 +3261,9 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/suggestions/{suggestion}", wrapper.GetSuggestion)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/suggestions/{suggestion}/accept", wrapper.AcceptSuggestion)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/suggestions/{suggestion}/reject", wrapper.RejectSuggestion)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/domains", wrapper.ListDomains)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/domains/decide", wrapper.DecideDomain)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/patterns", wrapper.FindPattern)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/overview", wrapper.GetOverview)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/sources", wrapper.ListSources)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/pulls", wrapper.ListPulls)
@@ -3785,6 +3975,142 @@ type ListDecisions5XXApplicationProblemPlusJSONResponse struct {
 }
 
 func (response ListDecisions5XXApplicationProblemPlusJSONResponse) VisitListDecisionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListDomainsRequestObject struct {
+	Params ListDomainsParams
+}
+
+type ListDomainsResponseObject interface {
+	VisitListDomainsResponse(w http.ResponseWriter) error
+}
+
+type ListDomains200JSONResponse SuspectDomainPage
+
+func (response ListDomains200JSONResponse) VisitListDomainsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListDomains4XXApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListDomains4XXApplicationProblemPlusJSONResponse) VisitListDomainsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListDomains5XXResponseHeaders struct {
+	RetryAfter *int
+}
+
+type ListDomains5XXApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ListDomains5XXResponseHeaders
+	StatusCode int
+}
+
+func (response ListDomains5XXApplicationProblemPlusJSONResponse) VisitListDomainsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DecideDomainRequestObject struct {
+	Body *DecideDomainJSONRequestBody
+}
+
+type DecideDomainResponseObject interface {
+	VisitDecideDomainResponse(w http.ResponseWriter) error
+}
+
+type DecideDomain200JSONResponse SuspectDomain
+
+func (response DecideDomain200JSONResponse) VisitDecideDomainResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DecideDomain4XXApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response DecideDomain4XXApplicationProblemPlusJSONResponse) VisitDecideDomainResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DecideDomain5XXResponseHeaders struct {
+	RetryAfter *int
+}
+
+type DecideDomain5XXApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    DecideDomain5XXResponseHeaders
+	StatusCode int
+}
+
+func (response DecideDomain5XXApplicationProblemPlusJSONResponse) VisitDecideDomainResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -4844,6 +5170,74 @@ type GetOverview5XXApplicationProblemPlusJSONResponse struct {
 }
 
 func (response GetOverview5XXApplicationProblemPlusJSONResponse) VisitGetOverviewResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FindPatternRequestObject struct {
+	Params FindPatternParams
+}
+
+type FindPatternResponseObject interface {
+	VisitFindPatternResponse(w http.ResponseWriter) error
+}
+
+type FindPattern200JSONResponse PatternAnswer
+
+func (response FindPattern200JSONResponse) VisitFindPatternResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FindPattern4XXApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response FindPattern4XXApplicationProblemPlusJSONResponse) VisitFindPatternResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FindPattern5XXResponseHeaders struct {
+	RetryAfter *int
+}
+
+type FindPattern5XXApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    FindPattern5XXResponseHeaders
+	StatusCode int
+}
+
+func (response FindPattern5XXApplicationProblemPlusJSONResponse) VisitFindPatternResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -6177,6 +6571,12 @@ type StrictServerInterface interface {
 	// ListDecisions The ledger of decisions, the newest first
 	// (GET /decisions)
 	ListDecisions(ctx context.Context, request ListDecisionsRequestObject) (ListDecisionsResponseObject, error)
+	// ListDomains Domains that behave like free mail
+	// (GET /domains)
+	ListDomains(ctx context.Context, request ListDomainsRequestObject) (ListDomainsResponseObject, error)
+	// DecideDomain Say that a domain is public, or one company's
+	// (POST /domains/decide)
+	DecideDomain(ctx context.Context, request DecideDomainRequestObject) (DecideDomainResponseObject, error)
 	// ListDrift What has changed in what the sources send
 	// (GET /drift)
 	ListDrift(ctx context.Context, request ListDriftRequestObject) (ListDriftResponseObject, error)
@@ -6222,6 +6622,9 @@ type StrictServerInterface interface {
 	// GetOverview Is anything wrong?
 	// (GET /overview)
 	GetOverview(ctx context.Context, request GetOverviewRequestObject) (GetOverviewResponseObject, error)
+	// FindPattern Accounts that went a way, and those that are on it
+	// (GET /patterns)
+	FindPattern(ctx context.Context, request FindPatternRequestObject) (FindPatternResponseObject, error)
 	// ListPulls Pulls from the vendors' APIs, the newest first
 	// (GET /pulls)
 	ListPulls(ctx context.Context, request ListPullsRequestObject) (ListPullsResponseObject, error)
@@ -6595,6 +6998,63 @@ func (sh *strictHandler) ListDecisions(w http.ResponseWriter, r *http.Request, p
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(ListDecisionsResponseObject); ok {
 		if err := validResponse.VisitListDecisionsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListDomains operation middleware
+func (sh *strictHandler) ListDomains(w http.ResponseWriter, r *http.Request, params ListDomainsParams) {
+	var request ListDomainsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListDomains(ctx, request.(ListDomainsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListDomains")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListDomainsResponseObject); ok {
+		if err := validResponse.VisitListDomainsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DecideDomain operation middleware
+func (sh *strictHandler) DecideDomain(w http.ResponseWriter, r *http.Request) {
+	var request DecideDomainRequestObject
+
+	var body DecideDomainJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.DecideDomain(ctx, request.(DecideDomainRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DecideDomain")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(DecideDomainResponseObject); ok {
+		if err := validResponse.VisitDecideDomainResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -6994,6 +7454,32 @@ func (sh *strictHandler) GetOverview(w http.ResponseWriter, r *http.Request) {
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(GetOverviewResponseObject); ok {
 		if err := validResponse.VisitGetOverviewResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// FindPattern operation middleware
+func (sh *strictHandler) FindPattern(w http.ResponseWriter, r *http.Request, params FindPatternParams) {
+	var request FindPatternRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.FindPattern(ctx, request.(FindPatternRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "FindPattern")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(FindPatternResponseObject); ok {
+		if err := validResponse.VisitFindPatternResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

@@ -319,6 +319,18 @@ func (s *server) ListGaps(ctx context.Context, _ openapi.ListGapsRequestObject) 
 	return openapi.ListGaps200JSONResponse{Items: list}, err
 }
 
+// ListDomains is openapi.StrictServerInterface's.
+func (s *server) ListDomains(ctx context.Context, r openapi.ListDomainsRequestObject) (openapi.ListDomainsResponseObject, error) {
+	list, err := s.b.Domains(ctx, of(r.Params.Limit))
+	return openapi.ListDomains200JSONResponse{Items: list}, err
+}
+
+// DecideDomain is openapi.StrictServerInterface's.
+func (s *server) DecideDomain(ctx context.Context, r openapi.DecideDomainRequestObject) (openapi.DecideDomainResponseObject, error) {
+	d, err := s.b.DecideDomain(ctx, r.Body.Domain, string(r.Body.Decision), of(r.Body.Reason))
+	return openapi.DecideDomain200JSONResponse(d), err
+}
+
 // ListDrift is openapi.StrictServerInterface's.
 func (s *server) ListDrift(ctx context.Context, r openapi.ListDriftRequestObject) (openapi.ListDriftResponseObject, error) {
 	p, err := s.b.Drift(ctx, of(r.Params.Source), string(of(r.Params.Status)), paging(r.Params.Cursor, r.Params.Limit))

@@ -158,7 +158,7 @@ func TestAnswers(t *testing.T) {
 		"density": "/accounts/" + acme + "/density?spans=4", "account-links": "/accounts/" + acme + "/links", "event": "/events/1", "passport": "/events/1/passport", "payload": "/events/1/payload",
 		"search": "/search?contains=" + url.QueryEscape(`{"id": "evt_3"}`), "quarantine": "/quarantine?limit=1", "quarantine-groups": "/quarantine/groups", "quarantine-record": "/quarantine/1",
 		"links": "/links", "reference": "/references/stripe:customer:cus_2", "decisions": "/decisions", "moves": "/moves", "suggestions": "/suggestions", "suggestion": "/suggestions/1",
-		"pulls": "/pulls", "gaps": "/gaps", "drift": "/drift", "feed": "/feed", "me": "/me", "overview": "/overview", "sources": "/sources",
+		"pulls": "/pulls", "gaps": "/gaps", "drift": "/drift", "domains": "/domains", "pattern": "/patterns?pattern=" + url.QueryEscape("invoice.paid, then invoice.paid within 400 days"), "bad-pattern": "/patterns?pattern=" + url.QueryEscape("invoice.paid,\nthen then"), "feed": "/feed", "me": "/me", "overview": "/overview", "sources": "/sources",
 		"not-found": "/events/99", "no-path": "/nothing", "bad-cursor": "/moves?cursor=x",
 	} {
 		w := g.send(access.Viewer, http.MethodGet, target, "")
@@ -201,6 +201,9 @@ func TestChanges(t *testing.T) {
 		{access.Operator, "POST", "/accounts/" + beta + "/merge", `{"into": "` + acme + `", "dry_run": true}`, 200},
 		{access.Operator, "POST", "/pulls", `{"source": "stripe", "since": "2026-01-01T00:00:00Z"}`, 400},
 		{access.Operator, "POST", "/drift/1/acknowledge", `{}`, 404},
+		{access.Operator, "POST", "/domains/decide", `{"domain": "Agency.example", "decision": "public"}`, 200},
+		{access.Operator, "POST", "/domains/decide", `{"domain": "no domain", "decision": "public"}`, 400},
+		{access.Viewer, "POST", "/domains/decide", `{"domain": "agency.example", "decision": "public"}`, 403},
 		{access.Operator, "POST", "/tokens", `{"name": "ci", "role": "viewer"}`, 403},
 		{access.Admin, "POST", "/tokens", `{"name": "ci", "role": "viewer"}`, 201},
 		{access.Admin, "DELETE", "/tokens/1", "", 204},

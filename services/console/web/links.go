@@ -9,16 +9,17 @@ import (
 
 // ledger is what the page of links shows; one of the lists.
 type ledger struct {
-	view        string // links, decisions, suggestions
+	view        string // links, decisions, suggestions, domains
 	links       backend.Page[api.Link]
 	decisions   backend.Page[api.Decision]
 	suggestions backend.Page[api.Suggestion]
+	domains     []api.SuspectDomain
 }
 
 // links shows links, the ledger of decisions, or suggestions.
 func (s *server) links(p *page) (templ.Component, error) {
 	p.title, p.nav = "Links", "links"
-	l := ledger{view: one(p.q("view"), "links", "decisions", "suggestions")}
+	l := ledger{view: one(p.q("view"), "links", "decisions", "suggestions", "domains")}
 	var err error
 	ctx := p.r.Context()
 	switch l.view {
@@ -26,6 +27,8 @@ func (s *server) links(p *page) (templ.Component, error) {
 		l.decisions, err = s.Backend.Decisions(ctx, p.q("reference"), p.q("account"), p.paging(50))
 	case "suggestions":
 		l.suggestions, err = s.Backend.Suggestions(ctx, p.q("status"), p.q("source"), p.paging(50))
+	case "domains":
+		l.domains, err = s.Backend.Domains(ctx, 500)
 	default:
 		l.links, err = s.Backend.Links(ctx, p.q("source"), p.q("account"), p.paging(50))
 	}

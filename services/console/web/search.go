@@ -93,8 +93,8 @@ type place struct{ icon, label, path string }
 // palette is what the palette lists.
 func (s *server) palette(p *page) (templ.Component, error) {
 	q := strings.ToLower(p.q("q"))
-	places := []place{{"home", "Home", "/"}, {"accounts", "Accounts", "/accounts"}, {"live", "Live tail", "/live"}, {"quarantine", "Quarantine", "/quarantine"}, {"links", "Links", "/links"},
-		{"links", "Suggestions", "/links?view=suggestions"}, {"links", "Ledger of decisions", "/links?view=decisions"}, {"jobs", "Jobs", "/jobs"}, {"drift", "Drift", "/drift"}, {"sources", "Sources", "/sources"}, {"audit", "Audit log", "/audit"}, {"tokens", "API tokens", "/tokens"}}
+	places := []place{{"home", "Home", "/"}, {"accounts", "Accounts", "/accounts"}, {"live", "Live tail", "/live"}, {"patterns", "Patterns", "/patterns"}, {"quarantine", "Quarantine", "/quarantine"}, {"links", "Links", "/links"},
+		{"links", "Suggestions", "/links?view=suggestions"}, {"links", "Domains", "/links?view=domains"}, {"links", "Ledger of decisions", "/links?view=decisions"}, {"jobs", "Jobs", "/jobs"}, {"drift", "Drift", "/drift"}, {"sources", "Sources", "/sources"}, {"audit", "Audit log", "/audit"}, {"tokens", "API tokens", "/tokens"}}
 	var shown []place
 	for _, x := range places {
 		if (p.may(access.Admin) || (x.icon != "audit" && x.icon != "tokens")) && strings.Contains(strings.ToLower(x.label), q) {

@@ -65,7 +65,7 @@ func pages() []string {
 		"/", "/accounts", "/accounts?q=acme", "/accounts?q=nobody+at+all", "/accounts/" + webtest.Acme.String(), "/accounts/" + webtest.Acme.String() + "?event=1001", "/accounts/" + webtest.Acme.String() + "?order=asc",
 		"/accounts/" + webtest.Acme.String() + "?at=2026-09-30&source=hubspot", "/accounts/" + webtest.Hostile.String(), "/accounts/" + webtest.Quiet.String(), "/accounts/" + webtest.Many.String(),
 		"/accounts/" + webtest.Acme.String() + "/links", "/events/1001", "/live", "/quarantine", "/quarantine?reason=malformed", "/quarantine/records", "/quarantine/records?status=all", "/quarantine/1", "/quarantine/99",
-		"/references?ref=stripe:customer:cus_NimbusLab", "/references?ref=stripe:customer:cus_Tz1Acme", "/links", "/links?view=decisions", "/links?view=suggestions", "/jobs", "/drift", "/drift?status=all", "/sources", "/sources/stripe",
+		"/references?ref=stripe:customer:cus_NimbusLab", "/references?ref=stripe:customer:cus_Tz1Acme", "/links", "/links?view=decisions", "/links?view=suggestions", "/jobs", "/drift", "/drift?status=all", "/patterns", "/patterns?pattern=a.b,+then+c.d+within+3+days", "/patterns?pattern=now+a.b,+then+c.d", "/patterns?pattern=a,+then&since=all", "/links?view=domains", "/sources", "/sources/stripe",
 		"/search", "/search?q=charged", "/palette?q=ac", "/keys", "/decide/suggestion?id=1",
 	}
 }
@@ -75,7 +75,7 @@ func asks() []string {
 	return []string{
 		"/decide/link?reference=stripe:customer:cus_NimbusLab", "/decide/link?reference=stripe:customer:cus_NimbusLab&account=" + nimbus, "/decide/link", "/decide/link?account=" + nimbus, "/decide/create", "/decide/create?reference=stripe:customer:cus_NimbusLab",
 		"/decide/unlink?reference=stripe:customer:cus_Tz1Acme", "/decide/merge?from=" + nimbus, "/decide/merge?from=" + nimbus + "&into=" + webtest.Acme.String(), "/decide/change?account=" + nimbus,
-		"/decide/discard/quarantine?reason=malformed", "/decide/release/quarantine?id=1&id=2", "/decide/pull", "/decide/cancel?id=1", "/decide/drift?id=1",
+		"/decide/discard/quarantine?reason=malformed", "/decide/release/quarantine?id=1&id=2", "/decide/pull", "/decide/cancel?id=1", "/decide/drift?id=1", "/decide/domain", "/decide/domain?domain=webagentur-muenchen.example",
 	}
 }
 
@@ -101,7 +101,7 @@ func TestEveryPage(t *testing.T) {
 // TestHostileText: what strangers wrote is text, on every page that shows it.
 func TestHostileText(t *testing.T) {
 	c := open(t, access.Admin, "")
-	for _, path := range []string{"/accounts", "/accounts/" + webtest.Hostile.String(), "/quarantine/99", "/drift?status=all", "/search?q=" + url.QueryEscape(webtest.HostileTexts[0]), "/accounts?q=" + url.QueryEscape(webtest.HostileTexts[1]), "/live?source=" + url.QueryEscape(webtest.HostileTexts[1])} {
+	for _, path := range []string{"/accounts", "/accounts/" + webtest.Hostile.String(), "/quarantine/99", "/drift?status=all", "/links?view=domains", "/patterns?pattern=" + url.QueryEscape(webtest.HostileTexts[0]), "/patterns?pattern=a,+then+b", "/search?q=" + url.QueryEscape(webtest.HostileTexts[0]), "/accounts?q=" + url.QueryEscape(webtest.HostileTexts[1]), "/live?source=" + url.QueryEscape(webtest.HostileTexts[1])} {
 		body := c.get(path).Body.String()
 		require.NotContains(t, body, "<script>document", path)
 		require.NotContains(t, body, "<img", path)
@@ -182,6 +182,7 @@ func posts() map[string]url.Values {
 		"/decide/pull":               {"source": {"stripe"}, "since": {"2026-01-01T00:00"}},
 		"/decide/cancel":             {"id": {"1"}},
 		"/decide/drift":              {"id": {"1"}},
+		"/decide/domain":             {"domain": {"webagentur-muenchen.example"}, "decision": {"public"}},
 		"/decide/token":              {"name": {"x"}, "role": {"viewer"}, "days": {"1"}},
 		"/decide/revoke":             {"id": {"1"}},
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/throughline-dev/throughline/pkg/access"
 	"github.com/throughline-dev/throughline/pkg/api"
 	"github.com/throughline-dev/throughline/pkg/learn"
 )
@@ -67,6 +68,9 @@ func (c *domainsDecideCommand) Run(ctx context.Context, s *session) error {
 	return s.withDatabase(ctx, func(pool *pgxpool.Pool) error {
 		d, err := learn.NewSuspects(pool).Decide(ctx, c.Domain, c.Decision, c.author(), c.Reason)
 		if err != nil {
+			return err
+		}
+		if err := access.NewStore(pool).Record(ctx, c.actor(), "decideDomain", d.Domain, access.Done, d.Reason, false); err != nil {
 			return err
 		}
 		if c.JSON {

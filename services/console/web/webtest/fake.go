@@ -42,6 +42,7 @@ type Fake struct {
 	asked       map[string]int64 // requests by their keys
 	moves       []api.Move
 	drift       []api.Finding
+	domains     []api.SuspectDomain
 	tokens      []api.Token
 	audit       []api.AuditEntry
 	tails       map[chan backend.TailEvent]backend.TailQuery

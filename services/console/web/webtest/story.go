@@ -180,6 +180,11 @@ func (f *Fake) state(at time.Time) {
 		{ID: 2, Source: "hubspot", EventType: "deal.stage.changed", Path: "propertyValue", Change: "type_changed", Was: "string", Is: "number", Readers: []api.Reader{}, State: "open", StateBy: "drift", Times: 311, Pulled: true, FoundAt: at.AddDate(0, 0, -1), LastAt: at.Add(-2 * time.Hour)},
 		{ID: 3, Source: "zendesk", EventType: "ticket.created", Path: "detail.via." + HostileTexts[0], Change: "new", Is: "string " + HostileTexts[2], Readers: []api.Reader{}, State: "acknowledged", StateBy: "user:kim@throughline.example", Times: 1, FoundAt: at.AddDate(0, 0, -9), LastAt: at.Add(-time.Hour)},
 	}
+	f.domains = []api.SuspectDomain{
+		{Domain: "webagentur-muenchen.example", Accounts: 14, Examples: []string{"Acme Anvils", HostileTexts[0], "Nimbus Labs"}, FoundAt: at.AddDate(0, 0, -3)},
+		{Domain: "one-company.example", Accounts: 5, Examples: []string{"One North", "One South"}, FoundAt: at.AddDate(0, 0, -30), Decision: "private", DecidedBy: "user:kim@throughline.example", Reason: "five subsidiaries of one group"},
+		{Domain: "mailbox.example", Examples: []string{}, FoundAt: at.AddDate(0, 0, -50), Decision: "public", DecidedBy: "cli:kim"},
+	}
 	f.tokens = []api.Token{
 		{ID: 1, Name: "Metabase", Role: "viewer", CreatedBy: "user:kim@throughline.example", CreatedAt: at.AddDate(0, -2, 0), ExpiresAt: at.AddDate(0, 4, 0), LastUsedAt: at.Add(-time.Hour).Truncate(time.Hour)},
 		{ID: 2, Name: "old import", Role: "operator", CreatedBy: "cli:kim", CreatedAt: at.AddDate(0, -5, 0), RevokedAt: at.AddDate(0, -1, 0)},
