@@ -3,6 +3,7 @@ package alert
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -100,7 +101,18 @@ func (l *Looker) pulls(ctx context.Context, store *pull.Store, snap *Snapshot) e
 	if err != nil {
 		return err
 	}
+	var asked []int64
 	for _, p := range unfinished {
+		asked = append(asked, p.Request)
+	}
+	cancelled, err := store.Cancelled(ctx, asked)
+	if err != nil {
+		return err
+	}
+	for _, p := range unfinished {
+		if slices.Contains(cancelled, p.Request) {
+			continue // as somebody meant it
+		}
 		snap.Pulls = append(snap.Pulls, Pull{ID: p.ID, Source: p.Source, Stream: p.Stream, Backfill: p.Mode == source.ModeBackfill, Status: p.Status, Updated: p.UpdatedAt})
 	}
 	pauses, err := store.Pauses(ctx, "")

@@ -176,9 +176,19 @@ func (l looked) keys() []string {
 }
 
 // addressPattern matches an e-mail address where none that is longer stands, for ~*. Before it there may be an escape, as in
-// JSON's "\n" and in what encode makes of bytes.
+// JSON's "\n" and in what encode makes of bytes, and around it Markdown's underscores.
 func addressPattern(address string) string {
-	return `((?<![a-z0-9._%+-])|(?<=\\[nrtbf])|(?<=\\[0-7]{3}))` + regexp.QuoteMeta(address) + `(?![a-z0-9-]|\.[a-z0-9])`
+	user, host, _ := strings.Cut(address, "@")
+	spelled := regexp.QuoteMeta(user) + `(@|%40|&#64;|\\u0040)` + regexp.QuoteMeta(host)
+	return `(((?<![a-z0-9._%+-])|(?<=\\[nrtbf])|(?<=\\[0-7]{3}))` + spelled + `(?![a-z0-9-]|\.[a-z0-9])|(?<![a-z0-9._%+-])_+` + spelled + `_)`
+}
+
+// addressLikes finds all that addressPattern may match, and more, for ILIKE.
+func addressLikes(address string) (likes []string) {
+	for _, at := range resolve.Ats() {
+		likes = append(likes, "%"+escapeLike(strings.Replace(address, "@", at, 1))+"%")
+	}
+	return likes
 }
 
 // match says which records of the quarantine, and which payloads, are somebody's.
@@ -186,7 +196,7 @@ func (l looked) match() quarantine.Match {
 	m := quarantine.Match{Keys: l.keys(), Waiting: !l.Mentions, Likes: []string{}, Patterns: []string{}}
 	for _, r := range l.References {
 		if r.Kind == source.KindEmail {
-			m.Likes, m.Patterns = append(m.Likes, "%"+escapeLike(r.ID)+"%"), append(m.Patterns, addressPattern(r.ID))
+			m.Likes, m.Patterns = append(m.Likes, addressLikes(r.ID)...), append(m.Patterns, addressPattern(r.ID))
 		}
 	}
 	return m

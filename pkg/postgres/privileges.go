@@ -147,7 +147,7 @@ func Privileges(role Role) []Privilege {
 		own = slices.Concat(
 			of("account_events", "SELECT", "id, event_type, source, occurred_at, ingested_at"),
 			of("quarantine", "SELECT", "id, first_seen"), on("quarantine_states", "SELECT"),
-			on("pull_runs", "SELECT"), on("pull_checkpoints", "SELECT"), on("api_budgets", "SELECT"), on("reconcile_reports", "SELECT"),
+			on("pull_runs", "SELECT"), on("pull_checkpoints", "SELECT"), of("pull_requests", "SELECT", "id, state"), on("api_budgets", "SELECT"), on("reconcile_reports", "SELECT"),
 			on("shape_findings", "SELECT"), on("drift_expectations", "SELECT"),
 			on("alert_states", "SELECT, INSERT, UPDATE, DELETE"), on("alert_told", "SELECT, INSERT, UPDATE, DELETE"),
 			on("alert_receivers", "SELECT, INSERT, UPDATE"), on("alert_silences", "SELECT"),

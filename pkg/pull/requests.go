@@ -239,5 +239,15 @@ func (s *Store) Requests(ctx context.Context, f RequestFilter) ([]Request, error
 	return list, broken("listing requests", err)
 }
 
+// Cancelled gives those of these requests that a person cancelled.
+func (s *Store) Cancelled(ctx context.Context, ids []int64) ([]int64, error) {
+	rows, err := s.pool.Query(ctx, "SELECT id FROM pull_requests WHERE id = ANY ($1) AND state = 'cancelled'", ids)
+	if err != nil {
+		return nil, broken("looking for cancelled requests", err)
+	}
+	cancelled, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+	return cancelled, broken("looking for cancelled requests", err)
+}
+
 // span is a whole number of minutes, for people.
 func span(d time.Duration) string { return fmt.Sprintf("%d minutes", int(d.Minutes())) }

@@ -3,6 +3,7 @@ package quarantine
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 
@@ -17,7 +18,7 @@ func carried(letters []Letter) []resolve.Carried {
 	list := make([]resolve.Carried, len(letters))
 	for i := range letters {
 		l := &letters[i]
-		list[i].All = l.References
+		list[i].All = slices.Concat(l.References, resolve.Addresses(l.Value))
 		if l.Reason != string(fault.Unresolved) {
 			list[i].Deciding = l.References[:min(1, len(l.References))]
 			continue

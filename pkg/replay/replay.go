@@ -232,7 +232,7 @@ func read(ctx context.Context, o Options, r *Replay, reader *kgo.Client) error {
 				return
 			}
 			r.Read++
-			if wanted(o.Source, r.Types, rec) {
+			if !r.isCopy(rec) && wanted(o.Source, r.Types, rec) {
 				again = append(again, onceMore(rec))
 			}
 		})
@@ -257,6 +257,15 @@ func read(ctx context.Context, o Options, r *Replay, reader *kgo.Client) error {
 		}
 	}
 	return nil
+}
+
+// clocksDiffer is how much the clocks of receivers and brokers may differ.
+const clocksDiffer = time.Minute
+
+// isCopy reports whether a record is what an earlier replay or a release published again of one that is read, too.
+func (r *Replay) isCopy(rec *kgo.Record) bool {
+	raw := stream.ReadRaw(rec)
+	return raw.Mode == source.ModeReplay && !raw.ReceivedAt.Before(r.Since.Add(clocksDiffer))
 }
 
 // wanted reports whether a record is, or as a page has, an event of the types. What cannot be read is wanted.

@@ -97,7 +97,7 @@ func TestCompose(t *testing.T) {
 		await(t, patience, name+" to end", func() (bool, string) { return !p.running(), "" })
 		require.NoError(t, p.process.Err(), "%s completed successfully", name)
 	}
-	require.Len(t, c.children, 8)
+	require.Len(t, c.children, 9)
 	c.tap = newTap(t, c.place)
 	for name, p := range c.children {
 		test := project.Services[name].HealthCheck.Test

@@ -17,13 +17,13 @@ import (
 // Config is what an operator sets.
 type Config struct {
 	RulesFile    string          `name:"rules" env:"THROUGHLINE_ALERTS_RULES" placeholder:"FILE" help:"YAML file that says what is alerted on, where that differs from the defaults (throughline alerts rules prints them)."`
-	ConsoleURL   string          `name:"alerts-console-url" env:"THROUGHLINE_ALERTS_CONSOLE_URL" placeholder:"URL" help:"Address of the console, like https://throughline.example.com, for links in messages; empty: there are none."`
+	ConsoleURL   settings.URL    `name:"alerts-console-url" env:"THROUGHLINE_ALERTS_CONSOLE_URL" placeholder:"URL" help:"Address of the console, like https://throughline.example.com, for links in messages; empty: there are none."`
 	Metrics      []string        `name:"metrics" env:"THROUGHLINE_ALERTS_METRICS" placeholder:"URL,..." help:"Admin addresses of the services, like http://sink:9090,http://receiver:9090, for the rules about what only metrics know: lag, held partitions, keeper, spool, signatures. A name is read at each of its addresses. Empty: those rules are Prometheus' alone."`
 	SendTimeout  time.Duration   `name:"send-timeout" env:"THROUGHLINE_ALERTS_SEND_TIMEOUT" default:"20s" help:"Longest time for one message to one receiver (${default}); it is tried again with the next evaluation."`
 	SlackURL     settings.URL    `name:"slack-url" env:"THROUGHLINE_ALERTS_SLACK_URL" file:"" placeholder:"URL" help:"Slack: an incoming webhook's address."`
 	TeamsURL     settings.URL    `name:"teams-url" env:"THROUGHLINE_ALERTS_TEAMS_URL" file:"" placeholder:"URL" help:"Microsoft Teams: the address of a workflow that posts to a channel when a webhook request is received."`
 	PagerDutyKey settings.Secret `name:"pagerduty-key" env:"THROUGHLINE_ALERTS_PAGERDUTY_KEY" placeholder:"KEY" help:"PagerDuty: the integration key of an Events API v2 integration."`
-	PagerDutyURL string          `name:"pagerduty-url" env:"THROUGHLINE_ALERTS_PAGERDUTY_URL" default:"https://events.pagerduty.com/v2/enqueue" placeholder:"URL" help:"PagerDuty: address of the Events API (${default}); https://events.eu.pagerduty.com/v2/enqueue in the EU service region."`
+	PagerDutyURL settings.URL    `name:"pagerduty-url" env:"THROUGHLINE_ALERTS_PAGERDUTY_URL" default:"https://events.pagerduty.com/v2/enqueue" placeholder:"URL" help:"PagerDuty: address of the Events API (${default}); https://events.eu.pagerduty.com/v2/enqueue in the EU service region."`
 	WebhookURL   settings.URL    `name:"webhook-url" env:"THROUGHLINE_ALERTS_WEBHOOK_URL" file:"" placeholder:"URL" help:"Webhook: where Alertmanager's webhook message (version 4) is posted to."`
 	WebhookToken settings.Secret `name:"webhook-token" env:"THROUGHLINE_ALERTS_WEBHOOK_TOKEN" placeholder:"TOKEN" help:"Webhook: sent as Authorization: Bearer."`
 	EmailTo      []string        `name:"email-to" env:"THROUGHLINE_ALERTS_EMAIL_TO" placeholder:"ADDRESS,..." help:"E-mail: addresses to write to."`
@@ -49,8 +49,8 @@ func (c Config) Validate() error {
 			add("--%s has {{ in it", flag)
 		}
 	}
-	for flag, text := range map[string]string{"pagerduty-url": c.PagerDutyURL, "alerts-console-url": c.ConsoleURL} {
-		if u, err := url.Parse(text); text != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.User != nil) {
+	for flag, text := range map[string]settings.URL{"pagerduty-url": c.PagerDutyURL, "alerts-console-url": c.ConsoleURL} {
+		if u, err := url.Parse(string(text)); text != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.User != nil) {
 			add("--%s should be an absolute URL without a password, like https://throughline.example.com", flag)
 		}
 	}

@@ -144,7 +144,7 @@ func TestPagerDuty(t *testing.T) {
 	t.Parallel()
 	address, got := receiver(t, http.StatusAccepted, `{"status":"success"}`)
 	s := sender(t, func(c *Config) {
-		c.PagerDutyKey, c.PagerDutyURL = "0123456789abcdef0123456789SECRET", address+"/v2/enqueue"
+		c.PagerDutyKey, c.PagerDutyURL = "0123456789abcdef0123456789SECRET", settings.URL(address+"/v2/enqueue")
 	})
 	other := firing(alert.Spool, "looker", "3 deliveries", alert.Critical)
 	m := alert.Message{At: now, Firing: []alert.State{firing(alert.Spool, "marketo", "12: deliveries", alert.Critical)}, Resolved: []alert.State{resolved(alert.Keeper, ""), resolved(alert.SourceSilent, "zendesk")}}

@@ -48,7 +48,7 @@ const (
 // NewSender makes a Sender. items is how many alerts a message has at most.
 func NewSender(c Config, items int) (*Sender, error) {
 	s := &Sender{config: c, items: items, notifiers: map[string]notify.Notifier{}, secrets: c.secrets()}
-	external, err := url.Parse(c.ConsoleURL)
+	external, err := url.Parse(string(c.ConsoleURL))
 	if err != nil {
 		return nil, errors.New("the console's address is none")
 	}
@@ -75,7 +75,7 @@ func NewSender(c Config, items int) (*Sender, error) {
 			n, err = msteamsv2.New(&msteamsv2.MSTeamsV2Config{NotifierConfig: both, HTTPConfig: &web, WebhookURL: secretURL(c.TeamsURL), Title: annotation("title"), Text: annotation("teams")}, t, log, options...)
 		case alert.PagerDuty:
 			var address *url.URL
-			if address, err = url.Parse(c.PagerDutyURL); err == nil {
+			if address, err = url.Parse(string(c.PagerDutyURL)); err == nil {
 				n, err = pagerduty.New(&pagerduty.PagerdutyConfig{NotifierConfig: both, HTTPConfig: &web, URL: &amconfig.URL{URL: address}, RoutingKey: httpconfig.Secret(c.PagerDutyKey),
 					Client: "Throughline", ClientURL: annotation("link"), Source: "throughline", Description: annotation("title"), Severity: "{{ .CommonLabels.severity }}",
 					Class: "{{ .CommonLabels.alertname }}", Details: map[string]any{"alerts": "{{ .CommonAnnotations.text | toJson }}"}}, t, log, options...)
@@ -138,7 +138,7 @@ func (s *Sender) failure(receiver string, err error, retryAfter time.Duration) *
 func (s *Sender) Send(ctx context.Context, receiver string, what alert.Message, all []alert.State) (told []alert.State, err error) {
 	ctx, cancel := context.WithTimeout(ctx, s.config.SendTimeout)
 	defer cancel()
-	m := message{what, s.items, s.config.ConsoleURL}
+	m := message{what, s.items, string(s.config.ConsoleURL)}
 	switch {
 	case receiver == alert.Email && s.config.SMTP != "":
 		if err := s.mail(ctx, m); err != nil {
@@ -167,7 +167,7 @@ func (s *Sender) Send(ctx context.Context, receiver string, what alert.Message, 
 
 // notify sends one request. It gives an *alert.Failure, or nil.
 func (s *Sender) notify(ctx context.Context, receiver string, m message) error {
-	key := "throughline " + s.config.ConsoleURL // PagerDuty's deduplication key is made of it
+	key := "throughline " + string(s.config.ConsoleURL) // PagerDuty's deduplication key is made of it
 	alerts := []*amalert.Alert{m.one()}
 	switch {
 	case m.Subject != "":

@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"go.uber.org/zap"
-	"golang.org/x/time/rate"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/throughline-dev/throughline/pkg/access"
 	"github.com/throughline-dev/throughline/pkg/fault"
@@ -23,9 +23,9 @@ import (
 )
 
 const (
-	// wrongPerSecond is how many wrong tokens and sessions are looked up, all senders together: what else was never
-	// right is refused unseen, so that guessing costs the database nothing.
-	wrongPerSecond = 50
+	// unknownAtOnce is how many tokens and sessions that were never right are looked up at once, all senders together. The
+	// others wait in their order, so guessing costs the database no more than this, and shuts nobody out who comes anew.
+	unknownAtOnce  = 2
 	maxSecretBytes = 200
 	maxFormBytes   = 8 << 10
 	// lookWithin bounds what the database may take to say who somebody is.
@@ -55,13 +55,13 @@ type Door struct {
 	base     string
 	secure   bool
 	provider *provider
-	wrong    *rate.Limiter
+	unknown  *semaphore.Weighted
 	right    secrets
 }
 
 // New makes it. It calls nobody: the identity provider is asked when somebody signs in.
 func New(o Options) *Door {
-	d := &Door{o: o, base: o.Config.BasePath(), secure: strings.HasPrefix(string(o.Config.PublicURL), "https://"), wrong: rate.NewLimiter(wrongPerSecond, wrongPerSecond)}
+	d := &Door{o: o, base: o.Config.BasePath(), secure: strings.HasPrefix(string(o.Config.PublicURL), "https://"), unknown: semaphore.NewWeighted(unknownAtOnce)}
 	if o.Config.Login == WithOIDC {
 		d.provider = newProvider(o.Config)
 	}
@@ -147,23 +147,25 @@ func (d *Door) who(r *http.Request) (access.Actor, error) {
 	return d.limited(r.Context(), cookie.Value, d.o.Store.BySession)
 }
 
-var errBusy = fault.Transient(fault.Unavailable, errors.New("too many wrong tokens and sessions"))
+var errBusy = problem.Shown(fault.Transient(fault.Unavailable, errors.New("too many wrong tokens are being tried: try again in a few seconds")))
 
-// limited looks a secret up: one that was right before always, others while not too many wrong ones were looked up
-// lately. So whoever guesses shuts nobody out who is in.
+// limited looks a secret up: one that was right before at once, others in their turn. So whoever guesses shuts nobody
+// out.
 func (d *Door) limited(ctx context.Context, secret string, look func(ctx context.Context, secret string) (access.Actor, error)) (access.Actor, error) {
-	if !d.right.has(secret) && d.wrong.Tokens() < 1 {
-		return access.Actor{}, errBusy
-	}
 	ctx, cancel := context.WithTimeout(ctx, lookWithin)
 	defer cancel()
+	if !d.right.has(secret) {
+		if d.unknown.Acquire(ctx, 1) != nil {
+			return access.Actor{}, errBusy
+		}
+		defer d.unknown.Release(1)
+	}
 	a, err := look(ctx, secret)
 	switch {
 	case err == nil:
 		d.right.add(secret)
 	case fault.ReasonOf(err) == fault.Unauthenticated && fault.IsPermanent(err):
 		d.right.remove(secret)
-		d.wrong.Allow()
 	}
 	return a, err
 }

@@ -64,5 +64,6 @@ func (s *Sink) carried(e *entry) resolve.Carried {
 			c.All = described.References
 		}
 	}
+	c.All = append(c.All, resolve.Addresses(e.event.Payload)...) // an erased person's, in somebody's text
 	return c
 }

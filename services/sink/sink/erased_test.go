@@ -20,14 +20,17 @@ func TestEventsOnTheirWayOfWhatWasErased(t *testing.T) {
 	store, eraser := accounts.NewStore(w.pool, catalog.Set().Kinds), erase.New(w.pool, catalog.Set())
 	other, err := store.AddAccount(t.Context(), accounts.Account{Name: "Other"}, "test")
 	require.NoError(t, err)
-	ofAcme, ofOther := events(0, 3), events(10, 14)
+	ofAcme, ofOther := events(0, 3), events(10, 15)
 	for i := range ofOther {
 		ofOther[i].AccountID, ofOther[i].Reference = other.ID, "stripe:customer:cus_2"
-		email := "bob@other.example"
-		if i == 1 {
+		email, text := "bob@other.example", ""
+		switch i {
+		case 1:
 			email = "Kim@far.example"
+		case 2:
+			text = "ask kim%40far.example"
 		}
-		ofOther[i].Payload = fmt.Appendf(nil, `{"id":"%s","object":"event","created":1761955200,"livemode":true,"type":"invoice.paid","data":{"object":{"object":"invoice","customer":"cus_2","customer_email":"%s"}}}`, ofOther[i].SourceEventID, email)
+		ofOther[i].Payload = fmt.Appendf(nil, `{"id":"%s","object":"event","created":1761955200,"livemode":true,"type":"invoice.paid","data":{"object":{"object":"invoice","customer":"cus_2","customer_email":"%s","description":"%s"}}}`, ofOther[i].SourceEventID, email, text)
 	}
 	w.start(t)
 	w.publish(t, events(100, 101)) // the sink knows Acme
@@ -44,7 +47,7 @@ func TestEventsOnTheirWayOfWhatWasErased(t *testing.T) {
 	w.requireLetters(t, 0)
 	var told int
 	require.NoError(t, w.pool.QueryRow(t.Context(), "SELECT count(*) FROM account_changes WHERE to_account IS NULL").Scan(&told))
-	require.Equal(t, 5, told, "consumers of account-events have seen them, and are told to delete them: one that was stored, four that were not")
+	require.Equal(t, 6, told, "consumers of account-events have seen them, and are told to delete them: one that was stored, five that were not")
 	require.Zero(t, func() (n int) {
 		require.NoError(t, w.pool.QueryRow(t.Context(), "SELECT count(*) FROM account_events WHERE account_id = $1 OR payload::text ILIKE '%kim@far%'", acme).Scan(&n))
 		return n
