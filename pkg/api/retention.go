@@ -1,6 +1,7 @@
 package api
 
 import (
+	"strings"
 	"time"
 
 	"github.com/throughline-dev/throughline/pkg/retention"
@@ -43,15 +44,26 @@ const forever = "forever"
 func NewRetentionDue(d retention.Due) RetentionDue {
 	v := RetentionDue{Table: d.Table, What: d.What, Setting: d.Setting, Keep: forever, Does: "keeps all", Rows: d.Rows, More: d.More, Oldest: moment(d.Oldest), Before: moment(d.Before)}
 	if d.Deletes() {
-		v.Keep, v.Does = d.Keep.String(), "nothing is too old"
+		v.Keep, v.Does = span(d.Keep), "nothing is too old"
 		if d.Rows > 0 {
 			v.Does = "deletes them"
-		}
-		if d.Bytes >= 0 {
-			v.Bytes = &d.Bytes
+			if d.Bytes >= 0 {
+				v.Bytes = &d.Bytes
+			}
 		}
 	}
 	return v
+}
+
+// span is a duration as people type it: 26280h.
+func span(d time.Duration) string {
+	text := d.String()
+	for _, rest := range []string{"m0s", "h0m"} {
+		if strings.HasSuffix(text, rest) {
+			text = text[:len(text)-2]
+		}
+	}
+	return text
 }
 
 func moment(t time.Time) *time.Time {
@@ -65,9 +77,9 @@ func moment(t time.Time) *time.Time {
 // NewRetentionTopic makes the JSON form of a topic: what it keeps, and what `throughline topics apply` with these options would set.
 func NewRetentionTopic(r stream.TopicRetention, oldest time.Time, o stream.TopicOptions) RetentionDue {
 	wanted := o.RetentionOf(r.Topic)
-	v := RetentionDue{Topic: r.Topic, What: "records", Keep: forever, Setting: "retention.ms", Wanted: wanted.String(), Oldest: moment(oldest), Does: "Kafka deletes by itself"}
+	v := RetentionDue{Topic: r.Topic, What: "records", Keep: forever, Setting: "retention.ms", Wanted: span(wanted), Oldest: moment(oldest), Does: "Kafka deletes by itself"}
 	if r.Setting >= 0 {
-		v.Keep = r.Setting.String()
+		v.Keep = span(r.Setting)
 	}
 	if r.Bytes >= 0 {
 		v.KeepBytes = &r.Bytes
