@@ -36,12 +36,12 @@ func TestErasedAndRestored(t *testing.T) {
 	send := func(from, to int) {
 		for i := from; i < to; i++ {
 			customer, email, who := "cus_Acme", "bob@acme.example", "Bob"
-			switch {
-			case i%5 == 0: // Acme's invoice names her
+			switch i % 5 {
+			case 0: // Acme's invoice names her
 				email, who = strings.ToUpper(kim), name
-			case i%5 == 1:
+			case 1:
 				customer, email, who = "cus_Nimbus", kim, name
-			case i%5 == 2: // nobody's yet
+			case 2: // nobody's yet
 				customer, email, who = "cus_Unknown", "somebody@other.test", "Somebody"
 			}
 			p.publish("stripe", fmt.Appendf(nil, `{"id":"evt_%d","object":"event","type":"charge.succeeded","livemode":true,"created":%d,"data":{"object":{"id":"ch_%d","object":"charge","customer":%q,"billing_details":{"email":%q,"name":%q}}}}`,
