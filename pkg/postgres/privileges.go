@@ -18,20 +18,21 @@ const (
 	RoleNormalizer Role = "normalizer"
 	RoleSink       Role = "sink"
 	RoleQuarantine Role = "quarantine"
-	RolePuller     Role = "puller"   // keeps how far pulls from the vendors' APIs are, and compares what they have with what is here
-	RoleLearner    Role = "learner"  // learns whose vendors' objects are, and links them
-	RoleDrift      Role = "drift"    // keeps what payloads look like, and finds what is odd about them
-	RoleAlerter    Role = "alerter"  // looks how everything is, and keeps what is alerted on
-	RoleReader     Role = "reader"   // reads timelines: the users' own consumers
-	RoleDoctor     Role = "doctor"   // reads everything
-	RoleConsole    Role = "console"  // what the operator may, and keeps tokens, sessions and the audit log
-	RoleOperator   Role = "operator" // reads everything, decides about accounts, links and the quarantine: the command line
-	RoleEraser     Role = "eraser"   // reads everything, and erases accounts and people: the command line
+	RolePuller     Role = "puller"    // keeps how far pulls from the vendors' APIs are, and compares what they have with what is here
+	RoleLearner    Role = "learner"   // learns whose vendors' objects are, and links them
+	RoleDrift      Role = "drift"     // keeps what payloads look like, and finds what is odd about them
+	RoleAlerter    Role = "alerter"   // looks how everything is, and keeps what is alerted on
+	RoleReader     Role = "reader"    // reads timelines: the users' own consumers
+	RoleDoctor     Role = "doctor"    // reads everything
+	RoleConsole    Role = "console"   // what the operator may, and keeps tokens, sessions and the audit log
+	RoleOperator   Role = "operator"  // reads everything, decides about accounts, links and the quarantine: the command line
+	RoleEraser     Role = "eraser"    // reads everything, and erases accounts and people: the command line
+	RoleRetention  Role = "retention" // deletes what has been kept for as long as was decided: the command line, a schedule
 )
 
 // Roles gives all of them.
 func Roles() []Role {
-	return []Role{RoleNormalizer, RoleSink, RoleQuarantine, RolePuller, RoleLearner, RoleDrift, RoleAlerter, RoleReader, RoleDoctor, RoleConsole, RoleOperator, RoleEraser}
+	return []Role{RoleNormalizer, RoleSink, RoleQuarantine, RolePuller, RoleLearner, RoleDrift, RoleAlerter, RoleReader, RoleDoctor, RoleConsole, RoleOperator, RoleEraser, RoleRetention}
 }
 
 // ObjectKind says what a Privilege is on.
@@ -167,6 +168,16 @@ func Privileges(role Role) []Privilege {
 		own = deciding()
 	case RoleEraser:
 		own = erasing()
+	case RoleRetention: // pkg/retention
+		own = slices.Concat(
+			// UPDATE is what locking them takes.
+			of("account_events", "SELECT", "id, event_type, occurred_at"), of("account_events", "UPDATE", "account_id"), on("account_events", "DELETE"),
+			of("quarantine", "SELECT", "id, status, status_at, last_seen"), of("quarantine", "UPDATE", "status"), on("quarantine", "DELETE"), on("quarantine_states", "SELECT"),
+			of("quarantine_decisions", "SELECT", "id, quarantine_ids, first_id, last_id, decided_at"), on("quarantine_decisions", "DELETE"),
+			of("shape_findings", "SELECT", "id, state, state_at, created_at"), on("shape_findings", "DELETE"),
+			of("console_sessions", "SELECT", "session_sha256, expires_at"), on("console_sessions", "DELETE"),
+			of("audit_log", "SELECT", "id, at"), on("audit_log", "INSERT"), ids("audit_log"), functions("expire_audit_log(timestamp with time zone, integer)"),
+		)
 	default:
 		return nil
 	}
@@ -239,7 +250,7 @@ func Tables() []string {
 // Functions gives all functions of the schema, with their argument types.
 func Functions() []string {
 	return []string{
-		"announce_accounts()", "announce_links()", "announce_suspect_domain()", "clean_payload_index()", "delete_account_event_origins()", "mirror_quarantine()", "move_link_epoch()",
+		"announce_accounts()", "announce_links()", "announce_suspect_domain()", "clean_payload_index()", "delete_account_event_origins()", "expire_audit_log(timestamp with time zone, integer)", "mirror_quarantine()", "move_link_epoch()",
 		"note_link_change()", "payload_index_pending_pages()", "record_link()", "reference_digest(text, text, text, text)",
 		"refuse_suppressed()", "suppressed(text[], text[], text[], text[])",
 	}

@@ -58,7 +58,7 @@ func TestEverythingElseIsRefused(t *testing.T) {
 			attempt{"SELECT last_value FROM " + name, postgres.KindSequence, name, "SELECT", ""})
 	}
 	for _, name := range postgres.Functions() {
-		attempts = append(attempts, attempt{"SELECT " + strings.NewReplacer("text[]", "ARRAY['']", "text", "'x'").Replace(name), postgres.KindFunction, name, "EXECUTE", ""})
+		attempts = append(attempts, attempt{"SELECT " + strings.NewReplacer("text[]", "ARRAY['']", "text", "'x'", "timestamp with time zone", "'-infinity'", "integer", "1").Replace(name), postgres.KindFunction, name, "EXECUTE", ""})
 	}
 	attempts = append(attempts,
 		attempt{"CREATE TEMPORARY TABLE mine (n INT)", postgres.KindDatabase, "", "TEMPORARY", ""},

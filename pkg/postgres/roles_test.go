@@ -109,7 +109,7 @@ func TestApplyRoles(t *testing.T) {
 		require.Empty(t, applied(t, pool, with), "it is a member already")
 		require.ErrorContains(t, postgres.RoleOptions{Prefix: "pg_x", Members: []postgres.RoleMember{{Role: "sinc", Login: "x"}, {Role: "sink"}}}.Validate(),
 			"--prefix is \"pg_x\": it should be at most 40 letters a-z, digits and _, and not begin with a digit or pg_\n"+
-				"--member: there is no role \"sinc\": it should be one of normalizer, sink, quarantine, puller, learner, drift, alerter, reader, doctor, console, operator, eraser\n"+
+				"--member: there is no role \"sinc\": it should be one of normalizer, sink, quarantine, puller, learner, drift, alerter, reader, doctor, console, operator, eraser, retention\n"+
 				"--member: \"sink\" names no login role: it should be like sink=LOGIN")
 	})
 	t.Run("AnotherVersionsSchema", func(t *testing.T) {

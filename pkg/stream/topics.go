@@ -24,6 +24,14 @@ type TopicOptions struct {
 	EventRetention    time.Duration `name:"event-retention" default:"720h" help:"How long account-events, its dead letters and account-changes are kept."`
 }
 
+// RetentionOf gives how long the options keep a topic of an installation, whatever its prefix.
+func (o TopicOptions) RetentionOf(topic string) time.Duration {
+	if _, raw := SourceOfTopic(topic); raw {
+		return o.RawRetention
+	}
+	return o.EventRetention
+}
+
 // topicSpec is what the contracts need of a topic.
 type topicSpec struct {
 	name   string

@@ -94,6 +94,7 @@ type root struct {
 	Gaps        gapsCommand        `cmd:"" group:"Past events" help:"Show what is missing, by the newest comparisons with the vendors."`
 	Erase       eraseCommand       `cmd:"" group:"Erasing" help:"Erase an account or a person, and keep them from coming back."`
 	Erasures    erasuresCommand    `cmd:"" group:"Erasing" help:"List erasures, finish interrupted ones, let a customer come back."`
+	Retention   retentionCommand   `cmd:"" group:"Operating" help:"Show what is older than it is to be kept, and delete it."`
 	Drift       driftCommand       `cmd:"" group:"Operating" help:"Show what changed about payloads and who reads it; acknowledge it; declare what is read."`
 	Alerts      alertsCommand      `cmd:"" group:"Operating" help:"Show what is alerted on, test the receivers, silence; report the quarantine."`
 	Doctor      doctorCommand      `cmd:"" group:"Operating" help:"Find out what is wrong with an installation, and what to do about it."`

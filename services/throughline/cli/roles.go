@@ -26,7 +26,7 @@ type rolesApplyCommand struct {
 // Help is kong's: what --help says beyond the summary.
 func (*rolesApplyCommand) Help() string {
 	return "Makes the roles PREFIXnormalizer, PREFIXsink, PREFIXquarantine, PREFIXpuller, PREFIXlearner, PREFIXdrift, PREFIXalerter, PREFIXreader (timelines and accounts), PREFIXdoctor (reads everything), PREFIXconsole (decides for people who are signed in), PREFIXoperator " +
-		"(what this command line does to accounts, links and the quarantine) and PREFIXeraser (erases accounts and people). None can log in; the login roles that you create, with their passwords or certificates, become members. " +
+		"(what this command line does to accounts, links and the quarantine), PREFIXeraser (erases accounts and people) and PREFIXretention (deletes what is older than it is to be kept). None can log in; the login roles that you create, with their passwords or certificates, become members. " +
 		"Grants to them exactly what they need, revokes the rest, and revokes from PUBLIC what it has on the schema's objects, CREATE on the schema and TEMPORARY on the database. " +
 		"Connect as the owner of the schema, with CREATEROLE unless the roles exist already; a superuser is not needed. Can be run again at any time, and should be after each `throughline migrate`."
 }

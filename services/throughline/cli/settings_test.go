@@ -60,7 +60,7 @@ var (
 func TestDocumentsNameSettingsThatThereAre(t *testing.T) {
 	t.Parallel()
 	// The command line's, the tests', and the start of those of the pages' named source.
-	defaults := map[string]string{"THROUGHLINE_BY": "", "THROUGHLINE_TEST_POSTGRES_URL": "", "THROUGHLINE_BILLING": "", "THROUGHLINE_EGRESS_ALLOW_PRIVATE": "",
+	defaults := map[string]string{"THROUGHLINE_BY": "", "THROUGHLINE_TEST_POSTGRES_URL": "", "THROUGHLINE_BILLING": "", "THROUGHLINE_QUARANTINE_RETENTION": "0", "THROUGHLINE_FINDINGS_RETENTION": "0", "THROUGHLINE_AUDIT_RETENTION": "0", "THROUGHLINE_EGRESS_ALLOW_PRIVATE": "",
 		"THROUGHLINE_<SOURCE>_API_KEY": "", "THROUGHLINE_<SOURCE>_API_URL": ""}
 	views, err := allSettings()
 	require.NoError(t, err)
