@@ -19,6 +19,7 @@ import (
 	"github.com/throughline-dev/throughline/pkg/local/kafka"
 	"github.com/throughline-dev/throughline/pkg/settings"
 	"github.com/throughline-dev/throughline/pkg/source/catalog"
+	"github.com/throughline-dev/throughline/services/alerter/alerter"
 	"github.com/throughline-dev/throughline/services/console/console"
 	"github.com/throughline-dev/throughline/services/drift/drift"
 	"github.com/throughline-dev/throughline/services/learner/learner"
@@ -43,6 +44,7 @@ func configurations() map[string]any {
 		"learner":    learner.NewConfig(nil, none),
 		"drift":      drift.NewConfig(nil, none),
 		"console":    console.NewConfig(nil, none),
+		"alerter":    new(alerter.Config),
 	}
 }
 

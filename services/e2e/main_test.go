@@ -71,7 +71,7 @@ func program(t *testing.T, path string) string {
 		ctx, cancel := context.WithTimeout(context.Background(), buildTimeout)
 		defer cancel()
 		build := exec.CommandContext(ctx, "go", "build", "-o", programs.dir+string(filepath.Separator),
-			"../receiver", "../normalizer", "../sink", "../quarantine", "../puller", "../learner", "../drift", "../console", "../throughline", "../examples/consumer", "../examples/backfill")
+			"../receiver", "../normalizer", "../sink", "../quarantine", "../puller", "../learner", "../drift", "../alerter", "../console", "../throughline", "../examples/consumer", "../examples/backfill")
 		programs.out, programs.err = build.CombinedOutput()
 	})
 	require.NoError(t, programs.err, "building the programs: %s", programs.out)
