@@ -69,3 +69,11 @@ func (p *page) exportLink(path, format string) string {
 
 // mayExport says whether the button is drawn.
 func (p *page) mayExport() bool { return p.s.Backend.MayExport(p.r.Context()) }
+
+// exportHas says what a file for programs holds.
+func exportHas(path string) string {
+	if path == exportQuarantinePath {
+		return "For programs, with references; a record's own page has its bytes"
+	}
+	return "For programs, with payloads"
+}
