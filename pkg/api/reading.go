@@ -156,6 +156,18 @@ type AuditEntry struct {
 	DryRun bool      `json:"dry_run"` // nothing was changed
 }
 
+// SavedView is a page of the console that somebody gave a name.
+type SavedView struct {
+	ID        int64     `json:"id"`
+	Name      string    `json:"name"`
+	Path      string    `json:"path"` // with its query, without a host
+	Shared    bool      `json:"shared"`
+	Own       bool      `json:"own"` // of who asks
+	Owner     string    `json:"owner"`
+	CreatedAt time.Time `json:"created_at"`
+	UpdatedAt time.Time `json:"updated_at"`
+}
+
 // Token is an API token without the token.
 type Token struct {
 	ID         int64     `json:"id"`

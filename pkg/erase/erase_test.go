@@ -116,6 +116,7 @@ func (w *world) everywhere() {
 	w.exec(`INSERT INTO pull_runs (checkpoint_id, error, started_by) SELECT id, 'GET /contacts/' || $1, 'ada' FROM pull_checkpoints`, kim)
 	w.exec(`INSERT INTO reconcile_reports (source, stream, from_time, to_time, through, heals, error, started_by) VALUES ('stripe', 'events', now(), now(), now(), false, $1, 'ada')`, kim)
 	w.exec(`INSERT INTO reconcile_missing SELECT id, 'contact:' || $1, 'x', now(), 'not_arrived' FROM reconcile_reports`, kim)
+	w.exec(`INSERT INTO saved_views (owner, name, path) VALUES ('user:ada@x.example', 'a', '/search?q=' || $1), ('user:ada@x.example', 'of ' || $1, '/'), ('user:ada@x.example', 'others', '/search?q=bob')`, kim)
 	w.exec(`INSERT INTO learning_sources (source, error) VALUES ('hubspot', $1)`, kim)
 	w.exec(`INSERT INTO audit_log (who, role, action, target, result, why, via) VALUES ('user:ada@x.example', 'operator', 'linkReference', 'email:' || $1, 'done', 'for ' || $1, 'console'), ('user:ada@x.example', 'operator', 'x', $2::text, 'done', 'a word about $3', 'api')`, kim, w.nimbus.String())
 	_, err = w.store.Decide(w.t.Context(), accounts.Decision{Verb: accounts.VerbNotThisAccount, Reference: source.Reference{Source: "email", Kind: "email", ID: kim}, From: w.acme, Author: "ada", Reason: "she is not " + kim})

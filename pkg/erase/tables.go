@@ -69,6 +69,8 @@ func Tables() []Table {
 		{Name: "audit_log", Holds: "what people decided about: references, reasons", Does: "who did what when stays; the target becomes a digest, the reason is emptied", steps: []step{
 			{where: "t.action NOT IN ('erase', 'liftErasure') AND (t.target = ANY (@targets::text[]) OR EXISTS (SELECT FROM unnest(@targets::text[]) AS x WHERE strpos(t.target, x) > 0) OR " + like("target") + " OR " + like("why") + ")",
 				set: "target = 'erased:' || encode(reference_digest('', 'audit', '', t.target), 'hex'), why = ''"}}},
+		{Name: "saved_views", Holds: "addresses of the console and names for them, which may hold ids and e-mail addresses", Does: "deleted where they do", steps: []step{
+			{where: like("name") + " OR replace(t.path, '%2B', '+') ~* ANY (@patterns::text[]) OR EXISTS (SELECT FROM unnest(@targets::text[]) AS x WHERE strpos(t.path, x) > 0 OR strpos(t.name, x) > 0) OR EXISTS (SELECT FROM unnest(@ids::text[]) AS r (id) WHERE length(r.id) >= 4 AND strpos(t.path || ' ' || t.name, r.id) > 0)"}}},
 		{Name: "accounts", Holds: "a customer's name and domain", Does: "an account is deleted, with those that were merged into it; a person's address in the name of another is told", steps: []step{
 			{where: "t.parent_id = ANY (@accounts::uuid[])", set: "parent_id = NULL"}, {where: "t.id = ANY (@accounts::uuid[])"}}},
 

@@ -163,6 +163,7 @@ func Privileges(role Role) []Privilege {
 			deciding(),
 			on("api_tokens", "SELECT, INSERT"), ids("api_tokens"), of("api_tokens", "UPDATE", "last_used_at, revoked_at"),
 			on("console_sessions", "SELECT, INSERT, DELETE"), of("console_sessions", "UPDATE", "seen_at"),
+			on("saved_views", "SELECT, INSERT, DELETE"), ids("saved_views"), of("saved_views", "UPDATE", "name, shared, updated_at"),
 		)
 	case RoleOperator:
 		own = deciding()
@@ -214,7 +215,7 @@ func erasing() []Privilege {
 	all := slices.Concat(everything(), functions("suppressed(text[], text[], text[], text[])", "reference_digest(text, text, text, text)"),
 		on("link_decisions", "INSERT"), ids("link_decisions"), on("history_moves", "INSERT"), ids("history_moves"),
 		on("account_changes", "INSERT"), ids("account_changes"), on("audit_log", "INSERT"), ids("audit_log"),
-		on("erasures", "INSERT, UPDATE"), ids("erasures"), on("suppressions", "INSERT"))
+		on("erasures", "INSERT, UPDATE"), ids("erasures"), on("suppressions", "INSERT"), on("saved_views", "SELECT, DELETE"))
 	for _, table := range []string{"account_events", "account_links", "account_link_denials", "accounts", "quarantine", "learned_references", "learned_leads", "link_suggestions",
 		"suspect_domains", "shape_findings", "payload_shapes", "drift_expectations", "reconcile_missing", "suppressions",
 		"quarantine_outbox"} {
@@ -243,7 +244,7 @@ func Tables() []string {
 		"api_budgets", "api_tokens", "audit_log", "console_sessions", "drift_decisions", "drift_expectations", "shape_findings", "drift_offsets", "erasures", versionTable,
 		"history_moves", "learned_leads", "learned_references", "learning_progress", "learning_sources", "link_changes",
 		"link_decisions", "link_epoch", "link_suggestions", "payload_shapes", "payload_types", "pull_checkpoints", "pull_leases", "pull_requests", "pull_runs", "quarantine", "quarantine_decisions",
-		"quarantine_outbox", "quarantine_outbox_lease", "quarantine_states", "reconcile_missing", "reconcile_reports", "replays", "suppressed_events", "suppression_key", "suppressions", "suspect_domains",
+		"quarantine_outbox", "quarantine_outbox_lease", "quarantine_states", "reconcile_missing", "reconcile_reports", "replays", "saved_views", "suppressed_events", "suppression_key", "suppressions", "suspect_domains",
 	}
 }
 
@@ -257,10 +258,10 @@ func Functions() []string {
 }
 
 // everything reads all that people read: link_changes is only ever written, by triggers, who holds which token or
-// session is the console's alone, and the key of the digests is nobody's.
+// session and what people look at are the console's alone, and the key of the digests is nobody's.
 func everything() (all []Privilege) {
 	for _, table := range Tables() {
-		if !slices.Contains([]string{"link_changes", "api_tokens", "console_sessions", "suppression_key"}, table) {
+		if !slices.Contains([]string{"link_changes", "api_tokens", "console_sessions", "saved_views", "suppression_key"}, table) {
 			all = append(all, on(table, "SELECT")...)
 		}
 	}

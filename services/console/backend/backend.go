@@ -93,7 +93,7 @@ type TailEvent struct {
 	Skipped     int64
 }
 
-// Reader is what a viewer may: the role access.Viewer, and for Tokens and Audit access.Admin.
+// Reader is what a viewer may: the role access.Viewer, for Tokens and Audit access.Admin, and for Export what is set.
 type Reader interface {
 	Overview(ctx context.Context) (api.Overview, error)
 	Accounts(ctx context.Context, query, owner string, p Paging) (Page[api.AccountSummary], error)
@@ -129,6 +129,19 @@ type Reader interface {
 	// Tail sends events to the channel until ctx ends; the channel is closed then. At most 100 run at a time in a
 	// process, 8 of one actor: then Transient.
 	Tail(ctx context.Context, q TailQuery) (<-chan TailEvent, error)
+	// Export reads the first page of what is asked for, and gives the rest as a file. Who may is a setting (ExportPolicy);
+	// beginExport and export are in the audit log. At most 4 run at a time in a process: then Transient.
+	Export(ctx context.Context, q ExportQuery) (*Export, error)
+	// MayExport says whether who acts may.
+	MayExport(ctx context.Context) bool
+	// SavedViews gives the actor's own views, and then those that others share, by their names; 300 at most.
+	SavedViews(ctx context.Context) ([]api.SavedView, error)
+	// SaveView gives an address of the console a name (ViewPath, ViewName), which is the actor's own, or with shared, for
+	// operators, everybody's. Somebody has at most 100.
+	SaveView(ctx context.Context, name, path string, shared bool) (api.SavedView, error)
+	// ChangeView leaves alone what is nil. Views of others are changed and deleted where they are shared, by operators.
+	ChangeView(ctx context.Context, id int64, name *string, shared *bool) (api.SavedView, error)
+	DeleteView(ctx context.Context, id int64) error
 	Tokens(ctx context.Context, p Paging) (Page[api.Token], error)
 	Audit(ctx context.Context, who, action string, p Paging) (Page[api.AuditEntry], error)
 }

@@ -46,6 +46,8 @@ type Options struct {
 	Rejected func(ctx context.Context) (map[string]map[string]int64, error)
 	// StatementLimit ends a statement of the database that takes longer; 0: DefaultStatementLimit.
 	StatementLimit time.Duration
+	// Export says who may export; "": ExportOperator.
+	Export ExportPolicy
 	// TailEvery is how often a live tail looks for events; 0: 250 ms.
 	TailEvery time.Duration
 }
@@ -65,6 +67,7 @@ type Service struct {
 	activity    *postgres.Activity
 	raws        chan struct{} // who reads raw records
 	patterns    chan struct{} // who looks for a pattern
+	exports     chan struct{} // who exports
 
 	mu      sync.Mutex // of what follows
 	sources cached[[]api.SourceState]
@@ -88,12 +91,16 @@ func New(o Options) *Service {
 	if o.TailEvery <= 0 {
 		o.TailEvery = 250 * time.Millisecond
 	}
+	if o.Export == "" {
+		o.Export = ExportOperator
+	}
 	if o.Resolver == nil {
 		o.Resolver = resolve.Default(o.Pool)
 	}
 	store := accounts.NewStore(o.Pool, o.Sources.Kinds).WithResolver(o.Resolver)
 	b := &Service{o: o, accounts: store, quarantine: quarantine.NewStore(o.Pool).WithSources(o.Sources), suggestions: learn.NewSuggestions(o.Pool, store),
-		pulls: pull.NewStore(o.Pool), drift: postgres.NewDrift(o.Pool), activity: postgres.NewActivity(), raws: make(chan struct{}, rawsAtOnce), patterns: make(chan struct{}, patternsAtOnce)}
+		pulls: pull.NewStore(o.Pool), drift: postgres.NewDrift(o.Pool), activity: postgres.NewActivity(), raws: make(chan struct{}, rawsAtOnce), patterns: make(chan struct{}, patternsAtOnce),
+		exports: make(chan struct{}, exportsAtOnce)}
 	b.tails = newTails(b.follow)
 	return b
 }

@@ -25,7 +25,7 @@ var pages = []struct{ name, path string }{
 	{"live", "/live"}, {"quarantine", "/quarantine"}, {"records", "/quarantine/records"}, {"record", "/quarantine/99"}, {"reference", "/references?ref=stripe:customer:cus_NimbusLab"},
 	{"link", "/decide/link?reference=stripe:customer:cus_NimbusLab&account=" + nimbus}, {"choose", "/decide/link?reference=stripe:customer:cus_NimbusLab"}, {"create", "/decide/create"}, {"suggestion", "/decide/suggestion?id=1"},
 	{"links", "/links"}, {"ledger", "/links?view=decisions"}, {"suggestions", "/links?view=suggestions"}, {"jobs", "/jobs"}, {"pull", "/decide/pull"}, {"drift", "/drift?status=all"}, {"patterns", "/patterns"}, {"pattern", "/patterns?pattern=charge.dispute.created,+then+30+days+without+conversation.*,+then+subscription.deleted+within+120+days"}, {"pattern-wrong", "/patterns?pattern=charge.dispute.created,+then+30+days+conversation"}, {"domains", "/links?view=domains"}, {"domain", "/decide/domain?domain=webagentur-muenchen.example"}, {"audit", "/audit"}, {"tokens", "/tokens"},
-	{"token", "/decide/token"}, {"sources", "/sources"}, {"source", "/sources/stripe"}, {"search", "/search?q=a"}, {"keys", "/keys"}, {"error", "/nowhere"},
+	{"token", "/decide/token"}, {"sources", "/sources"}, {"source", "/sources/stripe"}, {"search", "/search?q=a"}, {"keys", "/keys"}, {"view", "/decide/view?path=/quarantine?reason=malformed"}, {"error", "/nowhere"},
 }
 
 // TestAccessible: axe finds nothing on any page, in both themes, narrow and wide, and no page is wider than the window.

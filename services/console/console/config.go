@@ -39,6 +39,7 @@ type Server struct {
 	TLSCertFile string        `name:"console-tls-cert-file" env:"THROUGHLINE_CONSOLE_TLS_CERT_FILE" placeholder:"FILE" help:"PEM file of the certificate to speak HTTPS with; read again when it changes. Not set: HTTP, for a proxy in front that ends TLS."`
 	TLSKeyFile  string        `name:"console-tls-key-file" env:"THROUGHLINE_CONSOLE_TLS_KEY_FILE" placeholder:"FILE" help:"PEM file of that certificate's key."`
 	Receivers   []string      `name:"console-receiver-metrics" env:"THROUGHLINE_CONSOLE_RECEIVER_METRICS" placeholder:"URL,..." help:"Metrics of the receivers, for what they reject: http://receiver:9090/metrics. A name stands for all addresses that it has. Not set: it is not known."`
+	Export      string        `name:"console-export" env:"THROUGHLINE_CONSOLE_EXPORT" enum:"viewer,operator,off" default:"operator" help:"Who may export timelines, searches and the quarantine as files (${default}): viewer, everybody who may sign in; operator, operators and admins; off, nobody. Exports are in the audit log."`
 	DrainDelay  time.Duration `name:"console-drain-delay" env:"THROUGHLINE_CONSOLE_DRAIN_DELAY" default:"5s" help:"How long a stop goes on answering after readiness has gone, for load balancers to notice (${default}); below --shutdown-timeout, 0: not at all."`
 	Patience    time.Duration `name:"console-statement-timeout" env:"THROUGHLINE_CONSOLE_STATEMENT_TIMEOUT" default:"5s" help:"Longest time that Postgres may work for one answer (${default})."`
 }

@@ -84,7 +84,7 @@ func (c *Console) handler(d stage.Deps) (http.Handler, error) {
 		return nil, err
 	}
 	store, base := access.NewStore(d.Pool), c.o.SignIn.BasePath()
-	o := backend.Options{Pool: d.Pool, Sources: d.Sources, Resolver: resolver, Access: store, StatementLimit: c.o.Server.Patience}
+	o := backend.Options{Pool: d.Pool, Sources: d.Sources, Resolver: resolver, Access: store, StatementLimit: c.o.Server.Patience, Export: backend.ExportPolicy(c.o.Server.Export)}
 	if len(d.Kafka.Brokers) > 0 {
 		o.Raw = func(ctx context.Context, topic string, partition int32, offset int64) (*kgo.Record, error) {
 			return stream.ReadAt(ctx, d.Kafka, topic, partition, offset, rawPatience)

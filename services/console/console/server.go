@@ -122,13 +122,18 @@ func (c *Console) outermost(next http.Handler) (http.Handler, error) {
 		started := time.Now()
 		seen := &response{ResponseWriter: w}
 		defer func() {
-			if trouble := recover(); trouble != nil && trouble != http.ErrAbortHandler { //nolint:errorlint // compared as net/http does
+			trouble := recover()
+			aborted := trouble == http.ErrAbortHandler //nolint:errorlint // compared as net/http does
+			if trouble != nil && !aborted {
 				c.rt.Log.Error("a request ended in a panic", zap.Any("panic", trouble), zap.ByteString("stack", debug.Stack()))
 				if seen.status == 0 {
 					problem.Write(seen, problem.Problem{Type: "about:blank", Title: "Internal Server Error", Status: 500, Detail: "this is a fault of the console: its log says more"}, 0)
 				}
 			}
 			c.metrics.answered(r, seen.status, time.Since(started))
+			if aborted {
+				panic(http.ErrAbortHandler) // net/http ends the connection, so that nobody takes half an answer for all of it
+			}
 		}()
 		h := seen.Header()
 		h.Set("X-Content-Type-Options", "nosniff")
@@ -186,9 +191,9 @@ type failed struct{ err error }
 
 func (f failed) Read([]byte) (int, error) { return 0, f.err }
 
-// isStream says whether a path answers with server-sent events.
+// isStream says whether a path answers with server-sent events or an export, whose number package backend bounds.
 func isStream(r *http.Request) bool {
-	return strings.HasSuffix(r.URL.Path, rest.Base+"/live") || strings.HasSuffix(r.URL.Path, "/live/events")
+	return strings.HasSuffix(r.URL.Path, "/export") || strings.HasSuffix(r.URL.Path, rest.Base+"/live") || strings.HasSuffix(r.URL.Path, "/live/events")
 }
 
 // response knows the status that was answered.

@@ -60,18 +60,36 @@ func (e NewTokenRole) Valid() bool {
 	}
 }
 
+// Defines values for Format.
+const (
+	FormatCsv    Format = "csv"
+	FormatNdjson Format = "ndjson"
+)
+
+// Valid indicates whether the value is a known member of the Format enum.
+func (e Format) Valid() bool {
+	switch e {
+	case FormatCsv:
+		return true
+	case FormatNdjson:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ListTimelineParamsOrder.
 const (
-	Asc  ListTimelineParamsOrder = "asc"
-	Desc ListTimelineParamsOrder = "desc"
+	ListTimelineParamsOrderAsc  ListTimelineParamsOrder = "asc"
+	ListTimelineParamsOrderDesc ListTimelineParamsOrder = "desc"
 )
 
 // Valid indicates whether the value is a known member of the ListTimelineParamsOrder enum.
 func (e ListTimelineParamsOrder) Valid() bool {
 	switch e {
-	case Asc:
+	case ListTimelineParamsOrderAsc:
 		return true
-	case Desc:
+	case ListTimelineParamsOrderDesc:
 		return true
 	default:
 		return false
@@ -90,6 +108,42 @@ func (e ListTimelineParamsFields) Valid() bool {
 	case ListTimelineParamsFieldsAll:
 		return true
 	case ListTimelineParamsFieldsLine:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ExportTimelineParamsOrder.
+const (
+	ExportTimelineParamsOrderAsc  ExportTimelineParamsOrder = "asc"
+	ExportTimelineParamsOrderDesc ExportTimelineParamsOrder = "desc"
+)
+
+// Valid indicates whether the value is a known member of the ExportTimelineParamsOrder enum.
+func (e ExportTimelineParamsOrder) Valid() bool {
+	switch e {
+	case ExportTimelineParamsOrderAsc:
+		return true
+	case ExportTimelineParamsOrderDesc:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ExportTimelineParamsFormat.
+const (
+	ExportTimelineParamsFormatCsv    ExportTimelineParamsFormat = "csv"
+	ExportTimelineParamsFormatNdjson ExportTimelineParamsFormat = "ndjson"
+)
+
+// Valid indicates whether the value is a known member of the ExportTimelineParamsFormat enum.
+func (e ExportTimelineParamsFormat) Valid() bool {
+	switch e {
+	case ExportTimelineParamsFormatCsv:
+		return true
+	case ExportTimelineParamsFormatNdjson:
 		return true
 	default:
 		return false
@@ -141,6 +195,69 @@ func (e ListQuarantineParamsStatus) Valid() bool {
 	case ListQuarantineParamsStatusReplaying:
 		return true
 	case ListQuarantineParamsStatusResolved:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ExportQuarantineParamsStatus.
+const (
+	ExportQuarantineParamsStatusAll       ExportQuarantineParamsStatus = "all"
+	ExportQuarantineParamsStatusDiscarded ExportQuarantineParamsStatus = "discarded"
+	ExportQuarantineParamsStatusOpen      ExportQuarantineParamsStatus = "open"
+	ExportQuarantineParamsStatusReplaying ExportQuarantineParamsStatus = "replaying"
+	ExportQuarantineParamsStatusResolved  ExportQuarantineParamsStatus = "resolved"
+)
+
+// Valid indicates whether the value is a known member of the ExportQuarantineParamsStatus enum.
+func (e ExportQuarantineParamsStatus) Valid() bool {
+	switch e {
+	case ExportQuarantineParamsStatusAll:
+		return true
+	case ExportQuarantineParamsStatusDiscarded:
+		return true
+	case ExportQuarantineParamsStatusOpen:
+		return true
+	case ExportQuarantineParamsStatusReplaying:
+		return true
+	case ExportQuarantineParamsStatusResolved:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ExportQuarantineParamsFormat.
+const (
+	ExportQuarantineParamsFormatCsv    ExportQuarantineParamsFormat = "csv"
+	ExportQuarantineParamsFormatNdjson ExportQuarantineParamsFormat = "ndjson"
+)
+
+// Valid indicates whether the value is a known member of the ExportQuarantineParamsFormat enum.
+func (e ExportQuarantineParamsFormat) Valid() bool {
+	switch e {
+	case ExportQuarantineParamsFormatCsv:
+		return true
+	case ExportQuarantineParamsFormatNdjson:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ExportSearchParamsFormat.
+const (
+	ExportSearchParamsFormatCsv    ExportSearchParamsFormat = "csv"
+	ExportSearchParamsFormatNdjson ExportSearchParamsFormat = "ndjson"
+)
+
+// Valid indicates whether the value is a known member of the ExportSearchParamsFormat enum.
+func (e ExportSearchParamsFormat) Valid() bool {
+	switch e {
+	case ExportSearchParamsFormatCsv:
+		return true
+	case ExportSearchParamsFormatNdjson:
 		return true
 	default:
 		return false
@@ -366,6 +483,17 @@ type NewTokenRole string
 // NewTokenMade NewTokenMade is a token that was made just now: the only time that it is shown.
 type NewTokenMade = api.NewTokenMade
 
+// NewView defines model for NewView.
+type NewView struct {
+	Name string `json:"name"`
+
+	// Path A page of the console and its query, without a host: /quarantine?reason=malformed
+	Path string `json:"path"`
+
+	// Shared With everybody; for operators
+	Shared *bool `json:"shared,omitempty"`
+}
+
 // Overview Overview is the state of the whole, for the first page.
 type Overview = api.Overview
 
@@ -469,6 +597,14 @@ type Reconciled = api.Reconciled
 // Reference Reference is what an event refers to, in its parts.
 type Reference = api.Reference
 
+// SavedView SavedView is a page of the console that somebody gave a name.
+type SavedView = api.SavedView
+
+// SavedViewPage defines model for SavedViewPage.
+type SavedViewPage struct {
+	Items []SavedView `json:"items"`
+}
+
 // SearchPage SearchPage is what a search has found so far. A search looks at a bounded number of events at a time: with no event found and a Next it has not come to the end.
 type SearchPage = api.SearchPage
 
@@ -535,6 +671,14 @@ type Unlinking struct {
 	Reference string  `json:"reference"`
 }
 
+// ViewChange defines model for ViewChange.
+type ViewChange struct {
+	Name *string `json:"name,omitempty"`
+
+	// Shared With everybody; for operators
+	Shared *bool `json:"shared,omitempty"`
+}
+
 // Waits Waits is where a reference stands: its link, or how many events wait for one.
 type Waits = api.Waits
 
@@ -549,6 +693,9 @@ type EventInPath = int64
 
 // FindingInPath defines model for FindingInPath.
 type FindingInPath = int64
+
+// Format defines model for Format.
+type Format string
 
 // Limit defines model for Limit.
 type Limit = int
@@ -576,6 +723,9 @@ type TokenInPath = int64
 
 // Type defines model for Type.
 type Type = string
+
+// ViewInPath defines model for ViewInPath.
+type ViewInPath = int64
 
 // ListAccountsParams defines parameters for ListAccounts.
 type ListAccountsParams struct {
@@ -636,6 +786,36 @@ type ListTimelineParamsOrder string
 
 // ListTimelineParamsFields defines parameters for ListTimeline.
 type ListTimelineParamsFields string
+
+// ExportTimelineParams defines parameters for ExportTimeline.
+type ExportTimelineParams struct {
+	// Order From the oldest, or from the newest
+	Order *ExportTimelineParamsOrder `form:"order,omitempty" json:"order,omitempty"`
+
+	// Source Only of this source
+	Source *Source `form:"source,omitempty" json:"source,omitempty"`
+
+	// Type Only of this event type
+	Type *Type `form:"type,omitempty" json:"type,omitempty"`
+
+	// Since Only what occurred at this time or later
+	Since *time.Time `form:"since,omitempty" json:"since,omitempty"`
+
+	// Until Only what occurred before this time
+	Until *time.Time `form:"until,omitempty" json:"until,omitempty"`
+
+	// Format csv for spreadsheets, ndjson for programs
+	Format ExportTimelineParamsFormat `form:"format" json:"format"`
+
+	// Cursor The next of the page before
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// ExportTimelineParamsOrder defines parameters for ExportTimeline.
+type ExportTimelineParamsOrder string
+
+// ExportTimelineParamsFormat defines parameters for ExportTimeline.
+type ExportTimelineParamsFormat string
 
 // ListAccountLinksParams defines parameters for ListAccountLinks.
 type ListAccountLinksParams struct {
@@ -829,6 +1009,36 @@ type ListQuarantineParams struct {
 // ListQuarantineParamsStatus defines parameters for ListQuarantine.
 type ListQuarantineParamsStatus string
 
+// ExportQuarantineParams defines parameters for ExportQuarantine.
+type ExportQuarantineParams struct {
+	// Reason Only with this reason: unresolved_account, malformed, …
+	Reason *Reason `form:"reason,omitempty" json:"reason,omitempty"`
+
+	// Source Only of this source
+	Source *Source `form:"source,omitempty" json:"source,omitempty"`
+
+	// Reference Only what waits for this reference
+	Reference *string `form:"reference,omitempty" json:"reference,omitempty"`
+
+	// Status Only in this status
+	Status *ExportQuarantineParamsStatus `form:"status,omitempty" json:"status,omitempty"`
+
+	// Since Only last seen since
+	Since *time.Time `form:"since,omitempty" json:"since,omitempty"`
+
+	// Format csv for spreadsheets, ndjson for programs
+	Format ExportQuarantineParamsFormat `form:"format" json:"format"`
+
+	// Cursor The next of the page before
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// ExportQuarantineParamsStatus defines parameters for ExportQuarantine.
+type ExportQuarantineParamsStatus string
+
+// ExportQuarantineParamsFormat defines parameters for ExportQuarantine.
+type ExportQuarantineParamsFormat string
+
 // ListQuarantineGroupsParams defines parameters for ListQuarantineGroups.
 type ListQuarantineGroupsParams struct {
 	// Reason Only with this reason: unresolved_account, malformed, …
@@ -873,6 +1083,39 @@ type SearchParams struct {
 	// Limit The most items of a page
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 }
+
+// ExportSearchParams defines parameters for ExportSearch.
+type ExportSearchParams struct {
+	// Contains JSON that the payload contains (Postgres @>)
+	Contains *string `form:"contains,omitempty" json:"contains,omitempty"`
+
+	// Path A JSON path that the payload has a match for (Postgres @?)
+	Path *string `form:"path,omitempty" json:"path,omitempty"`
+
+	// Words Words of the subject
+	Words *string `form:"words,omitempty" json:"words,omitempty"`
+
+	// Source Only of this source
+	Source *Source `form:"source,omitempty" json:"source,omitempty"`
+
+	// Type Only of this event type
+	Type *Type `form:"type,omitempty" json:"type,omitempty"`
+
+	// Account Only of this account
+	Account *string `form:"account,omitempty" json:"account,omitempty"`
+
+	// Since Only what occurred at this time or later
+	Since *time.Time `form:"since,omitempty" json:"since,omitempty"`
+
+	// Format csv for spreadsheets, ndjson for programs
+	Format ExportSearchParamsFormat `form:"format" json:"format"`
+
+	// Cursor The next of the page before
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// ExportSearchParamsFormat defines parameters for ExportSearch.
+type ExportSearchParamsFormat string
 
 // ListSuggestionsParams defines parameters for ListSuggestions.
 type ListSuggestionsParams struct {
@@ -931,6 +1174,12 @@ type RejectSuggestionJSONRequestBody = Deciding
 // CreateTokenJSONRequestBody defines body for CreateToken for application/json ContentType.
 type CreateTokenJSONRequestBody = NewToken
 
+// SaveViewJSONRequestBody defines body for SaveView for application/json ContentType.
+type SaveViewJSONRequestBody = NewView
+
+// ChangeViewJSONRequestBody defines body for ChangeView for application/json ContentType.
+type ChangeViewJSONRequestBody = ViewChange
+
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
 	// ListAccounts Accounts, or those that a search finds
@@ -951,6 +1200,9 @@ type ServerInterface interface {
 	// ListTimeline The timeline of an account
 	// (GET /accounts/{account}/events)
 	ListTimeline(w http.ResponseWriter, r *http.Request, account AccountInPath, params ListTimelineParams)
+	// ExportTimeline The timeline of an account as a file
+	// (GET /accounts/{account}/events/export)
+	ExportTimeline(w http.ResponseWriter, r *http.Request, account AccountInPath, params ExportTimelineParams)
 	// ListAccountLinks The links that lead to an account
 	// (GET /accounts/{account}/links)
 	ListAccountLinks(w http.ResponseWriter, r *http.Request, account AccountInPath, params ListAccountLinksParams)
@@ -1035,6 +1287,9 @@ type ServerInterface interface {
 	// DiscardQuarantine Mark records as discarded; they stay readable
 	// (POST /quarantine/discard)
 	DiscardQuarantine(w http.ResponseWriter, r *http.Request)
+	// ExportQuarantine Quarantined records as a file
+	// (GET /quarantine/export)
+	ExportQuarantine(w http.ResponseWriter, r *http.Request, params ExportQuarantineParams)
 	// ListQuarantineGroups What waits in quarantine, by reason and reference
 	// (GET /quarantine/groups)
 	ListQuarantineGroups(w http.ResponseWriter, r *http.Request, params ListQuarantineGroupsParams)
@@ -1050,6 +1305,9 @@ type ServerInterface interface {
 	// Search Events of all accounts, the newest stored first
 	// (GET /search)
 	Search(w http.ResponseWriter, r *http.Request, params SearchParams)
+	// ExportSearch What a search finds as a file
+	// (GET /search/export)
+	ExportSearch(w http.ResponseWriter, r *http.Request, params ExportSearchParams)
 	// ListSources Each source: its last event, what waits, what is missing
 	// (GET /sources)
 	ListSources(w http.ResponseWriter, r *http.Request)
@@ -1074,6 +1332,18 @@ type ServerInterface interface {
 	// RevokeToken Revoke an API token
 	// (DELETE /tokens/{token})
 	RevokeToken(w http.ResponseWriter, r *http.Request, token TokenInPath)
+	// ListViews Saved views of the console, one's own and those that others share
+	// (GET /views)
+	ListViews(w http.ResponseWriter, r *http.Request)
+	// SaveView Give a page of the console a name
+	// (POST /views)
+	SaveView(w http.ResponseWriter, r *http.Request)
+	// DeleteView Delete a saved view
+	// (DELETE /views/{view})
+	DeleteView(w http.ResponseWriter, r *http.Request, view ViewInPath)
+	// ChangeView Rename a saved view, or share it
+	// (PATCH /views/{view})
+	ChangeView(w http.ResponseWriter, r *http.Request, view ViewInPath)
 }
 
 // ServerInterfaceWrapper converts contexts to parameters.
@@ -1415,6 +1685,126 @@ func (siw *ServerInterfaceWrapper) ListTimeline(w http.ResponseWriter, r *http.R
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.ListTimeline(w, r, account, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ExportTimeline operation middleware
+func (siw *ServerInterfaceWrapper) ExportTimeline(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "account" -------------
+	var account AccountInPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "account", r.PathValue("account"), &account, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "account", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ExportTimelineParams
+
+	// ------------- Optional query parameter "order" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "order", r.URL.Query(), &params.Order, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "order"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "order", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "source" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "source", r.URL.Query(), &params.Source, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "source"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "source", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "type" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "type", r.URL.Query(), &params.Type, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "type"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "type", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "since" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "since", r.URL.Query(), &params.Since, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "since"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "since", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "until" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "until", r.URL.Query(), &params.Until, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "until"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "until", Err: err})
+		}
+		return
+	}
+
+	// ------------- Required query parameter "format" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "format", r.URL.Query(), &params.Format, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "format"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "format", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ExportTimeline(w, r, account, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -2621,6 +3011,117 @@ func (siw *ServerInterfaceWrapper) DiscardQuarantine(w http.ResponseWriter, r *h
 	handler.ServeHTTP(w, r)
 }
 
+// ExportQuarantine operation middleware
+func (siw *ServerInterfaceWrapper) ExportQuarantine(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ExportQuarantineParams
+
+	// ------------- Optional query parameter "reason" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "reason", r.URL.Query(), &params.Reason, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "reason"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "reason", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "source" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "source", r.URL.Query(), &params.Source, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "source"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "source", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "reference" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "reference", r.URL.Query(), &params.Reference, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "reference"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "reference", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "status" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "status", r.URL.Query(), &params.Status, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "status"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "status", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "since" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "since", r.URL.Query(), &params.Since, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "since"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "since", Err: err})
+		}
+		return
+	}
+
+	// ------------- Required query parameter "format" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "format", r.URL.Query(), &params.Format, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "format"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "format", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ExportQuarantine(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListQuarantineGroups operation middleware
 func (siw *ServerInterfaceWrapper) ListQuarantineGroups(w http.ResponseWriter, r *http.Request) {
 
@@ -2896,6 +3397,143 @@ func (siw *ServerInterfaceWrapper) Search(w http.ResponseWriter, r *http.Request
 	handler.ServeHTTP(w, r)
 }
 
+// ExportSearch operation middleware
+func (siw *ServerInterfaceWrapper) ExportSearch(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ExportSearchParams
+
+	// ------------- Optional query parameter "contains" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "contains", r.URL.Query(), &params.Contains, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "contains"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "contains", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "path" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "path", r.URL.Query(), &params.Path, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "path"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "path", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "words" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "words", r.URL.Query(), &params.Words, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "words"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "words", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "source" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "source", r.URL.Query(), &params.Source, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "source"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "source", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "type" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "type", r.URL.Query(), &params.Type, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "type"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "type", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "account" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "account", r.URL.Query(), &params.Account, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "account"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "account", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "since" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "since", r.URL.Query(), &params.Since, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "since"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "since", Err: err})
+		}
+		return
+	}
+
+	// ------------- Required query parameter "format" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "format", r.URL.Query(), &params.Format, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "format"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "format", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ExportSearch(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListSources operation middleware
 func (siw *ServerInterfaceWrapper) ListSources(w http.ResponseWriter, r *http.Request) {
 
@@ -3114,6 +3752,86 @@ func (siw *ServerInterfaceWrapper) RevokeToken(w http.ResponseWriter, r *http.Re
 	handler.ServeHTTP(w, r)
 }
 
+// ListViews operation middleware
+func (siw *ServerInterfaceWrapper) ListViews(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListViews(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// SaveView operation middleware
+func (siw *ServerInterfaceWrapper) SaveView(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.SaveView(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// DeleteView operation middleware
+func (siw *ServerInterfaceWrapper) DeleteView(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "view" -------------
+	var view ViewInPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "view", r.PathValue("view"), &view, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "integer", Format: "int64", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "view", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.DeleteView(w, r, view)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ChangeView operation middleware
+func (siw *ServerInterfaceWrapper) ChangeView(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "view" -------------
+	var view ViewInPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "view", r.PathValue("view"), &view, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "integer", Format: "int64", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "view", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ChangeView(w, r, view)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 type UnescapedCookieParamError struct {
 	ParamName string
 	Err       error
@@ -3239,6 +3957,7 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/accounts/{account}", wrapper.GetAccount)
 	m.HandleFunc(http.MethodPatch+" "+options.BaseURL+"/accounts/{account}", wrapper.ChangeAccount)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/accounts/{account}/events", wrapper.ListTimeline)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/accounts/{account}/events/export", wrapper.ExportTimeline)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/accounts/{account}/density", wrapper.GetDensity)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/accounts/{account}/links", wrapper.ListAccountLinks)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/accounts/{account}/merge", wrapper.MergeAccount)
@@ -3246,7 +3965,9 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/events/{event}/passport", wrapper.GetPassport)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/events/{event}/payload", wrapper.GetPayload)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/search", wrapper.Search)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/search/export", wrapper.ExportSearch)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/quarantine", wrapper.ListQuarantine)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/quarantine/export", wrapper.ExportQuarantine)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/quarantine/groups", wrapper.ListQuarantineGroups)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/quarantine/{record}", wrapper.GetQuarantineRecord)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/quarantine/release", wrapper.ReleaseQuarantine)
@@ -3276,6 +3997,10 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/feed", wrapper.GetFeed)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/live", wrapper.StreamLive)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/me", wrapper.GetMe)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/views", wrapper.ListViews)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/views", wrapper.SaveView)
+	m.HandleFunc(http.MethodDelete+" "+options.BaseURL+"/views/{view}", wrapper.DeleteView)
+	m.HandleFunc(http.MethodPatch+" "+options.BaseURL+"/views/{view}", wrapper.ChangeView)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/tokens", wrapper.ListTokens)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/tokens", wrapper.CreateToken)
 	m.HandleFunc(http.MethodDelete+" "+options.BaseURL+"/tokens/{token}", wrapper.RevokeToken)
@@ -3701,6 +4426,124 @@ type ListTimeline5XXApplicationProblemPlusJSONResponse struct {
 }
 
 func (response ListTimeline5XXApplicationProblemPlusJSONResponse) VisitListTimelineResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ExportTimelineRequestObject struct {
+	Account AccountInPath `json:"account"`
+	Params  ExportTimelineParams
+}
+
+type ExportTimelineResponseObject interface {
+	VisitExportTimelineResponse(w http.ResponseWriter) error
+}
+
+type ExportTimeline200ApplicationXNdjsonResponse struct {
+	Body          io.Reader
+	ContentLength int64
+}
+
+func (response ExportTimeline200ApplicationXNdjsonResponse) VisitExportTimelineResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "application/x-ndjson")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	flusher, ok := w.(http.Flusher)
+	if !ok {
+		// If w doesn't support flushing, fall back to io.Copy.
+		_, err := io.Copy(w, response.Body)
+		return err
+	}
+	// text/event-stream messages are typically small; use a
+	// modest buffer and flush after each chunk so clients see
+	// events immediately instead of waiting on OS buffering.
+	buf := make([]byte, 4096)
+	for {
+		n, err := response.Body.Read(buf)
+		if n > 0 {
+			if _, writeErr := w.Write(buf[:n]); writeErr != nil {
+				return writeErr
+			}
+			flusher.Flush()
+		}
+		if err != nil {
+			if err == io.EOF {
+				return nil
+			}
+			return err
+		}
+	}
+}
+
+type ExportTimeline200TextCsvResponse struct {
+	Body          io.Reader
+	ContentLength int64
+}
+
+func (response ExportTimeline200TextCsvResponse) VisitExportTimelineResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/csv")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type ExportTimeline4XXApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ExportTimeline4XXApplicationProblemPlusJSONResponse) VisitExportTimelineResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ExportTimeline5XXResponseHeaders struct {
+	RetryAfter *int
+}
+
+type ExportTimeline5XXApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ExportTimeline5XXResponseHeaders
+	StatusCode int
+}
+
+func (response ExportTimeline5XXApplicationProblemPlusJSONResponse) VisitExportTimelineResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -5661,6 +6504,123 @@ func (response DiscardQuarantine5XXApplicationProblemPlusJSONResponse) VisitDisc
 	return err
 }
 
+type ExportQuarantineRequestObject struct {
+	Params ExportQuarantineParams
+}
+
+type ExportQuarantineResponseObject interface {
+	VisitExportQuarantineResponse(w http.ResponseWriter) error
+}
+
+type ExportQuarantine200ApplicationXNdjsonResponse struct {
+	Body          io.Reader
+	ContentLength int64
+}
+
+func (response ExportQuarantine200ApplicationXNdjsonResponse) VisitExportQuarantineResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "application/x-ndjson")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	flusher, ok := w.(http.Flusher)
+	if !ok {
+		// If w doesn't support flushing, fall back to io.Copy.
+		_, err := io.Copy(w, response.Body)
+		return err
+	}
+	// text/event-stream messages are typically small; use a
+	// modest buffer and flush after each chunk so clients see
+	// events immediately instead of waiting on OS buffering.
+	buf := make([]byte, 4096)
+	for {
+		n, err := response.Body.Read(buf)
+		if n > 0 {
+			if _, writeErr := w.Write(buf[:n]); writeErr != nil {
+				return writeErr
+			}
+			flusher.Flush()
+		}
+		if err != nil {
+			if err == io.EOF {
+				return nil
+			}
+			return err
+		}
+	}
+}
+
+type ExportQuarantine200TextCsvResponse struct {
+	Body          io.Reader
+	ContentLength int64
+}
+
+func (response ExportQuarantine200TextCsvResponse) VisitExportQuarantineResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/csv")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type ExportQuarantine4XXApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ExportQuarantine4XXApplicationProblemPlusJSONResponse) VisitExportQuarantineResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ExportQuarantine5XXResponseHeaders struct {
+	RetryAfter *int
+}
+
+type ExportQuarantine5XXApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ExportQuarantine5XXResponseHeaders
+	StatusCode int
+}
+
+func (response ExportQuarantine5XXApplicationProblemPlusJSONResponse) VisitExportQuarantineResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListQuarantineGroupsRequestObject struct {
 	Params ListQuarantineGroupsParams
 }
@@ -5987,6 +6947,123 @@ type Search5XXApplicationProblemPlusJSONResponse struct {
 }
 
 func (response Search5XXApplicationProblemPlusJSONResponse) VisitSearchResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ExportSearchRequestObject struct {
+	Params ExportSearchParams
+}
+
+type ExportSearchResponseObject interface {
+	VisitExportSearchResponse(w http.ResponseWriter) error
+}
+
+type ExportSearch200ApplicationXNdjsonResponse struct {
+	Body          io.Reader
+	ContentLength int64
+}
+
+func (response ExportSearch200ApplicationXNdjsonResponse) VisitExportSearchResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "application/x-ndjson")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	flusher, ok := w.(http.Flusher)
+	if !ok {
+		// If w doesn't support flushing, fall back to io.Copy.
+		_, err := io.Copy(w, response.Body)
+		return err
+	}
+	// text/event-stream messages are typically small; use a
+	// modest buffer and flush after each chunk so clients see
+	// events immediately instead of waiting on OS buffering.
+	buf := make([]byte, 4096)
+	for {
+		n, err := response.Body.Read(buf)
+		if n > 0 {
+			if _, writeErr := w.Write(buf[:n]); writeErr != nil {
+				return writeErr
+			}
+			flusher.Flush()
+		}
+		if err != nil {
+			if err == io.EOF {
+				return nil
+			}
+			return err
+		}
+	}
+}
+
+type ExportSearch200TextCsvResponse struct {
+	Body          io.Reader
+	ContentLength int64
+}
+
+func (response ExportSearch200TextCsvResponse) VisitExportSearchResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/csv")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type ExportSearch4XXApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ExportSearch4XXApplicationProblemPlusJSONResponse) VisitExportSearchResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ExportSearch5XXResponseHeaders struct {
+	RetryAfter *int
+}
+
+type ExportSearch5XXApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ExportSearch5XXResponseHeaders
+	StatusCode int
+}
+
+func (response ExportSearch5XXApplicationProblemPlusJSONResponse) VisitExportSearchResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -6539,6 +7616,272 @@ func (response RevokeToken5XXApplicationProblemPlusJSONResponse) VisitRevokeToke
 	return err
 }
 
+type ListViewsRequestObject struct {
+}
+
+type ListViewsResponseObject interface {
+	VisitListViewsResponse(w http.ResponseWriter) error
+}
+
+type ListViews200JSONResponse SavedViewPage
+
+func (response ListViews200JSONResponse) VisitListViewsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListViews4XXApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListViews4XXApplicationProblemPlusJSONResponse) VisitListViewsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListViews5XXResponseHeaders struct {
+	RetryAfter *int
+}
+
+type ListViews5XXApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ListViews5XXResponseHeaders
+	StatusCode int
+}
+
+func (response ListViews5XXApplicationProblemPlusJSONResponse) VisitListViewsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SaveViewRequestObject struct {
+	Body *SaveViewJSONRequestBody
+}
+
+type SaveViewResponseObject interface {
+	VisitSaveViewResponse(w http.ResponseWriter) error
+}
+
+type SaveView201JSONResponse SavedView
+
+func (response SaveView201JSONResponse) VisitSaveViewResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SaveView4XXApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response SaveView4XXApplicationProblemPlusJSONResponse) VisitSaveViewResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SaveView5XXResponseHeaders struct {
+	RetryAfter *int
+}
+
+type SaveView5XXApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    SaveView5XXResponseHeaders
+	StatusCode int
+}
+
+func (response SaveView5XXApplicationProblemPlusJSONResponse) VisitSaveViewResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteViewRequestObject struct {
+	View ViewInPath `json:"view"`
+}
+
+type DeleteViewResponseObject interface {
+	VisitDeleteViewResponse(w http.ResponseWriter) error
+}
+
+type DeleteView204Response struct {
+}
+
+func (response DeleteView204Response) VisitDeleteViewResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type DeleteView4XXApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response DeleteView4XXApplicationProblemPlusJSONResponse) VisitDeleteViewResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteView5XXResponseHeaders struct {
+	RetryAfter *int
+}
+
+type DeleteView5XXApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    DeleteView5XXResponseHeaders
+	StatusCode int
+}
+
+func (response DeleteView5XXApplicationProblemPlusJSONResponse) VisitDeleteViewResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ChangeViewRequestObject struct {
+	View ViewInPath `json:"view"`
+	Body *ChangeViewJSONRequestBody
+}
+
+type ChangeViewResponseObject interface {
+	VisitChangeViewResponse(w http.ResponseWriter) error
+}
+
+type ChangeView200JSONResponse SavedView
+
+func (response ChangeView200JSONResponse) VisitChangeViewResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ChangeView4XXApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ChangeView4XXApplicationProblemPlusJSONResponse) VisitChangeViewResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ChangeView5XXResponseHeaders struct {
+	RetryAfter *int
+}
+
+type ChangeView5XXApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ChangeView5XXResponseHeaders
+	StatusCode int
+}
+
+func (response ChangeView5XXApplicationProblemPlusJSONResponse) VisitChangeViewResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 // StrictServerInterface represents all server handlers.
 type StrictServerInterface interface {
 	// ListAccounts Accounts, or those that a search finds
@@ -6559,6 +7902,9 @@ type StrictServerInterface interface {
 	// ListTimeline The timeline of an account
 	// (GET /accounts/{account}/events)
 	ListTimeline(ctx context.Context, request ListTimelineRequestObject) (ListTimelineResponseObject, error)
+	// ExportTimeline The timeline of an account as a file
+	// (GET /accounts/{account}/events/export)
+	ExportTimeline(ctx context.Context, request ExportTimelineRequestObject) (ExportTimelineResponseObject, error)
 	// ListAccountLinks The links that lead to an account
 	// (GET /accounts/{account}/links)
 	ListAccountLinks(ctx context.Context, request ListAccountLinksRequestObject) (ListAccountLinksResponseObject, error)
@@ -6643,6 +7989,9 @@ type StrictServerInterface interface {
 	// DiscardQuarantine Mark records as discarded; they stay readable
 	// (POST /quarantine/discard)
 	DiscardQuarantine(ctx context.Context, request DiscardQuarantineRequestObject) (DiscardQuarantineResponseObject, error)
+	// ExportQuarantine Quarantined records as a file
+	// (GET /quarantine/export)
+	ExportQuarantine(ctx context.Context, request ExportQuarantineRequestObject) (ExportQuarantineResponseObject, error)
 	// ListQuarantineGroups What waits in quarantine, by reason and reference
 	// (GET /quarantine/groups)
 	ListQuarantineGroups(ctx context.Context, request ListQuarantineGroupsRequestObject) (ListQuarantineGroupsResponseObject, error)
@@ -6658,6 +8007,9 @@ type StrictServerInterface interface {
 	// Search Events of all accounts, the newest stored first
 	// (GET /search)
 	Search(ctx context.Context, request SearchRequestObject) (SearchResponseObject, error)
+	// ExportSearch What a search finds as a file
+	// (GET /search/export)
+	ExportSearch(ctx context.Context, request ExportSearchRequestObject) (ExportSearchResponseObject, error)
 	// ListSources Each source: its last event, what waits, what is missing
 	// (GET /sources)
 	ListSources(ctx context.Context, request ListSourcesRequestObject) (ListSourcesResponseObject, error)
@@ -6682,6 +8034,18 @@ type StrictServerInterface interface {
 	// RevokeToken Revoke an API token
 	// (DELETE /tokens/{token})
 	RevokeToken(ctx context.Context, request RevokeTokenRequestObject) (RevokeTokenResponseObject, error)
+	// ListViews Saved views of the console, one's own and those that others share
+	// (GET /views)
+	ListViews(ctx context.Context, request ListViewsRequestObject) (ListViewsResponseObject, error)
+	// SaveView Give a page of the console a name
+	// (POST /views)
+	SaveView(ctx context.Context, request SaveViewRequestObject) (SaveViewResponseObject, error)
+	// DeleteView Delete a saved view
+	// (DELETE /views/{view})
+	DeleteView(ctx context.Context, request DeleteViewRequestObject) (DeleteViewResponseObject, error)
+	// ChangeView Rename a saved view, or share it
+	// (PATCH /views/{view})
+	ChangeView(ctx context.Context, request ChangeViewRequestObject) (ChangeViewResponseObject, error)
 }
 
 type StrictHandlerFunc func(ctx context.Context, w http.ResponseWriter, r *http.Request, request any) (any, error)
@@ -6886,6 +8250,33 @@ func (sh *strictHandler) ListTimeline(w http.ResponseWriter, r *http.Request, ac
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(ListTimelineResponseObject); ok {
 		if err := validResponse.VisitListTimelineResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ExportTimeline operation middleware
+func (sh *strictHandler) ExportTimeline(w http.ResponseWriter, r *http.Request, account AccountInPath, params ExportTimelineParams) {
+	var request ExportTimelineRequestObject
+
+	request.Account = account
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ExportTimeline(ctx, request.(ExportTimelineRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ExportTimeline")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ExportTimelineResponseObject); ok {
+		if err := validResponse.VisitExportTimelineResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -7655,6 +9046,32 @@ func (sh *strictHandler) DiscardQuarantine(w http.ResponseWriter, r *http.Reques
 	}
 }
 
+// ExportQuarantine operation middleware
+func (sh *strictHandler) ExportQuarantine(w http.ResponseWriter, r *http.Request, params ExportQuarantineParams) {
+	var request ExportQuarantineRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ExportQuarantine(ctx, request.(ExportQuarantineRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ExportQuarantine")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ExportQuarantineResponseObject); ok {
+		if err := validResponse.VisitExportQuarantineResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListQuarantineGroups operation middleware
 func (sh *strictHandler) ListQuarantineGroups(w http.ResponseWriter, r *http.Request, params ListQuarantineGroupsParams) {
 	var request ListQuarantineGroupsRequestObject
@@ -7783,6 +9200,32 @@ func (sh *strictHandler) Search(w http.ResponseWriter, r *http.Request, params S
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(SearchResponseObject); ok {
 		if err := validResponse.VisitSearchResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ExportSearch operation middleware
+func (sh *strictHandler) ExportSearch(w http.ResponseWriter, r *http.Request, params ExportSearchParams) {
+	var request ExportSearchRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ExportSearch(ctx, request.(ExportSearchRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ExportSearch")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ExportSearchResponseObject); ok {
+		if err := validResponse.VisitExportSearchResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -8006,6 +9449,120 @@ func (sh *strictHandler) RevokeToken(w http.ResponseWriter, r *http.Request, tok
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(RevokeTokenResponseObject); ok {
 		if err := validResponse.VisitRevokeTokenResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListViews operation middleware
+func (sh *strictHandler) ListViews(w http.ResponseWriter, r *http.Request) {
+	var request ListViewsRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListViews(ctx, request.(ListViewsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListViews")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListViewsResponseObject); ok {
+		if err := validResponse.VisitListViewsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// SaveView operation middleware
+func (sh *strictHandler) SaveView(w http.ResponseWriter, r *http.Request) {
+	var request SaveViewRequestObject
+
+	var body SaveViewJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.SaveView(ctx, request.(SaveViewRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "SaveView")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(SaveViewResponseObject); ok {
+		if err := validResponse.VisitSaveViewResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DeleteView operation middleware
+func (sh *strictHandler) DeleteView(w http.ResponseWriter, r *http.Request, view ViewInPath) {
+	var request DeleteViewRequestObject
+
+	request.View = view
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.DeleteView(ctx, request.(DeleteViewRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DeleteView")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(DeleteViewResponseObject); ok {
+		if err := validResponse.VisitDeleteViewResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ChangeView operation middleware
+func (sh *strictHandler) ChangeView(w http.ResponseWriter, r *http.Request, view ViewInPath) {
+	var request ChangeViewRequestObject
+
+	request.View = view
+
+	var body ChangeViewJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ChangeView(ctx, request.(ChangeViewRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ChangeView")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ChangeViewResponseObject); ok {
+		if err := validResponse.VisitChangeViewResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

@@ -59,7 +59,11 @@ func (m *router) HandleFunc(pattern string, handler func(http.ResponseWriter, *h
 			refuse(w, err)
 			return
 		}
-		if route.Method != http.MethodGet || route.Path == "/live" {
+		if exports(route.Path) && r.Method == http.MethodHead { // it would be read to its end, and thrown away
+			m.nothing(w, r)
+			return
+		}
+		if route.Method != http.MethodGet || route.Path == "/live" || exports(route.Path) {
 			w.Header().Set("Cache-Control", "no-store")
 			handler(w, r)
 			return
@@ -70,6 +74,9 @@ func (m *router) HandleFunc(pattern string, handler func(http.ResponseWriter, *h
 		tagged.end()
 	})
 }
+
+// exports says whether an operation answers with a file of any length.
+func exports(path string) bool { return strings.HasSuffix(path, "/export") }
 
 // nothing answers where there is no operation.
 func (m *router) nothing(w http.ResponseWriter, r *http.Request) {

@@ -18,7 +18,11 @@ func (s *server) home(p *page) (templ.Component, error) {
 	if err != nil {
 		return nil, err
 	}
-	return homeView(p, o, attention(p, o)), nil
+	views, err := s.Backend.SavedViews(p.r.Context())
+	if err != nil {
+		return nil, err
+	}
+	return homeView(p, o, attention(p, o), views), nil
 }
 
 // matter is one thing that wants somebody.

@@ -21,11 +21,16 @@ func (s *server) quarantine(p *page) (templ.Component, error) {
 // records lists single records.
 func (s *server) records(p *page) (templ.Component, error) {
 	p.title, p.nav = "Quarantined records", "quarantine"
-	list, err := s.Backend.Quarantine(p.r.Context(), backend.QuarantineQuery{Reason: p.q("reason"), Source: p.q("source"), Reference: p.q("reference"), Status: p.q("status"), Paging: p.paging(100)})
+	list, err := s.Backend.Quarantine(p.r.Context(), p.quarantineQuery())
 	if err != nil {
 		return nil, err
 	}
 	return recordsView(p, list), nil
+}
+
+// quarantineQuery is what the page asks of the records.
+func (p *page) quarantineQuery() backend.QuarantineQuery {
+	return backend.QuarantineQuery{Reason: p.q("reason"), Source: p.q("source"), Reference: p.q("reference"), Status: p.q("status"), Paging: p.paging(100)}
 }
 
 // record is everything about one.

@@ -38,7 +38,7 @@ func (s *server) search(p *page) (templ.Component, error) {
 		}
 	}
 	if f.asked {
-		found, err := s.Backend.Search(ctx, backend.SearchQuery{Words: q, Contains: p.q("contains"), Path: p.q("path"), Source: p.q("source"), Type: p.q("type"), Paging: p.paging(50)})
+		found, err := s.Backend.Search(ctx, p.searchQuery())
 		if err != nil && !fault.IsPermanent(err) {
 			return nil, err
 		}
@@ -48,6 +48,11 @@ func (s *server) search(p *page) (templ.Component, error) {
 		f.events = found
 	}
 	return searchView(p, f), nil
+}
+
+// searchQuery is what the page asks of the events.
+func (p *page) searchQuery() backend.SearchQuery {
+	return backend.SearchQuery{Words: p.q("q"), Contains: p.q("contains"), Path: p.q("path"), Source: p.q("source"), Type: p.q("type"), Paging: p.paging(50)}
 }
 
 // lookUp finds accounts, and references that an id may be.
@@ -101,12 +106,15 @@ func (s *server) palette(p *page) (templ.Component, error) {
 			shown = append(shown, x)
 		}
 	}
+	views, err := s.Backend.SavedViews(p.r.Context())
+	if err != nil {
+		return nil, err
+	}
 	var f finding
 	if q != "" {
-		var err error
 		if f.accounts, f.refs, err = s.lookUp(p, p.q("q"), 8); err != nil {
 			return nil, err
 		}
 	}
-	return paletteView(p, shown, f), nil
+	return paletteView(p, viewsFor(views, q), shown, f), nil
 }

@@ -11,6 +11,7 @@ import (
 	"unicode"
 
 	"github.com/a-h/templ"
+	"github.com/google/uuid"
 
 	"github.com/throughline-dev/throughline/pkg/api"
 	"github.com/throughline-dev/throughline/pkg/source/catalog"
@@ -64,28 +65,13 @@ func (s *server) timeline(p *page) (templ.Component, error) {
 		return s.panel(p)
 	}
 	t := timelineOf{ascending: p.q("order") == "asc"}
+	var q backend.TimelineQuery
 	if t.account, err = s.Backend.Account(ctx, id); err != nil {
 		return nil, err
 	}
 	p.title = t.account.Name
-	q := backend.TimelineQuery{Account: id, Newest: !t.ascending, Source: p.q("source"), Type: p.q("type"), WithoutBodies: true, Paging: p.paging(eventsAPage)}
-	if q.Since, err = p.when("since", p.q("since")); err != nil {
+	if q, t.at, err = p.timelineQuery(id); err != nil {
 		return nil, err
-	}
-	if q.Until, err = p.when("until", p.q("until")); err != nil {
-		return nil, err
-	}
-	if t.at, err = p.when("at", p.q("at")); err != nil {
-		return nil, err
-	}
-	switch {
-	case t.at.IsZero():
-	case t.ascending:
-		q.Since = t.at
-	case len(p.q("at")) == len("2006-01-02"): // a day: with all of it
-		q.Until = t.at.AddDate(0, 0, 1)
-	default:
-		q.Until = t.at.Add(time.Microsecond) // Postgres' resolution: with what occurred then
 	}
 	found, err := s.Backend.Timeline(ctx, q)
 	if err != nil {
@@ -109,6 +95,30 @@ func (s *server) timeline(p *page) (templ.Component, error) {
 		}
 	}
 	return timelineView(p, t), nil
+}
+
+// timelineQuery is what the page asks of an account's events, and the time that it jumps to.
+func (p *page) timelineQuery(id uuid.UUID) (q backend.TimelineQuery, at time.Time, err error) {
+	q = backend.TimelineQuery{Account: id, Newest: p.q("order") != "asc", Source: p.q("source"), Type: p.q("type"), WithoutBodies: true, Paging: p.paging(eventsAPage)}
+	if q.Since, err = p.when("since", p.q("since")); err != nil {
+		return q, at, err
+	}
+	if q.Until, err = p.when("until", p.q("until")); err != nil {
+		return q, at, err
+	}
+	if at, err = p.when("at", p.q("at")); err != nil {
+		return q, at, err
+	}
+	switch {
+	case at.IsZero():
+	case !q.Newest:
+		q.Since = at
+	case len(p.q("at")) == len("2006-01-02"): // a day: with all of it
+		q.Until = at.AddDate(0, 0, 1)
+	default:
+		q.Until = at.Add(time.Microsecond) // Postgres' resolution: with what occurred then
+	}
+	return q, at, nil
 }
 
 // panel is the event of a timeline's side alone.

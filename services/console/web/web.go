@@ -66,6 +66,9 @@ func New(o Options) http.Handler {
 	}
 	mux.HandleFunc("GET /assets/{name}", s.assets.serve)
 	mux.HandleFunc("GET /live/events", s.liveEvents)
+	mux.HandleFunc("GET "+exportTimelinePath("{account}"), s.export(exportTimeline))
+	mux.HandleFunc("GET "+exportSearchPath, s.export(exportSearch))
+	mux.HandleFunc("GET "+exportQuarantinePath, s.export(exportQuarantine))
 	mux.HandleFunc("GET /events/{event}/payload", s.payload)
 	mux.HandleFunc("GET /quarantine/{record}/raw", s.rawRecord)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { s.serve(w, r, nowhere) })
@@ -143,6 +146,10 @@ func (s *server) views() map[string]view {
 		"POST /decide/drift":               s.doDrift,
 		"GET /decide/token":                s.askToken,
 		"POST /decide/token":               s.doToken,
+		"GET /decide/view":                 s.askView,
+		"POST /decide/view":                s.doView,
+		"GET /decide/unsave":               s.askUnsave,
+		"POST /decide/unsave":              s.doUnsave,
 		"GET /decide/revoke":               s.askRevoke,
 		"POST /decide/revoke":              s.doRevoke,
 	}

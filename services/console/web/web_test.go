@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -19,6 +20,7 @@ import (
 
 	"github.com/throughline-dev/throughline/pkg/access"
 	"github.com/throughline-dev/throughline/pkg/fault"
+	"github.com/throughline-dev/throughline/services/console/backend"
 	"github.com/throughline-dev/throughline/services/console/web"
 	"github.com/throughline-dev/throughline/services/console/web/webtest"
 )
@@ -66,7 +68,7 @@ func pages() []string {
 		"/accounts/" + webtest.Acme.String() + "?at=2026-09-30&source=hubspot", "/accounts/" + webtest.Hostile.String(), "/accounts/" + webtest.Quiet.String(), "/accounts/" + webtest.Many.String(),
 		"/accounts/" + webtest.Acme.String() + "/links", "/events/1001", "/live", "/quarantine", "/quarantine?reason=malformed", "/quarantine/records", "/quarantine/records?status=all", "/quarantine/1", "/quarantine/99",
 		"/references?ref=stripe:customer:cus_NimbusLab", "/references?ref=stripe:customer:cus_Tz1Acme", "/links", "/links?view=decisions", "/links?view=suggestions", "/jobs", "/drift", "/drift?status=all", "/patterns", "/patterns?pattern=a.b,+then+c.d+within+3+days", "/patterns?pattern=now+a.b,+then+c.d", "/patterns?pattern=a,+then&since=all", "/links?view=domains", "/sources", "/sources/stripe",
-		"/search", "/search?q=charged", "/palette?q=ac", "/keys", "/decide/suggestion?id=1",
+		"/search", "/search?q=charged", "/palette?q=ac", "/keys", "/decide/suggestion?id=1", "/decide/view?path=/search", "/decide/view?id=1", "/decide/unsave?id=1",
 	}
 }
 
@@ -96,6 +98,68 @@ func TestEveryPage(t *testing.T) {
 			require.Equal(t, 1, strings.Count(w.Body.String(), "<h1"), path)
 		}
 	}
+}
+
+// TestExport: the buttons lead to files with the page's filters, and are there only for who may.
+func TestExport(t *testing.T) {
+	c := open(t, access.Viewer, "/console")
+	acme := "/accounts/" + webtest.Acme.String()
+	for page, file := range map[string]string{
+		acme + "?type=invoice.paid&cursor=1": acme + "/export?format=csv&type=invoice.paid", "/quarantine/records?status=all": "/quarantine/export?format=csv&status=all", "/search?q=charged": "/search/export?format=csv&q=charged",
+	} {
+		require.Contains(t, c.get("/console"+page).Body.String(), `href="/console`+strings.ReplaceAll(file, "&", "&amp;")+`"`, page)
+		w := c.get("/console" + file)
+		require.Equal(t, 200, w.Code, file)
+		require.Equal(t, "text/csv; charset=utf-8; header=present", w.Header().Get("Content-Type"))
+		require.Regexp(t, `^attachment; filename="throughline-[a-z0-9-]+\.csv"$`, w.Header().Get("Content-Disposition"))
+		require.Regexp(t, "^id,", w.Body.String())
+		require.Equal(t, 405, c.do(httptest.NewRequest(http.MethodHead, "/console"+file, nil)).Code)
+	}
+	hostile := c.get("/console/accounts/" + webtest.Hostile.String() + "/export?format=ndjson").Body.String()
+	require.Contains(t, hostile, webtest.Big)
+	require.Equal(t, 400, c.get("/console"+acme+"/export?format=xls").Code)
+	require.Equal(t, 400, c.get("/console/accounts/x/export?format=csv").Code)
+	require.NotEmpty(t, c.Audited())
+
+	fake, err := webtest.New(webtest.Options{Now: noon, Export: backend.ExportOff})
+	require.NoError(t, err)
+	off := &console{Fake: fake, t: t, role: access.Admin, h: web.New(web.Options{Backend: fake, Now: func() time.Time { return noon }})}
+	require.NotContains(t, off.get(acme).Body.String(), "/export?")
+	require.Equal(t, 403, off.get(acme+"/export?format=csv").Code)
+}
+
+// TestSavedViews: a page is saved under a name, found on the first page and in the palette, renamed and deleted, with
+// forms alone.
+func TestSavedViews(t *testing.T) {
+	c := open(t, access.Viewer, "/console")
+	require.Contains(t, c.get("/console/quarantine?reason=malformed&cursor=1").Body.String(), `href="/console/decide/view?path=%2Fquarantine%3Freason%3Dmalformed"`)
+	ask := c.get("/console/decide/view?path=" + url.QueryEscape("/quarantine?reason=malformed")).Body.String()
+	require.Contains(t, ask, `name="path" value="/quarantine?reason=malformed"`)
+	require.NotContains(t, ask, `name="shared"`)
+	w := c.post("/console/decide/view", url.Values{"path": {"/quarantine?reason=malformed"}, "name": {"<b>Broken</b>"}})
+	require.Equal(t, 303, w.Code)
+	require.Equal(t, "/console/quarantine?reason=malformed", w.Header().Get("Location"))
+	for _, page := range []string{"/console/", "/console/palette?q=broken"} {
+		body := c.get(page).Body.String()
+		require.Contains(t, body, `href="/console/quarantine?reason=malformed"`, page)
+		require.NotContains(t, body, "<b>Broken", page)
+	}
+	views, err := c.SavedViews(access.WithActor(t.Context(), access.Actor{Who: "user:kim@throughline.example", Role: access.Viewer}))
+	require.NoError(t, err)
+	id := fmt.Sprint(views[len(views)-1].ID)
+	require.Equal(t, 303, c.post("/console/decide/view", url.Values{"id": {id}, "name": {"Broken ones"}}).Code)
+	require.Contains(t, c.get("/console/").Body.String(), "Broken ones")
+	require.Equal(t, 200, c.get("/console/decide/unsave?id="+id).Code)
+	require.Equal(t, 303, c.post("/console/decide/unsave", url.Values{"id": {id}}).Code)
+	require.NotContains(t, c.get("/console/").Body.String(), "Broken ones")
+	require.Equal(t, 404, c.get("/console/decide/unsave?id="+id).Code)
+	for _, path := range []string{"//evil.example", "https://evil.example/", "/search#x", "/signout"} {
+		require.Equal(t, 400, c.get("/console/decide/view?path="+url.QueryEscape(path)).Code, path)
+		require.Equal(t, 400, c.post("/console/decide/view", url.Values{"path": {path}, "name": {"x"}}).Code, path)
+	}
+	require.Equal(t, 403, c.post("/console/decide/view", url.Values{"path": {"/"}, "name": {"x"}, "shared": {"1"}}).Code)
+	operator := open(t, access.Operator, "")
+	require.Contains(t, operator.get("/decide/view?path=/").Body.String(), `name="shared"`)
 }
 
 // TestHostileText: what strangers wrote is text, on every page that shows it.

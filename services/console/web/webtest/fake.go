@@ -44,6 +44,8 @@ type Fake struct {
 	drift       []api.Finding
 	domains     []api.SuspectDomain
 	tokens      []api.Token
+	views       []api.SavedView
+	export      backend.ExportPolicy
 	audit       []api.AuditEntry
 	tails       map[chan backend.TailEvent]backend.TailQuery
 	told        []backend.TailEvent

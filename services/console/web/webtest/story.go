@@ -1,6 +1,7 @@
 package webtest
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -49,6 +50,8 @@ type Options struct {
 	Now time.Time
 	// Many is how many events the account Many has.
 	Many int
+	// Export says who may export; "": backend.ExportViewer.
+	Export backend.ExportPolicy
 }
 
 // New makes a backend that holds the story.
@@ -57,7 +60,9 @@ func New(o Options) (*Fake, error) {
 	if !o.Now.IsZero() {
 		now = func() time.Time { return o.Now }
 	}
-	f := &Fake{now: now, events: map[uuid.UUID][]api.Event{}, byID: map[int64]api.Event{}, tails: map[chan backend.TailEvent]backend.TailQuery{}, lastID: 1000}
+	f := &Fake{now: now, events: map[uuid.UUID][]api.Event{}, byID: map[int64]api.Event{}, tails: map[chan backend.TailEvent]backend.TailQuery{}, lastID: 1000, export: cmp.Or(o.Export, backend.ExportViewer)}
+	f.views = []api.SavedView{{ID: 1, Name: "Malformed of Stripe", Path: "/quarantine?reason=malformed&source=stripe", Owner: "user:kim@throughline.example", CreatedAt: now(), UpdatedAt: now()},
+		{ID: 2, Name: "Refunds of Acme", Path: "/accounts/" + Acme.String() + "?type=charge.refunded", Shared: true, Owner: "user:ada@throughline.example", CreatedAt: now(), UpdatedAt: now()}}
 	at := now().UTC().Truncate(time.Second)
 	told, err := story.Tell(at)
 	if err != nil {
