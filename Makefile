@@ -23,7 +23,7 @@ test: toolchain prerequisites test-unit test-system ## every test; installs what
 
 # Tables, goldens, readers of bytes and what is mostly SQL start few goroutines or none, and are many: they run without
 # the race detector: `make race` is for all.
-PLAIN := /(services/(throughline|bench|vendors|console/rest|console/web)|pkg/(source|rawjson|expect|pattern|doctor|postgres|accounts|quarantine|local)|helm|deploy)(/|$$)
+PLAIN := /(services/(throughline|bench|vendors|prove|console/rest|console/web|console/backend)|pkg/(source|rawjson|expect|pattern|doctor|postgres|accounts|quarantine|learn|erase|retention|resolve|pull/history|local)|helm|deploy)(/|$$)
 
 test-unit: ## unit, contract, golden and single-service tests, most with the race detector
 	@for m in $(MODULES); do (cd $$m && all=$$($(GO) list ./... | grep -v /services/e2e) && raced=$$(echo "$$all" | grep -Ev '$(PLAIN)') && \
