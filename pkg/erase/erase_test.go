@@ -279,7 +279,9 @@ func TestErasingAnID(t *testing.T) {
 func TestAnInterruptedErasureGoesOn(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	_, err := w.eraser.Begin(t.Context(), Target{References: []source.Reference{{Source: "email", Kind: "email", ID: kim}}}, "cli:ada", "")
+	_, err := w.eraser.Begin(t.Context(), Target{References: []source.Reference{{Source: "email", Kind: "email", ID: kim}}}, "cli:ada", "mail of "+strings.ToUpper(kim))
+	require.ErrorContains(t, err, "the reason is kept, and holds what is to be erased")
+	_, err = w.eraser.Begin(t.Context(), Target{References: []source.Reference{{Source: "email", Kind: "email", ID: kim}}}, "cli:ada", "")
 	require.NoError(t, err)
 	stages := map[string]bool{}
 	runs := 0

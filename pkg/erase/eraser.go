@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -136,6 +137,11 @@ func (e *Eraser) Suppressed(ctx context.Context) ([]Suppressed, error) {
 func (e *Eraser) Begin(ctx context.Context, t Target, by, reason string) (Erasure, error) {
 	if err := t.check(); err != nil {
 		return Erasure{}, err
+	}
+	for _, r := range t.References {
+		if r.Kind == source.KindEmail && strings.Contains(strings.ToLower(reason), r.ID) {
+			return Erasure{}, refuse(fault.Malformed, "the reason is kept, and holds what is to be erased: give the number of the request")
+		}
 	}
 	var made Erasure
 	err := pgx.BeginFunc(ctx, e.pool, func(tx pgx.Tx) error {

@@ -33,8 +33,8 @@ const (
 	maxReason         = 2000
 )
 
-// earliest is before any vendor of ours was.
-var earliest = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
+// Earliest is before any vendor of ours was: nobody asks for events from before it.
+func Earliest() time.Time { return time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC) }
 
 // Ask is a backfill that the puller is asked for.
 type Ask struct {
@@ -103,8 +103,8 @@ func (s *Store) Ask(ctx context.Context, a Ask) (Request, error) {
 	if a.Until.IsZero() || a.Until.After(time.Now()) {
 		a.Until = time.Now()
 	}
-	if !a.Since.IsZero() && a.Since.Before(earliest) {
-		return Request{}, wrong("no vendor has events from before %s", earliest.Format(time.DateOnly))
+	if !a.Since.IsZero() && a.Since.Before(Earliest()) {
+		return Request{}, wrong("no vendor has events from before %s", Earliest().Format(time.DateOnly))
 	}
 	var since time.Time
 	for _, stream := range a.Source.Streams() {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -44,6 +45,12 @@ func (b *Service) StartPull(ctx context.Context, n NewPull) (api.PullRequest, er
 		pager, err := b.pager(n)
 		if err != nil {
 			return api.PullRequest{}, err
+		}
+		if n.Since.After(time.Now()) {
+			return api.PullRequest{}, malformed("since", "since lies in the future")
+		}
+		if !n.Since.IsZero() && n.Since.Before(pull.Earliest()) {
+			return api.PullRequest{}, malformed("since", "no vendor has events from before %s", pull.Earliest().Format(time.DateOnly))
 		}
 		if !n.Until.IsZero() && !n.Since.Before(n.Until) {
 			return api.PullRequest{}, malformed("until", "until is not after since")
