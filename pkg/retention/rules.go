@@ -84,7 +84,7 @@ func Kept() map[string]string {
 		"history_moves":    "stays: the sink knows by it that an account did exist",
 		"link_suggestions": "stays: what was rejected is not suggested again",
 		"suspect_domains":  few, "alert_silences": few, "drift_expectations": few, "erasures": "stays: it proves that something was erased", "replays": few,
-		"pull_requests": few, "api_tokens": few,
+		"pull_requests": few, "api_tokens": few, "saved_views": few,
 		"suppressions": "stays: what was erased comes back without it", "suppression_key": "stays, as suppressions", "suppressed_events": state,
 		"account_changes":    "the quarantine service deletes a change 7 days after it was published",
 		"reconcile_reports":  "the puller keeps the newest of each stream",

@@ -82,7 +82,7 @@ func TestDocumentedVariablesExist(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile(filepath.Join(root, "docs/operations/settings.md"))
 	require.NoError(t, err)
-	known := string(text) + " `THROUGHLINE_BY` `THROUGHLINE_EGRESS_ALLOW_PRIVATE` "
+	known := string(text) + " `THROUGHLINE_BY` `THROUGHLINE_EGRESS_ALLOW_PRIVATE` `THROUGHLINE_QUARANTINE_RETENTION` `THROUGHLINE_FINDINGS_RETENTION` `THROUGHLINE_AUDIT_RETENTION` "
 	for path, text := range pages(t) {
 		for _, m := range variable.FindAllStringSubmatch(text, -1) {
 			name := m[1] + m[3]

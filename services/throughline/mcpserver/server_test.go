@@ -76,7 +76,7 @@ func newAgent(t *testing.T) *agent {
 func asAgent(t *testing.T, owner *pgxpool.Pool) *pgxpool.Pool {
 	t.Helper()
 	role := "agent_" + strings.ReplaceAll(uuid.NewString(), "-", "")
-	_, err := owner.Exec(t.Context(), fmt.Sprintf("CREATE ROLE %[1]s; GRANT SELECT ON accounts, account_links, account_events, quarantine, quarantine_outbox TO %[1]s", role))
+	_, err := owner.Exec(t.Context(), fmt.Sprintf("CREATE ROLE %[1]s; GRANT SELECT ON accounts, account_links, account_events, quarantine, quarantine_states, quarantine_outbox TO %[1]s", role))
 	require.NoError(t, err)
 	config := owner.Config().Copy()
 	config.AfterConnect = func(ctx context.Context, c *pgx.Conn) error {
