@@ -25,7 +25,7 @@ test: toolchain prerequisites test-unit test-system ## every test; installs what
 
 # Tables, goldens, readers of bytes and what is mostly SQL start few goroutines or none, and are many: they run without
 # the race detector: `make race` is for all.
-PLAIN := /(services/(throughline|bench|vendors|prove|console/rest|console/web|console/backend)|pkg/(source|rawjson|expect|pattern|doctor|postgres|accounts|quarantine|learn|erase|retention|resolve|pull/history|local)|helm|deploy)(/|$$)
+PLAIN := /(services/(throughline|bench|vendors|prove|console/rest|console/web|console/backend)|pkg/(source|rawjson|expect|pattern|doctor|postgres|accounts|quarantine|learn|erase|retention|replay|resolve|pull/history|local|access|alert|api|deadletter|event|fault|shape|settings|tlsfiles)|helm|deploy)(/|$$)
 
 test-unit: ## unit, contract, golden and single-service tests, most with the race detector
 	@for m in $(MODULES); do (cd $$m && all=$$($(GO) list ./... | grep -v /services/e2e) && raced=$$(echo "$$all" | grep -Ev '$(PLAIN)') && \
@@ -39,7 +39,7 @@ race: ## every test with the race detector; takes long
 # Without the race detector: what is tested are mostly the programs as they are shipped. `make race` adds it.
 test-system: ## whole-system and fault tests: in-process broker, Apache Kafka, killed processes
 	@echo "testing whole systems and faults: up to 15 minutes, and a line at the end"
-	$(GO) test $(TEST_FLAGS) -timeout 15m ./services/e2e/...
+	$(GO) test $(TEST_FLAGS) -parallel 3 -timeout 15m ./services/e2e/...
 
 quick: $(BIN)/golangci-lint ## tests and lint of the packages changed since BASE (HEAD), and what imports them: under 90 s
 	@.ci/quick $(BASE)

@@ -192,7 +192,7 @@ func Privileges(role Role) []Privilege {
 // written to the audit log, which nobody may change.
 func deciding() []Privilege {
 	return slices.Concat(
-		everything(),
+		everything(), functions("suppressed(text[], text[], text[], text[])"),
 		on("accounts", "INSERT, DELETE"), of("accounts", "UPDATE", "name, domain, owner, parent_id, merged_into, updated_at"),
 		linking(),
 		on("account_link_denials", "INSERT"), ids("account_link_denials"), of("account_link_denials", "UPDATE", "account_id"),
