@@ -255,7 +255,7 @@ func postgresFaults() []faultCase {
 			p.primary.Exec("ALTER SYSTEM SET default_transaction_read_only = on")
 			p.primary.Exec("SELECT pg_reload_conf()")
 			return func() {
-				p.primary.Exec("SET default_transaction_read_only = off; ALTER SYSTEM RESET default_transaction_read_only")
+				p.primary.Exec("ALTER SYSTEM RESET default_transaction_read_only")
 				p.primary.Exec("SELECT pg_reload_conf()")
 			}
 		}},
