@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"regexp"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -230,7 +231,7 @@ var address = regexp.MustCompile(`127\.0\.0\.1:\d+|\d{3,}`)
 // say keeps a text, once for all addresses and numbers in it.
 func (w *watch) say(text string) {
 	const most, longest = 6, 160
-	text = address.ReplaceAllString(text, "…")
+	text = address.ReplaceAllString(strings.Join(strings.Fields(text), " "), "…")
 	if runes := []rune(text); len(runes) > longest {
 		text = string(runes[:longest]) + "…"
 	}
