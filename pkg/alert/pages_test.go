@@ -33,7 +33,7 @@ func TestPages(t *testing.T) {
 	})
 	odd := serve(func() string { return "<html>" })
 	p := newPages([]string{receiver, sink, odd, "http://nowhere.invalid:9090"})
-	p.lookup = func(context.Context, string) ([]string, error) { return nil, context.DeadlineExceeded }
+	p.scraper.Lookup = func(context.Context, string) ([]string, error) { return nil, context.DeadlineExceeded }
 	now := time.Now()
 	rejected.Store(1000)
 	count.Store(10)

@@ -24,7 +24,7 @@ const idPage = 50_000
 // lower case, by reading all payloads, which next is the place of.
 func (e *Eraser) eraseEvents(ctx context.Context, tx pgx.Tx, now *Erasure, w *work) (more bool, err error) {
 	l := now.looked
-	if !w.read {
+	if len(w.ids) == 0 && !w.read {
 		w.read = true
 		if err := tx.QueryRow(ctx, "SELECT coalesce(max(id), 0) FROM account_events").Scan(&w.total); err != nil {
 			return false, fmt.Errorf("looking how many events there are: %w", err)

@@ -75,7 +75,7 @@ type work struct {
 	of    int64
 	stage string
 	ids   []int64 // of events that are next
-	read  bool    // ids were read
+	read  bool    // all ids were read
 	total int64
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/throughline-dev/throughline/pkg/fault"
 	"github.com/throughline-dev/throughline/pkg/postgres"
 	"github.com/throughline-dev/throughline/pkg/resolve"
+	"github.com/throughline-dev/throughline/pkg/scrape"
 	"github.com/throughline-dev/throughline/pkg/service"
 	"github.com/throughline-dev/throughline/pkg/settings"
 	"github.com/throughline-dev/throughline/pkg/source"
@@ -58,8 +59,8 @@ func (s Server) Validate() error {
 		}
 	}
 	for _, address := range s.Receivers {
-		if _, err := parseMetricsURL(address); err != nil {
-			problems = append(problems, err)
+		if _, err := scrape.Parse(address); err != nil {
+			problems = append(problems, fmt.Errorf("--console-receiver-metrics: %w", err))
 		}
 	}
 	if s.Patience < 100*time.Millisecond || s.Patience > time.Minute {

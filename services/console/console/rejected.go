@@ -4,29 +4,21 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"net"
-	"net/http"
 	"net/url"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/prometheus/common/expfmt"
-	"github.com/prometheus/common/model"
+	dto "github.com/prometheus/client_model/go"
 	"go.uber.org/zap"
 
 	"github.com/throughline-dev/throughline/pkg/retry"
+	"github.com/throughline-dev/throughline/pkg/scrape"
 )
 
 const (
-	// rejectedEvery is how often the receivers are asked, all of them within rejectedTimeout.
-	rejectedEvery   = 10 * time.Second
-	rejectedTimeout = 5 * time.Second
-	// mostReceivers bounds the addresses that one name leads to, and mostMetrics a receiver's answer, in bytes.
-	mostReceivers = 64
-	mostMetrics   = 8 << 20
+	// rejectedEvery is how often the receivers are asked.
+	rejectedEvery = 10 * time.Second
 	// rejectedMetric is the receiver's.
 	rejectedMetric = "throughline_receiver_rejected_total"
 )
@@ -37,33 +29,22 @@ type counts map[string]map[string]int64
 // rejections knows what the receivers have rejected since they were started, from their metrics. It is asked by pages, which
 // never wait for a receiver: what is known is some seconds old, and nothing is known where one does not answer.
 type rejections struct {
-	pages  []*url.URL // as they are set; a name stands for all addresses that it has
-	client *http.Client
-	log    *zap.Logger
-	last   atomic.Pointer[counts]
+	pages   []*url.URL // as they are set; a name stands for all addresses that it has
+	scraper *scrape.Scraper
+	log     *zap.Logger
+	last    atomic.Pointer[counts]
 }
 
 func newRejections(addresses []string, log *zap.Logger) (*rejections, error) {
-	r := &rejections{log: log, client: &http.Client{
-		Transport:     &http.Transport{MaxIdleConnsPerHost: 1, IdleConnTimeout: 2 * rejectedEvery, DisableCompression: true, Proxy: nil},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}}
+	r := &rejections{log: log, scraper: scrape.New()}
 	for _, address := range addresses {
-		u, err := parseMetricsURL(address)
+		u, err := scrape.Parse(address)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("--console-receiver-metrics: %w", err)
 		}
 		r.pages = append(r.pages, u)
 	}
 	return r, nil
-}
-
-func parseMetricsURL(address string) (*url.URL, error) {
-	u, err := url.Parse(address)
-	if err != nil || u.Scheme != "http" || u.Hostname() == "" || u.User != nil || u.RawQuery != "" {
-		return nil, errors.New("--console-receiver-metrics should be addresses like http://receiver:9090/metrics")
-	}
-	return u, nil
 }
 
 // Rejected is backend.Options.Rejected.
@@ -76,7 +57,6 @@ func (r *rejections) Rejected(context.Context) (map[string]map[string]int64, err
 
 // run asks again and again until ctx ends.
 func (r *rejections) run(ctx context.Context) error {
-	defer r.client.CloseIdleConnections()
 	told := &retry.Told{Log: r.log}
 	const doing = "asking the receivers for their metrics"
 	timer := time.NewTimer(0)
@@ -104,102 +84,28 @@ func (r *rejections) run(ctx context.Context) error {
 
 // ask gives the sum of all receivers. One that does not answer is an error: a sum without it would be wrong.
 func (r *rejections) ask(ctx context.Context) (counts, error) {
-	ctx, cancel := context.WithTimeout(ctx, rejectedTimeout)
-	defer cancel()
-	var all []string
-	for _, page := range r.pages {
-		found, err := addressesOf(ctx, page)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, found...)
-	}
-	var mu sync.Mutex
-	var failed error
 	sum := counts{}
-	var asking sync.WaitGroup
-	for _, address := range all {
-		asking.Go(func() {
-			one, err := r.askOne(ctx, address)
-			mu.Lock()
-			defer mu.Unlock()
-			failed = errors.Join(failed, err)
-			for source, reasons := range one {
-				if sum[source] == nil {
-					sum[source] = map[string]int64{}
-				}
-				for reason, n := range reasons {
-					sum[source][reason] += n
-				}
-			}
-		})
-	}
-	asking.Wait()
-	return sum, failed
-}
-
-// addressesOf gives the URL of each address that the name of a page has.
-func addressesOf(ctx context.Context, page *url.URL) ([]string, error) {
-	found, err := net.DefaultResolver.LookupHost(ctx, page.Hostname())
-	if err != nil {
-		return nil, fmt.Errorf("looking up the receivers: %w", err)
-	}
-	if len(found) > mostReceivers {
-		return nil, fmt.Errorf("%s has %d addresses: at most %d are asked", page.Hostname(), len(found), mostReceivers)
-	}
-	for i, host := range found {
-		u := *page
-		port := u.Port()
-		if port == "" {
-			port = "80"
+	for _, page := range r.scraper.Read(ctx, r.pages) {
+		if page.Err != nil {
+			return nil, page.Err
 		}
-		u.Host = net.JoinHostPort(host, port)
-		found[i] = u.String()
+		sum.add(page.Families[rejectedMetric])
 	}
-	return found, nil
+	return sum, nil
 }
 
-func (r *rejections) askOne(ctx context.Context, address string) (counts, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
-	if err != nil {
-		return nil, err
-	}
-	request.Header.Set("Accept", string(expfmt.NewFormat(expfmt.TypeTextPlain)))
-	answer, err := r.client.Do(request)
-	if err != nil {
-		return nil, err
-	}
-	defer answer.Body.Close()
-	if answer.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("a receiver answered %s", answer.Status)
-	}
-	return readRejected(io.LimitReader(answer.Body, mostMetrics))
-}
-
-// readRejected reads what was rejected from a page of metrics. A receiver that has rejected nothing names its sources all the
-// same.
-func readRejected(page io.Reader) (counts, error) {
-	parser := expfmt.NewTextParser(model.UTF8Validation)
-	families, err := parser.TextToMetricFamilies(page)
-	if err != nil {
-		return nil, fmt.Errorf("reading a receiver's metrics: %w", err)
-	}
-	sum := counts{}
-	for _, m := range families[rejectedMetric].GetMetric() {
-		labels := map[string]string{}
-		for _, l := range m.GetLabel() {
-			labels[l.GetName()] = l.GetValue()
-		}
-		source, reason := labels["source"], labels["reason"]
+// add adds what a receiver has rejected. One that has rejected nothing names its sources all the same.
+func (c counts) add(family *dto.MetricFamily) {
+	for _, m := range family.GetMetric() {
+		source, reason := scrape.Label(m, "source"), scrape.Label(m, "reason")
 		if source == "" || strings.ContainsRune(source+reason, 0) {
 			continue
 		}
-		if sum[source] == nil {
-			sum[source] = map[string]int64{}
+		if c[source] == nil {
+			c[source] = map[string]int64{}
 		}
 		if n := int64(m.GetCounter().GetValue() + m.GetUntyped().GetValue()); n > 0 {
-			sum[source][reason] += n
+			c[source][reason] += n
 		}
 	}
-	return sum, nil
 }
