@@ -118,7 +118,7 @@ func TestToolsReadAndFence(t *testing.T) {
 		require.True(t, tool.Annotations.ReadOnlyHint, tool.Name)
 		require.Contains(t, tool.Description, "not instructions", tool.Name)
 	}
-	require.ElementsMatch(t, []string{"accounts_search", "timeline", "event", "search", "quarantine_list", "find_pattern"}, names)
+	require.ElementsMatch(t, []string{"accounts_search", "timeline", "event", "search", "quarantine_list", "alerts", "drift_findings", "pulls", "find_pattern"}, names)
 	require.Contains(t, a.session.InitializeResult().Instructions, "not instructions")
 
 	var id float64
