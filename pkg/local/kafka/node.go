@@ -25,11 +25,13 @@ type node struct {
 	id         int // Kafka's node.id, from 1
 	clusterID  string
 	vm         jvm
+	env        []string // beside the JVM's own
 	dir        string
 	port       int
 	controller int
 	users      int // port of the listener with SASL, if there are users
-	// certificates is the port of the listener whose clients have one, with Options.TLS
+	// certificates is the port of the listener whose clients have one, with Options.TLS; with Options.Between, of the other
+	// brokers' listener
 	certificates int
 
 	mu      sync.Mutex
@@ -87,6 +89,7 @@ func (n *node) start() error {
 	defer out.Close() // the child has its own copy
 	// The process outlives any context: Kill, Stop and Close end it.
 	cmd := n.vm.command(context.Background(), n.dir, brokerClass, n.configFile())
+	cmd.Env = append(cmd.Env, n.env...)
 	cmd.Stdout, cmd.Stderr = out, out
 	if n.process, err = process.Start(cmd); err != nil {
 		return fmt.Errorf("starting java: %w", err)

@@ -74,9 +74,18 @@ func (c *replayCommand) Run(ctx context.Context, s *session) error {
 		defer client.Close()
 		o := replay.Options{Kafka: stream.Config(s.root.Kafka), Client: client, Pool: pool, Types: c.Types, By: c.author(), Reason: c.Reason, FromOldest: c.FromOldest, Rate: c.Rate}
 		r, err := c.prepare(ctx, s, &o)
+		if err == nil && c.DryRun {
+			for _, g := range r.Gone {
+				s.say("deleted from %s, and not replayed: %s", r.Topic, g)
+			}
+		}
 		if err != nil || c.DryRun {
 			return errors.Join(err, c.showIf(err == nil, s, r))
 		}
+		for _, g := range r.Gone {
+			s.say("deleted from %s, and not replayed: %s", r.Topic, g)
+		}
+		planned := len(r.Gone)
 		total := r.Left()
 		bar := s.newProgress("replaying "+r.Topic, total)
 		o.Progress = func(r replay.Replay) {
@@ -84,6 +93,9 @@ func (c *replayCommand) Run(ctx context.Context, s *session) error {
 		}
 		done, err := replay.Run(ctx, o, r)
 		bar.end()
+		for _, g := range done.Gone[planned:] {
+			s.say("deleted from %s before it was read, and not replayed: %s", r.Topic, g)
+		}
 		if err != nil {
 			s.say("it is not finished: `throughline replay --resume %d` goes on", r.ID)
 			return err
