@@ -90,7 +90,7 @@ func newProver(t *testing.T) *prover {
 	p := &prover{random: rand.New(rand.NewPCG(*seedFlag, 0)), admins: map[*child]string{}, database: map[*postgrestest.Node]*network.Proxy{}, out: os.Stdout,
 		clocks: newClocks(t), disks: map[*postgrestest.Node]*disk{}}
 	p.print("three Apache Kafka brokers, a Postgres with a standby, all services; seed %d", *seedFlag)
-	p.kafka = streamtest.KafkaBehindProxies(t, p.clocks.ofKafka()...)
+	p.kafka = streamtest.KafkaBehindProxies(t)
 	p.brokers = p.kafka.ToBrokers
 	p.primary = p.node(postgrestest.NewNode, t)
 	p.primary.Exec("ALTER SYSTEM SET synchronous_standby_names = '*'")

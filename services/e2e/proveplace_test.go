@@ -87,7 +87,7 @@ func (p *prover) diskFaults() []faultCase {
 }
 
 // clocks lets clocks jump while their programs run: of those that ask the C library what time it is.
-type clocks struct{ library, postgres, kafka string }
+type clocks struct{ library, postgres string }
 
 // newClocks finds libfaketime; without it no clock jumps.
 func newClocks(t *testing.T) *clocks {
@@ -101,23 +101,19 @@ func newClocks(t *testing.T) *clocks {
 	require.NoError(t, err)
 	require.NoError(t, os.Chmod(dir, 0o755)) // Postgres's user reads it
 	t.Cleanup(func() { require.NoError(t, os.RemoveAll(dir)) })
-	c := &clocks{library: found[0], postgres: filepath.Join(dir, "postgres"), kafka: filepath.Join(dir, "kafka")}
+	c := &clocks{library: found[0], postgres: filepath.Join(dir, "postgres")}
 	c.set(t, c.postgres, "+0")
-	c.set(t, c.kafka, "+0")
 	return c
 }
 
-func (c *clocks) env(file string) []string {
+// ofPostgres is the environment of a Postgres whose clock can jump.
+func (c *clocks) ofPostgres() []string {
 	if c.library == "" {
 		return nil
 	}
 	// What measures how long something takes goes on as ever: no machine's jumps.
-	return []string{"LD_PRELOAD=" + c.library, "FAKETIME_TIMESTAMP_FILE=" + file, "FAKETIME_CACHE_DURATION=1", "FAKETIME_DONT_FAKE_MONOTONIC=1", "DONT_FAKE_MONOTONIC=1"}
+	return []string{"LD_PRELOAD=" + c.library, "FAKETIME_TIMESTAMP_FILE=" + c.postgres, "FAKETIME_CACHE_DURATION=1", "FAKETIME_DONT_FAKE_MONOTONIC=1", "DONT_FAKE_MONOTONIC=1"}
 }
-
-func (c *clocks) ofPostgres() []string { return c.env(c.postgres) }
-
-func (c *clocks) ofKafka() []string { return c.env(c.kafka) }
 
 // set lets a clock jump: "+3600" seconds.
 func (c *clocks) set(t testing.TB, file, by string) {
@@ -140,7 +136,5 @@ func (p *prover) clockFaults() []faultCase {
 	return []faultCase{
 		{"Postgres: its clock is an hour ahead, and set right", 10 * time.Second, jump(p.clocks.postgres, "+3600")},
 		{"Postgres: its clock is an hour behind, and set right", 10 * time.Second, jump(p.clocks.postgres, "-3600")},
-		{"brokers: their clocks are an hour ahead, and set right", 10 * time.Second, jump(p.clocks.kafka, "+3600")},
-		{"brokers: their clocks are an hour behind, and set right", 10 * time.Second, jump(p.clocks.kafka, "-3600")},
 	}
 }

@@ -60,8 +60,6 @@ type Options struct {
 	// Between are as Proxies, for what the brokers tell each other (BetweenBrokers): a follower fetches from a leader by way of
 	// the leader's. The controllers' quorum does without.
 	Between []string
-	// Env are variables of the brokers' processes ("NAME=value").
-	Env []string
 	// HeapMB bounds each broker's Java heap; 384 when 0. A broker takes about
 	// 240 MB of memory when idle.
 	HeapMB int
@@ -300,7 +298,7 @@ func layOut(o Options, vm jvm) (*Cluster, error) {
 	id := newClusterID()
 	for i := range o.Brokers {
 		cluster.nodes = append(cluster.nodes, &node{
-			id: i + 1, clusterID: id, vm: vm, env: o.Env,
+			id: i + 1, clusterID: id, vm: vm,
 			dir:          filepath.Join(cluster.dir, fmt.Sprintf("broker-%d", i)),
 			port:         ports[i],
 			controller:   ports[o.Brokers+i],

@@ -25,7 +25,6 @@ type node struct {
 	id         int // Kafka's node.id, from 1
 	clusterID  string
 	vm         jvm
-	env        []string // beside the JVM's own
 	dir        string
 	port       int
 	controller int
@@ -89,7 +88,6 @@ func (n *node) start() error {
 	defer out.Close() // the child has its own copy
 	// The process outlives any context: Kill, Stop and Close end it.
 	cmd := n.vm.command(context.Background(), n.dir, brokerClass, n.configFile())
-	cmd.Env = append(cmd.Env, n.env...)
 	cmd.Stdout, cmd.Stderr = out, out
 	if n.process, err = process.Start(cmd); err != nil {
 		return fmt.Errorf("starting java: %w", err)

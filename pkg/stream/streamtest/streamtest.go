@@ -147,8 +147,8 @@ type Networked struct {
 	ToLeaders []*network.Proxy // what the other brokers reach each broker by, to follow it
 }
 
-// KafkaBehindProxies starts three brokers behind a network. env is added to the brokers' environment.
-func KafkaBehindProxies(t testing.TB, env ...string) *Networked {
+// KafkaBehindProxies starts three brokers behind a network.
+func KafkaBehindProxies(t testing.TB) *Networked {
 	t.Helper()
 	const brokers = 3
 	ports, err := process.FreePorts(2 * brokers)
@@ -158,7 +158,7 @@ func KafkaBehindProxies(t testing.TB, env ...string) *Networked {
 		behind = append(behind, fmt.Sprintf("127.0.0.1:%d", port))
 	}
 	n := &Networked{Behind: behind[:brokers:brokers]}
-	n.Cluster = start(t, kafka.Options{Brokers: brokers, Dir: t.TempDir(), Log: zaptest.NewLogger(t), Proxies: n.Behind, Between: behind[brokers:], Env: env})
+	n.Cluster = start(t, kafka.Options{Brokers: brokers, Dir: t.TempDir(), Log: zaptest.NewLogger(t), Proxies: n.Behind, Between: behind[brokers:]})
 	for i, target := range append(n.cluster.ProxiedBrokers(), n.cluster.BetweenBrokers()...) {
 		p, err := network.Start(behind[i], target)
 		require.NoError(t, err)
