@@ -131,8 +131,8 @@ browser: ## the console's pages in Debian's chromium: journeys, and axe on every
 	@.ci/browser
 	THROUGHLINE_AXE=$$(ls $(BIN)/axe/*/axe.min.js) $(GO) test -count=1 -timeout 20m -tags browser $(ARGS) ./services/console/browsertest
 
-prove: toolchain prerequisites ## faults at random for MINUTES (20) under load, on three brokers and a Postgres with a standby, then every acknowledged event is looked for (SEED=…, ARGS="-faults sink,broker")
-	$(GO) test -count=1 -timeout 10h -tags prove -run 'TestProve$$' -v ./services/e2e -minutes $(or $(MINUTES),20) -seed $(or $(SEED),0) $(ARGS)
+prove: toolchain prerequisites ## faults at random for MINUTES (20) under load, on three brokers and a Postgres with a standby, then every acknowledged event is looked for (SEED=…, ARGS="-faults sink,broker", OLD=REVISION for services of that version beside today's)
+	$(if $(OLD),@.ci/upgrade $(OLD)) $(GO) test -count=1 -timeout 10h -tags prove -run 'TestProve$$' -v ./services/e2e -minutes $(or $(MINUTES),20) -seed $(or $(SEED),0) $(ARGS)
 
 vendor-clients: ## the vendors' own SDKs (npm) and Singer taps (PyPI) read the fake vendor APIs; installs them (needs Node, Python and the registries)
 	@.ci/vendor-clients

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -367,6 +368,91 @@ func TestAnErasureWaitsForWriters(t *testing.T) {
 	require.NoError(t, tx.Commit(t.Context()))
 	require.NoError(t, <-ended)
 	require.Empty(t, grep(t, w.pool, kim))
+}
+
+// What nobody could read has no references: it is found by what its bytes hold, in UTF-16 too, and only by an id of its own
+// source that stands alone.
+func TestWhatNobodyCouldReadIsErased(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	wide := func(text string) string {
+		var b strings.Builder
+		for _, c := range []byte(text) {
+			b.WriteByte(c)
+			b.WriteByte(0)
+		}
+		return b.String()
+	}
+	const user = "zendesk-user-90731"
+	broken := map[string]struct {
+		of, bytes string
+		stays     bool
+	}{
+		"address":           {of: "stripe", bytes: "{\"mail\": \"" + kim + "\", cut"},
+		"address, UTF-16":   {of: "stripe", bytes: "\xff\xfe" + wide(`{"mail":"`+kim+`"}`)},
+		"id":                {of: "zendesk", bytes: `{"user": "` + user + `", cut`},
+		"id, UTF-16":        {of: "zendesk", bytes: wide(`{"user":` + user + `}`)},
+		"id behind a byte":  {of: "zendesk", bytes: "\xe9" + user},
+		"id of another":     {of: "stripe", bytes: `{"user": "` + user + `", cut`, stays: true},
+		"longer id":         {of: "zendesk", bytes: `{"user": "` + user + `5", cut`, stays: true},
+		"id in another":     {of: "zendesk", bytes: `{"user": "a` + user + `", cut`, stays: true},
+		"a longer address":  {of: "zendesk", bytes: "cut: x" + kim, stays: true},
+		"nothing of anyone": {of: "zendesk", bytes: "\x00\xff{", stays: true},
+	}
+	i, stay := 0, []string{}
+	for name, b := range broken {
+		i++
+		_, err := quarantine.NewStore(w.pool).WithSources(catalog.Set()).Put(t.Context(), []quarantine.Letter{{At: time.Now(),
+			DeadLetter: event.DeadLetter{Value: []byte(b.bytes), Topic: "raw." + b.of, Source: b.of, Offset: int64(1000 + i), Reason: string(fault.Malformed), Error: name}}})
+		require.NoError(t, err)
+		if b.stays {
+			stay = append(stay, name)
+		}
+	}
+	target := Target{References: []source.Reference{{Source: "email", Kind: "email", ID: kim}, {Source: "zendesk", Kind: "user", ID: user}}}
+	plan, _, err := w.eraser.Plan(t.Context(), target)
+	require.NoError(t, err)
+	done := w.erase(target)
+	var left []string
+	require.NoError(t, w.pool.QueryRow(t.Context(), `SELECT array_agg(error ORDER BY error) FROM quarantine WHERE "offset" > 1000`).Scan(&left))
+	slices.Sort(stay)
+	require.Equal(t, stay, left)
+	require.Equal(t, plan["quarantine"]+1, done.Counts["quarantine"], "and one by the identity of an event")
+}
+
+// Whoever erases has the rights of the role eraser and no others: each statement of an erasure is one of them.
+func TestErasingWithTheRightsOfTheEraser(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	logins := postgrestest.Logins(t, w.pool.Config().ConnString())
+	as := func(role postgres.Role) *Eraser {
+		pool, err := pgxpool.New(t.Context(), logins[role])
+		require.NoError(t, err)
+		t.Cleanup(pool.Close)
+		e := New(pool, catalog.Set())
+		e.batch, e.page = 3, 4
+		return e
+	}
+	person := Target{References: []source.Reference{{Source: "email", Kind: "email", ID: kim}, {Source: "stripe", Kind: "customer", ID: "cus_Nimbus77"}}}
+	for _, role := range []postgres.Role{postgres.RoleOperator, postgres.RoleReader, postgres.RoleRetention} {
+		_, err := as(role).Begin(t.Context(), person, "cli:ada", "")
+		require.ErrorContains(t, err, "permission denied", role)
+	}
+	w.eraser = as(postgres.RoleEraser)
+	for _, target := range []Target{person, {Account: w.nimbus}} {
+		_, _, err := w.eraser.Plan(t.Context(), target)
+		require.NoError(t, err)
+		done := w.erase(target)
+		require.Equal(t, Done, done.State)
+	}
+	require.Empty(t, grep(t, w.pool, kim, kimName, "Nimbus Lab", "cus_Nimbus77"))
+	found, err := w.eraser.ByReference(t.Context(), person.References[0])
+	require.NoError(t, err)
+	require.Len(t, found, 1)
+	_, err = w.eraser.Suppressed(t.Context())
+	require.NoError(t, err)
+	_, err = w.eraser.Lift(t.Context(), found[0].ID, "cli:ada", "")
+	require.NoError(t, err)
 }
 
 // Another address that holds the erased one is somebody else's.

@@ -48,6 +48,8 @@ type looked struct {
 	References []source.Reference `json:"references,omitempty"`
 	// Mentions: events of others that only refer to it go, too. Of a person, not of an account.
 	Mentions bool `json:"mentions,omitempty"`
+
+	has map[source.Reference]bool // the references, for add
 }
 
 // label names the target without its value.
@@ -128,12 +130,16 @@ func (l *looked) add(r source.Reference) {
 	if r.Kind == source.KindEmail || r.Kind == source.KindDomain || r.Kind == source.KindAccountUUID {
 		r = source.Reference{Source: r.Kind, Kind: r.Kind, ID: r.ID}
 	}
-	for _, have := range l.References {
-		if have == r {
-			return
+	if l.has == nil {
+		l.has = map[source.Reference]bool{}
+		for _, have := range l.References {
+			l.has[have] = true
 		}
 	}
-	l.References = append(l.References, r)
+	if !l.has[r] {
+		l.has[r] = true
+		l.References = append(l.References, r)
+	}
 }
 
 // arguments are what statements are given: @accounts, @sources, @tenants, @kinds, @ids, @patterns (for ~*: texts that hold an
@@ -191,10 +197,20 @@ func addressLikes(address string) (likes []string) {
 	return likes
 }
 
+// shortestID is how long an id is, at least, that is looked for where nobody knows what is an id: shorter ones stand in any
+// text.
+const shortestID = 4
+
 // match says which records of the quarantine, and which payloads, are somebody's.
 func (l looked) match() quarantine.Match {
-	m := quarantine.Match{Keys: l.keys(), Waiting: !l.Mentions, Likes: []string{}, Patterns: []string{}}
+	m := quarantine.Match{Keys: l.keys(), Waiting: !l.Mentions, Likes: []string{}, Patterns: []string{}, Sources: []string{}, IDs: []string{}}
 	for _, r := range l.References {
+		switch {
+		case r.Kind == source.KindAccountUUID:
+			m.Sources, m.IDs = append(m.Sources, ""), append(m.IDs, r.ID)
+		case r.Kind != source.KindEmail && r.Kind != source.KindDomain && len(r.ID) >= shortestID:
+			m.Sources, m.IDs = append(m.Sources, r.Source), append(m.IDs, r.ID)
+		}
 		if r.Kind == source.KindEmail {
 			m.Likes, m.Patterns = append(m.Likes, addressLikes(r.ID)...), append(m.Patterns, addressPattern(r.ID))
 		}

@@ -42,17 +42,27 @@ type Match struct {
 	Waiting bool     // by keys only those that wait for an account
 	// Texts that their bytes, payload or error hold: Patterns for ~*, and for each what ILIKE finds of it faster.
 	Likes, Patterns []string
+	// Of a record without references, which nobody could read: a source's ids that its bytes may hold (a name of any source's
+	// is of the source "").
+	Sources, IDs []string
 }
 
 const matches = `(reference_keys && $1 AND (NOT $2 OR reason = '` + string(fault.Unresolved) + `')
 	OR payload::text ILIKE ANY ($3) AND payload::text ~* ANY ($6) OR encode(raw, 'escape') ILIKE ANY ($3) AND encode(raw, 'escape') ~* ANY ($6)
-	OR error ~* ANY ($6) OR encode(record_key, 'escape') ~* ANY ($6))`
+	OR error ~* ANY ($6) OR encode(record_key, 'escape') ~* ANY ($6)
+	OR reference_keys = '{}' AND (unreadable.text ~* ANY ($6) OR EXISTS (SELECT FROM unnest($7::text[], $8::text[]) AS r (source, id)
+		WHERE r.source IN ('', page.source) AND strpos(unreadable.text, encode(convert_to(r.id, 'UTF8'), 'escape')) > 0
+			AND unreadable.text ~ ('((?<![A-Za-z0-9_])|(?<=\\[0-7]{3})|(?<=\\[nrtbf]))' || regexp_replace(encode(convert_to(r.id, 'UTF8'), 'escape'), '([^A-Za-z0-9_])', '\\\1', 'g') || '(?![A-Za-z0-9_])'))))`
+
+// unreadable is the text of what nobody could read: where the bytes of two make a character, as in UTF-16, the zeros are
+// left out.
+const unreadable = ` LEFT JOIN LATERAL (SELECT replace(encode(raw || '\x20'::bytea || coalesce(record_key, ''), 'escape'), '\000', '') AS text WHERE reference_keys = '{}') AS unreadable ON true`
 
 // EraseMatching deletes, within tx, those of the next records with ids above after that match, with their decisions and
 // releases; or, on a dry run, counts them. It gives the last id that it looked at, 0: there are no more.
 func EraseMatching(ctx context.Context, tx pgx.Tx, m Match, after int64, limit int, dryRun bool) (n, last int64, err error) {
 	rows, err := tx.Query(ctx, `WITH page AS MATERIALIZED (SELECT * FROM quarantine WHERE id > $4 ORDER BY id LIMIT $5)
-		SELECT coalesce((SELECT max(id) FROM page), 0), ARRAY (SELECT id FROM page WHERE `+matches+` ORDER BY id)`, m.Keys, m.Waiting, m.Likes, after, limit, m.Patterns)
+		SELECT coalesce((SELECT max(id) FROM page), 0), ARRAY (SELECT id FROM page`+unreadable+` WHERE `+matches+` ORDER BY id)`, m.Keys, m.Waiting, m.Likes, after, limit, m.Patterns, m.Sources, m.IDs)
 	if err != nil {
 		return 0, 0, fmt.Errorf("looking through the quarantine: %w", err)
 	}

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -59,6 +61,34 @@ type Replay struct {
 	Reason       string
 	CreatedAt    time.Time
 	FinishedAt   time.Time // zero: not finished
+	// Gone is what Plan and Run found deleted of the period; it is not kept.
+	Gone []Gone
+}
+
+// Gone is a part of a partition that retention, or somebody, has deleted.
+type Gone struct {
+	Partition int32
+	From, To  int64 // offsets; To is the first that is there, or the end of the period
+	// Oldest is when the first record was written that is there: what was written from the beginning of the period until then
+	// may be gone. It is zero where none is left, and where it is not known.
+	Oldest time.Time
+}
+
+// String says it in words: "partition 2 before 2026-11-20T10:00:00.000Z (offsets 0 to 41)".
+func (g Gone) String() string {
+	offsets := fmt.Sprintf("(offsets %d to %d)", g.From, g.To-1)
+	if g.Oldest.IsZero() {
+		return fmt.Sprintf("partition %d %s", g.Partition, offsets)
+	}
+	return fmt.Sprintf("partition %d before %s %s", g.Partition, stamp(g.Oldest), offsets)
+}
+
+func goneText(all []Gone) string {
+	texts := make([]string, len(all))
+	for i, g := range all {
+		texts[i] = g.String()
+	}
+	return strings.Join(texts, ", ")
 }
 
 // Left is how many offsets are to be read.
@@ -76,7 +106,7 @@ const batchRecords = 500
 const patience = time.Minute
 
 // Plan finds where the period lies in the topic. It is Permanent, NotFound, where there is no such topic or where its
-// retention has passed Since: the text says from when on there are records.
+// retention has passed Since: the text says which part of which partition is gone. With FromOldest, Replay.Gone does.
 func Plan(ctx context.Context, o Options) (Replay, error) {
 	r := Replay{Source: o.Source.Name(), Topic: o.Kafka.Names().Raw(o.Source.Name()), Since: o.Since.UTC(), Until: o.Until.UTC(), Types: o.Types,
 		StartedBy: o.By, Reason: o.Reason, Places: map[int32]Place{}}
@@ -108,22 +138,63 @@ func Plan(ctx context.Context, o Options) (Replay, error) {
 	if len(from[r.Topic]) == 0 {
 		return r, refuse(fault.NotFound, "there is no topic %s", r.Topic)
 	}
+	keeps, err := keepsSince(ctx, admin, r.Topic, time.Now())
+	if err != nil {
+		return r, err
+	}
 	var oldest time.Time // where a partition has lost something of the period, perhaps
 	from.Each(func(f kadm.ListedOffset) {
 		end, _ := to.Lookup(f.Topic, f.Partition)
 		r.Places[f.Partition] = Place{Next: f.Offset, End: end.Offset}
 		start, _ := starts.Lookup(f.Topic, f.Partition)
-		if start.Offset > 0 && f.Offset == start.Offset && f.Timestamp > 0 {
-			if at := time.UnixMilli(f.Timestamp); at.After(oldest) {
-				oldest = at
+		if start.Offset == 0 || f.Offset != start.Offset {
+			return
+		}
+		gone := Gone{Partition: f.Partition, To: start.Offset}
+		switch {
+		case f.Timestamp > 0 && time.UnixMilli(f.Timestamp).After(o.Since):
+			gone.Oldest = time.UnixMilli(f.Timestamp)
+		case f.Timestamp <= 0 && o.Since.Before(keeps): // no record is left, and nobody knows of when they were
+		default:
+			return
+		}
+		if gone.Oldest.After(oldest) {
+			oldest = gone.Oldest
+		}
+		r.Gone = append(r.Gone, gone)
+	})
+	slices.SortFunc(r.Gone, func(a, b Gone) int { return int(a.Partition - b.Partition) })
+	if len(r.Gone) == 0 || o.FromOldest {
+		return r, nil
+	}
+	if keeps.After(oldest) && slices.ContainsFunc(r.Gone, func(g Gone) bool { return g.Oldest.IsZero() }) {
+		oldest = keeps
+	}
+	return r, refuse(fault.NotFound, "retention has passed %s: of %s may be gone %s; replay from when on all is there (--since %s), or what is left of the period (--from-oldest)",
+		stamp(o.Since), r.Topic, goneText(r.Gone), stamp(oldest))
+}
+
+// keepsSince gives since when the topic keeps all records, by its retention; zero: for ever.
+func keepsSince(ctx context.Context, admin *kadm.Client, topic string, now time.Time) (time.Time, error) {
+	configs, err := admin.DescribeTopicConfigs(ctx, topic)
+	if err != nil {
+		return time.Time{}, stream.Classify(fmt.Errorf("asking how long %s keeps records: %w", topic, err))
+	}
+	config, err := configs.On(topic, nil)
+	if err == nil {
+		err = config.Err
+	}
+	if err != nil {
+		return time.Time{}, stream.Classify(fmt.Errorf("asking how long %s keeps records: %w", topic, err))
+	}
+	for _, c := range config.Configs {
+		if c.Key == "retention.ms" {
+			if ms, err := strconv.ParseInt(c.MaybeValue(), 10, 64); err == nil && ms >= 0 {
+				return now.Add(-time.Duration(ms) * time.Millisecond), nil
 			}
 		}
-	})
-	if !oldest.IsZero() && oldest.After(o.Since) && !o.FromOldest {
-		return r, refuse(fault.NotFound, "retention has passed %s: %s has all records since %s only; replay from then (--since %s), or what is left of the period (--from-oldest)",
-			stamp(o.Since), r.Topic, stamp(oldest), stamp(oldest))
 	}
-	return r, nil
+	return time.Time{}, nil
 }
 
 func stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }
@@ -204,8 +275,8 @@ func IsHere(ctx context.Context, pool *pgxpool.Pool, source, eventType string) (
 	return here, broken("looking for events of a type", err)
 }
 
-// Run publishes what is left of a replay, and gives it as it is then. Of what retention takes meanwhile it goes on behind;
-// an error leaves it where it is, for another Run.
+// Run publishes what is left of a replay, and gives it as it is then. Behind what retention has taken meanwhile it goes on,
+// and names it (Replay.Gone); an error leaves it where it is, for another Run.
 func Run(ctx context.Context, o Options, r Replay) (Replay, error) {
 	if err := each(ctx, o, &r); err != nil {
 		return r, err
@@ -216,6 +287,9 @@ func Run(ctx context.Context, o Options, r Replay) (Replay, error) {
 
 // each reads what is left.
 func each(ctx context.Context, o Options, r *Replay) error {
+	if err := r.passGone(ctx, o.Client); err != nil {
+		return err
+	}
 	offsets := map[int32]kgo.Offset{}
 	for partition, p := range r.Places {
 		if p.Next < p.End {
@@ -236,7 +310,6 @@ func each(ctx context.Context, o Options, r *Replay) error {
 }
 
 // read reads, and unless o.Pool is nil publishes and keeps how far it is.
-
 func read(ctx context.Context, o Options, r *Replay, reader *kgo.Client) error {
 	limit, most := rate.NewLimiter(rate.Inf, batchRecords), batchRecords
 	if o.Rate > 0 {
@@ -251,9 +324,20 @@ func read(ctx context.Context, o Options, r *Replay, reader *kgo.Client) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if err := fetches.Err(); err != nil {
+		if err := fetches.Err(); errors.Is(err, context.DeadlineExceeded) {
+			// Nothing comes: the rest may have been deleted.
+			before := len(r.Gone)
+			if err := r.passGone(ctx, o.Client); err != nil {
+				return err
+			}
+			if len(r.Gone) > before {
+				continue
+			}
+			return stream.Classify(fmt.Errorf("reading %s: %w", r.Topic, err))
+		} else if err != nil {
 			return stream.Classify(fmt.Errorf("reading %s: %w", r.Topic, err))
 		}
+		fetches.EachPartition(func(p kgo.FetchTopicPartition) { r.pass(p.Partition, p.LogStartOffset) })
 		var again []*kgo.Record
 		fetches.EachRecord(func(rec *kgo.Record) {
 			p := r.Places[rec.Partition]
@@ -299,6 +383,29 @@ func read(ctx context.Context, o Options, r *Replay, reader *kgo.Client) error {
 			o.Progress(*r)
 		}
 	}
+	return nil
+}
+
+// pass goes on where a partition begins.
+func (r *Replay) pass(partition int32, start int64) {
+	p := r.Places[partition]
+	if to := min(start, p.End); p.Next < to {
+		r.Gone = append(r.Gone, Gone{Partition: partition, From: p.Next, To: to})
+		p.Next = to
+		r.Places[partition] = p
+	}
+}
+
+// passGone goes on behind what the topic does not have any more.
+func (r *Replay) passGone(ctx context.Context, client *kgo.Client) error {
+	starts, err := kadm.NewClient(client).ListStartOffsets(ctx, r.Topic)
+	if err == nil {
+		err = starts.Error()
+	}
+	if err != nil {
+		return stream.Classify(fmt.Errorf("asking where %s begins: %w", r.Topic, err))
+	}
+	starts.Each(func(s kadm.ListedOffset) { r.pass(s.Partition, s.Offset) })
 	return nil
 }
 

@@ -25,7 +25,7 @@ import (
 func RunBatches(ctx context.Context, o LoopOptions, grace time.Duration, write func(ctx context.Context, batch []*kgo.Record) error) error {
 	l := newLoop(o)
 	h := &holds{loop: l, held: map[topicPartition]*hold{}}
-	forget := func(_ context.Context, _ *kgo.Client, lost map[string][]int32) { l.lag.forget(lost); h.forget(lost) }
+	forget := func(_ context.Context, _ *kgo.Client, lost map[string][]int32) { l.forget(lost); h.forget(lost) }
 	opts, err := l.clientOpts(
 		// A partition must not move while its batch is being written: the new
 		// owner would write the same rows again, for nothing.
@@ -45,6 +45,7 @@ func RunBatches(ctx context.Context, o LoopOptions, grace time.Duration, write f
 		}
 		defer client.CloseAllowingRebalance()
 		h.client = client
+		l.reading.begin(client.CommittedOffsets)
 		defer h.forgetAll()
 		for {
 			batch, err := l.collect(ctx, client.PollRecords, client.AllowRebalance)

@@ -47,7 +47,7 @@ func (l *loop) collect(ctx context.Context, poll func(context.Context, int) kgo.
 		if err != nil {
 			return nil, err
 		}
-		fetches.EachPartition(l.lag.fetched)
+		fetches.EachPartition(l.fetched)
 		got := append(fetches.Records(), l.skipped...)
 		l.skipped = nil
 		batch = append(batch, got...)

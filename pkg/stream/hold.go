@@ -86,6 +86,7 @@ func (h *holds) add(tp topicPartition, first *kgo.Record, held *HeldError) {
 	partition := map[string][]int32{tp.topic: {tp.partition}}
 	h.client.PauseFetchPartitions(partition)
 	h.client.SetOffsets(map[string]map[int32]kgo.EpochOffset{tp.topic: {tp.partition: {Epoch: first.LeaderEpoch, Offset: first.Offset}}})
+	h.loop.reading.set(tp, first.Offset)
 	pause := old.pauses.NextBackOff()
 	old.resume = time.AfterFunc(pause, func() { h.client.ResumeFetchPartitions(partition) })
 	h.loop.told[inHold].Failed(holding, held.Err, pause)

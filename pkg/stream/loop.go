@@ -56,6 +56,7 @@ const (
 type loop struct {
 	LoopOptions
 	lag        *lag
+	reading    reading
 	told       [kinds]*retry.Told
 	polled     pollState
 	maxRecords int           // as the options have it
@@ -110,7 +111,7 @@ func (l *loop) report(kind int, err error) {
 // consumerOpts are the options of every consumer of ours. Each states what
 // would go wrong without it.
 func (l *loop) consumerOpts() []kgo.Opt {
-	forget := func(_ context.Context, _ *kgo.Client, lost map[string][]int32) { l.lag.forget(lost) }
+	forget := func(_ context.Context, _ *kgo.Client, lost map[string][]int32) { l.forget(lost) }
 	opts := []kgo.Opt{
 		kgo.ConsumerGroup(l.Group),
 		kgo.ConsumeTopics(l.Topics...),
@@ -146,6 +147,12 @@ func (l *loop) consumerOpts() []kgo.Opt {
 		opts = append(opts, kgo.InstanceID(l.Config.InstanceID))
 	}
 	return opts
+}
+
+// forget forgets what is known of partitions that others have now.
+func (l *loop) forget(lost map[string][]int32) {
+	l.lag.forget(lost)
+	l.reading.forget(lost)
 }
 
 // clientOpts gives all options of the loop's client, extra ones between the

@@ -19,6 +19,7 @@ type LoopMetrics struct {
 	retries prometheus.Counter
 	held    prometheus.Gauge
 	lag     *prometheus.GaugeVec
+	deleted *prometheus.CounterVec
 }
 
 // NewLoopMetrics makes and registers the metrics throughline_<stage>_….
@@ -34,9 +35,11 @@ func NewLoopMetrics(reg prometheus.Registerer, stage string) *LoopMetrics {
 		held:    prometheus.NewGauge(prometheus.GaugeOpts{Name: name("held_partitions"), Help: "Partitions whose records cannot be written, while others' can."}),
 		lag: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name("consumer_lag_records"),
 			Help: "Offsets between the newest batch and the end of its partition."}, []string{"topic", "partition"}),
+		deleted: prometheus.NewCounterVec(prometheus.CounterOpts{Name: name("deleted_unread_total"),
+			Help: "Offsets that the brokers deleted before this stage had read them: retention was shorter than the stage was behind."}, []string{"topic"}),
 	}
 	if reg != nil {
-		reg.MustRegister(m.records, m.batch, m.seconds, m.retries, m.held, m.lag)
+		reg.MustRegister(m.records, m.batch, m.seconds, m.retries, m.held, m.lag, m.deleted)
 	}
 	return m
 }

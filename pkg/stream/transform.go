@@ -51,6 +51,7 @@ func RunTransform(ctx context.Context, o TransformOptions, transform func(ctx co
 		if err := takeOver(ctx, tx.Client(), o.TransactionTimeout); err != nil {
 			return l.classify(err)
 		}
+		l.reading.begin(tx.Client().CommittedOffsets)
 		for {
 			batch, err := l.collect(ctx, tx.PollRecords, nil)
 			if err != nil || len(batch) == 0 {
@@ -103,6 +104,7 @@ func (l *loop) transformBatch(ctx context.Context, session *kgo.GroupTransactSes
 	l.MaxRecords = l.maxRecords
 	lost := unreadable(events)
 	if !committed {
+		l.reading.again()
 		if len(lost) > 0 { // only another client comes to them again
 			return errSkipped
 		}

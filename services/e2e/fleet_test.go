@@ -18,6 +18,7 @@ type fleet struct {
 	*place
 	receiver, normalizer, sink, quarantine *child
 	listen                                 string
+	spool                                  string // the receiver's directory
 }
 
 // stable names an instance across restarts, so that it takes over at once.
@@ -38,7 +39,7 @@ func newFleetAt(t *testing.T, p *place, env ...string) *fleet {
 // listen.
 func newFleetOf(t *testing.T, p *place, version, listen string, path func(service string) string, env ...string) *fleet {
 	t.Helper()
-	f := &fleet{place: p, listen: listen}
+	f := &fleet{place: p, listen: listen, spool: filepath.Join(t.TempDir(), "spool")}
 	common := append([]string{
 		"THROUGHLINE_KAFKA_BROKERS=" + strings.Join(p.brokers, ","),
 		"THROUGHLINE_POSTGRES_URL=" + p.postgres,
@@ -49,7 +50,7 @@ func newFleetOf(t *testing.T, p *place, version, listen string, path func(servic
 	service := func(name string, more ...string) *child {
 		return newChild(t, version+name, path(name), append(common[:len(common):len(common)], more...)...)
 	}
-	doors := []string{"THROUGHLINE_RECEIVER_LISTEN=" + f.listen, "THROUGHLINE_SPOOL_DIR=" + filepath.Join(t.TempDir(), "spool")}
+	doors := []string{"THROUGHLINE_RECEIVER_LISTEN=" + f.listen, "THROUGHLINE_SPOOL_DIR=" + f.spool}
 	for _, name := range catalog.Set().Names() {
 		variable := "THROUGHLINE_" + strings.ToUpper(name)
 		doors = append(doors, variable+"_SECRETS="+secretOf(name), fmt.Sprintf("%s_PUBLIC_URL=%s/webhooks/%s", variable, publicURL, name))

@@ -33,6 +33,7 @@ var (
 	faultsFlag  = flag.String("faults", "", "names of the faults to choose from, by commas, or beginnings of them; all when empty")
 	tableFlag   = flag.String("table", "", "the page whose table of faults is replaced by this run's")
 	dirFlag     = flag.String("dir", "", "where the ledger is kept; a temporary directory when empty")
+	poolerFlag  = flag.String("pooler", "sink", "services, by commas, that reach Postgres by way of pgbouncer in transaction mode")
 )
 
 // prover is a run: the system on three brokers and on a primary with a synchronous standby, each behind a network that can
@@ -41,8 +42,12 @@ type prover struct {
 	*fleet
 	load     *load
 	random   *rand.Rand
-	kafka    *streamtest.Cluster
+	kafka    *streamtest.Networked
 	brokers  []*network.Proxy
+	poolers  []*postgrestest.Bouncer
+	clocks   *clocks
+	spool    *disk // nil: this machine lets nobody mount
+	disks    map[*postgrestest.Node]*disk
 	primary  *postgrestest.Node
 	standby  *postgrestest.Node
 	database map[*postgrestest.Node]*network.Proxy
@@ -82,13 +87,14 @@ func newProver(t *testing.T) *prover {
 	if *seedFlag == 0 {
 		*seedFlag = uint64(time.Now().UnixNano())
 	}
-	p := &prover{random: rand.New(rand.NewPCG(*seedFlag, 0)), admins: map[*child]string{}, database: map[*postgrestest.Node]*network.Proxy{}, out: os.Stdout}
+	p := &prover{random: rand.New(rand.NewPCG(*seedFlag, 0)), admins: map[*child]string{}, database: map[*postgrestest.Node]*network.Proxy{}, out: os.Stdout,
+		clocks: newClocks(t), disks: map[*postgrestest.Node]*disk{}}
 	p.print("three Apache Kafka brokers, a Postgres with a standby, all services; seed %d", *seedFlag)
-	var behind []string
-	p.kafka, behind, p.brokers = streamtest.KafkaBehindProxies(t)
-	p.primary = postgrestest.NewNode(t)
+	p.kafka = streamtest.KafkaBehindProxies(t)
+	p.brokers = p.kafka.ToBrokers
+	p.primary = p.node(postgrestest.NewNode, t)
 	p.primary.Exec("ALTER SYSTEM SET synchronous_standby_names = '*'")
-	p.standby = p.primary.Standby()
+	p.standby = p.node(func(_ testing.TB, o ...postgrestest.NodeOptions) *postgrestest.Node { return p.primary.Standby(o...) }, t)
 	p.primary.Exec("SELECT pg_reload_conf()")
 	services := p.proxyDatabase(t)
 
@@ -102,7 +108,9 @@ func newProver(t *testing.T) *prover {
 	at.tap = newTap(t, at)
 	at.tap.garbage = true
 
-	p.fleet = newFleetAt(t, at, "THROUGHLINE_POSTGRES_URL="+services, "THROUGHLINE_KAFKA_BROKERS="+strings.Join(behind, ","), "THROUGHLINE_LOG_LEVEL=warn")
+	p.fleet = newFleetAt(t, at, "THROUGHLINE_POSTGRES_URL="+services, "THROUGHLINE_KAFKA_BROKERS="+strings.Join(p.kafka.Behind, ","), "THROUGHLINE_LOG_LEVEL=warn")
+	p.throughPoolers(t, services)
+	p.spool = newDisk(t, p.fleet.spool, 256<<20)
 	for _, c := range p.all() {
 		p.admins[c] = freeAddress(t)
 		c.env = append(c.env, "THROUGHLINE_ADMIN_ADDR="+p.admins[c])
@@ -138,6 +146,44 @@ func (p *prover) proxyDatabase(t *testing.T) string {
 	}
 	services.Host = strings.Join(hosts, ",")
 	return services.String()
+}
+
+// node makes a Postgres on a disk of its own, with a clock that can jump, where this machine lets us.
+func (p *prover) node(make func(testing.TB, ...postgrestest.NodeOptions) *postgrestest.Node, t *testing.T) *postgrestest.Node {
+	t.Helper()
+	parent, err := os.MkdirTemp("", "throughline-disk-")
+	require.NoError(t, err)
+	require.NoError(t, os.Chmod(parent, 0o755)) // the server's user enters it
+	t.Cleanup(func() { require.NoError(t, os.RemoveAll(parent)) })
+	d := newDisk(t, parent, 4<<30)
+	n := make(t, postgrestest.NodeOptions{Parent: parent, Env: p.clocks.ofPostgres()})
+	p.disks[n] = d
+	return n
+}
+
+// throughPoolers lets services reach each node by way of a pooler. What needs a session goes past it.
+func (p *prover) throughPoolers(t *testing.T, direct string) {
+	t.Helper()
+	names := strings.Split(*poolerFlag, ",")
+	var hosts []string
+	for _, node := range []*postgrestest.Node{p.primary, p.standby} {
+		u, err := url.Parse(direct)
+		require.NoError(t, err)
+		u.Host = p.database[node].Addr()
+		b := postgrestest.NewBouncer(t, u.String(), "transaction")
+		p.poolers = append(p.poolers, b)
+		u, err = url.Parse(b.URL())
+		require.NoError(t, err)
+		hosts = append(hosts, u.Host)
+	}
+	u, err := url.Parse(direct)
+	require.NoError(t, err)
+	u.Host = strings.Join(hosts, ",")
+	for _, c := range p.all() {
+		if slices.Contains(names, c.name) {
+			c.env = append(c.env, "THROUGHLINE_POSTGRES_URL="+u.String(), "THROUGHLINE_POSTGRES_DIRECT_URL="+direct)
+		}
+	}
 }
 
 func (p *prover) print(format string, args ...any) {

@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -47,7 +48,7 @@ func (p *prover) faults() []faultCase {
 			}},
 		)
 	}
-	return append(append(append(append(all, p.serviceFaults()...), kafkaFaults()...), postgresFaults()...), otherFaults()...)
+	return slices.Concat(all, p.serviceFaults(), p.olderFaults(), kafkaFaults(), topicFaults(), betweenFaults(), postgresFaults(), p.poolerFaults(), p.diskFaults(), p.clockFaults(), otherFaults())
 }
 
 // stop ends a service in order, as Kubernetes does.

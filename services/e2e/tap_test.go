@@ -62,11 +62,12 @@ func markFor(source string, n int) string { return fmt.Sprintf("%s-%d", source, 
 // tap reads every topic from the start, committed records only, as an
 // independent witness: what it counts, nobody told it.
 type tap struct {
-	place *place
-	mu    sync.Mutex
-	raw   map[string]int // raw records by mark
-	event map[string]int // account-events by mark
-	dead  map[string]int // the normalizer's dead letters by mark
+	place  *place
+	client *kgo.Client
+	mu     sync.Mutex
+	raw    map[string]int // raw records by mark
+	event  map[string]int // account-events by mark
+	dead   map[string]int // the normalizer's dead letters by mark
 	// delivery is how each event of account-events came, by mark.
 	delivery map[string]source.Mode
 
@@ -92,13 +93,13 @@ func newTap(t *testing.T, p *place) *tap {
 	}
 	client, err := kgo.NewClient(kgo.SeedBrokers(p.brokers...), kgo.ConsumeTopics(topics...),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
-		kgo.KeepControlRecords(), kgo.MetadataMinAge(100*time.Millisecond))
+		kgo.KeepControlRecords(), kgo.MetadataMinAge(100*time.Millisecond), kgo.MaxDecompressBatchBytes(1<<30))
 	require.NoError(t, err)
 	registry, err := event.NewRegistry(event.RegistryConfig{URL: settings.URL(p.registry)})
 	require.NoError(t, err)
 	decoder, err := event.NewDecoder(registry)
 	require.NoError(t, err)
-	tp := &tap{place: p, raw: map[string]int{}, event: map[string]int{}, dead: map[string]int{}, delivery: map[string]source.Mode{}, next: map[partition]int64{}, read: map[partition]int64{}}
+	tp := &tap{place: p, client: client, raw: map[string]int{}, event: map[string]int{}, dead: map[string]int{}, delivery: map[string]source.Mode{}, next: map[partition]int64{}, read: map[partition]int64{}}
 	ctx, cancel := context.WithCancel(context.Background())
 	var reading sync.WaitGroup
 	reading.Go(func() {
@@ -193,7 +194,7 @@ func (w *tap) behind(ctx context.Context) (string, error) {
 		}
 		committed[group] = offsets
 	}
-	var topics []string
+	topics := []string{stream.AccountEvents, stream.DeadLetters}
 	for _, name := range w.place.sources.Names() {
 		topics = append(topics, stream.RawTopic(name))
 	}
@@ -234,6 +235,27 @@ func (w *tap) behind(ctx context.Context) (string, error) {
 		}
 	}
 	return "", nil
+}
+
+// anew reads a topic that was made anew from its start.
+func (w *tap) anew(topic string) {
+	w.client.PurgeTopicsFromConsuming(topic)
+	w.mu.Lock()
+	for at := range w.read {
+		if at.topic == topic {
+			delete(w.read, at)
+			delete(w.next, at)
+		}
+	}
+	w.mu.Unlock()
+	w.client.AddConsumeTopics(topic)
+}
+
+// seen is up to where a partition is read.
+func (w *tap) seen(topic string, number int32) int64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.read[partition{topic, number}]
 }
 
 // exactlyOnce holds the normalizer against its claim: each event, whether it

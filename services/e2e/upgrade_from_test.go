@@ -15,9 +15,6 @@ import (
 	"github.com/throughline-dev/throughline/pkg/stream/streamtest"
 )
 
-// oldPrograms names the folder with the programs of the version that is upgraded from: `make upgrade-test` builds them.
-const oldPrograms = "THROUGHLINE_TEST_OLD_PROGRAMS"
-
 // TestUpgradeFrom replaces the services of an older version by today's one by one, then today's by the older ones, then
 // again, while vendors go on sending: each event that was acknowledged is on exactly one timeline, or in quarantine.
 func TestUpgradeFrom(t *testing.T) {

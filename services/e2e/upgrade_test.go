@@ -12,6 +12,9 @@ import (
 	"github.com/throughline-dev/throughline/pkg/stream/streamtest"
 )
 
+// oldPrograms names the folder with the programs of an older version: .ci/upgrade builds them.
+const oldPrograms = "THROUGHLINE_TEST_OLD_PROGRAMS"
+
 // nextSchema is what the migrations of a next version may do to the tables that this version writes and reads.
 const nextSchema = `
 ALTER TABLE account_events ADD COLUMN next_region TEXT NOT NULL DEFAULT 'eu', ADD COLUMN next_note TEXT;

@@ -57,6 +57,9 @@ type Options struct {
 	// Proxies are addresses, one for each broker, that a listener of its own (ProxiedBrokers) tells its clients to come to:
 	// of proxies that pass on to it. Not together with Users.
 	Proxies []string
+	// Between are as Proxies, for what the brokers tell each other (BetweenBrokers): a follower fetches from a leader by way of
+	// the leader's. The controllers' quorum does without.
+	Between []string
 	// HeapMB bounds each broker's Java heap; 384 when 0. A broker takes about
 	// 240 MB of memory when idle.
 	HeapMB int
@@ -140,6 +143,15 @@ func (c *Cluster) UserBrokers() []string {
 
 // ProxiedBrokers gives every broker's address for Options.Proxies to pass on to.
 func (c *Cluster) ProxiedBrokers() []string { return c.UserBrokers() }
+
+// BetweenBrokers gives every broker's address for Options.Between to pass on to.
+func (c *Cluster) BetweenBrokers() []string {
+	var addrs []string
+	for _, n := range c.nodes {
+		addrs = append(addrs, fmt.Sprintf("127.0.0.1:%d", n.certificates))
+	}
+	return addrs
+}
 
 // CertificateBrokers gives every broker's address for clients that log in with a
 // certificate. Its common name is the user.

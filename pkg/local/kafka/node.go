@@ -29,7 +29,8 @@ type node struct {
 	port       int
 	controller int
 	users      int // port of the listener with SASL, if there are users
-	// certificates is the port of the listener whose clients have one, with Options.TLS
+	// certificates is the port of the listener whose clients have one, with Options.TLS; with Options.Between, of the other
+	// brokers' listener
 	certificates int
 
 	mu      sync.Mutex

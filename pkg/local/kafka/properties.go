@@ -47,6 +47,9 @@ func properties(n *node, all []*node, o Options) string {
 	if len(o.Proxies) > 0 {
 		maps.Copy(set, proxied(n, o.Proxies[n.id-1]))
 	}
+	if len(o.Between) > 0 {
+		between(n, o.Between[n.id-1], set)
+	}
 	if o.TLS != nil {
 		maps.Copy(set, encryption(n, o.TLS))
 	}
@@ -86,6 +89,14 @@ func proxied(n *node, proxy string) map[string]string {
 		"listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,PROXIED:PLAINTEXT",
 		"inter.broker.listener.name":     "PLAINTEXT",
 	}
+}
+
+// between adds the listener that the other brokers are sent to by way of a proxy.
+func between(n *node, proxy string, set map[string]string) {
+	set["listeners"] += fmt.Sprintf(",BETWEEN://127.0.0.1:%d", n.certificates)
+	set["advertised.listeners"] += ",BETWEEN://" + proxy
+	set["listener.security.protocol.map"] += ",BETWEEN:PLAINTEXT"
+	set["inter.broker.listener.name"] = "BETWEEN"
 }
 
 // replication is what a single broker needs to work at all (Kafka's own

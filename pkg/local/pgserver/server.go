@@ -46,6 +46,8 @@ type Options struct {
 	// Unsafe gives up durability (fsync, synchronous commit, full page writes) for speed: for tests, whose data
 	// nobody needs after a crash.
 	Unsafe bool
+	// Env are variables of the server's process beside its own ("NAME=value"): for tests.
+	Env []string
 	// Tell, if set, hears in words for people what takes long: the fetch of the programs.
 	Tell func(line string)
 	// Log may be nil. The server's own log goes to server.log in DataDir, begun anew at each start.

@@ -50,6 +50,7 @@ func startServer(ctx context.Context, opts Options, port int, bins binaries, own
 	// The server has its own descriptor once it runs.
 	defer logFile.Close()
 	cmd := command(context.Background(), own, bins.path("postgres"), serverArgs(opts, port)...) // Stop ends it
+	cmd.Env = append(cmd.Env, opts.Env...)
 	cmd.Stdout, cmd.Stderr = logFile, logFile
 	proc, err := process.Start(cmd)
 	if err != nil {

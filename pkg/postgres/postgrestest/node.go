@@ -23,27 +23,37 @@ import (
 type Node struct {
 	t      testing.TB
 	dir    string
+	env    []string
 	server *pgserver.Server // nil while it does not run
 	port   int
 	url    string
 }
 
+// NodeOptions say how a node is run.
+type NodeOptions struct {
+	Parent string   // the directory in which its own is made, which everybody may enter; "": the temporary one
+	Env    []string // added to the server's environment
+}
+
 // NewNode starts a primary with an empty, migrated database.
-func NewNode(t testing.TB) *Node {
+func NewNode(t testing.TB, options ...NodeOptions) *Node {
 	t.Helper()
-	n := newNode(t)
+	n := newNode(t, options...)
 	n.Start()
 	require.NoError(t, migrate(t.Context(), n.URL()))
 	return n
 }
 
-func newNode(t testing.TB) *Node {
+func newNode(t testing.TB, options ...NodeOptions) *Node {
 	t.Helper()
+	var o NodeOptions
+	for _, o = range options {
+	}
 	// Not t.TempDir, which another user, that a server of root's runs as, cannot enter.
-	dir, err := os.MkdirTemp("", "throughline-node-")
+	dir, err := os.MkdirTemp(o.Parent, "throughline-node-")
 	require.NoError(t, err)
 	require.NoError(t, os.Chmod(dir, 0o755)) // test data
-	n := &Node{t: t, dir: filepath.Join(dir, "data")}
+	n := &Node{t: t, dir: filepath.Join(dir, "data"), env: o.Env}
 	t.Cleanup(func() {
 		n.Stop()
 		require.NoError(t, os.RemoveAll(dir))
@@ -52,9 +62,9 @@ func newNode(t testing.TB) *Node {
 }
 
 // Standby makes a streaming standby of a running node, and starts it.
-func (n *Node) Standby() *Node {
+func (n *Node) Standby(options ...NodeOptions) *Node {
 	n.t.Helper()
-	s := newNode(n.t)
+	s := newNode(n.t, options...)
 	s.Follow(n)
 	return s
 }
@@ -92,7 +102,7 @@ func (n *Node) Start() {
 	ctx, cancel := context.WithTimeout(context.Background(), setupTimeout)
 	defer cancel()
 	var err error
-	n.server, err = pgserver.Start(ctx, pgserver.Options{DataDir: n.dir, Port: n.port})
+	n.server, err = pgserver.Start(ctx, pgserver.Options{DataDir: n.dir, Port: n.port, Env: n.env})
 	require.NoError(n.t, err)
 	n.port, n.url = n.server.Port(), n.server.URL()
 }
@@ -132,6 +142,22 @@ func (n *Node) Crash() {
 	cancel()
 	require.ErrorIs(n.t, n.server.Stop(now), context.Canceled)
 	n.server = nil
+}
+
+// Revive starts it again if it has ended by itself, and waits until it answers if it only recovers.
+func (n *Node) Revive() {
+	n.t.Helper()
+	select {
+	case <-n.server.Done():
+		n.server = nil
+		n.Start()
+	default:
+	}
+	require.Eventually(n.t, func() bool {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		return admin(ctx, n.URL(), func(conn *pgx.Conn) error { return conn.Ping(ctx) }) == nil
+	}, setupTimeout, 50*time.Millisecond)
 }
 
 // Exec runs statements as its superuser.

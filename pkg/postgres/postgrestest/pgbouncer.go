@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"syscall"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -16,9 +17,32 @@ import (
 	"github.com/throughline-dev/throughline/pkg/local/process"
 )
 
+// Bouncer is the distribution's pgbouncer before a database. It ends with the test.
+type Bouncer struct {
+	t       testing.TB
+	cmd     []string
+	log     string
+	url     string
+	process *process.Process
+}
+
 // Pgbouncer starts the distribution's pgbouncer, in the mode "transaction" or "session", before the server of the
 // database at this address, and gives the database's address by way of it. It ends with the test.
 func Pgbouncer(t testing.TB, databaseURL, mode string) string {
+	t.Helper()
+	b := NewBouncer(t, databaseURL, mode)
+	ctx, cancel := context.WithTimeout(t.Context(), setupTimeout)
+	defer cancel()
+	err := b.process.Await(ctx, func(ctx context.Context) error {
+		return admin(ctx, b.url, func(conn *pgx.Conn) error { return conn.Ping(ctx) })
+	})
+	text, _ := os.ReadFile(b.log)
+	require.NoError(t, err, "%s", text)
+	return b.url
+}
+
+// NewBouncer starts one, whether the server answers or not.
+func NewBouncer(t testing.TB, databaseURL, mode string) *Bouncer {
 	t.Helper()
 	program, err := exec.LookPath("pgbouncer")
 	if err != nil {
@@ -39,6 +63,7 @@ func Pgbouncer(t testing.TB, databaseURL, mode string) string {
 	t.Cleanup(func() { require.NoError(t, os.RemoveAll(dir)) })
 	require.NoError(t, os.Chmod(dir, 0o755)) // test data
 	config := filepath.Join(dir, "pgbouncer.ini")
+	// A server that refused is asked again after a second, not after 15.
 	require.NoError(t, os.WriteFile(config, fmt.Appendf(nil, `[databases]
 * = %s
 [pgbouncer]
@@ -49,27 +74,40 @@ auth_type = any
 pool_mode = %s
 default_pool_size = 30
 max_client_conn = 300
+server_login_retry = 1
 ignore_startup_parameters = extra_float_digits
 `, server, ports[0], mode), 0o644)) // as above
-	args := []string{"-q", config}
+	b := &Bouncer{t: t, cmd: []string{program, "-q", config}, log: filepath.Join(dir, "log")}
 	if os.Geteuid() == 0 {
-		args = []string{"-q", "-u", "nobody", config}
+		b.cmd = []string{program, "-q", "-u", "nobody", config}
 	}
-	cmd := exec.CommandContext(context.Background(), program, args...)
-	log, err := os.Create(filepath.Join(dir, "log"))
-	require.NoError(t, err)
+	u.Host = net.JoinHostPort("127.0.0.1", fmt.Sprint(ports[0]))
+	b.url = u.String()
+	b.Start()
+	t.Cleanup(b.Kill)
+	return b
+}
+
+// URL is the database's address by way of it, also while it does not run.
+func (b *Bouncer) URL() string { return b.url }
+
+// Start starts one that does not run.
+func (b *Bouncer) Start() {
+	b.t.Helper()
+	cmd := exec.CommandContext(context.Background(), b.cmd[0], b.cmd[1:]...)
+	log, err := os.Create(b.log)
+	require.NoError(b.t, err)
 	defer log.Close() // the pooler has its own
 	cmd.Stderr = log
-	pooler, err := process.Start(cmd)
-	require.NoError(t, err, "apt-get install pgbouncer")
-	t.Cleanup(func() { pooler.Kill() })
-	u.Host = net.JoinHostPort("127.0.0.1", fmt.Sprint(ports[0]))
-	ctx, cancel := context.WithTimeout(t.Context(), setupTimeout)
-	defer cancel()
-	err = pooler.Await(ctx, func(ctx context.Context) error {
-		return admin(ctx, u.String(), func(conn *pgx.Conn) error { return conn.Ping(ctx) })
-	})
-	text, _ := os.ReadFile(log.Name())
-	require.NoError(t, err, "%s", text)
-	return u.String()
+	b.process, err = process.Start(cmd)
+	require.NoError(b.t, err, "apt-get install pgbouncer")
 }
+
+// Kill ends it with SIGKILL: its clients' connections and its own end.
+func (b *Bouncer) Kill() { b.process.Kill() }
+
+// Freeze stops it without ending it, until Thaw: nothing answers, and no connection ends.
+func (b *Bouncer) Freeze() { b.process.Signal(syscall.SIGSTOP) }
+
+// Thaw lets a frozen one go on.
+func (b *Bouncer) Thaw() { b.process.Signal(syscall.SIGCONT) }

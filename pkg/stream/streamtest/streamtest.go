@@ -139,23 +139,37 @@ func KafkaWithUsers(t testing.TB, users map[string]string, properties map[string
 	return start(t, kafka.Options{Dir: t.TempDir(), Log: zaptest.NewLogger(t), Users: users, Properties: properties})
 }
 
-// KafkaBehindProxies starts three brokers, each behind a network that can be bad. Brokers are the addresses past it.
-func KafkaBehindProxies(t testing.TB) (c *Cluster, behind []string, proxies []*network.Proxy) {
+// Networked is three brokers behind a network that can be bad.
+type Networked struct {
+	*Cluster                   // whose Brokers are the addresses past it
+	Behind    []string         // the brokers' addresses behind it
+	ToBrokers []*network.Proxy // what clients reach each broker by
+	ToLeaders []*network.Proxy // what the other brokers reach each broker by, to follow it
+}
+
+// KafkaBehindProxies starts three brokers behind a network.
+func KafkaBehindProxies(t testing.TB) *Networked {
 	t.Helper()
 	const brokers = 3
-	ports, err := process.FreePorts(brokers)
+	ports, err := process.FreePorts(2 * brokers)
 	require.NoError(t, err)
+	var behind []string
 	for _, port := range ports {
 		behind = append(behind, fmt.Sprintf("127.0.0.1:%d", port))
 	}
-	c = start(t, kafka.Options{Brokers: brokers, Dir: t.TempDir(), Log: zaptest.NewLogger(t), Proxies: behind})
-	for i, target := range c.cluster.ProxiedBrokers() {
+	n := &Networked{Behind: behind[:brokers:brokers]}
+	n.Cluster = start(t, kafka.Options{Brokers: brokers, Dir: t.TempDir(), Log: zaptest.NewLogger(t), Proxies: n.Behind, Between: behind[brokers:]})
+	for i, target := range append(n.cluster.ProxiedBrokers(), n.cluster.BetweenBrokers()...) {
 		p, err := network.Start(behind[i], target)
 		require.NoError(t, err)
 		t.Cleanup(p.Close)
-		proxies = append(proxies, p)
+		if i < brokers {
+			n.ToBrokers = append(n.ToBrokers, p)
+		} else {
+			n.ToLeaders = append(n.ToLeaders, p)
+		}
 	}
-	return c, behind, proxies
+	return n
 }
 
 // KafkaWithTLS is KafkaWithUsers whose users log in with TLS and SCRAM-SHA-512, or

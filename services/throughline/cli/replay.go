@@ -90,6 +90,10 @@ func (c *replayCommand) Run(ctx context.Context, s *session) error {
 		if err != nil {
 			return err
 		}
+		for _, g := range r.Gone {
+			s.say("deleted from %s, and not replayed: %s", r.Topic, g)
+		}
+		planned := len(r.Gone)
 		total := r.Left()
 		doing, did := "replaying ", "published"
 		if c.DryRun {
@@ -110,6 +114,9 @@ func (c *replayCommand) Run(ctx context.Context, s *session) error {
 		}
 		done, err := replay.Run(ctx, o, r)
 		bar.end()
+		for _, g := range done.Gone[planned:] {
+			s.say("deleted from %s before it was read, and not replayed: %s", r.Topic, g)
+		}
 		if err != nil {
 			s.say("it is not finished: `throughline replay --resume %d` goes on", r.ID)
 			return err
