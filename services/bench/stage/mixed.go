@@ -435,7 +435,7 @@ func (m *mixed) checkOrder(ctx context.Context) error {
 		return err
 	}
 	client, err := kgo.NewClient(kgo.SeedBrokers(m.job.Brokers...), kgo.ConsumeTopics(stream.AccountEvents),
-		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchIsolationLevel(kgo.ReadCommitted()))
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords())
 	if err != nil {
 		return fmt.Errorf("making the Kafka client: %w", err)
 	}
@@ -449,9 +449,9 @@ func (m *mixed) checkOrder(ctx context.Context) error {
 	}
 	order := m.promises.order()
 	left := map[int32]int64{}
-	ends.Each(func(o kadm.ListedOffset) {
-		if o.Offset > 1 { // the last may be a transaction's marker, which nobody is given
-			left[o.Partition] = o.Offset - 2
+	ends.Each(func(o kadm.ListedOffset) { // what lies last is a transaction's marker
+		if o.Offset > 0 {
+			left[o.Partition] = o.Offset - 1
 		}
 	})
 	for len(left) > 0 {
@@ -461,10 +461,12 @@ func (m *mixed) checkOrder(ctx context.Context) error {
 		}
 		var e event.AccountEvent
 		for _, rec := range fetches.Records() {
-			if err := decoder.AccountEvent(ctx, rec.Value, &e); err != nil {
-				return err
+			if !rec.Attrs.IsControl() {
+				if err := decoder.AccountEvent(ctx, rec.Value, &e); err != nil {
+					return err
+				}
+				order.next(&m.result.Verdict, e.Source, e.SourceEventID)
 			}
-			order.next(&m.result.Verdict, e.Source, e.SourceEventID)
 			if end, there := left[rec.Partition]; there && rec.Offset >= end {
 				delete(left, rec.Partition)
 			}
