@@ -94,7 +94,7 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// memoryMost is what a service may have resident at most: its default limit, which is Go's, and a tenth.
+// memoryMost is what a service may have of its own at most: its default limit, which is Go's, and a tenth.
 const memoryMost = 256 << 20 * 11 / 10
 
 // pressed sums up what the stop did, and says what must not be.
@@ -139,8 +139,8 @@ func (r *LoadRun) pressed(rate int, taken bool) {
 		}
 	}
 	for _, s := range r.Services {
-		if s.Peak > memoryMost {
-			r.wrong("the %s had %d MB resident", s.Name, s.Peak>>20)
+		if s.Own > memoryMost {
+			r.wrong("the %s had %d MB of its own", s.Name, s.Own>>20)
 		}
 	}
 	if p.Spool > p.Bound {

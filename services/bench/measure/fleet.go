@@ -32,6 +32,7 @@ type member struct {
 	mu      sync.Mutex
 	child   *child // nil: it is stopped
 	peak    int64
+	own     int64 // resident at most, without the pages of files
 	cpu     float64            // of the processes that have ended
 	metrics map[string]float64 // the same, added
 }
@@ -102,8 +103,8 @@ func (m *member) resident() (now int64) {
 	if m.child == nil {
 		return 0
 	}
-	now, peak := processMemory(m.child.cmd.Process.Pid)
-	m.peak = max(m.peak, peak)
+	now, own, peak := processMemory(m.child.cmd.Process.Pid)
+	m.peak, m.own = max(m.peak, peak), max(m.own, own)
 	return now
 }
 
@@ -159,11 +160,12 @@ func (f *fleet) spoolBytes() (most int64) {
 	return most
 }
 
-// processMemory is what a process has resident, now and at most so far; zeros where it cannot be known.
-func processMemory(pid int) (now, peak int64) {
+// processMemory is what a process has resident now, what of it is its own and no page of a file, and what it had resident
+// at most so far; zeros where it cannot be known.
+func processMemory(pid int) (now, own, peak int64) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
-		return 0, 0
+		return 0, 0, 0
 	}
 	for line := range strings.Lines(string(text)) {
 		name, rest, _ := strings.Cut(line, ":")
@@ -174,11 +176,13 @@ func processMemory(pid int) (now, peak int64) {
 		switch name {
 		case "VmRSS":
 			now = kilobytes << 10
+		case "RssAnon":
+			own = kilobytes << 10
 		case "VmHWM":
 			peak = kilobytes << 10
 		}
 	}
-	return now, peak
+	return now, own, peak
 }
 
 // loadAverage is the machine's over the last minute: how much else it did. 0 where it cannot be known.

@@ -35,6 +35,7 @@ type ServiceRun struct {
 	Name  string  `json:"name"`
 	Began int64   `json:"began_bytes"` // resident, before the load
 	Peak  int64   `json:"peak_bytes"`
+	Own   int64   `json:"own_bytes"`   // at most when it was looked at, without the pages of files, the program's among them
 	Final int64   `json:"final_bytes"` // resident, when all had come through
 	CPU   float64 `json:"cpu_seconds"`
 }
@@ -167,7 +168,7 @@ func (b *bench) loaded(ctx context.Context, run *LoadRun, url string, spoolBytes
 		return err
 	}
 	for i, m := range f.members {
-		run.Services[i].Peak, run.Services[i].CPU = m.peak, m.cpu
+		run.Services[i].Peak, run.Services[i].Own, run.Services[i].CPU = m.peak, m.own, m.cpu
 	}
 	run.count(f)
 	return nil

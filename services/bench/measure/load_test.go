@@ -33,6 +33,7 @@ func TestLoads(t *testing.T) {
 		require.Len(t, run.Services, 4)
 		for _, s := range run.Services {
 			require.Positive(t, s.Peak, s.Name)
+			require.GreaterOrEqual(t, s.Peak, s.Own, s.Name)
 		}
 		require.Positive(t, run.After.Rows)
 		require.Positive(t, run.After.Indexes["account_events_payload_idx"])
@@ -88,7 +89,7 @@ func TestWhatIsWrong(t *testing.T) {
 		"for good":        {func(r *LoadRun, _ *fleet) { r.Mixed.Answers["stripe"]["400"] = 1 }, false, "stripe was answered 400 1 times"},
 		"never again":     {func(r *LoadRun, _ *fleet) { r.Mixed.Answers["looker"] = map[string]int{"503": 1} }, false, "looker never comes again"},
 		"a full spool":    {func(r *LoadRun, _ *fleet) { r.Moments = []Moment{{Spool: 101}} }, false, "a spool took 101 bytes, of 100"},
-		"a large process": {func(r *LoadRun, _ *fleet) { r.Services = []ServiceRun{{Name: "sink", Peak: memoryMost + 1}} }, false, "the sink had 281 MB"},
+		"a large process": {func(r *LoadRun, _ *fleet) { r.Services = []ServiceRun{{Name: "sink", Own: memoryMost + 1}} }, false, "the sink had 281 MB"},
 	} {
 		r, f := newRun()
 		c.change(r, f)
@@ -121,9 +122,10 @@ func TestPressure(t *testing.T) {
 
 func TestProcessMemory(t *testing.T) {
 	t.Parallel()
-	now, peak := processMemory(os.Getpid())
-	require.Positive(t, now)
+	now, own, peak := processMemory(os.Getpid())
+	require.Positive(t, own)
+	require.GreaterOrEqual(t, now, own)
 	require.GreaterOrEqual(t, peak, now)
-	now, _ = processMemory(-1)
+	now, _, _ = processMemory(-1)
 	require.Zero(t, now)
 }

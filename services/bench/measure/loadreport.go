@@ -69,9 +69,9 @@ func newTable(out io.Writer, header ...any) table.Writer {
 }
 
 func (r *LoadRun) writeServices(out io.Writer) {
-	t := newTable(out, "service", "MB before", "peak MB", "MB at the end", "CPU µs/event")
+	t := newTable(out, "service", "MB before", "peak MB", "of its own", "MB at the end", "CPU µs/event")
 	for _, s := range r.Services {
-		t.AppendRow(table.Row{s.Name, megabytes(s.Began), megabytes(s.Peak), megabytes(s.Final), tenths(s.CPU / float64(max(1, r.Mixed.Acknowledged)) * 1e6)})
+		t.AppendRow(table.Row{s.Name, megabytes(s.Began), megabytes(s.Peak), megabytes(s.Own), megabytes(s.Final), tenths(s.CPU / float64(max(1, r.Mixed.Acknowledged)) * 1e6)})
 	}
 	t.Render()
 }

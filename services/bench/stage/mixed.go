@@ -348,7 +348,7 @@ func (m *mixed) watch(ctx context.Context, conn *pgx.Conn, at marks) error {
 }
 
 func (m *mixed) progress(sent, acked, shown, quarantined int) string {
-	left := ""
+	var left string
 	took := m.promises.now()
 	switch {
 	case m.job.Duration > 0:
