@@ -32,7 +32,7 @@ type member struct {
 	mu      sync.Mutex
 	child   *child // nil: it is stopped
 	peak    int64
-	own     int64 // resident at most, without the pages of files
+	own     int64              // resident at most, without the pages of files
 	cpu     float64            // of the processes that have ended
 	metrics map[string]float64 // the same, added
 }
