@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -174,6 +175,9 @@ func (b *bench) loaded(ctx context.Context, run *LoadRun, url string, spoolBytes
 	return nil
 }
 
+// rejectedMetric counts refusals, by source and reason.
+const rejectedMetric = "throughline_receiver_rejected_total"
+
 // count compares what the services counted with what was sent and what is there.
 func (r *LoadRun) count(f *fleet) {
 	same := func(what string, counted, want float64) {
@@ -202,7 +206,12 @@ func (r *LoadRun) count(f *fleet) {
 		label := fmt.Sprintf("source=%q", source)
 		same("receiver_deliveries_total of "+source, receiver.metric("throughline_receiver_deliveries_total", label), taken)
 		same("receiver_events_received_total of "+source, receiver.metric("throughline_receiver_events_received_total", label), float64(r.Mixed.AnsweredEvents[source]))
-		same("receiver_rejected_total of "+source, receiver.metric("throughline_receiver_rejected_total", label), refused)
+		same("receiver_rejected_total of "+source, receiver.metric(rejectedMetric, label), refused)
+	}
+	for name, value := range receiver.metrics {
+		if strings.HasPrefix(name, rejectedMetric+"{") && value > 0 {
+			r.Metrics[name] = value
+		}
 	}
 	spooled := receiver.metric("throughline_receiver_spooled_total")
 	r.Metrics["receiver_spooled_total"] = spooled

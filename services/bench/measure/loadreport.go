@@ -29,6 +29,11 @@ func (r *LoadRun) write(out io.Writer) {
 		fmt.Fprintf(out, "; %d events were refused and their vendors never come again", m.Given)
 	}
 	fmt.Fprintln(out)
+	for _, name := range slices.Sorted(maps.Keys(r.Metrics)) {
+		if labels, ok := strings.CutPrefix(name, rejectedMetric); ok {
+			fmt.Fprintf(out, "  refused, as the receiver counts: %.0f %s\n", r.Metrics[name], labels)
+		}
+	}
 	r.writeServices(out)
 	r.writeDatabase(out)
 	if r.Pressure != nil {
