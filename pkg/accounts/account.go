@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/throughline-dev/throughline/pkg/fault"
+	"github.com/throughline-dev/throughline/pkg/postgres"
 	"github.com/throughline-dev/throughline/pkg/source"
 )
 
@@ -53,8 +54,74 @@ func (a *Account) check() error {
 	return nil
 }
 
+// SimilarError refuses an account, or a name, that another account could be confused with. It is Permanent(Conflict).
+type SimilarError struct{ Accounts []Account }
+
+// Error names them.
+func (e *SimilarError) Error() string {
+	texts := make([]string, len(e.Accounts))
+	for i, a := range e.Accounts {
+		texts[i] = strings.TrimSuffix(fmt.Sprintf("%s (%s, %s", a.Name, a.ID, a.Domain), ", ") + ")"
+	}
+	return "there is a similar account: " + strings.Join(texts, ", ")
+}
+
+// Distinct is a *SimilarError where Similar finds others.
+func (s *Store) Distinct(ctx context.Context, a Account) error {
+	similar, err := s.Similar(ctx, a)
+	if err == nil && len(similar) > 0 {
+		return fault.Permanent(fault.Conflict, &SimilarError{similar})
+	}
+	return err
+}
+
+// distinctLock is held while it is looked whether an account has namesakes, until it is there.
+const distinctLock = 0x74686163636f756e // "thaccoun"
+
+// distinct runs change in a transaction, in which nobody else adds or renames an account by it, where a has no namesakes.
+func (s *Store) distinct(ctx context.Context, a Account, change func(s *Store) (Account, error)) (Account, error) {
+	var changed Account
+	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		if err := postgres.LockAdvisory(ctx, tx, distinctLock, "new accounts", s.wait); err != nil {
+			return err
+		}
+		within := s.In(tx)
+		if err := within.Distinct(ctx, a); err != nil {
+			return err
+		}
+		var err error
+		changed, err = change(within)
+		return err
+	})
+	return changed, broken("changing accounts", err)
+}
+
+// AddDistinct is AddAccount, but refuses one that Similar finds others for: a *SimilarError.
+func (s *Store) AddDistinct(ctx context.Context, a Account, by string) (Account, error) {
+	return s.distinct(ctx, a, func(s *Store) (Account, error) { return s.AddAccount(ctx, a, by) })
+}
+
+// RenameDistinct is Rename, but refuses a name that Similar finds others for: a *SimilarError.
+func (s *Store) RenameDistinct(ctx context.Context, id uuid.UUID, name, by, reason string) (Account, error) {
+	return s.distinct(ctx, Account{ID: id, Name: name}, func(s *Store) (Account, error) { return s.Rename(ctx, id, name, by, reason) })
+}
+
+// erased says which part of an account was erased on request.
+func erased(a Account, err error) error {
+	const back = "a customer who is back is let in with `throughline erasures lift %s`"
+	switch postgres.ErasedColumn(err) {
+	case "domain":
+		return refuse(fault.Conflict, "the domain %s was erased on request: its events are passed over, and no account gets it. "+back, a.Domain, "domain:"+a.Domain)
+	case "id":
+		return refuse(fault.Conflict, "account %s was erased on request, and is not made again. "+back, a.ID, "ID")
+	default:
+		return refuse(fault.Conflict, "the name is an address that was erased on request, and is not kept again. "+back, "ID")
+	}
+}
+
 // AddAccount adds an account made by this person or program; a zero ID gets a new one. An id that exists already
-// with the same name and domain is no error and no change; with others it is one. It gives what is stored.
+// with the same name and domain is no error and no change; with others it is one. What was erased on request, a domain,
+// an id or an address, is Conflict. It gives what is stored.
 func (s *Store) AddAccount(ctx context.Context, a Account, by string) (Account, error) {
 	if err := a.check(); err != nil {
 		return Account{}, err
@@ -72,10 +139,12 @@ func (s *Store) AddAccount(ctx context.Context, a Account, by string) (Account, 
 		return Account{}, broken("adding an account", err)
 	}
 	added, err := pgx.CollectExactlyOneRow(rows, scanAccount)
-	if err == nil {
+	switch {
+	case err == nil:
 		return added, nil
-	}
-	if !notFound(err) {
+	case postgres.IsErased(err):
+		return Account{}, erased(a, err)
+	case !notFound(err):
 		return Account{}, broken("adding an account", err)
 	}
 	there, err := s.accountsWhere(ctx, "id = $1", a.ID)
@@ -120,8 +189,11 @@ func (s *Store) Rename(ctx context.Context, id uuid.UUID, name, by, reason strin
 		return Account{}, broken("renaming an account", err)
 	}
 	renamed, err := pgx.CollectExactlyOneRow(rows, scanAccount)
-	if notFound(err) {
+	switch {
+	case notFound(err):
 		return Account{}, refuse(fault.NotFound, "no account has the id %s", id)
+	case postgres.IsErased(err):
+		return Account{}, erased(a, err)
 	}
 	return renamed, broken("renaming an account", err)
 }

@@ -6,6 +6,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/throughline-dev/throughline/pkg/postgres"
 	"github.com/throughline-dev/throughline/pkg/source"
 )
 
@@ -41,10 +42,10 @@ func (s *Store) NormalizeDomains(ctx context.Context) (changed, left []StoredDom
 		if d.Normal = normal; ok {
 			tag, err := s.pool.Exec(ctx, `UPDATE accounts SET domain = $2, updated_at = now() WHERE id = $1 AND domain = $3
 				AND NOT EXISTS (SELECT FROM accounts o WHERE lower(o.domain) = $2 AND o.id <> $1 AND o.merged_into IS NULL)`, d.AccountID, normal, d.Domain)
-			if err != nil {
+			if err != nil && !postgres.IsErased(err) { // erased: nobody gets it
 				return changed, left, broken("changing an account's domain", err)
 			}
-			if tag.RowsAffected() == 1 {
+			if err == nil && tag.RowsAffected() == 1 {
 				changed = append(changed, d)
 				continue
 			}

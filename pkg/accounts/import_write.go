@@ -52,6 +52,12 @@ SELECT e.lines[f.n], 'a reference of this line was erased on request, and is not
 FROM (SELECT array_agg(source) AS sources, array_agg(kind) AS kinds, array_agg(tenant) AS tenants, array_agg(external_id) AS ids, array_agg(line) AS lines
   FROM import_links WHERE EXISTS (SELECT FROM suppressions)) AS e
 CROSS JOIN LATERAL suppressed(e.sources, e.kinds, e.tenants, e.ids) AS f
+UNION ALL
+SELECT e.lines[f.n], 'what this line says of an account (its id, its domain, or an address as its name) was erased on request: a customer who is back is let in with throughline erasures lift'
+FROM (SELECT array_agg(r.kind) AS kinds, array_agg(''::text) AS tenants, array_agg(r.id) AS ids, array_agg(i.line) AS lines
+  FROM import_accounts i CROSS JOIN LATERAL (VALUES ('account_uuid'::text, i.id::text), ('domain', nullif(i.domain, '')), ('email', CASE WHEN position('@' IN i.name) > 0 THEN lower(i.name) END)) AS r (kind, id)
+  WHERE r.id IS NOT NULL AND EXISTS (SELECT FROM suppressions)) AS e
+CROSS JOIN LATERAL suppressed(e.kinds, e.kinds, e.tenants, e.ids) AS f
 ORDER BY 1 LIMIT 1000`
 
 const changeAccounts = `

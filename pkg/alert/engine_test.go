@@ -243,3 +243,30 @@ INSERT INTO pull_runs (checkpoint_id, status, started_by) VALUES (1, 'failed', '
 	require.NoError(t, err)
 	require.Equal(t, "Throughline: nothing waits in quarantine", report.Message().Subject)
 }
+
+// A receiver that is not configured any more does not fail for ever; what it was told stays.
+func TestReceiversThatAreGone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.snapshot = Snapshot{Findings: []Finding{{ID: 1, Source: "stripe"}}}
+	w.evaluate(w.engine(Slack, Email), time.Minute)
+	w.snapshot.Findings = append(w.snapshot.Findings, Finding{ID: 2, Source: "zendesk"})
+	w.fail[Slack] = &Failure{Receiver: Slack, Text: "404"}
+	w.evaluate(w.engine(Slack, Email), time.Minute)
+	failing := func() (names []string) {
+		all, err := NewStore(w.pool).Receivers(t.Context())
+		require.NoError(t, err)
+		for _, r := range all {
+			if !r.FailingSince.IsZero() || r.Error != "" {
+				names = append(names, r.Name)
+			}
+		}
+		return names
+	}
+	require.Equal(t, []string{Slack}, failing())
+	w.evaluate(w.engine(Email), time.Minute)
+	require.Empty(t, failing())
+	delete(w.fail, Slack)
+	w.evaluate(w.engine(Slack, Email), time.Minute)
+	require.Equal(t, [][2]int{{1, 0}, {1, 0}}, w.told(Slack), "the first is not told again")
+}

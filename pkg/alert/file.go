@@ -33,9 +33,27 @@ func ReadFile(path string) (Rules, error) {
 	}
 	rules, err := ReadRules(text)
 	if err != nil {
-		return Rules{}, fault.Permanent(fault.Malformed, fmt.Errorf("%s is no file of rules:\n%w", path, err))
+		return Rules{}, fault.Permanent(fault.Malformed, &FileError{path, err})
 	}
 	return rules, nil
+}
+
+// FileError is all that is wrong with a file of rules.
+type FileError struct {
+	Path string
+	err  error
+}
+
+// Error gives a problem a line.
+func (e *FileError) Error() string { return strings.Join(e.Lines(), "\n") }
+
+// Lines gives the problems, each with the file and its place.
+func (e *FileError) Lines() []string {
+	lines := strings.Split(e.err.Error(), "\n")
+	for i := range lines {
+		lines[i] = e.Path + ": " + lines[i]
+	}
+	return lines
 }
 
 // ReadRules reads YAML that has what differs from the defaults. Its error is every problem, each with its place.

@@ -16,10 +16,20 @@ import (
 
 // Store keeps alerts, what receivers were told, and silences. It is safe for concurrent use. Errors are marked by
 // postgres.Classify, or Permanent for the person who asked for what there is not.
-type Store struct{ pool *pgxpool.Pool }
+type Store struct{ pool postgres.DB }
 
 // NewStore makes a Store on a migrated database.
 func NewStore(pool *pgxpool.Pool) *Store { return &Store{pool} }
+
+// In gives a Store that works within a transaction.
+func (s *Store) In(tx pgx.Tx) *Store { return &Store{tx} }
+
+// CountFiring counts the alerts that fire and are not silenced. Errors are marked by postgres.Classify.
+func CountFiring(ctx context.Context, db postgres.DB) (n int64, err error) {
+	err = db.QueryRow(ctx, `SELECT count(*) FROM alert_states a WHERE state = 'firing' AND NOT EXISTS (
+		SELECT FROM alert_silences s WHERE s.until > now() AND s.rule IN ('', a.rule) AND s.source IN ('', a.source))`).Scan(&n)
+	return n, broken("counting alerts", err)
+}
 
 // leaseFor is longer than an evaluation may take; whoever evaluates has it to itself for so long.
 const leaseFor = 2 * time.Minute
@@ -123,10 +133,14 @@ func (s *Store) Receivers(ctx context.Context) ([]Receiver, error) {
 	return all, broken("reading receivers", err)
 }
 
-// meet gives the receivers of these names, and keeps that they are known.
+// meet gives the receivers of these names, and keeps that they are known. Others are not configured any more: that they could
+// not be told is over. What they were told stays, for when they are configured again.
 func (s *Store) meet(ctx context.Context, names []string, now time.Time) (map[string]Receiver, error) {
 	if _, err := s.pool.Exec(ctx, "INSERT INTO alert_receivers (receiver, known_since) SELECT n, $2 FROM unnest($1::text[]) AS n ON CONFLICT DO NOTHING", append([]string{}, names...), now); err != nil {
 		return nil, broken("keeping receivers", err)
+	}
+	if _, err := s.pool.Exec(ctx, "UPDATE alert_receivers SET failing_since = NULL, error = '', retry_at = NULL WHERE receiver <> ALL ($1::text[]) AND (failing_since IS NOT NULL OR retry_at IS NOT NULL)", append([]string{}, names...)); err != nil {
+		return nil, broken("forgetting receivers", err)
 	}
 	all, err := s.Receivers(ctx)
 	known := map[string]Receiver{}
@@ -194,8 +208,9 @@ func (s *Store) Silences(ctx context.Context, ended bool) ([]Silence, error) {
 }
 
 const (
-	// maxSilence is how long a silence may last, and maxSilences how many may be active at once.
-	maxSilence  = 90 * 24 * time.Hour
+	// MaxSilence is how long a silence may last.
+	MaxSilence = 90 * 24 * time.Hour
+	// maxSilences is how many may be active at once.
 	maxSilences = 100
 )
 
@@ -207,8 +222,8 @@ func (s *Store) Silence(ctx context.Context, rule, source string, long time.Dura
 	switch {
 	case rule == "" && source == "":
 		return refuse("a silence needs a rule or a source")
-	case long < time.Minute || long > maxSilence:
-		return refuse("a silence of %v: it should be 1m to %v", long, maxSilence)
+	case long < time.Minute || long > MaxSilence:
+		return refuse("a silence of %v: it should be 1m to %v", long, MaxSilence)
 	case len(comment) > 1000:
 		return refuse("a comment of %d bytes: 1000 are the most", len(comment))
 	}

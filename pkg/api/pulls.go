@@ -21,7 +21,7 @@ type Pull struct {
 	To         time.Time `json:"to"`
 	Through    time.Time `json:"through"`  // all before is in the raw topic
 	Finished   bool      `json:"finished"` // the whole period is
-	Status     string    `json:"status"`   // of the run: running, done, failed or interrupted
+	Status     string    `json:"status"`   // of the run: running, done, failed, interrupted or cancelled
 	Pages      int64     `json:"pages"`
 	Events     int64     `json:"events"`
 	Unread     int64     `json:"unread"` // of the events: what is no event of the source, and becomes a dead letter

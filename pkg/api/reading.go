@@ -137,6 +137,7 @@ type Overview struct {
 	OpenQuarantine   int64         `json:"open_quarantine"` // at most 10,000
 	OldestQuarantine time.Time     `json:"oldest_quarantine,omitzero"`
 	OpenFindings     int64         `json:"open_findings"` // of drift
+	FiringAlerts     int64         `json:"firing_alerts"` // that are not silenced
 	OpenSuggestions  int64         `json:"open_suggestions"`
 	FailedPulls      []Pull        `json:"failed_pulls"`
 	PendingMoves     []Move        `json:"pending_moves"`

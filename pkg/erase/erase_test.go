@@ -263,6 +263,39 @@ func TestErasingAnAccount(t *testing.T) {
 	require.Equal(t, fault.NotFound, fault.ReasonOf(err))
 }
 
+// No account takes up again what was erased: its domain, its id, a person's address as its name.
+func TestNoAccountTakesUpWhatWasErased(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.exec("UPDATE accounts SET domain = 'nimbus.example' WHERE id = $1", w.nimbus)
+	w.erase(Target{Account: w.nimbus})
+	w.erase(Target{References: []source.Reference{{Source: "email", Kind: "email", ID: "kim@acme.example"}}})
+	for want, a := range map[string]accounts.Account{
+		"the domain nimbus.example was erased on request": {Name: "Somebody", Domain: "https://www.Nimbus.example/about"},
+		"account " + w.nimbus.String() + " was erased":    {ID: w.nimbus, Name: "Somebody"},
+		"the name is an address that was erased":          {Name: " Kim@Acme.example"},
+	} {
+		_, err := w.store.AddAccount(t.Context(), a, "ada")
+		require.Equal(t, fault.Conflict, fault.ReasonOf(err), "%+v: %v", a, err)
+		require.ErrorContains(t, err, want)
+		require.ErrorContains(t, err, "throughline erasures lift")
+	}
+	_, err := w.store.Rename(t.Context(), w.acme, "kim@acme.example", "ada", "")
+	require.ErrorContains(t, err, "the name is an address that was erased")
+	for _, line := range []string{"Somebody,,nimbus.example", "Somebody," + w.nimbus.String() + ",", "kim@acme.example,,", "Acme Robotics," + w.acme.String() + ",nimbus.example"} {
+		_, err := w.store.Import(t.Context(), strings.NewReader("name,id,domain\n"+line+"\n"), accounts.ImportOptions{By: "ada"})
+		require.ErrorContains(t, err, "was erased on request", line)
+	}
+	_, err = w.store.AddAccount(t.Context(), accounts.Account{Name: "Lee", Domain: "lee.example"}, "ada")
+	require.NoError(t, err)
+	erasures, err := w.eraser.List(t.Context(), 10)
+	require.NoError(t, err)
+	_, err = w.eraser.Lift(t.Context(), erasures[1].ID, "ada", "is back")
+	require.NoError(t, err)
+	_, err = w.store.AddAccount(t.Context(), accounts.Account{ID: w.nimbus, Name: "Nimbus", Domain: "nimbus.example"}, "ada")
+	require.NoError(t, err)
+}
+
 // An id is found in payloads by the index, and the source says whether it is meant.
 func TestErasingAnID(t *testing.T) {
 	t.Parallel()

@@ -253,7 +253,7 @@ func Functions() []string {
 	return []string{
 		"announce_accounts()", "announce_links()", "announce_suspect_domain()", "clean_payload_index()", "delete_account_event_origins()", "expire_audit_log(timestamp with time zone, integer)", "mirror_quarantine()", "move_link_epoch()",
 		"note_link_change()", "payload_index_pending_pages()", "record_link()", "reference_digest(text, text, text, text)",
-		"refuse_suppressed()", "suppressed(text[], text[], text[], text[])",
+		"refuse_suppressed()", "refuse_suppressed_account()", "suppressed(text[], text[], text[], text[])",
 	}
 }
 

@@ -177,6 +177,11 @@ func prepare(o Options) (*loop, time.Time, error) {
 	case len(o.Types) > s.MostTypes && s.MostTypes > 0:
 		return nil, time.Time{}, wrong("%s can be asked for %d types at a time, not %d", o.Source.Profile().Title, s.MostTypes, len(o.Types))
 	}
+	if c, ok := o.Source.(source.TypeChecker); ok && len(o.Types) > 0 {
+		if err := c.CheckTypes(s.Name, o.Types); err != nil {
+			return nil, time.Time{}, fault.Permanent(fault.Malformed, err)
+		}
+	}
 	types := slices.Compact(slices.Sorted(slices.Values(o.Types)))
 	l := &loop{o: o, stream: s, began: now, period: Period{
 		Source: o.Source.Name(), Tenant: o.Tenant, Stream: s.Name, Mode: o.Mode, Types: types, From: from, To: to,

@@ -31,6 +31,8 @@ const (
 	// MaxIdempotencyKey bounds Ask.Key, in bytes.
 	MaxIdempotencyKey = 200
 	maxReason         = 2000
+	// clocksDiffer is how much later than ours the clock of who asks may be.
+	clocksDiffer = time.Minute
 )
 
 // Earliest is before any vendor of ours was: nobody asks for events from before it.
@@ -100,8 +102,12 @@ func (s *Store) one(ctx context.Context, doing, sql string, args ...any) (Reques
 // was used for another request.
 func (s *Store) Ask(ctx context.Context, a Ask) (Request, error) {
 	name := a.Source.Name()
-	if a.Until.IsZero() || a.Until.After(time.Now()) {
-		a.Until = time.Now()
+	now := time.Now()
+	if a.Until.After(now.Add(clocksDiffer)) {
+		return Request{}, wrong("until, %s, lies in the future: leave it out to bring in what there is until now", a.Until.UTC().Format(time.RFC3339))
+	}
+	if a.Until.IsZero() || a.Until.After(now) {
+		a.Until = now
 	}
 	if !a.Since.IsZero() && a.Since.Before(Earliest()) {
 		return Request{}, wrong("no vendor has events from before %s", Earliest().Format(time.DateOnly))

@@ -133,8 +133,8 @@ func (s *Store) begin(ctx context.Context, p Period, window, late time.Duration,
 				return err
 			}
 		}
-		return tx.QueryRow(ctx, "INSERT INTO pull_runs (checkpoint_id, kept_since, started_by, request_id) VALUES ($1, $2, $3, nullif($4::bigint, 0)) RETURNING id",
-			b.checkpoint, nullTime(keptSince), o.By, o.Request).Scan(&b.run)
+		return tx.QueryRow(ctx, "INSERT INTO pull_runs (checkpoint_id, kept_since, started_by, request_id, to_time) VALUES ($1, $2, $3, nullif($4::bigint, 0), $5) RETURNING id",
+			b.checkpoint, nullTime(keptSince), o.By, o.Request, b.period.To).Scan(&b.run)
 	})
 	b.period.From, b.period.To = b.period.From.UTC(), b.period.To.UTC()
 	b.at.WindowFrom, b.at.WindowTo = b.at.WindowFrom.UTC(), b.at.WindowTo.UTC()
@@ -184,8 +184,9 @@ type Pull struct {
 	ID, Checkpoint int64
 	Period
 	Counts
-	// Status is running, done, failed or interrupted. A process that was killed
-	// leaves running, until another goes on.
+	// Status is running, done, failed, interrupted, or cancelled: interrupted because the
+	// request that it serves was. A process that was killed leaves running, until another
+	// goes on, or until the request is cancelled.
 	Status string
 	// Through is up to when the period is published.
 	Through time.Time
@@ -216,11 +217,13 @@ type Filter struct {
 // List gives runs, the newest first.
 func (s *Store) List(ctx context.Context, f Filter) ([]Pull, error) {
 	rows, err := s.pool.Query(ctx, `
-SELECT r.id, c.id, c.source, c.tenant, c.stream, c.mode, c.types, c.from_time, c.to_time, c.window_from, c.finished_at IS NOT NULL,
-  r.status, r.pages, r.events, r.unread, r.oldest, r.newest, r.kept_since, r.error, r.started_by, coalesce(r.request_id, 0), r.started_at, r.updated_at, r.finished_at
-FROM pull_runs r JOIN pull_checkpoints c ON c.id = r.checkpoint_id
-WHERE ($1 = '' OR c.source = $1) AND (NOT $2 OR c.finished_at IS NULL) AND ($4 = '' OR r.status = $4) AND ($5 = 0 OR r.id < $5) AND ($6 = 0 OR r.id = $6)
-ORDER BY r.id DESC LIMIT $3`, f.Source, f.Unfinished, f.Limit, f.Status, f.Before, f.ID)
+SELECT r.id, c.id, c.source, c.tenant, c.stream, c.mode, c.types, c.from_time, coalesce(r.to_time, c.to_time), c.window_from, c.finished_at IS NOT NULL,
+  s.status, r.pages, r.events, r.unread, r.oldest, r.newest, r.kept_since, r.error, r.started_by, coalesce(r.request_id, 0), r.started_at, r.updated_at, r.finished_at
+FROM pull_runs r JOIN pull_checkpoints c ON c.id = r.checkpoint_id LEFT JOIN pull_requests q ON q.id = r.request_id
+CROSS JOIN LATERAL (SELECT CASE WHEN q.state = 'cancelled' AND (r.status = 'interrupted' OR r.status = 'running' AND r.updated_at < now() - $7::interval)
+  THEN 'cancelled' ELSE r.status END AS status) AS s
+WHERE ($1 = '' OR c.source = $1) AND (NOT $2 OR c.finished_at IS NULL) AND ($4 = '' OR s.status = $4) AND ($5 = 0 OR r.id < $5) AND ($6 = 0 OR r.id = $6)
+ORDER BY r.id DESC LIMIT $3`, f.Source, f.Unfinished, f.Limit, f.Status, f.Before, f.ID, leaseFor)
 	if err != nil {
 		return nil, broken("listing pulls", err)
 	}
@@ -261,11 +264,26 @@ func rateOf(events int64, took time.Duration) float64 {
 	return float64(events) / took.Seconds()
 }
 
+// storeError is an error of the database that another try may not meet.
+type storeError struct{ err error }
+
+func (e *storeError) Error() string { return e.err.Error() }
+func (e *storeError) Unwrap() error { return e.err }
+
+// OfStore reports whether the database did not answer, and not a vendor or the brokers.
+func OfStore(err error) bool {
+	var of *storeError
+	return errors.As(err, &of)
+}
+
 func broken(doing string, err error) error {
 	if err == nil || fault.IsPermanent(err) {
 		return err
 	}
-	return postgres.Classify(fmt.Errorf("%s: %w", doing, err))
+	if err = postgres.Classify(fmt.Errorf("%s: %w", doing, err)); fault.IsPermanent(err) {
+		return err
+	}
+	return &storeError{err}
 }
 
 func nullTime(t time.Time) *time.Time {

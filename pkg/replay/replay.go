@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -176,30 +177,65 @@ func query(ctx context.Context, pool *pgxpool.Pool, rest string, args ...any) ([
 	return list, broken("reading replays", err)
 }
 
+// Count reads what is left of a replay, as Run does, and gives how much of it would be published. It writes nothing.
+func Count(ctx context.Context, o Options, r Replay) (Replay, error) {
+	r.Places = maps.Clone(r.Places)
+	left := maps.Clone(r.Places)
+	o.Pool = nil
+	err := each(ctx, o, &r)
+	r.Places = left
+	return r, err
+}
+
+// KnownTypes gives the event types that the drift service has seen of a source.
+func KnownTypes(ctx context.Context, pool *pgxpool.Pool, source string) ([]string, error) {
+	rows, err := pool.Query(ctx, "SELECT DISTINCT event_type FROM payload_types WHERE source = $1", source)
+	if err != nil {
+		return nil, broken("looking for the types of events", err)
+	}
+	types, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	return types, broken("looking for the types of events", err)
+}
+
+// IsHere reports whether an event of a type is on a timeline or in quarantine. Where none is it reads both tables.
+func IsHere(ctx context.Context, pool *pgxpool.Pool, source, eventType string) (bool, error) {
+	var here bool
+	err := pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM quarantine WHERE source = $1 AND event_type = $2) OR EXISTS (SELECT FROM account_events WHERE source = $1 AND event_type = $2)`, source, eventType).Scan(&here)
+	return here, broken("looking for events of a type", err)
+}
+
 // Run publishes what is left of a replay, and gives it as it is then. Of what retention takes meanwhile it goes on behind;
 // an error leaves it where it is, for another Run.
 func Run(ctx context.Context, o Options, r Replay) (Replay, error) {
+	if err := each(ctx, o, &r); err != nil {
+		return r, err
+	}
+	err := o.Pool.QueryRow(ctx, "UPDATE replays SET finished_at = now(), updated_at = now() WHERE id = $1 RETURNING finished_at", r.ID).Scan(&r.FinishedAt)
+	return r, broken("finishing the replay", err)
+}
+
+// each reads what is left.
+func each(ctx context.Context, o Options, r *Replay) error {
 	offsets := map[int32]kgo.Offset{}
 	for partition, p := range r.Places {
 		if p.Next < p.End {
 			offsets[partition] = kgo.NewOffset().At(p.Next)
 		}
 	}
-	if len(offsets) > 0 {
-		// The markers of transactions have offsets, too.
-		reader, err := stream.NewClient(o.Kafka, stream.Deps{Name: "replay"}, kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{r.Topic: offsets}), kgo.KeepControlRecords(),
-			kgo.FetchMaxBytes(16<<20), kgo.FetchMaxPartitionBytes(4<<20), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
-		if err != nil {
-			return r, err
-		}
-		defer reader.Close()
-		if err := read(ctx, o, &r, reader); err != nil {
-			return r, err
-		}
+	if len(offsets) == 0 {
+		return nil
 	}
-	err := o.Pool.QueryRow(ctx, "UPDATE replays SET finished_at = now(), updated_at = now() WHERE id = $1 RETURNING finished_at", r.ID).Scan(&r.FinishedAt)
-	return r, broken("finishing the replay", err)
+	// The markers of transactions have offsets, too.
+	reader, err := stream.NewClient(o.Kafka, stream.Deps{Name: "replay"}, kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{r.Topic: offsets}), kgo.KeepControlRecords(),
+		kgo.FetchMaxBytes(16<<20), kgo.FetchMaxPartitionBytes(4<<20), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	if err != nil {
+		return err
+	}
+	defer reader.Close()
+	return read(ctx, o, r, reader)
 }
+
+// read reads, and unless o.Pool is nil publishes and keeps how far it is.
 
 func read(ctx context.Context, o Options, r *Replay, reader *kgo.Client) error {
 	limit, most := rate.NewLimiter(rate.Inf, batchRecords), batchRecords
@@ -236,6 +272,13 @@ func read(ctx context.Context, o Options, r *Replay, reader *kgo.Client) error {
 				again = append(again, onceMore(rec))
 			}
 		})
+		if o.Pool == nil {
+			r.Published += int64(len(again))
+			if o.Progress != nil {
+				o.Progress(*r)
+			}
+			continue
+		}
 		if len(again) > 0 {
 			if err := limit.WaitN(ctx, len(again)); err != nil {
 				return fmt.Errorf("keeping to the rate: %w", err)

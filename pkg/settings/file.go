@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"reflect"
 	"regexp"
@@ -103,7 +104,7 @@ func (r *fileReader) set(name string, flag *kong.Flag, line int, value *yaml.Nod
 
 func (r *fileReader) unknown(name string, line int) {
 	text := fmt.Sprintf("%s:%d: unknown key %q", r.path, line, name)
-	if near := nearest(name, r.known); near != "" {
+	if near := Nearest(name, slices.Collect(maps.Keys(r.known))); near != "" {
 		text += fmt.Sprintf(": did you mean %q?", near)
 	}
 	r.to.add(text)
@@ -161,13 +162,13 @@ func fileKey(node *kong.Node, flag *kong.Flag) string {
 	return strings.Join(parts, "-")
 }
 
-// nearest gives the known key that is fewest edits away, or "" when none is near
+// Nearest gives the known word that is fewest edits away, or "" when none is near
 // enough to be meant. Underscores count as dashes: they are the usual slip.
-func nearest(name string, known map[string]*kong.Flag) string {
-	name = strings.ReplaceAll(strings.ToLower(name), "_", "-")
+func Nearest(name string, known []string) string {
+	plain := func(word string) string { return strings.ReplaceAll(strings.ToLower(word), "_", "-") }
 	best, bestDistance := "", max(2, len(name)/2)+1
-	for key := range known {
-		if d := editDistance(name, key); d < bestDistance || d == bestDistance && best != "" && key < best {
+	for _, key := range known {
+		if d := editDistance(plain(name), plain(key)); d < bestDistance || d == bestDistance && best != "" && key < best {
 			best, bestDistance = key, d
 		}
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/throughline-dev/throughline/pkg/service"
 	"github.com/throughline-dev/throughline/pkg/settings"
 	"github.com/throughline-dev/throughline/pkg/stage"
+	"github.com/throughline-dev/throughline/services/alerter/alerter"
 	"github.com/throughline-dev/throughline/services/console/console"
 	"github.com/throughline-dev/throughline/services/drift/drift"
 	"github.com/throughline-dev/throughline/services/learner/learner"
@@ -26,6 +27,7 @@ import (
 
 // The services, in the order in which they start: downstream first.
 const (
+	Alerter    = "alerter"
 	Drift      = "drift"
 	Console    = "console"
 	Learner    = "learner"
@@ -47,6 +49,8 @@ type Options struct {
 	Tenants map[string]string
 	// TestData are the sources whose test data joins the timeline.
 	TestData map[string]bool
+	// Alerter is what the alerter is told; nil: there is none.
+	Alerter *alerter.Options
 	// Drift is what drift is told; nil: there is none.
 	Drift *drift.Options
 	// Console is what the console is told; nil: there is none.
@@ -78,6 +82,7 @@ func New(ctx context.Context, d stage.Deps, o Options) (*Whole, error) {
 		name string
 		make func() (stage.Service, error)
 	}{
+		{Alerter, func() (stage.Service, error) { return alerter.Make(d, *o.Alerter) }},
 		{Drift, func() (stage.Service, error) { return drift.New(d, *o.Drift), nil }},
 		{Console, func() (stage.Service, error) { return w.newConsole(o) }},
 		{Learner, func() (stage.Service, error) { return learner.New(d, *o.Learner) }},
@@ -93,7 +98,7 @@ func New(ctx context.Context, d stage.Deps, o Options) (*Whole, error) {
 	}
 	left := slices.Clone(o.Only)
 	for _, m := range makers {
-		if len(o.Only) > 0 && !slices.Contains(o.Only, m.name) || m.name == Learner && o.Learner == nil || m.name == Puller && o.Puller == nil || m.name == Drift && o.Drift == nil || m.name == Console && o.Console == nil {
+		if len(o.Only) > 0 && !slices.Contains(o.Only, m.name) || m.name == Learner && o.Learner == nil || m.name == Puller && o.Puller == nil || m.name == Drift && o.Drift == nil || m.name == Alerter && o.Alerter == nil || m.name == Console && o.Console == nil {
 			continue
 		}
 		left = slices.DeleteFunc(left, func(name string) bool { return name == m.name })

@@ -43,12 +43,7 @@ func (t Tuning) Validate() error {
 
 // Run is the whole service (service.Main).
 func (c *Config) Run(ctx context.Context, rt *service.Runtime) error {
-	rules, err := alert.ReadFile(c.Alerts.RulesFile)
-	if err != nil {
-		return err
-	}
-	sender, err := receivers.NewSender(c.Alerts, rules.Items)
-	if err != nil {
+	if _, err := alert.ReadFile(c.Alerts.RulesFile); err != nil { // without a database that must be there
 		return err
 	}
 	pool, err := postgres.Open(ctx, c.Postgres, "throughline-"+rt.Name)
@@ -57,8 +52,34 @@ func (c *Config) Run(ctx context.Context, rt *service.Runtime) error {
 	}
 	defer pool.Close()
 	d := stage.Deps{Pool: pool, Runtime: rt}
-	engine := &alert.Engine{Rules: rules, Store: alert.NewStore(pool), Look: alert.NewLooker(pool, c.Alerts.Metrics).Look, Deliver: sender.Send, Receivers: c.Alerts.Configured()}
-	return d.Group(New(d, engine, c.Tuning.Every)).Run(ctx)
+	a, err := Make(d, Options{Alerts: c.Alerts, Tuning: c.Tuning})
+	if err != nil {
+		return err
+	}
+	return d.Group(a).Run(ctx)
+}
+
+// Options are what the service is told.
+type Options struct {
+	Alerts receivers.Config
+	Tuning Tuning // zero: the defaults
+}
+
+// Make makes the service of what an operator sets. It calls nobody. An error is what a person must fix.
+func Make(d stage.Deps, o Options) (*Alerter, error) {
+	if o.Tuning == (Tuning{}) {
+		settings.Defaults(&o.Tuning)
+	}
+	rules, err := alert.ReadFile(o.Alerts.RulesFile)
+	if err != nil {
+		return nil, err
+	}
+	sender, err := receivers.NewSender(o.Alerts, rules.Items)
+	if err != nil {
+		return nil, err
+	}
+	engine := &alert.Engine{Rules: rules, Store: alert.NewStore(d.Pool), Look: alert.NewLooker(d.Pool, o.Alerts.Metrics).Look, Deliver: sender.Send, Receivers: o.Alerts.Configured()}
+	return New(d, engine, o.Tuning.Every), nil
 }
 
 // Alerter is the service.

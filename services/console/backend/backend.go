@@ -66,6 +66,27 @@ type Selection struct {
 	DryRun                    bool
 }
 
+// NewAccount is an account to make.
+type NewAccount struct {
+	Name, Domain, Owner string
+	Parent              uuid.UUID // Nil: none
+	Anyway              bool      // although another account has the name or the domain
+}
+
+// AccountChange says what is to change of an account; nil is left alone.
+type AccountChange struct {
+	Name, Owner *string
+	Anyway      bool // although another account has the name
+	Reason      string
+}
+
+// NewSilence says which alerts are not to be told: of a rule, of a source, or of both.
+type NewSilence struct {
+	Rule, Source string
+	For          time.Duration // 1 minute to alert.MaxSilence
+	Comment      string        // why
+}
+
 // NewPull asks the puller for a backfill.
 type NewPull struct {
 	Source, Stream string    // Stream "": all of the source's
@@ -119,6 +140,10 @@ type Reader interface {
 	PullRequests(ctx context.Context, source string, open bool, p Paging) (Page[api.PullRequest], error)
 	Gaps(ctx context.Context) ([]api.Gap, error)
 	Drift(ctx context.Context, source, status string, p Paging) (Page[api.Finding], error)
+	// Alerts gives what is alerted on: what fires or is pending, or what state says (firing, pending, resolved, all).
+	Alerts(ctx context.Context, state string) (api.Alerts, error)
+	// Silences gives those that are active, with ended also the others, the newest first, 100 at most.
+	Silences(ctx context.Context, ended bool) ([]api.Silence, error)
 	// Domains gives domains that behave like free mail, those that nobody decided about first, at most so many (1 to 1,000).
 	Domains(ctx context.Context, limit int) ([]api.SuspectDomain, error)
 	// Pattern looks for what package pattern describes, among events since then; limit is a Paging's. Malformed is about
@@ -148,9 +173,10 @@ type Reader interface {
 
 // Decider is what an operator may, and with tokens an admin. Reasons are at most 500 characters.
 type Decider interface {
-	CreateAccount(ctx context.Context, name, domain, owner string, parent uuid.UUID) (api.Account, error)
-	// ChangeAccount leaves alone what is nil.
-	ChangeAccount(ctx context.Context, id uuid.UUID, name, owner *string, reason string) (api.Account, error)
+	// CreateAccount refuses one that is similar to others, unless Anyway: Conflict, with problem.Similar.
+	CreateAccount(ctx context.Context, n NewAccount) (api.Account, error)
+	// ChangeAccount likewise for a new name.
+	ChangeAccount(ctx context.Context, id uuid.UUID, c AccountChange) (api.Account, error)
 	MergeAccount(ctx context.Context, from, into uuid.UUID, reason string, dryRun bool) (api.Effect, error)
 	Link(ctx context.Context, l api.Linking) (api.Effect, error)
 	// Unlink takes a link back; never says too that the reference is not the account's.
@@ -165,6 +191,9 @@ type Decider interface {
 	StartPull(ctx context.Context, n NewPull) (api.PullRequest, error)
 	// CancelPull ends a request of StartPull; the puller stops within seconds.
 	CancelPull(ctx context.Context, id int64) (api.PullRequest, error)
+	// SilenceAlerts keeps alerts from being told for a while, and UnsilenceAlerts ends that.
+	SilenceAlerts(ctx context.Context, n NewSilence) (api.Silence, error)
+	UnsilenceAlerts(ctx context.Context, id int64) error
 	AcknowledgeDrift(ctx context.Context, id int64, reason string) (api.Finding, error)
 	CreateToken(ctx context.Context, name string, role access.Role, expires time.Time) (api.NewTokenMade, error)
 	RevokeToken(ctx context.Context, id int64) error

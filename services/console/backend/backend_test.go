@@ -137,7 +137,7 @@ func TestAccounts(t *testing.T) {
 	require.Nil(t, list[1].LastEvent)
 
 	name, owner := "Acme", "lee@us.example"
-	changed, err := w.ChangeAccount(w.operator(), w.acme, &name, &owner, "renamed by the customer")
+	changed, err := w.ChangeAccount(w.operator(), w.acme, backend.AccountChange{Name: &name, Owner: &owner, Reason: "renamed by the customer"})
 	require.NoError(t, err)
 	require.Equal(t, name, changed.Name)
 	one, err := w.Account(w.viewer(), w.acme)
@@ -240,7 +240,7 @@ func TestAudit(t *testing.T) {
 	w := newWorld(t, nil)
 	_, err := w.Link(w.viewer(), api.Linking{Reference: "stripe:cus_1", AccountID: w.acme, Reason: "why"})
 	require.Equal(t, 403, problem.From(err).Status)
-	_, err = w.CreateAccount(w.operator(), "Acme", "no domain", "", uuid.Nil)
+	_, err = w.CreateAccount(w.operator(), backend.NewAccount{Name: "Acme", Domain: "no domain"})
 	require.Equal(t, 400, problem.From(err).Status)
 	_, err = w.Link(w.operator(), api.Linking{Reference: "stripe:cus_1", AccountID: w.acme, Reason: "why", DryRun: true})
 	require.NoError(t, err)

@@ -2,6 +2,7 @@ package backend
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -19,44 +20,65 @@ import (
 )
 
 // CreateAccount is Decider's.
-func (b *Service) CreateAccount(ctx context.Context, name, domain, owner string, parent uuid.UUID) (api.Account, error) {
+func (b *Service) CreateAccount(ctx context.Context, n NewAccount) (api.Account, error) {
 	id, err := uuid.NewV7()
 	if err != nil {
 		return api.Account{}, fmt.Errorf("making an account id: %w", err)
 	}
 	return act(ctx, b, deed{role: access.Operator, action: "createAccount", made: id.String()}, func(ctx context.Context, by access.Actor) (api.Account, error) {
-		if err := texts("name", name, "domain", domain, "owner", owner); err != nil {
+		if err := texts("name", n.Name, "domain", n.Domain, "owner", n.Owner); err != nil {
 			return api.Account{}, err
 		}
-		if parent != uuid.Nil {
-			if err := b.reading(ctx, func(tx pgx.Tx) error { return b.accounts.In(tx).Exists(ctx, parent) }); err != nil {
+		if n.Parent != uuid.Nil {
+			if err := b.reading(ctx, func(tx pgx.Tx) error { return b.accounts.In(tx).Exists(ctx, n.Parent) }); err != nil {
 				if fault.ReasonOf(err) == fault.NotFound {
-					return api.Account{}, malformed("parent_id", "no account has the id %s", parent)
+					return api.Account{}, malformed("parent_id", "no account has the id %s", n.Parent)
 				}
 				return api.Account{}, err
 			}
 		}
-		made, err := b.accounts.AddAccount(ctx, accounts.Account{ID: id, Name: name, Domain: domain, Owner: owner, ParentID: parent}, by.Who)
-		return api.NewAccount(made), err
+		add := b.accounts.AddDistinct
+		if n.Anyway {
+			add = b.accounts.AddAccount
+		}
+		made, err := add(ctx, accounts.Account{ID: id, Name: n.Name, Domain: n.Domain, Owner: n.Owner, ParentID: n.Parent}, by.Who)
+		return api.NewAccount(made), similar(err)
 	})
 }
 
+// similar says which accounts are in the way, and how to insist.
+func similar(err error) error {
+	var others *accounts.SimilarError
+	if !errors.As(err, &others) {
+		return err
+	}
+	list := make([]problem.Account, len(others.Accounts))
+	for i, a := range others.Accounts {
+		list[i] = problem.Account{ID: a.ID, Name: a.Name, Domain: a.Domain}
+	}
+	return problem.Field("anyway", problem.Similar(list, fault.Permanent(fault.Conflict, fmt.Errorf("%w: with \"anyway\": true it is done all the same", others))))
+}
+
 // ChangeAccount is Decider's.
-func (b *Service) ChangeAccount(ctx context.Context, id uuid.UUID, name, owner *string, reason string) (api.Account, error) {
-	return act(ctx, b, deed{role: access.Operator, action: "changeAccount", target: id.String(), why: reason}, func(ctx context.Context, by access.Actor) (api.Account, error) {
-		if name == nil && owner == nil {
+func (b *Service) ChangeAccount(ctx context.Context, id uuid.UUID, c AccountChange) (api.Account, error) {
+	return act(ctx, b, deed{role: access.Operator, action: "changeAccount", target: id.String(), why: c.Reason}, func(ctx context.Context, by access.Actor) (api.Account, error) {
+		if c.Name == nil && c.Owner == nil {
 			return api.Account{}, malformed("name", "say what is to change: name or owner")
 		}
 		var changed accounts.Account
 		err := pgx.BeginFunc(ctx, b.o.Pool, func(tx pgx.Tx) (err error) {
 			store := b.accounts.In(tx)
-			if name != nil {
-				if changed, err = store.Rename(ctx, id, *name, by.Who, reason); err != nil {
-					return fieldOf("name", err)
+			rename := store.RenameDistinct
+			if c.Anyway {
+				rename = store.Rename
+			}
+			if c.Name != nil {
+				if changed, err = rename(ctx, id, *c.Name, by.Who, c.Reason); err != nil {
+					return fieldOf("name", similar(err))
 				}
 			}
-			if owner != nil {
-				if changed, err = store.SetOwner(ctx, id, *owner); err != nil {
+			if c.Owner != nil {
+				if changed, err = store.SetOwner(ctx, id, *c.Owner); err != nil {
 					return fieldOf("owner", err)
 				}
 			}

@@ -52,6 +52,9 @@ func (b *Service) StartPull(ctx context.Context, n NewPull) (api.PullRequest, er
 		if !n.Since.IsZero() && n.Since.Before(pull.Earliest()) {
 			return api.PullRequest{}, malformed("since", "no vendor has events from before %s", pull.Earliest().Format(time.DateOnly))
 		}
+		if n.Until.After(time.Now().Add(time.Minute)) {
+			return api.PullRequest{}, malformed("until", "until lies in the future: leave it out to bring in what there is until now")
+		}
 		if !n.Until.IsZero() && !n.Since.Before(n.Until) {
 			return api.PullRequest{}, malformed("until", "until is not after since")
 		}

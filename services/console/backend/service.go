@@ -11,6 +11,7 @@ import (
 
 	"github.com/throughline-dev/throughline/pkg/access"
 	"github.com/throughline-dev/throughline/pkg/accounts"
+	"github.com/throughline-dev/throughline/pkg/alert"
 	"github.com/throughline-dev/throughline/pkg/api"
 	"github.com/throughline-dev/throughline/pkg/fault"
 	"github.com/throughline-dev/throughline/pkg/learn"
@@ -63,6 +64,7 @@ type Service struct {
 	suggestions *learn.Suggestions
 	pulls       *pull.Store
 	drift       *postgres.Drift
+	alerts      *alert.Store
 	tails       *tails
 	activity    *postgres.Activity
 	raws        chan struct{} // who reads raw records
@@ -99,7 +101,7 @@ func New(o Options) *Service {
 	}
 	store := accounts.NewStore(o.Pool, o.Sources.Kinds).WithResolver(o.Resolver)
 	b := &Service{o: o, accounts: store, quarantine: quarantine.NewStore(o.Pool).WithSources(o.Sources), suggestions: learn.NewSuggestions(o.Pool, store),
-		pulls: pull.NewStore(o.Pool), drift: postgres.NewDrift(o.Pool), activity: postgres.NewActivity(), raws: make(chan struct{}, rawsAtOnce), patterns: make(chan struct{}, patternsAtOnce),
+		pulls: pull.NewStore(o.Pool), drift: postgres.NewDrift(o.Pool), alerts: alert.NewStore(o.Pool), activity: postgres.NewActivity(), raws: make(chan struct{}, rawsAtOnce), patterns: make(chan struct{}, patternsAtOnce),
 		exports: make(chan struct{}, exportsAtOnce)}
 	b.tails = newTails(b.follow)
 	return b

@@ -8,9 +8,11 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/throughline-dev/throughline/pkg/accounts"
+	"github.com/throughline-dev/throughline/pkg/alert"
 	"github.com/throughline-dev/throughline/pkg/api"
 	"github.com/throughline-dev/throughline/pkg/learn"
 	"github.com/throughline-dev/throughline/pkg/postgres"
+	"github.com/throughline-dev/throughline/pkg/pull"
 )
 
 // sourcesFor is how long the state of the sources is given again.
@@ -106,10 +108,14 @@ func (b *Service) Overview(ctx context.Context) (api.Overview, error) {
 		if o.OpenFindings, err = postgres.CountOpenFindings(ctx, tx); err != nil {
 			return err
 		}
+		if o.FiringAlerts, err = alert.CountFiring(ctx, tx); err != nil {
+			return err
+		}
 		unfinished, err := b.pulls.In(tx).Unfinished(ctx, "")
 		if err != nil {
 			return err
 		}
+		unfinished = slices.DeleteFunc(unfinished, func(p pull.Pull) bool { return p.Status == "cancelled" }) // as somebody wanted it
 		for _, p := range unfinished[:min(len(unfinished), 20)] {
 			o.FailedPulls = append(o.FailedPulls, api.NewPull(p, nil))
 		}

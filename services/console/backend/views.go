@@ -33,7 +33,7 @@ const (
 )
 
 // viewPaths are the pages that a view may be of.
-var viewPaths = regexp.MustCompile(`^/(accounts(/[0-9a-f-]{36}(/links)?)?|events/[0-9]{1,19}|live|quarantine(/records|/[0-9]{1,19})?|references|links|jobs|drift|patterns|sources(/[a-z0-9_-]{1,64})?|audit|search)?$`)
+var viewPaths = regexp.MustCompile(`^/(accounts(/[0-9a-f-]{36}(/links)?)?|events/[0-9]{1,19}|live|quarantine(/records|/[0-9]{1,19})?|references|links|jobs|drift|alerts|patterns|sources(/[a-z0-9_-]{1,64})?|audit|search)?$`)
 
 // ViewPath gives the address of a view in one form, for a text that somebody gave: a path of a page of the console, and
 // its query. Errors are Permanent, Malformed, about the field path: another host, a fragment, anything but a page.

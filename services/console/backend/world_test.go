@@ -37,7 +37,7 @@ func newWorld(t *testing.T, change func(o *backend.Options)) *world {
 	w := &world{Service: backend.New(o), t: t, pool: pool}
 	t.Cleanup(w.Close)
 	for name, id := range map[string]*uuid.UUID{"Acme Anvils": &w.acme, "Beta Bolts": &w.beta} {
-		a, err := w.CreateAccount(as(t.Context(), access.Operator), name, name[:4]+".example", "kim@us.example", uuid.Nil)
+		a, err := w.CreateAccount(as(t.Context(), access.Operator), backend.NewAccount{Name: name, Domain: name[:4] + ".example", Owner: "kim@us.example"})
 		require.NoError(t, err)
 		*id = a.ID
 	}

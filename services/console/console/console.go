@@ -26,6 +26,11 @@ type Options struct {
 	Server  Server        // without a Listen: the defaults
 	SignIn  signin.Config // without a Login: the defaults
 	Resolve resolve.Config
+	// Program is how the command line is called where the console shows commands; "": throughline.
+	Program string
+	// Sends: `throughline send` reaches the receivers from where the reader is, with SendFlags.
+	Sends     bool
+	SendFlags string
 }
 
 // rawPatience bounds how long a raw record is read for somebody who waits.
@@ -106,7 +111,7 @@ func (c *Console) handler(d stage.Deps) (http.Handler, error) {
 	if c.o.SignIn.Login == signin.None {
 		out = ""
 	}
-	pages := web.New(web.Options{Backend: c.backend, BasePath: base, SignOut: out, Log: c.rt.Log})
+	pages := web.New(web.Options{Backend: c.backend, BasePath: base, SignOut: out, Log: c.rt.Log, Program: c.o.Program, Sends: c.o.Sends, SendFlags: c.o.SendFlags})
 	mux, in := http.NewServeMux(), door.Handler()
 	for _, path := range []string{"/signin", "/signin/", "/signout"} {
 		mux.Handle(base+path, in)

@@ -150,6 +150,30 @@ func (e ExportTimelineParamsFormat) Valid() bool {
 	}
 }
 
+// Defines values for ListAlertsParamsState.
+const (
+	ListAlertsParamsStateAll      ListAlertsParamsState = "all"
+	ListAlertsParamsStateFiring   ListAlertsParamsState = "firing"
+	ListAlertsParamsStatePending  ListAlertsParamsState = "pending"
+	ListAlertsParamsStateResolved ListAlertsParamsState = "resolved"
+)
+
+// Valid indicates whether the value is a known member of the ListAlertsParamsState enum.
+func (e ListAlertsParamsState) Valid() bool {
+	switch e {
+	case ListAlertsParamsStateAll:
+		return true
+	case ListAlertsParamsStateFiring:
+		return true
+	case ListAlertsParamsStatePending:
+		return true
+	case ListAlertsParamsStateResolved:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ListDriftParamsStatus.
 const (
 	ListDriftParamsStatusAcknowledged ListDriftParamsStatus = "acknowledged"
@@ -293,6 +317,8 @@ type Account = api.Account
 
 // AccountChange defines model for AccountChange.
 type AccountChange struct {
+	// Anyway Give it the name although another account has it; without it that is 409, with those accounts as similar
+	Anyway *bool   `json:"anyway,omitempty"`
 	Name   *string `json:"name,omitempty"`
 	Owner  *string `json:"owner,omitempty"`
 	Reason *string `json:"reason,omitempty"`
@@ -308,6 +334,15 @@ type AccountSummaryPage struct {
 	// Next The cursor of the page that follows; left out on the last
 	Next *string `json:"next,omitempty"`
 }
+
+// Alert Alert is one thing that is alerted on. It holds no values of events.
+type Alert = api.Alert
+
+// AlertReceiver AlertReceiver is how telling one goes.
+type AlertReceiver = api.AlertReceiver
+
+// Alerts Alerts is what is alerted on, as of the last evaluation.
+type Alerts = api.Alerts
 
 // AuditEntry AuditEntry is one thing that somebody did, or tried to do.
 type AuditEntry = api.AuditEntry
@@ -451,6 +486,8 @@ type MovePage struct {
 
 // NewAccount defines model for NewAccount.
 type NewAccount struct {
+	// Anyway Make it although another account has this name or domain; without it that is 409, with those accounts as similar
+	Anyway   *bool               `json:"anyway,omitempty"`
 	Domain   *string             `json:"domain,omitempty"`
 	Name     string              `json:"name"`
 	Owner    *string             `json:"owner,omitempty"`
@@ -466,6 +503,21 @@ type NewPull struct {
 	Stream *string    `json:"stream,omitempty"`
 	Types  *[]string  `json:"types,omitempty"`
 	Until  *time.Time `json:"until,omitempty"`
+}
+
+// NewSilence defines model for NewSilence.
+type NewSilence struct {
+	// Comment Why
+	Comment string `json:"comment"`
+
+	// Minutes For how long
+	Minutes int `json:"minutes"`
+
+	// Rule A rule, like quarantine_count; left out: any
+	Rule *string `json:"rule,omitempty"`
+
+	// Source A source, like zendesk; left out: any
+	Source *string `json:"source,omitempty"`
 }
 
 // NewToken defines model for NewToken.
@@ -597,6 +649,9 @@ type Reconciled = api.Reconciled
 // Reference Reference is what an event refers to, in its parts.
 type Reference = api.Reference
 
+// RuleOK RuleOK is a rule that has found nothing.
+type RuleOK = api.RuleOK
+
 // SavedView SavedView is a page of the console that somebody gave a name.
 type SavedView = api.SavedView
 
@@ -607,6 +662,14 @@ type SavedViewPage struct {
 
 // SearchPage SearchPage is what a search has found so far. A search looks at a bounded number of events at a time: with no event found and a Next it has not come to the end.
 type SearchPage = api.SearchPage
+
+// Silence Silence keeps alerts from being told.
+type Silence = api.Silence
+
+// SilenceList defines model for SilenceList.
+type SilenceList struct {
+	Items []Silence `json:"items"`
+}
 
 // SourceState SourceState is how a source is doing.
 type SourceState = api.SourceState
@@ -711,6 +774,9 @@ type ReferenceInPath = string
 
 // RequestInPath defines model for RequestInPath.
 type RequestInPath = int64
+
+// SilenceInPath defines model for SilenceInPath.
+type SilenceInPath = int64
 
 // Source defines model for Source.
 type Source = string
@@ -824,6 +890,21 @@ type ListAccountLinksParams struct {
 
 	// Limit The most items of a page
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
+// ListAlertsParams defines parameters for ListAlerts.
+type ListAlertsParams struct {
+	// State Only of this state; left out: firing and pending
+	State *ListAlertsParamsState `form:"state,omitempty" json:"state,omitempty"`
+}
+
+// ListAlertsParamsState defines parameters for ListAlerts.
+type ListAlertsParamsState string
+
+// ListSilencesParams defines parameters for ListSilences.
+type ListSilencesParams struct {
+	// Ended Also those that have ended
+	Ended *bool `form:"ended,omitempty" json:"ended,omitempty"`
 }
 
 // ListAuditParams defines parameters for ListAudit.
@@ -1144,6 +1225,9 @@ type ChangeAccountJSONRequestBody = AccountChange
 // MergeAccountJSONRequestBody defines body for MergeAccount for application/json ContentType.
 type MergeAccountJSONRequestBody = Merging
 
+// SilenceAlertsJSONRequestBody defines body for SilenceAlerts for application/json ContentType.
+type SilenceAlertsJSONRequestBody = NewSilence
+
 // DecideDomainJSONRequestBody defines body for DecideDomain for application/json ContentType.
 type DecideDomainJSONRequestBody = DomainDecision
 
@@ -1209,6 +1293,18 @@ type ServerInterface interface {
 	// MergeAccount Let another account take the place of this one
 	// (POST /accounts/{account}/merge)
 	MergeAccount(w http.ResponseWriter, r *http.Request, account AccountInPath)
+	// ListAlerts What is alerted on, as of the last evaluation
+	// (GET /alerts)
+	ListAlerts(w http.ResponseWriter, r *http.Request, params ListAlertsParams)
+	// ListSilences Silences, the newest first, at most 100
+	// (GET /alerts/silences)
+	ListSilences(w http.ResponseWriter, r *http.Request, params ListSilencesParams)
+	// SilenceAlerts Keep the alerts of a rule, of a source, or of both from being told for a while
+	// (POST /alerts/silences)
+	SilenceAlerts(w http.ResponseWriter, r *http.Request)
+	// UnsilenceAlerts End a silence before its time
+	// (DELETE /alerts/silences/{silence})
+	UnsilenceAlerts(w http.ResponseWriter, r *http.Request, silence SilenceInPath)
 	// ListAudit Who did what, the newest first
 	// (GET /audit)
 	ListAudit(w http.ResponseWriter, r *http.Request, params ListAuditParams)
@@ -1886,6 +1982,112 @@ func (siw *ServerInterfaceWrapper) MergeAccount(w http.ResponseWriter, r *http.R
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.MergeAccount(w, r, account)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListAlerts operation middleware
+func (siw *ServerInterfaceWrapper) ListAlerts(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListAlertsParams
+
+	// ------------- Optional query parameter "state" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "state", r.URL.Query(), &params.State, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "state"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "state", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListAlerts(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListSilences operation middleware
+func (siw *ServerInterfaceWrapper) ListSilences(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListSilencesParams
+
+	// ------------- Optional query parameter "ended" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "ended", r.URL.Query(), &params.Ended, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "ended"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "ended", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListSilences(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// SilenceAlerts operation middleware
+func (siw *ServerInterfaceWrapper) SilenceAlerts(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.SilenceAlerts(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// UnsilenceAlerts operation middleware
+func (siw *ServerInterfaceWrapper) UnsilenceAlerts(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "silence" -------------
+	var silence SilenceInPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "silence", r.PathValue("silence"), &silence, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "integer", Format: "int64", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "silence", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.UnsilenceAlerts(w, r, silence)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -3996,6 +4198,10 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/drift/{finding}/acknowledge", wrapper.AcknowledgeDrift)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/feed", wrapper.GetFeed)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/live", wrapper.StreamLive)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/alerts", wrapper.ListAlerts)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/alerts/silences", wrapper.ListSilences)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/alerts/silences", wrapper.SilenceAlerts)
+	m.HandleFunc(http.MethodDelete+" "+options.BaseURL+"/alerts/silences/{silence}", wrapper.UnsilenceAlerts)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/me", wrapper.GetMe)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/views", wrapper.ListViews)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/views", wrapper.SaveView)
@@ -4682,6 +4888,272 @@ type MergeAccount5XXApplicationProblemPlusJSONResponse struct {
 }
 
 func (response MergeAccount5XXApplicationProblemPlusJSONResponse) VisitMergeAccountResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAlertsRequestObject struct {
+	Params ListAlertsParams
+}
+
+type ListAlertsResponseObject interface {
+	VisitListAlertsResponse(w http.ResponseWriter) error
+}
+
+type ListAlerts200JSONResponse Alerts
+
+func (response ListAlerts200JSONResponse) VisitListAlertsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAlerts4XXApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListAlerts4XXApplicationProblemPlusJSONResponse) VisitListAlertsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAlerts5XXResponseHeaders struct {
+	RetryAfter *int
+}
+
+type ListAlerts5XXApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ListAlerts5XXResponseHeaders
+	StatusCode int
+}
+
+func (response ListAlerts5XXApplicationProblemPlusJSONResponse) VisitListAlertsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListSilencesRequestObject struct {
+	Params ListSilencesParams
+}
+
+type ListSilencesResponseObject interface {
+	VisitListSilencesResponse(w http.ResponseWriter) error
+}
+
+type ListSilences200JSONResponse SilenceList
+
+func (response ListSilences200JSONResponse) VisitListSilencesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListSilences4XXApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListSilences4XXApplicationProblemPlusJSONResponse) VisitListSilencesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListSilences5XXResponseHeaders struct {
+	RetryAfter *int
+}
+
+type ListSilences5XXApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ListSilences5XXResponseHeaders
+	StatusCode int
+}
+
+func (response ListSilences5XXApplicationProblemPlusJSONResponse) VisitListSilencesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SilenceAlertsRequestObject struct {
+	Body *SilenceAlertsJSONRequestBody
+}
+
+type SilenceAlertsResponseObject interface {
+	VisitSilenceAlertsResponse(w http.ResponseWriter) error
+}
+
+type SilenceAlerts201JSONResponse Silence
+
+func (response SilenceAlerts201JSONResponse) VisitSilenceAlertsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SilenceAlerts4XXApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response SilenceAlerts4XXApplicationProblemPlusJSONResponse) VisitSilenceAlertsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SilenceAlerts5XXResponseHeaders struct {
+	RetryAfter *int
+}
+
+type SilenceAlerts5XXApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    SilenceAlerts5XXResponseHeaders
+	StatusCode int
+}
+
+func (response SilenceAlerts5XXApplicationProblemPlusJSONResponse) VisitSilenceAlertsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UnsilenceAlertsRequestObject struct {
+	Silence SilenceInPath `json:"silence"`
+}
+
+type UnsilenceAlertsResponseObject interface {
+	VisitUnsilenceAlertsResponse(w http.ResponseWriter) error
+}
+
+type UnsilenceAlerts204Response struct {
+}
+
+func (response UnsilenceAlerts204Response) VisitUnsilenceAlertsResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type UnsilenceAlerts4XXApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response UnsilenceAlerts4XXApplicationProblemPlusJSONResponse) VisitUnsilenceAlertsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UnsilenceAlerts5XXResponseHeaders struct {
+	RetryAfter *int
+}
+
+type UnsilenceAlerts5XXApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    UnsilenceAlerts5XXResponseHeaders
+	StatusCode int
+}
+
+func (response UnsilenceAlerts5XXApplicationProblemPlusJSONResponse) VisitUnsilenceAlertsResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -7911,6 +8383,18 @@ type StrictServerInterface interface {
 	// MergeAccount Let another account take the place of this one
 	// (POST /accounts/{account}/merge)
 	MergeAccount(ctx context.Context, request MergeAccountRequestObject) (MergeAccountResponseObject, error)
+	// ListAlerts What is alerted on, as of the last evaluation
+	// (GET /alerts)
+	ListAlerts(ctx context.Context, request ListAlertsRequestObject) (ListAlertsResponseObject, error)
+	// ListSilences Silences, the newest first, at most 100
+	// (GET /alerts/silences)
+	ListSilences(ctx context.Context, request ListSilencesRequestObject) (ListSilencesResponseObject, error)
+	// SilenceAlerts Keep the alerts of a rule, of a source, or of both from being told for a while
+	// (POST /alerts/silences)
+	SilenceAlerts(ctx context.Context, request SilenceAlertsRequestObject) (SilenceAlertsResponseObject, error)
+	// UnsilenceAlerts End a silence before its time
+	// (DELETE /alerts/silences/{silence})
+	UnsilenceAlerts(ctx context.Context, request UnsilenceAlertsRequestObject) (UnsilenceAlertsResponseObject, error)
 	// ListAudit Who did what, the newest first
 	// (GET /audit)
 	ListAudit(ctx context.Context, request ListAuditRequestObject) (ListAuditResponseObject, error)
@@ -8337,6 +8821,115 @@ func (sh *strictHandler) MergeAccount(w http.ResponseWriter, r *http.Request, ac
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(MergeAccountResponseObject); ok {
 		if err := validResponse.VisitMergeAccountResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListAlerts operation middleware
+func (sh *strictHandler) ListAlerts(w http.ResponseWriter, r *http.Request, params ListAlertsParams) {
+	var request ListAlertsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListAlerts(ctx, request.(ListAlertsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListAlerts")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListAlertsResponseObject); ok {
+		if err := validResponse.VisitListAlertsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListSilences operation middleware
+func (sh *strictHandler) ListSilences(w http.ResponseWriter, r *http.Request, params ListSilencesParams) {
+	var request ListSilencesRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListSilences(ctx, request.(ListSilencesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListSilences")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListSilencesResponseObject); ok {
+		if err := validResponse.VisitListSilencesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// SilenceAlerts operation middleware
+func (sh *strictHandler) SilenceAlerts(w http.ResponseWriter, r *http.Request) {
+	var request SilenceAlertsRequestObject
+
+	var body SilenceAlertsJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.SilenceAlerts(ctx, request.(SilenceAlertsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "SilenceAlerts")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(SilenceAlertsResponseObject); ok {
+		if err := validResponse.VisitSilenceAlertsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// UnsilenceAlerts operation middleware
+func (sh *strictHandler) UnsilenceAlerts(w http.ResponseWriter, r *http.Request, silence SilenceInPath) {
+	var request UnsilenceAlertsRequestObject
+
+	request.Silence = silence
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.UnsilenceAlerts(ctx, request.(UnsilenceAlertsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "UnsilenceAlerts")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(UnsilenceAlertsResponseObject); ok {
+		if err := validResponse.VisitUnsilenceAlertsResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/throughline-dev/throughline/pkg/fault"
 )
 
@@ -22,6 +24,15 @@ type Problem struct {
 	Detail string `json:"detail"`          // never holds a secret or a value of an event
 	Field  string `json:"field,omitempty"` // the parameter or member that is wrong
 	Reason string `json:"reason,omitempty"`
+	// Similar are the accounts that a new one would be confused with.
+	Similar []Account `json:"similar,omitempty"`
+}
+
+// Account is one that is there already.
+type Account struct {
+	ID     uuid.UUID `json:"id"`
+	Name   string    `json:"name"`
+	Domain string    `json:"domain,omitempty"`
 }
 
 // fieldError is an error about one parameter or member.
@@ -40,6 +51,18 @@ func Field(name string, err error) error {
 	}
 	return &fieldError{name, err}
 }
+
+// similarError is an error because of what is there already.
+type similarError struct {
+	accounts []Account
+	err      error
+}
+
+func (e *similarError) Error() string { return e.err.Error() }
+func (e *similarError) Unwrap() error { return e.err }
+
+// Similar says which accounts are in the way: err should say how to insist.
+func Similar(all []Account, err error) error { return &similarError{all, err} }
 
 // shownError is an error whose text is for the reader, whatever its status.
 type shownError struct{ err error }
@@ -60,6 +83,10 @@ func From(err error) Problem {
 	}
 	status := Status(err)
 	p := Problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Detail: err.Error(), Field: name, Reason: string(fault.ReasonOf(err))}
+	var similar *similarError
+	if errors.As(err, &similar) {
+		p.Similar = similar.accounts
+	}
 	var shown *shownError
 	switch {
 	case errors.As(err, &shown):

@@ -108,7 +108,7 @@ func (s *server) ListAccounts(ctx context.Context, r openapi.ListAccountsRequest
 
 // CreateAccount is openapi.StrictServerInterface's.
 func (s *server) CreateAccount(ctx context.Context, r openapi.CreateAccountRequestObject) (openapi.CreateAccountResponseObject, error) {
-	a, err := s.b.CreateAccount(ctx, r.Body.Name, of(r.Body.Domain), of(r.Body.Owner), of(r.Body.ParentID))
+	a, err := s.b.CreateAccount(ctx, backend.NewAccount{Name: r.Body.Name, Domain: of(r.Body.Domain), Owner: of(r.Body.Owner), Parent: of(r.Body.ParentID), Anyway: of(r.Body.Anyway)})
 	return openapi.CreateAccount201JSONResponse(a), err
 }
 
@@ -120,7 +120,7 @@ func (s *server) GetAccount(ctx context.Context, r openapi.GetAccountRequestObje
 
 // ChangeAccount is openapi.StrictServerInterface's.
 func (s *server) ChangeAccount(ctx context.Context, r openapi.ChangeAccountRequestObject) (openapi.ChangeAccountResponseObject, error) {
-	a, err := s.b.ChangeAccount(ctx, r.Account, r.Body.Name, r.Body.Owner, of(r.Body.Reason))
+	a, err := s.b.ChangeAccount(ctx, r.Account, backend.AccountChange{Name: r.Body.Name, Owner: r.Body.Owner, Anyway: of(r.Body.Anyway), Reason: of(r.Body.Reason)})
 	return openapi.ChangeAccount200JSONResponse(a), err
 }
 

@@ -158,7 +158,7 @@ func TestAnswers(t *testing.T) {
 		"density": "/accounts/" + acme + "/density?spans=4", "account-links": "/accounts/" + acme + "/links", "event": "/events/1", "passport": "/events/1/passport", "payload": "/events/1/payload",
 		"search": "/search?contains=" + url.QueryEscape(`{"id": "evt_3"}`), "quarantine": "/quarantine?limit=1", "quarantine-groups": "/quarantine/groups", "quarantine-record": "/quarantine/1",
 		"links": "/links", "reference": "/references/stripe:customer:cus_2", "decisions": "/decisions", "moves": "/moves", "suggestions": "/suggestions", "suggestion": "/suggestions/1",
-		"pulls": "/pulls", "gaps": "/gaps", "drift": "/drift", "domains": "/domains", "pattern": "/patterns?pattern=" + url.QueryEscape("invoice.paid, then invoice.paid within 400 days"), "bad-pattern": "/patterns?pattern=" + url.QueryEscape("invoice.paid,\nthen then"), "feed": "/feed", "me": "/me", "overview": "/overview", "sources": "/sources",
+		"pulls": "/pulls", "gaps": "/gaps", "drift": "/drift", "alerts": "/alerts?state=all", "silences": "/alerts/silences", "domains": "/domains", "pattern": "/patterns?pattern=" + url.QueryEscape("invoice.paid, then invoice.paid within 400 days"), "bad-pattern": "/patterns?pattern=" + url.QueryEscape("invoice.paid,\nthen then"), "feed": "/feed", "me": "/me", "overview": "/overview", "sources": "/sources",
 		"export-timeline": "/accounts/" + acme + "/events/export?format=csv&order=desc&type=invoice.paid", "export-search": "/search/export?format=ndjson&contains=" + url.QueryEscape(`{"id": "evt_3"}`), "export-quarantine": "/quarantine/export?format=csv", "views": "/views",
 		"not-found": "/events/99", "no-path": "/nothing", "bad-cursor": "/moves?cursor=x",
 	} {
@@ -202,6 +202,18 @@ func TestChanges(t *testing.T) {
 		{access.Operator, "POST", "/accounts/" + beta + "/merge", `{"into": "` + acme + `", "dry_run": true}`, 200},
 		{access.Operator, "POST", "/pulls", `{"source": "stripe", "since": "2026-01-01T00:00:00Z"}`, 400},
 		{access.Operator, "POST", "/drift/1/acknowledge", `{}`, 404},
+		{access.Viewer, "GET", "/alerts?state=firing", "", 200},
+		{access.Viewer, "GET", "/alerts?state=ok", "", 400},
+		{access.Viewer, "POST", "/alerts/silences", `{"rule": "drift", "minutes": 120, "comment": "known"}`, 403},
+		{access.Operator, "POST", "/alerts/silences", `{"rule": "drift", "source": "stripe", "minutes": 120, "comment": "known"}`, 201},
+		{access.Operator, "POST", "/alerts/silences", `{"rule": "nothing", "minutes": 120, "comment": "known"}`, 400},
+		{access.Operator, "POST", "/alerts/silences", `{"source": "strype", "minutes": 120, "comment": "known"}`, 400},
+		{access.Operator, "POST", "/alerts/silences", `{"minutes": 120, "comment": "known"}`, 400},
+		{access.Operator, "POST", "/alerts/silences", `{"rule": "drift", "minutes": 0, "comment": "known"}`, 400},
+		{access.Viewer, "GET", "/alerts/silences?ended=true", "", 200},
+		{access.Viewer, "DELETE", "/alerts/silences/1", "", 403},
+		{access.Operator, "DELETE", "/alerts/silences/1", "", 204},
+		{access.Operator, "DELETE", "/alerts/silences/1", "", 404},
 		{access.Operator, "POST", "/domains/decide", `{"domain": "Agency.example", "decision": "public"}`, 200},
 		{access.Operator, "POST", "/domains/decide", `{"domain": "no domain", "decision": "public"}`, 400},
 		{access.Viewer, "POST", "/domains/decide", `{"domain": "agency.example", "decision": "public"}`, 403},
@@ -231,6 +243,26 @@ func TestChanges(t *testing.T) {
 			problemOf(t, w)
 		}
 	}
+}
+
+// A second account of a name or a domain is made, and a name given twice, by who insists.
+func TestSimilarAccounts(t *testing.T) {
+	t.Parallel()
+	g := newRig(t)
+	require.Equal(t, 201, g.send(access.Operator, "POST", "/accounts", `{"name": "Gamma Gears", "domain": "gamma.example"}`).Code)
+	for method, body := range map[string]string{"POST /accounts": `{"name": "gamma gears"%s}`, "POST  /accounts": `{"name": "Other", "domain": "https://gamma.example"%s}`, "PATCH /accounts/" + beta: `{"name": "GAMMA gears"%s}`} {
+		method, target, _ := strings.Cut(method, " ")
+		target = strings.TrimSpace(target)
+		p := problemOf(t, g.send(access.Operator, method, target, fmt.Sprintf(body, "")))
+		require.Equal(t, 409, p.Status)
+		require.Equal(t, "anyway", p.Field)
+		require.Contains(t, p.Detail, `"anyway": true`)
+		require.Len(t, p.Similar, 1)
+		require.Equal(t, "Gamma Gears", p.Similar[0].Name)
+		require.Equal(t, "gamma.example", p.Similar[0].Domain)
+	}
+	require.Equal(t, 201, g.send(access.Operator, "POST", "/accounts", `{"name": "Other", "domain": "gamma.example", "anyway": true}`).Code)
+	require.Equal(t, 200, g.send(access.Operator, "PATCH", "/accounts/"+beta, `{"name": "Gamma gears", "anyway": true}`).Code)
 }
 
 // The puller is asked once for a key, and a request can be cancelled.

@@ -1,13 +1,16 @@
 package web
 
 import (
+	"maps"
+	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/a-h/templ"
-	"github.com/google/uuid"
 
 	"github.com/throughline-dev/throughline/pkg/api"
 	"github.com/throughline-dev/throughline/services/console/backend"
+	"github.com/throughline-dev/throughline/services/console/problem"
 )
 
 func (s *server) askCreate(p *page) (templ.Component, error) {
@@ -32,9 +35,9 @@ func (s *server) doCreate(p *page) (templ.Component, error) {
 	if err != nil {
 		return nil, err
 	}
-	a, err := s.Backend.CreateAccount(p.r.Context(), strings.TrimSpace(f.Get("name")), strings.TrimSpace(f.Get("domain")), strings.TrimSpace(f.Get("owner")), uuid.Nil)
+	a, err := s.Backend.CreateAccount(p.r.Context(), backend.NewAccount{Name: strings.TrimSpace(f.Get("name")), Domain: strings.TrimSpace(f.Get("domain")), Owner: strings.TrimSpace(f.Get("owner")), Anyway: f.Get("anyway") != ""})
 	if err != nil {
-		return nil, err
+		return p.insist(err, decision{title: "There is a similar account", lead: f.Get("name"), path: "/decide/create", verb: "Make a second one", back: p.link("/accounts", "q", f.Get("name"))}, f)
 	}
 	if ref := f.Get("reference"); ref != "" {
 		if _, err := s.Backend.Link(p.r.Context(), api.Linking{Reference: ref, AccountID: a.ID, Reason: f.Get("reason")}); err != nil {
@@ -43,6 +46,26 @@ func (s *server) doCreate(p *page) (templ.Component, error) {
 		return nil, redirect{p.link("/references", "ref", ref, "waited", number0(f.Get("waited")))}
 	}
 	return nil, redirect{p.link("/accounts/" + a.ID.String())}
+}
+
+// insist asks again, where what a form says is refused because of accounts that are there already; other errors stay errors.
+func (p *page) insist(err error, d decision, f url.Values) (templ.Component, error) {
+	said := problem.From(err)
+	if len(said.Similar) == 0 {
+		return nil, err
+	}
+	p.status, p.title = said.Status, d.title
+	for _, a := range said.Similar {
+		d.effect = append(d.effect, strings.TrimSuffix("There is "+a.Name+", "+a.Domain, ", ")+".")
+	}
+	d.effect = append(d.effect, "Two accounts of one customer share its events between them: one of these is mostly meant.")
+	for _, name := range slices.Sorted(maps.Keys(f)) {
+		if name != "anyway" {
+			d.hidden = append(d.hidden, [2]string{name, f.Get(name)})
+		}
+	}
+	d.hidden, d.danger = append(d.hidden, [2]string{"anyway", "1"}), true
+	return decideView(p, d), nil
 }
 
 func (s *server) askMerge(p *page) (templ.Component, error) {
@@ -139,8 +162,8 @@ func (s *server) doChange(p *page) (templ.Component, error) {
 		owner = &v
 	}
 	if name != nil || owner != nil {
-		if _, err := s.Backend.ChangeAccount(p.r.Context(), id, name, owner, f.Get("reason")); err != nil {
-			return nil, err
+		if _, err := s.Backend.ChangeAccount(p.r.Context(), id, backend.AccountChange{Name: name, Owner: owner, Anyway: f.Get("anyway") != "", Reason: f.Get("reason")}); err != nil {
+			return p.insist(err, decision{title: "Another account has this name", lead: f.Get("name"), path: "/decide/change", verb: "Give it the name, too", back: p.link("/accounts/" + id.String() + "/links")}, f)
 		}
 	}
 	return nil, redirect{p.link("/accounts/" + id.String() + "/links")}

@@ -21,7 +21,7 @@ var keyTable = []struct{ key, does string }{
 	{"r", "release the selected records (quarantine)"},
 	{"p", "pause or go on (live)"},
 	{"u", "times in UTC or in your zone"},
-	{"g h", "go home; g a accounts, g t live tail, g q quarantine, g l links, g j jobs, g d drift, g s sources"},
+	{"g h", "go home; g a accounts, g t live tail, g q quarantine, g l links, g j jobs, g d drift, g w alerts, g s sources"},
 }
 
 // localZone is the zone that the switch sets: the page's, or what the browser says (app.js writes it).

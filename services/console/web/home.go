@@ -51,6 +51,9 @@ func attention(p *page, o api.Overview) (list []matter) {
 	if o.OpenQuarantine > 0 {
 		add("warn", p.link("/quarantine"), records(o.OpenQuarantine)+" in quarantine, the oldest for "+span(p.now.Sub(o.OldestQuarantine)))
 	}
+	if o.FiringAlerts > 0 {
+		add("bad", p.link("/alerts"), plural(o.FiringAlerts, "alert fires", "alerts fire"))
+	}
 	if o.OpenFindings > 0 {
 		add("warn", p.link("/drift"), plural(o.OpenFindings, "finding of drift is open", "findings of drift are open"))
 	}

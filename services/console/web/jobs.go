@@ -91,7 +91,7 @@ func requestKind(x api.PullRequest) string {
 }
 
 func kindOf(x api.Pull) string {
-	if x.Status == "interrupted" {
+	if x.Status == "interrupted" || x.Status == "cancelled" {
 		return "warn"
 	}
 	return statusKind(x.Status)

@@ -99,7 +99,7 @@ type place struct{ icon, label, path string }
 func (s *server) palette(p *page) (templ.Component, error) {
 	q := strings.ToLower(p.q("q"))
 	places := []place{{"home", "Home", "/"}, {"accounts", "Accounts", "/accounts"}, {"live", "Live tail", "/live"}, {"patterns", "Patterns", "/patterns"}, {"quarantine", "Quarantine", "/quarantine"}, {"links", "Links", "/links"},
-		{"links", "Suggestions", "/links?view=suggestions"}, {"links", "Domains", "/links?view=domains"}, {"links", "Ledger of decisions", "/links?view=decisions"}, {"jobs", "Jobs", "/jobs"}, {"drift", "Drift", "/drift"}, {"sources", "Sources", "/sources"}, {"audit", "Audit log", "/audit"}, {"tokens", "API tokens", "/tokens"}}
+		{"links", "Suggestions", "/links?view=suggestions"}, {"links", "Domains", "/links?view=domains"}, {"links", "Ledger of decisions", "/links?view=decisions"}, {"jobs", "Jobs", "/jobs"}, {"drift", "Drift", "/drift"}, {"alerts", "Alerts", "/alerts"}, {"sources", "Sources", "/sources"}, {"audit", "Audit log", "/audit"}, {"tokens", "API tokens", "/tokens"}}
 	var shown []place
 	for _, x := range places {
 		if (p.may(access.Admin) || (x.icon != "audit" && x.icon != "tokens")) && strings.Contains(strings.ToLower(x.label), q) {

@@ -2,6 +2,7 @@ package web
 
 import (
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"errors"
 	"net/http"
@@ -27,6 +28,11 @@ type Options struct {
 	SignOut string
 	// Log gets a line for each answer of 500 and above. nil: none.
 	Log *zap.Logger
+	// Program is how the command line is called; "": throughline. Sends: `throughline send` reaches the receivers, with
+	// SendFlags.
+	Program   string
+	Sends     bool
+	SendFlags string
 	// Now is the time; nil: time.Now.
 	Now func() time.Time
 }
@@ -58,6 +64,7 @@ func New(o Options) http.Handler {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	o.Program = cmp.Or(o.Program, "throughline")
 	o.BasePath = strings.TrimRight(o.BasePath, "/")
 	s := &server{Options: o, assets: readAssets(o.BasePath)}
 	mux := http.NewServeMux()
@@ -113,6 +120,7 @@ func (s *server) views() map[string]view {
 		"GET /links":                       s.links,
 		"GET /jobs":                        s.jobs,
 		"GET /drift":                       s.drift,
+		"GET /alerts":                      s.alerts,
 		"GET /patterns":                    s.patterns,
 		"GET /sources":                     s.sources,
 		"GET /sources/{source}":            s.source,
@@ -142,6 +150,10 @@ func (s *server) views() map[string]view {
 		"POST /decide/cancel":              s.doCancel,
 		"GET /decide/domain":               s.askDomain,
 		"POST /decide/domain":              s.doDomain,
+		"GET /decide/silence":              s.askSilence,
+		"POST /decide/silence":             s.doSilence,
+		"GET /decide/unsilence":            s.askUnsilence,
+		"POST /decide/unsilence":           s.doUnsilence,
 		"GET /decide/drift":                s.askDrift,
 		"POST /decide/drift":               s.doDrift,
 		"GET /decide/token":                s.askToken,

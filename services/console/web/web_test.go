@@ -67,7 +67,7 @@ func pages() []string {
 		"/", "/accounts", "/accounts?q=acme", "/accounts?q=nobody+at+all", "/accounts/" + webtest.Acme.String(), "/accounts/" + webtest.Acme.String() + "?event=1001", "/accounts/" + webtest.Acme.String() + "?order=asc",
 		"/accounts/" + webtest.Acme.String() + "?at=2026-09-30&source=hubspot", "/accounts/" + webtest.Hostile.String(), "/accounts/" + webtest.Quiet.String(), "/accounts/" + webtest.Many.String(),
 		"/accounts/" + webtest.Acme.String() + "/links", "/events/1001", "/live", "/quarantine", "/quarantine?reason=malformed", "/quarantine/records", "/quarantine/records?status=all", "/quarantine/1", "/quarantine/99",
-		"/references?ref=stripe:customer:cus_NimbusLab", "/references?ref=stripe:customer:cus_Tz1Acme", "/links", "/links?view=decisions", "/links?view=suggestions", "/jobs", "/drift", "/drift?status=all", "/patterns", "/patterns?pattern=a.b,+then+c.d+within+3+days", "/patterns?pattern=now+a.b,+then+c.d", "/patterns?pattern=a,+then&since=all", "/links?view=domains", "/sources", "/sources/stripe",
+		"/references?ref=stripe:customer:cus_NimbusLab", "/references?ref=stripe:customer:cus_Tz1Acme", "/links", "/links?view=decisions", "/links?view=suggestions", "/jobs", "/drift", "/drift?status=all", "/alerts", "/alerts?state=all", "/alerts?state=resolved", "/patterns", "/patterns?pattern=a.b,+then+c.d+within+3+days", "/patterns?pattern=now+a.b,+then+c.d", "/patterns?pattern=a,+then&since=all", "/links?view=domains", "/sources", "/sources/stripe",
 		"/search", "/search?q=charged", "/palette?q=ac", "/keys", "/decide/suggestion?id=1", "/decide/view?path=/search", "/decide/view?id=1", "/decide/unsave?id=1",
 	}
 }
@@ -75,7 +75,7 @@ func pages() []string {
 // asks are pages that ask before something is done, for operators.
 func asks() []string {
 	return []string{
-		"/decide/link?reference=stripe:customer:cus_NimbusLab", "/decide/link?reference=stripe:customer:cus_NimbusLab&account=" + nimbus, "/decide/link", "/decide/link?account=" + nimbus, "/decide/create", "/decide/create?reference=stripe:customer:cus_NimbusLab",
+		"/decide/link?reference=stripe:customer:cus_NimbusLab", "/decide/link?reference=stripe:customer:cus_NimbusLab&account=" + nimbus, "/decide/link", "/decide/link?account=" + nimbus, "/decide/create", "/decide/create?reference=stripe:customer:cus_NimbusLab", "/decide/silence", "/decide/silence?rule=drift&source=stripe", "/decide/unsilence?id=1",
 		"/decide/unlink?reference=stripe:customer:cus_Tz1Acme", "/decide/merge?from=" + nimbus, "/decide/merge?from=" + nimbus + "&into=" + webtest.Acme.String(), "/decide/change?account=" + nimbus,
 		"/decide/discard/quarantine?reason=malformed", "/decide/release/quarantine?id=1&id=2", "/decide/pull", "/decide/cancel?id=1", "/decide/drift?id=1", "/decide/domain", "/decide/domain?domain=webagentur-muenchen.example",
 	}
@@ -246,6 +246,8 @@ func posts() map[string]url.Values {
 		"/decide/pull":               {"source": {"stripe"}, "since": {"2026-01-01T00:00"}},
 		"/decide/cancel":             {"id": {"1"}},
 		"/decide/drift":              {"id": {"1"}},
+		"/decide/silence":            {"rule": {"drift"}, "source": {"stripe"}, "minutes": {"120"}, "comment": {"Stripe knows"}},
+		"/decide/unsilence":          {"id": {"1"}},
 		"/decide/domain":             {"domain": {"webagentur-muenchen.example"}, "decision": {"public"}},
 		"/decide/token":              {"name": {"x"}, "role": {"viewer"}, "days": {"1"}},
 		"/decide/revoke":             {"id": {"1"}},
@@ -286,6 +288,60 @@ func TestDecisions(t *testing.T) {
 		require.Equal(t, "done", last.Result, path)
 		require.False(t, last.DryRun, path)
 	}
+}
+
+// A form that makes a second account of a name is asked about again, with all that was written.
+func TestSimilarAccounts(t *testing.T) {
+	c := open(t, access.Operator, "")
+	form := url.Values{"name": {"nimbus LAB"}, "domain": {"nimbus.example"}}
+	w := c.post("/decide/create", form)
+	require.Equal(t, 409, w.Code)
+	page := w.Body.String()
+	require.Contains(t, page, "There is Nimbus Lab")
+	for _, field := range []string{`name="name" value="nimbus LAB"`, `name="domain" value="nimbus.example"`, `name="anyway" value="1"`, "Make a second one"} {
+		require.Contains(t, page, field)
+	}
+	form.Set("anyway", "1")
+	require.Equal(t, 303, c.post("/decide/create", form).Code)
+	change := url.Values{"account": {webtest.Acme.String()}, "name": {"Nimbus Lab"}}
+	require.Equal(t, 409, c.post("/decide/change", change).Code)
+	change.Set("anyway", "1")
+	require.Equal(t, 303, c.post("/decide/change", change).Code)
+}
+
+// Alerts are seen from the first page, silenced and told again.
+func TestAlerts(t *testing.T) {
+	c := open(t, access.Operator, "")
+	require.Contains(t, c.get("/").Body.String(), "1 alert fires", "the other is silenced")
+	page := c.get("/alerts").Body.String()
+	for _, text := range []string{"133 records wait", "no event of zendesk for 3 h", "&lt;script&gt;", "A release of all of them runs", "unexpected status code 404", "pending", `href="/decide/silence?rule=source_silent&amp;source=zendesk"`} {
+		require.Contains(t, page, text)
+	}
+	require.NotContains(t, page, "2 events of hubspot", "it is over")
+	require.Contains(t, c.get("/alerts?state=all").Body.String(), "2 events of hubspot")
+	require.Equal(t, 303, c.post("/decide/silence", url.Values{"rule": {"source_silent"}, "source": {"zendesk"}, "minutes": {"120"}, "comment": {"holiday"}}).Code)
+	require.NotContains(t, c.get("/").Body.String(), "alert fires")
+	require.Contains(t, c.get("/alerts").Body.String(), "source silent of zendesk")
+	require.Equal(t, 303, c.post("/decide/unsilence", url.Values{"id": {"2"}}).Code)
+	require.Contains(t, c.get("/").Body.String(), "1 alert fires")
+	require.Equal(t, 400, c.post("/decide/silence", url.Values{"minutes": {"0"}}).Code)
+	viewer := open(t, access.Viewer, "").get("/alerts").Body.String()
+	require.NotContains(t, viewer, "/decide/silence")
+	require.NotContains(t, viewer, "/decide/unsilence")
+}
+
+// The commands of a source's page can be typed as they stand.
+func TestCommandsOfASource(t *testing.T) {
+	page := open(t, access.Viewer, "").get("/sources/stripe").Body.String()
+	require.Contains(t, page, "throughline connect stripe --url https://hooks.example.com<")
+	require.NotContains(t, page, "throughline send", "it is not known where the receivers are")
+	fake, err := webtest.New(webtest.Options{})
+	require.NoError(t, err)
+	local := web.New(web.Options{Backend: fake, Program: "bin/throughline", Sends: true, SendFlags: "--url http://127.0.0.1:9999"})
+	w := httptest.NewRecorder()
+	local.ServeHTTP(w, httptest.NewRequest("GET", "/sources/stripe", nil).WithContext(access.WithActor(t.Context(), access.Actor{Who: "user:kim", Role: access.Viewer})))
+	require.Contains(t, w.Body.String(), "<code>bin/throughline connect stripe --url https://hooks.example.com</code>")
+	require.Contains(t, w.Body.String(), "<code>bin/throughline send stripe --url http://127.0.0.1:9999</code>")
 }
 
 // TestDryRun: what asks for a decision changes nothing, and says what would be.

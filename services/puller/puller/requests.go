@@ -48,7 +48,8 @@ func (p *Puller) requests(ctx context.Context, v *vendor) error {
 // served is how far a request is.
 type served struct{ pages, events atomic.Int64 }
 
-// request brings in what one asks for. An error leaves it claimed, for whoever has the lease next; a vendor that fails ends it.
+// request brings in what one asks for. An error, as one of the database, leaves it claimed, for whoever has the
+// lease next; a vendor that fails ends it.
 func (p *Puller) request(ctx context.Context, v *vendor, r pull.Request) error {
 	log := p.deps.Runtime.Log.With(zap.String("source", r.Source), zap.Int64("request", r.ID))
 	log.Info("bringing in what was asked for", zap.Time("since", r.Since), zap.Time("until", r.Until), zap.Bool("dry_run", r.DryRun))
@@ -73,6 +74,8 @@ func (p *Puller) request(ctx context.Context, v *vendor, r pull.Request) error {
 		return context.Cause(ctx)
 	case cancelled:
 		log.Info("the request was cancelled")
+	case pull.OfStore(err):
+		return err // the vendor did nothing wrong: whoever has the database and the lease next goes on
 	case err != nil:
 		state, reason = pull.Failed, p.advised(v, err)
 		log.Warn("what was asked for could not be brought in", zap.Error(err))
@@ -117,7 +120,7 @@ func (p *Puller) serve(ctx context.Context, v *vendor, r pull.Request, at *serve
 		if err != nil {
 			p.metrics.failed(v.pager.Name(), s.Name, source.ModeBackfill, err)
 			failed = append(failed, fmt.Errorf("stream %s: %w", s.Name, err))
-			if ctx.Err() != nil || fault.ReasonOf(err) == fault.Unauthenticated {
+			if ctx.Err() != nil || pull.OfStore(err) || fault.ReasonOf(err) == fault.Unauthenticated {
 				break // the others would fail as it did
 			}
 		}

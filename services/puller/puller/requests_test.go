@@ -3,6 +3,7 @@ package puller_test
 import (
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -98,6 +99,8 @@ func TestRequests(t *testing.T) {
 		func(a *pull.Ask) { a.Since = time.Unix(0, 0) },
 		func(a *pull.Ask) { a.Since = time.Now().Add(time.Hour); a.Until = time.Time{} },
 		func(a *pull.Ask) { a.Types = make([]string, 100) },
+		func(a *pull.Ask) { a.Types = []string{"invoice.payed"} },
+		func(a *pull.Ask) { a.Until = time.Date(2099, 1, 1, 0, 0, 0, 0, time.UTC) },
 	} {
 		a := days()
 		wrong(&a)
@@ -158,7 +161,7 @@ func TestRequestsAreCancelledAndResumed(t *testing.T) {
 		require.NoError(t, err)
 		for _, p := range runs {
 			if p.Request == r.ID {
-				return p.Status == "interrupted" && p.Through.After(p.From)
+				return p.Status == "cancelled" && p.Through.After(p.From)
 			}
 		}
 		return false
@@ -186,4 +189,76 @@ func TestRequestsThatFail(t *testing.T) {
 	require.Contains(t, r.Reason, "401")
 	require.Contains(t, r.Reason, "check THROUGHLINE_STRIPE_API_KEY of the puller")
 	require.NotContains(t, r.Reason, key)
+}
+
+// A database that fails when a request is begun does not end it: it is done once the database is back.
+func TestRequestsOutliveTheDatabase(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.quiet = true
+	w.add(1, time.Now().AddDate(0, 0, -10))
+	w.replica("one")
+	hold := w.ask(pull.Ask{Source: days().Source, Since: time.Now().AddDate(0, 0, -11), Until: time.Now().AddDate(0, 0, -10).Add(-time.Hour), By: "kim", KeySetting: "K"})
+	w.becomes(hold.ID, pull.Done)
+	_, err := w.pool.Exec(t.Context(), "ALTER TABLE pull_checkpoints RENAME TO away")
+	require.NoError(t, err)
+	r := w.ask(days())
+	w.becomes(r.ID, pull.Claimed)
+	holder := w.strings("SELECT holder::text FROM pull_leases WHERE name = 'request stripe'")
+	require.Eventually(t, func() bool {
+		return !slices.Equal(holder, w.strings("SELECT holder::text FROM pull_leases WHERE name = 'request stripe'"))
+	},
+		servicetest.Patience, 20*time.Millisecond, "it has tried again")
+	w.becomes(r.ID, pull.Claimed)
+	_, err = w.pool.Exec(t.Context(), "ALTER TABLE away RENAME TO pull_checkpoints")
+	require.NoError(t, err)
+	require.EqualValues(t, 1, w.becomes(r.ID, pull.Done).Events)
+}
+
+// What a killed puller left running is cancelled with its request, and a run keeps the end of the period that it was to bring in.
+func TestRunsOfAKilledPuller(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.quiet = true
+	for n := range 250 {
+		w.add(n, time.Now().AddDate(0, 0, -10).Add(time.Duration(n)*time.Second))
+	}
+	g := &gate{Handler: w.api, left: 5, open: make(chan struct{}), held: make(chan struct{}, 1)}
+	server := httptest.NewServer(g)
+	t.Cleanup(server.Close)
+	w.url = server.URL
+	stop, _ := w.replica("one")
+	r := w.ask(days())
+	<-g.held
+	stop()
+	_, err := w.pool.Exec(t.Context(), "UPDATE pull_runs SET status = 'running', finished_at = NULL") // as kill -9 leaves it
+	require.NoError(t, err)
+	store := pull.NewStore(w.pool)
+	run := func() pull.Pull {
+		runs, err := store.List(t.Context(), pull.Filter{Limit: 1})
+		require.NoError(t, err)
+		return runs[0]
+	}
+	require.Equal(t, "running", run().Status)
+	_, err = store.Cancel(t.Context(), r.ID, "user:lee@us.example")
+	require.NoError(t, err)
+	_, err = w.pool.Exec(t.Context(), "UPDATE pull_runs SET updated_at = now() - interval '1 minute'")
+	require.NoError(t, err)
+	first := run()
+	require.Equal(t, "cancelled", first.Status)
+	listed, err := store.List(t.Context(), pull.Filter{Status: "cancelled", Limit: 10})
+	require.NoError(t, err)
+	require.Len(t, listed, 1)
+
+	close(g.open)
+	w.replica("another")
+	longer := days()
+	longer.Until = longer.Until.Add(12 * time.Hour)
+	w.becomes(w.ask(longer).ID, pull.Done)
+	runs, err := store.List(t.Context(), pull.Filter{Limit: 10})
+	require.NoError(t, err)
+	require.Len(t, runs, 2)
+	require.Equal(t, runs[0].Checkpoint, runs[1].Checkpoint)
+	require.True(t, runs[0].To.After(runs[1].To))
+	require.Equal(t, first.To, runs[1].To, "it is not rewritten by a later run")
 }

@@ -2,10 +2,10 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os/user"
 	"strconv"
-	"strings"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -66,12 +66,13 @@ func (*accountsAddCommand) needs() need { return needsPostgres }
 func (c *accountsAddCommand) Run(ctx context.Context, s *session) error {
 	return s.withDatabase(ctx, func(pool *pgxpool.Pool) error {
 		account := accounts.Account{ID: c.ID, Name: c.Name, Domain: c.Domain}
-		if err := s.distinct(ctx, pool, account, c.Anyway); err != nil {
-			return err
+		add := s.store(pool).AddDistinct
+		if c.Anyway {
+			add = s.store(pool).AddAccount
 		}
-		added, err := s.store(pool).AddAccount(ctx, account, c.author())
+		added, err := add(ctx, account, c.author())
 		if err != nil {
-			return err
+			return anyway(err, "--anyway adds a second one")
 		}
 		if added.Domain != "" && resolve.Default(pool).Freemail(added.Domain) {
 			s.say("%s is a free-mail domain: no event is resolved by it", added.Domain)
@@ -144,18 +145,11 @@ func (s *session) findAccount(ctx context.Context, pool *pgxpool.Pool, text stri
 	return account, err
 }
 
-// distinct refuses a name or a domain that another account has: two of them are seldom meant.
-func (s *session) distinct(ctx context.Context, pool *pgxpool.Pool, account accounts.Account, anyway bool) error {
-	if anyway {
-		return nil
+// anyway says how to insist on an account, or a name, that others have.
+func anyway(err error, insist string) error {
+	var similar *accounts.SimilarError
+	if errors.As(err, &similar) {
+		return fmt.Errorf("%w; %s", err, insist)
 	}
-	similar, err := s.store(pool).Similar(ctx, account)
-	if err != nil || len(similar) == 0 {
-		return err
-	}
-	texts := make([]string, len(similar))
-	for i, a := range similar {
-		texts[i] = strings.TrimSuffix(fmt.Sprintf("%s (%s, %s", a.Name, a.ID, a.Domain), ", ") + ")"
-	}
-	return fmt.Errorf("there is a similar account: %s; --anyway adds a second one", strings.Join(texts, ", "))
+	return err
 }

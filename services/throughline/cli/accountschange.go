@@ -30,15 +30,22 @@ func (c *accountsRenameCommand) Run(ctx context.Context, s *session) error {
 		if err != nil {
 			return err
 		}
-		if err := s.distinct(ctx, pool, accounts.Account{ID: account.ID, Name: c.Name}, c.Anyway); err != nil {
-			return err
+		const insist = "--anyway gives it the name, too"
+		rename := s.store(pool).RenameDistinct
+		if c.Anyway {
+			rename = s.store(pool).Rename
 		}
 		renamed, did := account, "would be renamed"
-		if renamed.Name = strings.TrimSpace(c.Name); !c.DryRun {
+		renamed.Name = strings.TrimSpace(c.Name)
+		switch {
+		case !c.DryRun:
 			did = "renamed"
-			if renamed, err = s.store(pool).Rename(ctx, account.ID, c.Name, c.author(), c.Reason); err != nil {
-				return err
-			}
+			renamed, err = rename(ctx, account.ID, c.Name, c.author(), c.Reason)
+		case !c.Anyway:
+			err = s.store(pool).Distinct(ctx, renamed)
+		}
+		if err != nil {
+			return anyway(err, insist)
 		}
 		return c.tell(s, account.Name, did, renamed)
 	})

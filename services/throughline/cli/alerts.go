@@ -9,11 +9,13 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/throughline-dev/throughline/pkg/access"
 	"github.com/throughline-dev/throughline/pkg/alert"
 	"github.com/throughline-dev/throughline/pkg/alert/receivers"
 	"github.com/throughline-dev/throughline/pkg/api"
+	"github.com/throughline-dev/throughline/pkg/settings"
 )
 
 type alertsCommand struct {
@@ -48,11 +50,21 @@ func (f *alertFlags) sending() (rules alert.Rules, sender *receivers.Sender, nam
 	if err := config.Validate(); err != nil {
 		return rules, nil, nil, usage("%v", err)
 	}
-	if rules, err = alert.ReadFile(config.RulesFile); err != nil {
+	if rules, err = readRules(config.RulesFile); err != nil {
 		return rules, nil, nil, err
 	}
 	sender, err = receivers.NewSender(config, rules.Items)
 	return rules, sender, config.Configured(), err
+}
+
+// readRules is alert.ReadFile, each of whose problems is a line.
+func readRules(path string) (alert.Rules, error) {
+	rules, err := alert.ReadFile(path)
+	var wrong *alert.FileError
+	if errors.As(err, &wrong) {
+		return rules, &settings.ConfigError{Problems: wrong.Lines()}
+	}
+	return rules, err
 }
 
 type alertsListCommand struct {
@@ -133,7 +145,7 @@ type alertsRulesCommand struct {
 
 // Run is kong's.
 func (c *alertsRulesCommand) Run(s *session) error {
-	rules, err := alert.ReadFile(s.root.Alerts.Config.RulesFile)
+	rules, err := readRules(s.root.Alerts.Config.RulesFile)
 	if err != nil {
 		return err
 	}
@@ -220,11 +232,34 @@ func (*alertsTestCommand) Help() string {
 	return "It needs no database. At PagerDuty it opens an incident and resolves it at once. Exit code 1: a receiver did not take the message."
 }
 
+// testedAtOnce is how many receivers are asked side by side.
+const testedAtOnce = 8
+
+// testReceiver sends one the test messages.
+func testReceiver(ctx context.Context, sender *receivers.Sender, name string, now time.Time) tested {
+	for _, m := range alert.TestMessages(now) {
+		_, err := sender.Send(ctx, name, m, m.Firing)
+		if err == nil {
+			continue
+		}
+		if ctx.Err() != nil { // whoever pressed Ctrl-C did, not the receiver
+			return tested{Receiver: name, Result: "cancelled"}
+		}
+		var f *alert.Failure
+		if errors.As(err, &f) {
+			return tested{Receiver: name, Result: f.Text, Do: f.Advice()}
+		}
+		return tested{Receiver: name, Result: err.Error()}
+	}
+	return tested{Receiver: name, Result: "taken", Do: "look whether it arrived", taken: true}
+}
+
 // tested is what became of one.
 type tested struct {
 	Receiver string `json:"receiver"`
 	Result   string `json:"result"`
 	Do       string `json:"do,omitempty"`
+	taken    bool
 }
 
 // Run is kong's.
@@ -242,22 +277,21 @@ func (c *alertsTestCommand) Run(ctx context.Context, s *session) error {
 	if len(names) == 0 {
 		return errors.New("no receiver is configured: set THROUGHLINE_ALERTS_SLACK_URL, _TEAMS_URL, _PAGERDUTY_KEY, _WEBHOOK_URL or _SMTP (docs/operations/alerts.md), here as for the alerter")
 	}
-	var views []tested
+	views := make([]tested, len(names))
+	var asking errgroup.Group
+	asking.SetLimit(testedAtOnce)
+	for i, name := range names {
+		asking.Go(func() error {
+			views[i] = testReceiver(ctx, sender, name, s.now())
+			return nil
+		})
+	}
+	_ = asking.Wait() // what went wrong stands in views
 	failed := 0
-	for _, name := range names {
-		v := tested{Receiver: name, Result: "taken", Do: "look whether it arrived"}
-		for _, m := range alert.TestMessages(s.now()) {
-			if _, err := sender.Send(ctx, name, m, m.Firing); err != nil {
-				v.Result, v.Do = err.Error(), ""
-				var f *alert.Failure
-				if errors.As(err, &f) {
-					v.Result, v.Do = f.Text, f.Advice()
-				}
-				failed++
-				break
-			}
+	for _, v := range views {
+		if !v.taken {
+			failed++
 		}
-		views = append(views, v)
 	}
 	if err := list(s, c.JSON, views, []column[tested]{
 		{title: "receiver", text: func(v tested) string { return v.Receiver }},
@@ -265,6 +299,9 @@ func (c *alertsTestCommand) Run(ctx context.Context, s *session) error {
 		{title: "do", text: func(v tested) string { return v.Do }},
 	}); err != nil {
 		return err
+	}
+	if failed > 0 && ctx.Err() != nil {
+		return ctx.Err()
 	}
 	if failed > 0 {
 		return fmt.Errorf("%s did not take the message", plural(int64(failed), "receiver"))

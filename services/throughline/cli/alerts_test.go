@@ -1,9 +1,12 @@
 package cli_test
 
 import (
+	"context"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
@@ -68,4 +71,64 @@ INSERT INTO drift_expectations (origin, reader, source, event_type, path) VALUES
 	r := sh.run("alerts", "test")
 	require.Equal(t, 2, r.code)
 	require.Contains(t, r.err, "--smtp should be like")
+}
+
+// Receivers are asked side by side, each has a row, and Ctrl-C is nobody's failure.
+func TestAlertsTestAsksAllAtOnce(t *testing.T) {
+	t.Parallel()
+	sh := &shell{t: t, env: map[string]string{}}
+	var both sync.WaitGroup
+	both.Add(2)
+	met := make(chan struct{})
+	go func() { both.Wait(); close(met) }()
+	var once [2]sync.Once
+	receiver := func(n int) string {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			_, _ = io.Copy(io.Discard, r.Body)
+			once[n].Do(both.Done)
+			select {
+			case <-met:
+			case <-r.Context().Done():
+			}
+		}))
+		t.Cleanup(server.Close)
+		return server.URL
+	}
+	sh.env["THROUGHLINE_ALERTS_TEAMS_URL"], sh.env["THROUGHLINE_ALERTS_WEBHOOK_URL"] = receiver(0), receiver(1)
+	r := sh.run("alerts", "test")
+	require.Zero(t, r.code, r.out+r.err)
+	require.Regexp(t, `teams +taken`, r.out)
+	require.Regexp(t, `webhook +taken`, r.out)
+
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	silent := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		cancel()
+		<-r.Context().Done()
+	}))
+	t.Cleanup(silent.Close)
+	sh.env["THROUGHLINE_ALERTS_WEBHOOK_URL"] = silent.URL
+	delete(sh.env, "THROUGHLINE_ALERTS_TEAMS_URL")
+	r = sh.runContext(ctx, "alerts", "test")
+	require.Equal(t, 1, r.code)
+	require.Regexp(t, `webhook +cancelled`, r.out)
+	require.Equal(t, "throughline: interrupted\n", r.err)
+}
+
+// All that is wrong with a file of rules is a line each, with its place.
+func TestAlertsRulesProblems(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "rules.yaml")
+	require.NoError(t, os.WriteFile(file, []byte("repeat: never\nrules:\n  quarantine_count: {above: many}\n  nothing: {}\n"), 0o600))
+	sh := &shell{t: t, env: map[string]string{"THROUGHLINE_ALERTS_RULES": file}}
+	for _, command := range []string{"rules", "test"} {
+		r := sh.run("alerts", command)
+		require.Equal(t, 2, r.code)
+		lines := strings.Split(strings.TrimSpace(r.err), "\n")
+		require.Len(t, lines, 3)
+		for i, at := range []string{"line 1: repeat", "line 3: rules.quarantine_count.above", "line 4: rules.nothing"} {
+			require.True(t, strings.HasPrefix(lines[i], "throughline: "+file+": "+at), lines[i])
+		}
+	}
 }

@@ -87,7 +87,7 @@ func (c *backfillCommand) all(ctx context.Context, s *session, publisher *pull.P
 	if err != nil {
 		return usage("--since: %v", err)
 	}
-	to, err := c.Until.time(now)
+	to, err := c.Until.past(now)
 	if err != nil {
 		return usage("--until: %v", err)
 	}

@@ -19,7 +19,7 @@ func (c *backfillCommand) detach(ctx context.Context, s *session) error {
 	if err != nil {
 		return usage("--since: %v", err)
 	}
-	until, err := c.Until.time(s.now())
+	until, err := c.Until.past(s.now())
 	if err != nil {
 		return usage("--until: %v", err)
 	}

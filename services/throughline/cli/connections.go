@@ -28,6 +28,8 @@ const (
 	LocalRegistry = "http://127.0.0.1:18081"
 	LocalReceiver = "http://127.0.0.1:8080"
 	LocalSecrets  = ".throughline/secrets.json"
+	// LocalAddresses is where `make run` writes where everything is, while it runs (dev.Addresses).
+	LocalAddresses = ".throughline/addresses.json"
 
 	localPassFile = ".throughline/postgres.pass"
 )

@@ -3,9 +3,11 @@ package cli
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/url"
+	"os"
 	"slices"
 	"strings"
 
@@ -14,6 +16,7 @@ import (
 	"github.com/throughline-dev/throughline/pkg/doctor"
 	"github.com/throughline-dev/throughline/pkg/event"
 	"github.com/throughline-dev/throughline/pkg/postgres"
+	"github.com/throughline-dev/throughline/pkg/settings"
 	"github.com/throughline-dev/throughline/pkg/stream"
 )
 
@@ -129,6 +132,15 @@ func (c *doctorCommand) settings(s *session) (found doctor.Settings, local bool)
 	if local {
 		given.Kafka, given.Postgres = stream.Config(s.root.Kafka), postgres.Config(s.root.Postgres)
 		registry.URL = LocalRegistry
+		if a, ok := readLocalAddresses(); ok { // whatever ports were chosen
+			given.Kafka.Brokers, registry.URL = a.Kafka, settings.URL(a.SchemaRegistry)
+			if u, err := url.Parse(a.Postgres); err == nil && !hasPassword(u) {
+				given.Postgres.URL = settings.URL(a.Postgres)
+			}
+			if len(found.Admin) == 0 && a.Admin != "" {
+				found.Admin = []string{a.Admin}
+			}
+		}
 	}
 	if len(given.Kafka.Brokers) > 0 {
 		found.Kafka = &given.Kafka
@@ -140,6 +152,24 @@ func (c *doctorCommand) settings(s *session) (found doctor.Settings, local bool)
 		found.Registry = &registry
 	}
 	return found, local
+}
+
+// localAddresses is where what `make run` started is.
+type localAddresses struct {
+	Kafka          []string `json:"kafka"`
+	SchemaRegistry string   `json:"schema_registry"`
+	Postgres       string   `json:"postgres"` // a password in it is hidden
+	Admin          string   `json:"admin"`
+}
+
+func readLocalAddresses() (a localAddresses, ok bool) {
+	text, err := os.ReadFile(LocalAddresses)
+	return a, err == nil && json.Unmarshal(text, &a) == nil && len(a.Kafka) > 0 && a.SchemaRegistry != "" && a.Postgres != ""
+}
+
+func hasPassword(u *url.URL) bool {
+	_, has := u.User.Password()
+	return has
 }
 
 // tellFindings prints them for people: nothing is cut off, whatever the terminal's width.

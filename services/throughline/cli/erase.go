@@ -65,6 +65,9 @@ func (c *eraseCommand) Run(ctx context.Context, s *session) error {
 	})
 }
 
+// eraseForms says what can be typed.
+const eraseForms = "write an account's id, domain or name, or references of a person as email:kim@acme.example, stripe:cus_1 or hubspot/62515:contact:901"
+
 // target reads what is to be erased, and says it for a person.
 func (c *eraseCommand) target(ctx context.Context, s *session, pool *pgxpool.Pool) (erase.Target, string, error) {
 	var t erase.Target
@@ -78,8 +81,13 @@ func (c *eraseCommand) target(ctx context.Context, s *session, pool *pgxpool.Poo
 			}
 			return erase.Target{Account: account.ID}, fmt.Sprintf("account %s (%s)", account.Name, account.ID), nil
 		}
-		if err != nil {
-			return t, "", err
+		switch {
+		case err != nil && !strings.Contains(text, ":"):
+			return t, "", usage("%q is no reference, and an account is erased on its own: %s", text, eraseForms)
+		case err != nil:
+			return t, "", usage("%v: %s", err, eraseForms)
+		case ref.Kind == source.KindDomain || ref.Kind == source.KindAccountUUID:
+			return t, "", usage("%s is no person: name the account, by its id, domain or name: `throughline erase %s`", text, ref.ID)
 		}
 		if ref.Kind == source.KindEmail {
 			ref = source.Reference{Source: source.KindEmail, Kind: source.KindEmail, ID: ref.ID}

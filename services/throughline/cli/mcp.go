@@ -24,7 +24,7 @@ type mcpCommand struct{}
 // Help is kong's: what --help says beyond the summary.
 func (*mcpCommand) Help() string {
 	return "An agent's program starts it and speaks the Model Context Protocol with it on standard input and output; it is not for people to type. " +
-		"The tools are accounts_search, timeline, event, search, quarantine_list and find_pattern. Nothing can be changed by them. docs/operations/agents.md says how agents are set up, and what they must not be trusted with."
+		"The tools are accounts_search, timeline, event, search, quarantine_list, alerts, drift_findings, pulls and find_pattern. Nothing can be changed by them. docs/operations/agents.md says how agents are set up, and what they must not be trusted with."
 }
 
 func (*mcpCommand) needs() need { return needsPostgres | needsSources }

@@ -29,8 +29,8 @@ type pullsListCommand struct {
 
 // Help is kong's: what --help says beyond the summary.
 func (*pullsListCommand) Help() string {
-	return "A line is one run. Runs of one checkpoint have worked on the same period, one after the other; all before `through` " +
-		"is in the raw topic; a file has no period. A process that was killed leaves its run as running until another goes on with it. " +
+	return "A line is one run; `request` is the number of the backfill that the puller was asked for, as `--detach` prints it and `throughline pulls cancel` takes it. Runs of one checkpoint have worked on the same period, one after the other; all before `through` " +
+		"is in the raw topic; a file has no period. A process that was killed leaves its run as running until another goes on with it, or its request is cancelled. " +
 		"Below stand sources whose API has asked not to be asked for a while: all that would ask it waits until then; and backfills that the puller was asked for and has not done."
 }
 
@@ -70,7 +70,13 @@ func (c *pullsListCommand) Run(ctx context.Context, s *session) error {
 			}
 		}
 		err = list(s, c.JSON, views, []column[api.Pull]{
-			{title: "id", text: number(func(p api.Pull) int64 { return p.ID })},
+			{title: "request", text: func(p api.Pull) string {
+				if p.Request == 0 {
+					return ""
+				}
+				return fmt.Sprint(p.Request)
+			}},
+			{title: "run", text: number(func(p api.Pull) int64 { return p.ID }), leave: 10},
 			{title: "checkpoint", text: number(func(p api.Pull) int64 { return p.Checkpoint }), leave: 4},
 			{title: "source", text: func(p api.Pull) string { return p.Source }},
 			{title: "stream", text: func(p api.Pull) string { return streamName(p.Stream) }, leave: 9},

@@ -1,9 +1,11 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -11,6 +13,7 @@ import (
 
 	"github.com/throughline-dev/throughline/pkg/api"
 	"github.com/throughline-dev/throughline/pkg/replay"
+	"github.com/throughline-dev/throughline/pkg/settings"
 	"github.com/throughline-dev/throughline/pkg/source"
 	"github.com/throughline-dev/throughline/pkg/stream"
 )
@@ -23,7 +26,7 @@ type replayCommand struct {
 	Reason     string   `name:"reason" placeholder:"TEXT" help:"Why, as recorded."`
 	Rate       int      `name:"rate" default:"1000" placeholder:"N" help:"At most so many records a second (${default}); 0: as fast as the brokers take them."`
 	FromOldest bool     `name:"from-oldest" help:"Where retention has passed --since, replay what is left."`
-	DryRun     bool     `name:"dry-run" help:"Print how much would be read, without publishing anything."`
+	DryRun     bool     `name:"dry-run" help:"Read, and print how much would be published, without publishing anything."`
 	Resume     int64    `name:"resume" placeholder:"ID" help:"Go on with a replay that was interrupted; with --rate alone."`
 	List       bool     `name:"list" help:"List replays, the newest first."`
 	byFlags
@@ -48,6 +51,16 @@ func (c *replayCommand) checkSources(set source.Set) error {
 // Validate is kong's.
 func (c *replayCommand) Validate() error {
 	var problems []error
+	if other := c.Source != "" || c.Since != "" || c.Until != "" || len(c.Types) > 0 || c.Reason != "" || c.FromOldest || c.DryRun; other && (c.Resume != 0 || c.List) {
+		flag := "--resume goes on with what the replay was begun with"
+		if c.List {
+			flag = "--list lists all"
+		}
+		problems = append(problems, errors.New(flag+": leave --source, --since, --until, --types, --reason, --from-oldest and --dry-run out"))
+	}
+	if c.List && c.Resume != 0 {
+		problems = append(problems, errors.New("--list and --resume: give one of them"))
+	}
 	if !c.List && c.Resume == 0 && (c.Source == "" || c.Since == "") {
 		problems = append(problems, errors.New("--source and --since say what is replayed (or use --resume ID, or --list)"))
 	}
@@ -74,13 +87,26 @@ func (c *replayCommand) Run(ctx context.Context, s *session) error {
 		defer client.Close()
 		o := replay.Options{Kafka: stream.Config(s.root.Kafka), Client: client, Pool: pool, Types: c.Types, By: c.author(), Reason: c.Reason, FromOldest: c.FromOldest, Rate: c.Rate}
 		r, err := c.prepare(ctx, s, &o)
-		if err != nil || c.DryRun {
-			return errors.Join(err, c.showIf(err == nil, s, r))
+		if err != nil {
+			return err
 		}
 		total := r.Left()
-		bar := s.newProgress("replaying "+r.Topic, total)
+		doing, did := "replaying ", "published"
+		if c.DryRun {
+			doing, did = "counting ", "would be"
+		}
+		bar := s.newProgress(doing+r.Topic, total)
 		o.Progress = func(r replay.Replay) {
-			bar.at(total-r.Left(), fmt.Sprintf("%d of %d, %s published", total-r.Left(), total, plural(r.Published, "record")))
+			bar.at(total-r.Left(), fmt.Sprintf("%d of %d, %s %s", total-r.Left(), total, plural(r.Published, "record"), did))
+		}
+		if c.DryRun {
+			o.Rate = 0 // nobody is burdened but the brokers, which read
+			counted, err := replay.Count(ctx, o, r)
+			bar.end()
+			if err != nil {
+				return err
+			}
+			return c.show(s, counted)
 		}
 		done, err := replay.Run(ctx, o, r)
 		bar.end()
@@ -90,13 +116,6 @@ func (c *replayCommand) Run(ctx context.Context, s *session) error {
 		}
 		return c.show(s, done)
 	})
-}
-
-func (c *replayCommand) showIf(yes bool, s *session, r replay.Replay) error {
-	if !yes {
-		return nil
-	}
-	return c.show(s, r)
 }
 
 // prepare gives the replay that is to run.
@@ -117,6 +136,9 @@ func (c *replayCommand) prepare(ctx context.Context, s *session, o *replay.Optio
 	if o.Source = src; c.Resume != 0 {
 		return r, nil
 	}
+	if err := c.checkTypes(ctx, o.Pool, src); err != nil {
+		return r, err
+	}
 	now := s.now()
 	var err error
 	if o.Since, err = c.Since.time(now); err != nil {
@@ -125,7 +147,7 @@ func (c *replayCommand) prepare(ctx context.Context, s *session, o *replay.Optio
 	if o.Since.IsZero() { // all
 		o.Since, o.FromOldest = time.UnixMilli(0), true
 	}
-	if o.Until, err = c.Until.time(now); err != nil {
+	if o.Until, err = c.Until.past(now); err != nil {
 		return r, usage("--until %v", err)
 	}
 	if o.Until.IsZero() || o.Until.After(now) {
@@ -135,6 +157,44 @@ func (c *replayCommand) prepare(ctx context.Context, s *session, o *replay.Optio
 		return r, err
 	}
 	return replay.Start(ctx, o.Pool, r)
+}
+
+// checkTypes refuses types that nobody knows, and names what may be meant: a replay of none looks like one that worked.
+func (c *replayCommand) checkTypes(ctx context.Context, pool *pgxpool.Pool, src source.Source) error {
+	if len(c.Types) == 0 {
+		return nil
+	}
+	known, err := replay.KnownTypes(ctx, pool, src.Name())
+	if err != nil {
+		return err
+	}
+	ofVendor := map[string]string{}
+	for _, t := range src.Profile().Types {
+		known = append(known, t.Type)
+		ofVendor[t.Vendor] = t.Type
+	}
+	var problems []string
+	for _, t := range c.Types {
+		if slices.Contains(known, t) || len(known) == 0 {
+			continue
+		}
+		if here, err := replay.IsHere(ctx, pool, src.Name(), t); err != nil || here {
+			if err != nil {
+				return err
+			}
+			continue
+		}
+		near := cmp.Or(ofVendor[t], settings.Nearest(t, known))
+		problem := fmt.Sprintf("--types: no event of %s has the type %q", src.Name(), t)
+		if near != "" {
+			problem += fmt.Sprintf(": did you mean %q?", near)
+		}
+		problems = append(problems, problem+fmt.Sprintf(" (`throughline event-types %s` lists those that have names)", src.Name()))
+	}
+	if len(problems) > 0 {
+		return &settings.ConfigError{Problems: problems}
+	}
+	return nil
 }
 
 func (c *replayCommand) show(s *session, all ...replay.Replay) error {
@@ -150,7 +210,7 @@ func (c *replayCommand) show(s *session, all ...replay.Replay) error {
 		{title: "types", text: func(r api.Replay) string { return strings.Join(r.Types, ",") }, wide: true, leave: 1},
 		{title: "left", text: func(r api.Replay) string { return fmt.Sprint(r.Left) }},
 		{title: "read", text: func(r api.Replay) string { return fmt.Sprint(r.Read) }, leave: 2},
-		{title: "published", text: func(r api.Replay) string { return fmt.Sprint(r.Published) }},
+		{title: map[bool]string{true: "would be published", false: "published"}[c.DryRun], text: func(r api.Replay) string { return fmt.Sprint(r.Published) }},
 		{title: "finished_at", text: func(r api.Replay) string { return stamp(r.FinishedAt) }, leave: 3},
 	})
 }

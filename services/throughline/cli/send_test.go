@@ -15,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
+	"github.com/throughline-dev/throughline/pkg/erase"
 	"github.com/throughline-dev/throughline/pkg/settings"
 	"github.com/throughline-dev/throughline/pkg/source"
 	"github.com/throughline-dev/throughline/pkg/source/catalog"
@@ -330,4 +331,20 @@ func TestSendToNobody(t *testing.T) {
 	require.Equal(t, 1, r.code)
 	require.Contains(t, r.err, "does a receiver listen there?")
 	require.Equal(t, 1, sh.run("send", "stripe", "no-such-file.json").code)
+}
+
+// An event of a person who was erased arrives nowhere, and that is said.
+func TestSendWaitOfWhoWasErased(t *testing.T) {
+	t.Parallel()
+	sh := inDatabase(t)
+	sh.must("accounts", "add", "Acme", "--id", acme)
+	sh.must("link", "stripe:cus_1", acme)
+	sh.env["THROUGHLINE_STRIPE_SECRETS"] = secret
+	eraser := erase.New(sh.pool(), catalog.Set())
+	_, err := eraser.Begin(t.Context(), erase.Target{References: []source.Reference{{Source: "stripe", Kind: "customer", ID: "cus_1"}}}, "kim", "")
+	require.NoError(t, err)
+	r := sh.run("send", "stripe", "--account", "Acme", "--url", newReceiver(t).URL, "--wait", "--timeout", "20s")
+	require.Zero(t, r.code, r.err)
+	require.Contains(t, r.out, "1 kept nowhere: what it refers to was erased on request (`throughline erasures list`)")
+	require.NotContains(t, r.out+r.err, "not arrived")
 }

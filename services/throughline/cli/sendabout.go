@@ -129,6 +129,7 @@ type landedView struct {
 	Timelines  []timelineView `json:"timelines"`
 	Quarantine int            `json:"quarantine"`
 	Reasons    map[string]int `json:"reasons,omitempty"` // of those in quarantine
+	Erased     int            `json:"erased,omitempty"`  // passed over: what they refer to was erased on request
 	Pending    int            `json:"pending"`
 }
 
@@ -150,6 +151,9 @@ func (l landedView) words() string {
 			text += fmt.Sprintf(", %d %s", l.Reasons[reason], reason)
 		}
 		parts = append(parts, text)
+	}
+	if l.Erased > 0 {
+		parts = append(parts, fmt.Sprintf("%d kept nowhere: what it refers to was erased on request (`throughline erasures list`)", l.Erased))
 	}
 	if l.Pending > 0 {
 		parts = append(parts, fmt.Sprintf("%d not arrived", l.Pending))

@@ -11,6 +11,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/throughline-dev/throughline/pkg/resolve"
+	"github.com/throughline-dev/throughline/pkg/source"
 	"github.com/throughline-dev/throughline/services/vendors/load"
 )
 
@@ -20,16 +22,22 @@ const (
 	// waitQuarantine is how often the quarantine is looked at, which has no index
 	// for it.
 	waitQuarantine = time.Second
+	// eraseLooks is of how many events it is asked at once whether they were erased.
+	eraseLooks = 500
 )
 
 // wait returns when every event has arrived, or says how many have not when that
 // takes too long.
-func (c *sendCommand) wait(ctx context.Context, s *session, pool *pgxpool.Pool, source string, report load.Report) (*landedView, error) {
+func (c *sendCommand) wait(ctx context.Context, s *session, pool *pgxpool.Pool, from string, report load.Report) (*landedView, error) {
 	if len(report.IDs) == 0 {
 		s.say("the source cannot read the body, so its event cannot be followed: see `throughline quarantine list`")
 		return nil, nil
 	}
-	l := newLanding(pool, source, report.IDs)
+	l := newLanding(pool, from, report.IDs)
+	l.references = map[string][]source.Reference{}
+	for i, id := range report.IDs {
+		l.references[id] = report.References[i]
+	}
 	bar := s.newProgress("arriving", int64(len(l.pending)))
 	defer bar.end()
 	total := len(l.pending)
@@ -44,6 +52,9 @@ func (c *sendCommand) wait(ctx context.Context, s *session, pool *pgxpool.Pool, 
 		}
 		if len(l.pending) > 0 && time.Since(looked) >= waitQuarantine {
 			if err := l.quarantine(ctx); err != nil {
+				return nil, err
+			}
+			if err := l.erased(ctx); err != nil {
 				return nil, err
 			}
 			looked = time.Now()
@@ -70,10 +81,13 @@ type landing struct {
 	pending map[string]bool
 	on      map[timelineView]int // without Events
 	reasons map[string]int
+	// references are the events', and passed how many are kept nowhere, because what they refer to was erased.
+	references map[string][]source.Reference
+	passed     int
 }
 
-func newLanding(pool *pgxpool.Pool, source string, ids []string) *landing {
-	l := &landing{pool: pool, source: source, pending: map[string]bool{}, on: map[timelineView]int{}, reasons: map[string]int{}}
+func newLanding(pool *pgxpool.Pool, from string, ids []string) *landing {
+	l := &landing{pool: pool, source: from, pending: map[string]bool{}, on: map[timelineView]int{}, reasons: map[string]int{}}
 	for _, id := range ids {
 		l.pending[id] = true
 	}
@@ -124,8 +138,34 @@ func (l *landing) quarantine(ctx context.Context) error {
 	return nil
 }
 
+// erased finds those that nobody keeps, because what they refer to was erased on request.
+func (l *landing) erased(ctx context.Context) error {
+	var some bool
+	if err := l.pool.QueryRow(ctx, "SELECT EXISTS (SELECT source FROM suppressions)").Scan(&some); err != nil || !some {
+		return err
+	}
+	resolver := resolve.Default(l.pool)
+	for ids := range slices.Chunk(sortedKeys(l.pending), eraseLooks) {
+		events := make([][]source.Reference, len(ids))
+		for i, id := range ids {
+			events[i] = l.references[id]
+		}
+		found, err := resolver.Resolve(ctx, events)
+		if err != nil {
+			return fmt.Errorf("looking whether the events are of somebody who was erased: %w", err)
+		}
+		for i, r := range found {
+			if r.Erased {
+				l.passed++
+				delete(l.pending, ids[i])
+			}
+		}
+	}
+	return nil
+}
+
 func (l *landing) view() *landedView {
-	view := &landedView{Timelines: []timelineView{}, Reasons: l.reasons, Pending: len(l.pending)}
+	view := &landedView{Timelines: []timelineView{}, Reasons: l.reasons, Pending: len(l.pending), Erased: l.passed}
 	for _, n := range l.reasons {
 		view.Quarantine += n
 	}

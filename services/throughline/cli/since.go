@@ -44,6 +44,15 @@ func (v since) time(now time.Time) (time.Time, error) {
 		strconv.Quote(value))
 }
 
+// past is time, but no time of the future.
+func (v since) past(now time.Time) (time.Time, error) {
+	at, err := v.time(now)
+	if err == nil && at.After(now.Add(time.Minute)) {
+		err = fmt.Errorf("%s lies in the future: leave it out for what there is until now", v)
+	}
+	return at, err
+}
+
 // words gives the period for a sentence: " since 2026-01-31T00:00:00Z", or "".
 func (v since) words(now time.Time) string {
 	at, err := v.time(now)

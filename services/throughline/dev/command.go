@@ -19,6 +19,7 @@ import (
 
 	"github.com/gofrs/flock"
 
+	"github.com/throughline-dev/throughline/pkg/alert/receivers"
 	"github.com/throughline-dev/throughline/pkg/local/process"
 	"github.com/throughline-dev/throughline/pkg/resolve"
 	"github.com/throughline-dev/throughline/pkg/service"
@@ -43,7 +44,8 @@ type Command struct {
 
 	RegistryURL settings.URL `name:"schema-registry-url" env:"THROUGHLINE_SCHEMA_REGISTRY_URL" placeholder:"URL" help:"Use this schema registry instead of the embedded one."`
 
-	Resolve resolve.Config `embed:""`
+	Resolve resolve.Config   `embed:""`
+	Alerts  receivers.Config `embed:"" group:"Alerts"`
 }
 
 // Validate gives every problem at once.
@@ -57,7 +59,7 @@ func (c *Command) Validate() error {
 	if c.PostgresPort < 0 || c.PostgresPort > 65535 {
 		problems = append(problems, fmt.Errorf("--postgres-port is %d: it should be 0 (a free one) to 65535", c.PostgresPort))
 	}
-	return errors.Join(problems...)
+	return errors.Join(append(problems, c.Alerts.Validate())...)
 }
 
 // Run is kong's way to Start, as a command of the throughline command line.

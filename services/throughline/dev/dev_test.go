@@ -129,6 +129,9 @@ func TestDevTellsTheStoryAndKeepsIt(t *testing.T) {
 	refusesASecond(t, c)
 	isForOneUser(t, c, ready)
 	opensTheConsole(t, ready)
+	evaluatesAlerts(t, ready)
+	require.Contains(t, text, "bin/throughline doctor --admin "+ready.Admin)
+	require.Contains(t, text, "export THROUGHLINE_SCHEMA_REGISTRY_URL="+ready.SchemaRegistry, "it is at another port than the command line takes by itself")
 	require.NoError(t, stop())
 	require.NoFileExists(t, c.ReadyFile)
 	require.Contains(t, out.String(), "Stopped.")
@@ -175,6 +178,26 @@ func opensTheConsole(t *testing.T, ready Addresses) {
 		require.Equal(t, want, resp.StatusCode, string(body))
 		require.Equal(t, want == http.StatusOK, strings.Contains(string(body), "Acme Robotics"))
 	}
+}
+
+// evaluatesAlerts: without a receiver, what the rules find is seen all the same.
+func evaluatesAlerts(t *testing.T, ready Addresses) {
+	t.Helper()
+	token, err := os.ReadFile(ready.TokenFile)
+	require.NoError(t, err)
+	client := &http.Client{}
+	defer client.CloseIdleConnections()
+	require.Eventually(t, func() bool {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, ready.Console+"/api/v1/alerts?state=all", nil)
+		require.NoError(t, err)
+		r.Header.Set("Authorization", "Bearer "+strings.TrimSpace(string(token)))
+		resp, err := client.Do(r)
+		require.NoError(t, err)
+		body, err := io.ReadAll(resp.Body)
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+		return strings.Contains(string(body), `"evaluated_at"`) && strings.Contains(string(body), `"stale":false`)
+	}, demoPatience, 100*time.Millisecond)
 }
 
 // heardToTheEnd: a story that was interrupted is told again, and no event of it is

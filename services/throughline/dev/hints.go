@@ -12,25 +12,41 @@ import (
 	"github.com/throughline-dev/throughline/services/vendors/story"
 )
 
+// program is how a person who has typed make run calls the command line.
+const program = "bin/throughline"
+
+// elsewhere says that the command line does not find the secrets and the password file by itself.
+func (s *stack) elsewhere() bool {
+	here, err := filepath.Abs(cli.LocalSecrets)
+	return err != nil || here != filepath.Join(s.command.DataDir, SecretsFile)
+}
+
+// sendFlags are what `throughline send` needs beyond its defaults, to reach these receivers; each with a space before it.
+func (s *stack) sendFlags(receivers string) string {
+	flags := ""
+	if receivers != cli.LocalReceiver {
+		flags += " --url " + receivers
+	}
+	if s.elsewhere() {
+		flags += " --secrets-file " + quote(filepath.Join(s.command.DataDir, SecretsFile))
+	}
+	return flags
+}
+
 // hints gives the commands to try next, as they are typed: with the addresses in
 // use, where those are not what the command line takes by itself.
 func (s *stack) hints(a Addresses) []string {
 	var lines []string
-	here, err := filepath.Abs(cli.LocalSecrets)
-	elsewhere := err != nil || here != a.SecretsFile // and the password file with it
-	if s.database != nil && (elsewhere || !sameServer(s.postgres, cli.LocalPostgres)) {
+	if s.database != nil && (s.elsewhere() || !sameServer(s.postgres, cli.LocalPostgres)) {
 		lines = append(lines, "export THROUGHLINE_POSTGRES_URL='"+s.postgres+"'")
 	}
 	if len(s.set.Kafka.Brokers) == 0 && !slices.Equal(a.Kafka, []string{cli.LocalBroker}) {
 		lines = append(lines, "export THROUGHLINE_KAFKA_BROKERS="+strings.Join(a.Kafka, ","))
 	}
-	where := ""
-	if a.Receivers != cli.LocalReceiver {
-		where += " --url " + a.Receivers
+	if a.SchemaRegistry != cli.LocalRegistry && s.command.RegistryURL == "" {
+		lines = append(lines, "export THROUGHLINE_SCHEMA_REGISTRY_URL="+a.SchemaRegistry)
 	}
-	if elsewhere {
-		where += " --secrets-file " + quote(a.SecretsFile)
-	}
+	where := s.sendFlags(a.Receivers)
 	account := "acme-robotics.example"
 	if s.command.NoDemo {
 		account = "Acme"
@@ -45,6 +61,8 @@ func (s *stack) hints(a Addresses) []string {
 	return append(lines,
 		"bin/throughline send stripe invoice.paid --account "+account+" --wait"+where,
 		"bin/throughline timeline "+account+" --follow",
+		"bin/throughline alerts --all",
+		"bin/throughline doctor --admin "+a.Admin,
 		"psql '"+a.Postgres+"'")
 }
 

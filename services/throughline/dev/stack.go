@@ -1,11 +1,13 @@
 package dev
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -19,6 +21,7 @@ import (
 	"github.com/throughline-dev/throughline/pkg/settings"
 	"github.com/throughline-dev/throughline/pkg/stage"
 	"github.com/throughline-dev/throughline/pkg/stream"
+	"github.com/throughline-dev/throughline/services/alerter/alerter"
 	"github.com/throughline-dev/throughline/services/console/console"
 	"github.com/throughline-dev/throughline/services/drift/drift"
 	"github.com/throughline-dev/throughline/services/learner/learner"
@@ -206,8 +209,8 @@ func (s *stack) openServices(ctx context.Context) error {
 		return err
 	}
 	s.services, err = whole.New(ctx, stage.Deps{Kafka: s.kafka, Pool: s.pool, Direct: s.direct, Registry: registry, Sources: s.set.Sources, Runtime: s.rt}, whole.Options{
-		Resolve: s.command.Resolve, Tenants: s.tenants(), TestData: s.testData(), Endpoints: endpoints, Learner: s.learner(), Puller: s.puller(), Drift: &drift.Options{Tenants: s.tenants()},
-		Console:  &console.Options{Server: console.Server{Listen: s.command.ConsoleAddr, Patience: consolePatience, Receivers: []string{"http://" + s.command.AdminAddr + "/metrics"}}, Resolve: s.command.Resolve},
+		Resolve: s.command.Resolve, Tenants: s.tenants(), TestData: s.testData(), Endpoints: endpoints, Learner: s.learner(), Puller: s.puller(), Drift: &drift.Options{Tenants: s.tenants()}, Alerter: s.alerter(),
+		Console:  &console.Options{Program: program, Sends: true, SendFlags: strings.TrimSpace(s.sendFlags("http://" + s.command.Listen)), Server: console.Server{Listen: s.command.ConsoleAddr, Patience: consolePatience, Receivers: []string{"http://" + s.command.AdminAddr + "/metrics"}}, Resolve: s.command.Resolve},
 		Receiver: receiver.Config{Listen: s.command.Listen, SpoolDir: filepath.Join(s.command.DataDir, "spool")},
 	})
 	if err != nil {
@@ -254,6 +257,19 @@ func (s *stack) endpoints() ([]receiver.Endpoint, error) {
 // learner gives what the learner is told. Without a key it learns from the timeline.
 func (s *stack) learner() *learner.Options {
 	return &learner.Options{Resolve: s.command.Resolve, Settings: s.set.Settings}
+}
+
+// alerter gives what the alerter is told. Without a receiver what it finds is seen in the console and with `throughline alerts`.
+func (s *stack) alerter() *alerter.Options {
+	c := s.command.Alerts
+	if c.SendTimeout == 0 {
+		settings.Defaults(&c)
+	}
+	if len(c.Metrics) == 0 {
+		c.Metrics = []string{"http://" + s.command.AdminAddr}
+	}
+	c.ConsoleURL = cmp.Or(c.ConsoleURL, settings.URL("http://"+s.command.ConsoleAddr))
+	return &alerter.Options{Alerts: c}
 }
 
 // puller gives what the puller is told; nil where no source has the key of its API.

@@ -6,6 +6,7 @@
 package mcpserver
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -43,6 +44,10 @@ type Reader interface {
 	Event(ctx context.Context, id int64) (api.Event, error)
 	Search(ctx context.Context, q backend.SearchQuery) (api.SearchPage, error)
 	Quarantine(ctx context.Context, q backend.QuarantineQuery) (backend.Page[api.QuarantineRecord], error)
+	Alerts(ctx context.Context, state string) (api.Alerts, error)
+	Drift(ctx context.Context, source, status string, p backend.Paging) (backend.Page[api.Finding], error)
+	Pulls(ctx context.Context, source string, p backend.Paging) (backend.Page[api.Pull], error)
+	PullRequests(ctx context.Context, source string, open bool, p backend.Paging) (backend.Page[api.PullRequest], error)
 }
 
 // Options are what a server works with.
@@ -82,6 +87,11 @@ func New(o Options) *mcp.Server {
 	add(m, s, "search", "Finds events of all accounts, the newest stored first, without payloads: by JSON that the payload contains, by a JSON path, or by words of the subject. "+
 		"A page may be empty and still have a next.", s.search)
 	add(m, s, "quarantine_list", "Lists events that could not be processed, because no account is known for them or something is wrong with them.", s.quarantine)
+	add(m, s, "alerts", "Gives what is alerted on: what fires and what is pending, or with state what is resolved, with since when and until when it is silenced. No row: nothing is wrong "+
+		"that a rule looks for, as of the time in the note.", s.alerts)
+	add(m, s, "drift_findings", "Lists fields of payloads that came, went or changed their type, and which views, saved queries and files read them. It holds no values of events.", s.drift)
+	add(m, s, "pulls", "Lists backfills from the vendors' APIs and how far they are, the newest first: runs, or with requests what the puller was asked for. "+
+		"All before through is brought in.", s.pulls)
 	add(m, s, "find_pattern", "Finds the accounts on which something happened in an order, like "+
 		"'charge.dispute.created, then 30 days without conversation.*, then subscription.deleted within 120 days'; with now those on which all but the last step has happened "+
 		"and the last still may; with by_month it counts. Event types may have * as a wildcard and a source before them ('stripe charge.*'); a step may end with "+
@@ -293,6 +303,71 @@ func (s *server) quarantine(ctx context.Context, in quarantineInput) (Answer, er
 	return pageOf(in.Limit, func(limit int) ([]api.QuarantineRecord, string, error) {
 		p, err := s.o.Reader.Quarantine(ctx, backend.QuarantineQuery{Reason: in.Reason, Source: in.Source, Reference: in.Reference, Status: in.Status,
 			Paging: backend.Paging{Cursor: in.Cursor, Limit: limit}})
+		return p.Items, p.Next, err
+	})
+}
+
+type alertsInput struct {
+	State string `json:"state,omitempty" jsonschema:"firing, pending, resolved or all; firing and pending where it is left out"`
+	Limit int    `json:"limit,omitempty" jsonschema:"1 to 100 rows; 20 where it is left out"`
+}
+
+func (s *server) alerts(ctx context.Context, in alertsInput) (Answer, error) {
+	found, err := s.o.Reader.Alerts(ctx, in.State)
+	if err != nil {
+		return Answer{}, err
+	}
+	a, err := pageOf(in.Limit, func(limit int) ([]api.Alert, string, error) {
+		return found.Items[:min(limit, len(found.Items))], "", nil
+	})
+	switch {
+	case err != nil:
+		return a, err
+	case found.Evaluated.IsZero():
+		a.Note = "alerts were never evaluated: the alerter does not run"
+	case found.Stale:
+		a.Note = fmt.Sprintf("alerts were evaluated last at %s, long ago: the alerter may not run", found.Evaluated.Format(time.RFC3339))
+	default:
+		a.Note = fmt.Sprintf("as of %s", found.Evaluated.Format(time.RFC3339))
+	}
+	if left := len(found.Items) - len(a.Rows); left > 0 {
+		a.Note += fmt.Sprintf("; %d more are left out", left)
+	}
+	return a, nil
+}
+
+type driftInput struct {
+	Source string `json:"source,omitempty"`
+	Status string `json:"status,omitempty" jsonschema:"open, acknowledged, closed or all; open where it is left out"`
+	page
+}
+
+func (s *server) drift(ctx context.Context, in driftInput) (Answer, error) {
+	return pageOf(in.Limit, func(limit int) ([]api.Finding, string, error) {
+		p, err := s.o.Reader.Drift(ctx, in.Source, cmp.Or(in.Status, "open"), backend.Paging{Cursor: in.Cursor, Limit: limit})
+		return p.Items, p.Next, err
+	})
+}
+
+type pullsInput struct {
+	Source   string `json:"source,omitempty"`
+	Requests bool   `json:"requests,omitempty" jsonschema:"what the puller was asked for, in place of runs"`
+	Open     bool   `json:"open,omitempty" jsonschema:"with requests: only those that have not ended"`
+	page
+}
+
+func (s *server) pulls(ctx context.Context, in pullsInput) (Answer, error) {
+	if in.Open && !in.Requests {
+		return Answer{}, malformed("open", "is of requests: set requests, too")
+	}
+	if in.Requests {
+		return pageOf(in.Limit, func(limit int) ([]api.PullRequest, string, error) {
+			p, err := s.o.Reader.PullRequests(ctx, in.Source, in.Open, backend.Paging{Cursor: in.Cursor, Limit: limit})
+			return p.Items, p.Next, err
+		})
+	}
+	return pageOf(in.Limit, func(limit int) ([]api.Pull, string, error) {
+		p, err := s.o.Reader.Pulls(ctx, in.Source, backend.Paging{Cursor: in.Cursor, Limit: limit})
 		return p.Items, p.Next, err
 	})
 }

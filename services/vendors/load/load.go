@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/throughline-dev/throughline/pkg/source"
 	"github.com/throughline-dev/throughline/services/vendors"
 )
 
@@ -24,6 +25,8 @@ type Report struct {
 	// IDs are the source_event_ids that the source gives the events, where it
 	// was asked for and the source can read them.
 	IDs []string
+	// References are those that the source gives the events, in the order of IDs.
+	References [][]source.Reference
 }
 
 // Answer is how often a receiver answered so.
@@ -141,11 +144,13 @@ type result struct {
 // tally counts answers. count is called by one goroutine, identify by another;
 // they share nothing.
 type tally struct {
-	total    Report
-	ids      []string
-	answers  map[Answer]int // with Count 0
-	took     []time.Duration
-	progress func(int)
+	total Report
+	ids   []string
+	// references are the events', in the order of ids.
+	references [][]source.Reference
+	answers    map[Answer]int // with Count 0
+	took       []time.Duration
+	progress   func(int)
 }
 
 // bodies is how many bodies are told apart.
@@ -179,12 +184,13 @@ func (t *tally) identify(sender *vendors.Sender, d shipment, now time.Time) {
 	}
 	for _, e := range events {
 		t.ids = append(t.ids, e.ID)
+		t.references = append(t.references, e.References)
 	}
 }
 
 func (t *tally) report(took time.Duration) Report {
 	r := t.total
-	r.Took, r.IDs = took, t.ids
+	r.Took, r.IDs, r.References = took, t.ids, t.references
 	for a, n := range t.answers {
 		a.Count = n
 		r.Answers = append(r.Answers, a)

@@ -254,7 +254,7 @@ const all = $("[data-all]");
 all?.addEventListener("change", () => { for (const c of $$("[data-row] input[type=checkbox]")) c.checked = all.checked; count(); });
 
 const typing = (node) => !!node?.closest?.("input:not([type=checkbox]):not([type=radio]), textarea, select, [contenteditable]");
-const views = { h: "/", a: "/accounts", t: "/live", q: "/quarantine", l: "/links", j: "/jobs", d: "/drift", s: "/sources" };
+const views = { h: "/", a: "/accounts", t: "/live", q: "/quarantine", l: "/links", j: "/jobs", d: "/drift", w: "/alerts", s: "/sources" };
 let going = 0;
 document.addEventListener("keydown", (e) => {
   if ((e.metaKey || e.ctrlKey) && e.key.toLowerCase() === "k" && !e.altKey && !e.shiftKey) { e.preventDefault(); return palette(); }

@@ -19,22 +19,35 @@ import (
 )
 
 // CreateAccount makes one.
-func (f *Fake) CreateAccount(ctx context.Context, name, domain, owner string, parent uuid.UUID) (api.Account, error) {
-	if err := f.decide(ctx, "createAccount", name, access.Operator); err != nil {
+func (f *Fake) CreateAccount(ctx context.Context, n backend.NewAccount) (api.Account, error) {
+	if err := f.decide(ctx, "createAccount", n.Name, access.Operator); err != nil {
 		return api.Account{}, err
 	}
 	defer f.mu.Unlock()
-	if strings.TrimSpace(name) == "" {
+	if strings.TrimSpace(n.Name) == "" {
 		return api.Account{}, problem.Field("name", errors.New("an account needs a name"))
 	}
-	a := api.AccountSummary{Owner: owner, Account: api.Account{ID: uuid.New(), Name: name, Domain: domain, ParentID: parent, CreatedBy: access.ActorOf(ctx).Who, CreatedAt: f.now(), UpdatedAt: f.now()}}
+	if err := f.distinct(uuid.Nil, n.Name, n.Anyway); err != nil {
+		return api.Account{}, err
+	}
+	a := api.AccountSummary{Owner: n.Owner, Account: api.Account{ID: uuid.New(), Name: n.Name, Domain: n.Domain, ParentID: n.Parent, CreatedBy: access.ActorOf(ctx).Who, CreatedAt: f.now(), UpdatedAt: f.now()}}
 	f.accounts = append(f.accounts, a)
 	f.did(ctx, "createAccount", a.ID.String(), "", false)
 	return a.Account, nil
 }
 
+// distinct refuses a name that another account has.
+func (f *Fake) distinct(id uuid.UUID, name string, anyway bool) error {
+	for i := range f.accounts {
+		if a := f.accounts[i]; !anyway && a.ID != id && strings.EqualFold(a.Name, name) {
+			return problem.Field("anyway", problem.Similar([]problem.Account{{ID: a.ID, Name: a.Name, Domain: a.Domain}}, fault.Permanent(fault.Conflict, errors.New("there is a similar account"))))
+		}
+	}
+	return nil
+}
+
 // ChangeAccount changes one.
-func (f *Fake) ChangeAccount(ctx context.Context, id uuid.UUID, name, owner *string, reason string) (api.Account, error) {
+func (f *Fake) ChangeAccount(ctx context.Context, id uuid.UUID, c backend.AccountChange) (api.Account, error) {
 	if err := f.decide(ctx, "changeAccount", id.String(), access.Operator); err != nil {
 		return api.Account{}, err
 	}
@@ -43,13 +56,16 @@ func (f *Fake) ChangeAccount(ctx context.Context, id uuid.UUID, name, owner *str
 	if err != nil {
 		return api.Account{}, err
 	}
-	if name != nil {
-		a.Name = *name
+	if c.Name != nil {
+		if err := f.distinct(id, *c.Name, c.Anyway); err != nil {
+			return api.Account{}, err
+		}
+		a.Name = *c.Name
 	}
-	if owner != nil {
-		a.Owner = *owner
+	if c.Owner != nil {
+		a.Owner = *c.Owner
 	}
-	f.did(ctx, "changeAccount", id.String(), reason, false)
+	f.did(ctx, "changeAccount", id.String(), c.Reason, false)
 	return a.Account, nil
 }
 

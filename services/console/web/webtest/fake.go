@@ -19,6 +19,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/throughline-dev/throughline/pkg/access"
+	"github.com/throughline-dev/throughline/pkg/alert"
 	"github.com/throughline-dev/throughline/pkg/api"
 	"github.com/throughline-dev/throughline/pkg/fault"
 	"github.com/throughline-dev/throughline/services/console/backend"
@@ -42,6 +43,8 @@ type Fake struct {
 	asked       map[string]int64 // requests by their keys
 	moves       []api.Move
 	drift       []api.Finding
+	alerts      []alert.State
+	silences    []alert.Silence
 	domains     []api.SuspectDomain
 	tokens      []api.Token
 	views       []api.SavedView
@@ -173,6 +176,11 @@ func (f *Fake) Overview(ctx context.Context) (api.Overview, error) {
 	for _, d := range f.drift {
 		if d.State == "open" {
 			o.OpenFindings++
+		}
+	}
+	for _, a := range f.alerts {
+		if a.State == alert.Firing && api.NewAlert(a, f.silences, f.now()).SilencedBy == 0 {
+			o.FiringAlerts++
 		}
 	}
 	for _, s := range f.suggestions {

@@ -180,6 +180,7 @@ func (f *Fake) state(at time.Time) {
 	}
 	f.requests = []api.PullRequest{{ID: 1, Source: "stripe", Since: at.AddDate(0, 0, -30), Until: at, State: "claimed", Pages: 940, Events: 93_811, AskedBy: "user:robin@throughline.example", AskedAt: at.Add(-7 * time.Minute), ClaimedAt: at.Add(-6 * time.Minute)}}
 	f.moves = []api.Move{{ID: 1, DecisionID: 2, Verb: "merge", FromAccount: Quiet, ToAccount: Acme, Events: 1200, Moved: 840, Author: "user:kim@throughline.example", CreatedAt: at.Add(-3 * time.Minute)}}
+	f.alertStory()
 	f.drift = []api.Finding{
 		{ID: 1, Source: "stripe", EventType: "invoice.paid", Path: "data.object.customer_email", Change: "silent", Was: "there at least every 2 hours", Is: "not seen for 3 days", Readers: []api.Reader{{Kind: "view", Name: "finance.invoices_by_contact", Path: "data.object.customer_email"}, {Kind: "file", Name: "Metabase: Dunning by owner", Path: "data.object.customer_email"}}, State: "open", StateBy: "drift", SourceEventID: "evt_1Qx8", Times: 1, FoundAt: at.AddDate(0, 0, -3), LastAt: at.Add(-time.Hour)},
 		{ID: 2, Source: "hubspot", EventType: "deal.stage.changed", Path: "propertyValue", Change: "type_changed", Was: "string", Is: "number", Readers: []api.Reader{}, State: "open", StateBy: "drift", Times: 311, Pulled: true, FoundAt: at.AddDate(0, 0, -1), LastAt: at.Add(-2 * time.Hour)},
