@@ -24,6 +24,7 @@ type child struct {
 	input    io.WriteCloser
 	messages *json.Decoder
 	errs     bytes.Buffer
+	told     func(text string) // is told how far it is; may be nil
 }
 
 // start starts this program again for a job. It ends with ctx at the latest;
@@ -72,8 +73,14 @@ func (c *child) ready() (string, error) {
 // result waits for the end of a job that ends by itself, or of one that was
 // told to (stop).
 func (c *child) result() (stage.Result, error) {
-	var m stage.Message
-	err := c.messages.Decode(&m)
+	m := stage.Message{Told: " "}
+	var err error
+	for err == nil && m.Told != "" {
+		m = stage.Message{}
+		if err = c.messages.Decode(&m); err == nil && m.Told != "" && c.told != nil {
+			c.told(m.Told)
+		}
+	}
 	if err == nil && m.Error != "" {
 		err = errors.New(m.Error)
 	}

@@ -13,28 +13,36 @@ import (
 	"slices"
 	"time"
 
+	"github.com/throughline-dev/throughline/pkg/settings"
 	"github.com/throughline-dev/throughline/services/bench/traffic"
 )
 
 // Command is the bench program as kong reads it.
 type Command struct {
-	Only           []string      `name:"only" enum:"receiver,normalizer,sink,pull,sustained,latency,flood,release,batches,api,drift" default:"receiver,normalizer,sink,pull,sustained,latency" placeholder:"STAGE,…" help:"What to measure: ${enum} (all but flood, release, batches, api and drift)."`
-	Broker         string        `name:"broker" enum:"apache,embedded" default:"apache" help:"Apache Kafka on this machine, or the broker of make run: ${enum} (${default})."`
-	Rounds         int           `name:"rounds" default:"3" help:"How often ours and the limit take turns (${default}); medians are shown."`
-	Duration       time.Duration `name:"duration" default:"10s" help:"Receiver, sustained, flood: how long each run's load lasts (${default})."`
-	Connections    int           `name:"connections" default:"64" help:"Receiver, sustained, latency: requests at a time (${default})."`
-	Records        int           `name:"records" default:"300000" help:"Normalizer: records of each run (${default})."`
-	SinkRecords    int           `name:"sink-records" default:"80000" help:"Sink: rows of each run (${default})."`
-	Rows           int           `name:"rows" default:"1000000" help:"Api: rows of the timeline. Sink: rows up to which the table grows in one run of each, to compare the rate at the end with the rate at a tenth of it and with the peer's (${default}); 0: not measured."`
-	PullRecords    int           `name:"pull-records" default:"300000" help:"Pull: events of each run (${default}); in whole windows of 5,000."`
-	ReleaseRecords int           `name:"release-records" default:"1000000" help:"Release: events in quarantine that wait for the link (${default})."`
-	BatchRecords   int           `name:"batch-records" default:"80000" help:"Batches: events of each run (${default})."`
-	Rate           int           `name:"rate" default:"500" help:"Latency, flood: events per second (${default})."`
-	Strangers      int           `name:"strangers" default:"3000" help:"Flood: connections that are nobody's, each from an address of its own (${default})."`
-	Steady         time.Duration `name:"steady" default:"30s" help:"Latency: how long (${default})."`
-	Accounts       int           `name:"accounts" default:"10000" help:"Accounts, each with four links (${default})."`
-	JSON           bool          `name:"json" help:"Print the report as JSON."`
-	Profiles       string        `name:"profiles" type:"path" placeholder:"DIR" help:"Write a CPU profile of each measured process here. They cost a few percent."`
+	Only            []string       `name:"only" enum:"receiver,normalizer,sink,pull,sustained,latency,flood,release,batches,api,drift,load,soak,backpressure" default:"receiver,normalizer,sink,pull,sustained,latency" placeholder:"STAGE,…" help:"What to measure: ${enum} (all but flood, release, batches, api, drift, load, soak and backpressure)."`
+	Broker          string         `name:"broker" enum:"apache,embedded" default:"apache" help:"Apache Kafka on this machine, or the broker of make run: ${enum} (${default})."`
+	Rounds          int            `name:"rounds" default:"3" help:"How often ours and the limit take turns (${default}); medians are shown."`
+	Duration        time.Duration  `name:"duration" default:"10s" help:"Receiver, sustained, flood: how long each run's load lasts (${default})."`
+	Connections     int            `name:"connections" default:"64" help:"Receiver, sustained, latency: requests at a time (${default})."`
+	Records         int            `name:"records" default:"300000" help:"Normalizer: records of each run (${default})."`
+	SinkRecords     int            `name:"sink-records" default:"80000" help:"Sink: rows of each run (${default})."`
+	Rows            int            `name:"rows" default:"1000000" help:"Api: rows of the timeline. Sink: rows up to which the table grows in one run of each, to compare the rate at the end with the rate at a tenth of it and with the peer's (${default}); 0: not measured."`
+	PullRecords     int            `name:"pull-records" default:"300000" help:"Pull: events of each run (${default}); in whole windows of 5,000."`
+	ReleaseRecords  int            `name:"release-records" default:"1000000" help:"Release: events in quarantine that wait for the link (${default})."`
+	BatchRecords    int            `name:"batch-records" default:"80000" help:"Batches: events of each run (${default})."`
+	Rate            int            `name:"rate" default:"500" help:"Latency, flood, backpressure: events per second (${default})."`
+	Strangers       int            `name:"strangers" default:"3000" help:"Flood: connections that are nobody's, each from an address of its own (${default})."`
+	Steady          time.Duration  `name:"steady" default:"30s" help:"Latency: how long (${default})."`
+	Accounts        int            `name:"accounts" default:"10000" help:"Accounts, each with four links (${default})."`
+	LoadEvents      int            `name:"load-events" default:"1000000" help:"Load: events of all sources (${default})."`
+	LoadRows        int            `name:"load-rows" default:"0" help:"Load: rows that the table has before (${default})."`
+	LoadRate        int            `name:"load-rate" default:"0" help:"Load: events per second; 0: as fast as they are answered (${default})."`
+	SoakRate        int            `name:"soak-rate" default:"926" help:"Soak: events per second (${default}: in 30 minutes a day of 10 times 5,000,000 events a month)."`
+	SoakMinutes     float64        `name:"soak-minutes" default:"30" help:"Soak: how long (${default})."`
+	PressureMinutes float64        `name:"pressure-minutes" default:"5" help:"Backpressure: how long the sink is stopped, then Kafka (${default})."`
+	SpoolBytes      settings.Bytes `name:"spool-bytes" default:"256MiB" help:"Backpressure: most bytes in each source's spool (${default})."`
+	JSON            bool           `name:"json" help:"Print the report as JSON."`
+	Profiles        string         `name:"profiles" type:"path" placeholder:"DIR" help:"Write a CPU profile of each measured process here. They cost a few percent."`
 
 	unsafe bool // Postgres without durability: for a test of the program itself
 }
@@ -48,6 +56,7 @@ func (c *Command) Validate() error {
 	}{
 		{"--rounds", c.Rounds, 1}, {"--connections", c.Connections, 1}, {"--records", c.Records, 100}, {"--sink-records", c.SinkRecords, 100},
 		{"--rows", c.Rows, 0}, {"--pull-records", c.PullRecords, 5000}, {"--release-records", c.ReleaseRecords, 100}, {"--batch-records", c.BatchRecords, 100}, {"--rate", c.Rate, 1}, {"--accounts", c.Accounts, 1}, {"--strangers", c.Strangers, 1},
+		{"--load-events", c.LoadEvents, 100}, {"--load-rows", c.LoadRows, 0}, {"--load-rate", c.LoadRate, 0}, {"--soak-rate", c.SoakRate, 1},
 	} {
 		if n.value < n.lo {
 			problems = append(problems, fmt.Errorf("%s is %d, it must be %d or more", n.flag, n.value, n.lo))
@@ -55,6 +64,12 @@ func (c *Command) Validate() error {
 	}
 	if c.Duration <= 0 || c.Steady <= 0 {
 		problems = append(problems, errors.New("--duration and --steady must be above 0"))
+	}
+	if c.SoakMinutes <= 0 || c.PressureMinutes <= 0 {
+		problems = append(problems, errors.New("--soak-minutes and --pressure-minutes must be above 0"))
+	}
+	if c.Broker == "embedded" && slices.Contains(c.Only, "backpressure") {
+		problems = append(problems, errors.New("--only backpressure kills Kafka, so it needs --broker apache"))
 	}
 	return errors.Join(problems...)
 }
@@ -76,11 +91,11 @@ func (c *Command) Run(ctx context.Context, out, errs io.Writer) (err error) {
 	b.report.finish()
 	if !c.JSON {
 		b.report.write(out)
-		return nil
+		return b.report.wrong()
 	}
 	encoder := json.NewEncoder(out)
 	encoder.SetIndent("", "  ")
-	return encoder.Encode(b.report)
+	return errors.Join(encoder.Encode(b.report), b.report.wrong())
 }
 
 // bench is one run.
@@ -135,7 +150,7 @@ func (b *bench) steps() (steps []step) {
 	for _, part := range []struct {
 		name  string
 		steps func() []step
-	}{{"receiver", b.receiver}, {"normalizer", b.normalizer}, {"sink", b.sink}, {"pull", b.pull}, {"sustained", b.sustained}, {"latency", b.latency}, {"flood", b.flood}, {"release", b.release}, {"batches", b.batches}, {"drift", b.drift}, {"api", b.reads}} {
+	}{{"receiver", b.receiver}, {"normalizer", b.normalizer}, {"sink", b.sink}, {"pull", b.pull}, {"sustained", b.sustained}, {"latency", b.latency}, {"flood", b.flood}, {"release", b.release}, {"batches", b.batches}, {"drift", b.drift}, {"api", b.reads}, {"load", b.load}, {"soak", b.soak}, {"backpressure", b.backpressure}} {
 		if slices.Contains(b.command.Only, part.name) {
 			steps = append(steps, part.steps()...)
 		}

@@ -32,8 +32,9 @@ type ground struct {
 	brokers  []string
 	registry string
 	server   *pgserver.Server
-	hasty    bool // databases stay, and none waits for what was written to the one before: for a test of the program itself
-	runs     int  // databases so far
+	cluster  *kafka.Cluster // nil: the embedded broker
+	hasty    bool           // databases stay, and none waits for what was written to the one before: for a test of the program itself
+	runs     int            // databases so far
 	closers  []func(context.Context) error
 }
 
@@ -81,7 +82,7 @@ func (g *ground) openBroker(ctx context.Context, kind string) error {
 		return err
 	}
 	g.onClose(func(context.Context) error { return c.Close() })
-	g.brokers = c.Brokers()
+	g.brokers, g.cluster = c.Brokers(), c
 	return nil
 }
 

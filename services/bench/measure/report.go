@@ -1,6 +1,7 @@
 package measure
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -30,6 +31,19 @@ type Report struct {
 	Lost int `json:"lost"`
 	// Release is what a release was like, where one was measured.
 	Release *Release `json:"release,omitempty"`
+	// Loads are those of all sources through the whole system.
+	Loads []*LoadRun `json:"loads,omitempty"`
+}
+
+// wrong is an error when something is that must not be.
+func (r *Report) wrong() error {
+	var errs []error
+	for _, run := range r.Loads {
+		for _, wrong := range run.Wrong {
+			errs = append(errs, errors.New(wrong))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // Line is one comparison.
@@ -186,6 +200,9 @@ func (r *Report) write(out io.Writer) {
 	}
 	if r.Release != nil {
 		r.Release.write(out)
+	}
+	for _, run := range r.Loads {
+		run.write(out)
 	}
 	if r.Acknowledged != (stage.Latency{}) {
 		fmt.Fprintf(out, "POST to 2xx at the steady rate: p50 %.1f ms, p99 %.1f ms, max %.1f ms.\n", r.Acknowledged.P50, r.Acknowledged.P99, r.Acknowledged.Max)

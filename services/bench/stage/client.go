@@ -69,37 +69,52 @@ func dial(ctx context.Context, address string) (*connection, error) {
 
 // post sends a request and reads its answer, which must be a 2xx.
 func (c *connection) post(request []byte) error {
+	status, _, err := c.do(request)
+	if err == nil && status/100 != 2 {
+		err = fmt.Errorf("answered %d", status)
+	}
+	return err
+}
+
+// do sends a request and reads its answer. closing: the receiver will take no other on this connection.
+func (c *connection) do(request []byte) (status int, closing bool, err error) {
 	if err := c.SetDeadline(time.Now().Add(answerTimeout)); err != nil {
-		return err
+		return 0, true, err
 	}
 	if _, err := c.Write(request); err != nil {
-		return fmt.Errorf("posting: %w", err)
+		return 0, true, fmt.Errorf("posting: %w", err)
 	}
 	line, err := c.in.ReadSlice('\n')
 	if err != nil {
-		return fmt.Errorf("reading the answer: %w", err)
+		return 0, true, fmt.Errorf("reading the answer: %w", err)
 	}
-	if len(line) < 12 || line[9] != '2' {
-		return fmt.Errorf("answered %q", line)
+	if len(line) < 12 {
+		return 0, true, fmt.Errorf("answered %q", line)
+	}
+	if status, err = strconv.Atoi(string(line[9:12])); err != nil {
+		return 0, true, fmt.Errorf("answered %q", line)
 	}
 	length := 0
 	for {
 		line, err := c.in.ReadSlice('\n')
 		if err != nil {
-			return fmt.Errorf("reading the answer: %w", err)
+			return 0, true, fmt.Errorf("reading the answer: %w", err)
 		}
 		line = bytes.TrimRight(line, "\r\n")
 		if len(line) == 0 {
 			break
 		}
+		if string(line) == "Connection: close" {
+			closing = true
+		}
 		if value, ok := bytes.CutPrefix(line, []byte("Content-Length: ")); ok {
 			if length, err = strconv.Atoi(string(value)); err != nil {
-				return fmt.Errorf("reading the answer: %w", err)
+				return 0, true, fmt.Errorf("reading the answer: %w", err)
 			}
 		}
 	}
 	if _, err := io.CopyN(io.Discard, c.in, int64(length)); err != nil {
-		return fmt.Errorf("reading the answer: %w", err)
+		return 0, true, fmt.Errorf("reading the answer: %w", err)
 	}
-	return nil
+	return status, closing, nil
 }

@@ -34,7 +34,7 @@ func runServing(ctx context.Context, job Job, ready func(string), names ...strin
 		return Result{}, err
 	}
 	defer closePool(deps)
-	return serving(ctx, services.Run, func(ctx context.Context) (string, error) {
+	r, err := serving(ctx, services.Run, func(ctx context.Context) (string, error) {
 		tick := time.NewTicker(5 * time.Millisecond)
 		defer tick.Stop()
 		for services.Addr() == "" {
@@ -46,6 +46,8 @@ func runServing(ctx context.Context, job Job, ready func(string), names ...strin
 		}
 		return services.Addr(), nil
 	}, ready)
+	r.Metrics = metricsOf(deps.Runtime.Registry)
+	return r, err
 }
 
 // runConsuming runs a service as it is without a setting, until ctx ends. It is
@@ -56,9 +58,11 @@ func runConsuming(ctx context.Context, job Job, ready func(string), name, group,
 		return Result{}, err
 	}
 	defer closePool(deps)
-	return serving(ctx, services.Run, func(ctx context.Context) (string, error) {
+	r, err := serving(ctx, services.Run, func(ctx context.Context) (string, error) {
 		return "", joined(ctx, job, group, topic)
 	}, ready)
+	r.Metrics = metricsOf(deps.Runtime.Registry)
+	return r, err
 }
 
 // joined waits until a group's members have all partitions of a topic.
@@ -154,7 +158,9 @@ func newServices(ctx context.Context, job Job, names ...string) (deps stage.Deps
 			return deps, nil, err
 		}
 	}
-	options := whole.Options{Only: names, Receiver: receiver.Config{Listen: "127.0.0.1:0", SpoolDir: filepath.Join(job.Scratch, "spool")}}
+	options := whole.Options{Only: names, Receiver: receiver.Config{
+		Listen: "127.0.0.1:0", SpoolDir: filepath.Join(job.Scratch, "spool"), SpoolBytes: settings.Bytes(job.SpoolBytes),
+	}}
 	if slices.Contains(names, whole.Drift) {
 		options.Drift = &drift.Options{}
 	}

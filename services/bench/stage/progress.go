@@ -2,7 +2,9 @@ package stage
 
 import (
 	"context"
+	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -57,6 +59,34 @@ func counter(reg *prometheus.Registry, name string) func() (int, error) {
 		}
 		return 0, nil
 	}
+}
+
+// metricsOf gives the counters and gauges of a registry, by name and labels.
+func metricsOf(reg *prometheus.Registry) map[string]float64 {
+	families, err := reg.Gather()
+	if err != nil {
+		return nil
+	}
+	all := map[string]float64{}
+	for _, f := range families {
+		for _, metric := range f.GetMetric() {
+			var labels []string
+			for _, l := range metric.GetLabel() {
+				labels = append(labels, fmt.Sprintf("%s=%q", l.GetName(), l.GetValue()))
+			}
+			name := f.GetName()
+			if labels != nil {
+				name += "{" + strings.Join(labels, ",") + "}"
+			}
+			switch {
+			case metric.GetCounter() != nil:
+				all[name] = metric.GetCounter().GetValue()
+			case metric.GetGauge() != nil:
+				all[name] = metric.GetGauge().GetValue()
+			}
+		}
+	}
+	return all
 }
 
 // until runs work, a stage that ends when its context does, while watch watches

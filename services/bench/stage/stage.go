@@ -61,6 +61,7 @@ const (
 	Console        Role = "console"         // ours, serves
 	Reads          Role = "reads"           // questions to a console
 	Tails          Role = "tails"           // live tails of a console
+	AllMixed       Role = "mixed"           // deliveries of all sources, until all is visible, and what became of each
 	Sustained      Role = "sustained"       // requests as fast as they are answered, until their rows are visible
 )
 
@@ -84,12 +85,17 @@ type Job struct {
 	InFlight    int           // SQLInsert: batches at a time
 	Stream      bool          // SQLInsert: read the rows while writing, when memory does not hold them
 	AllSources  bool          // Receiver: every source's endpoint
+	SpoolBytes  int64         // Receiver: of each source's spool; 0: as without a setting
+	Every       time.Duration // AllMixed: how long the parts are of which it tells
+	Ordered     bool          // AllMixed: look at the order of account-events, too
 	Connections int           // the senders, Strangers
 	Warm        time.Duration // Load, Steady, Verified: sent and not counted
 	Duration    time.Duration // the senders: counted
 	Rate        int           // Steady, Verified: events per second
 
 	Profile string // file for a CPU profile; "" for none
+
+	tell func(format string, args ...any) // says how far it is
 }
 
 // Result is what a role measured.
@@ -105,6 +111,8 @@ type Result struct {
 	Asked     map[string]Latency // Operator: commands, by their words; Reads: questions
 	Said      []string           // Operator: by the command that linked
 	Twice     int                // Audit
+	Mixed     *Mixed             `json:",omitempty"` // AllMixed
+	Metrics   map[string]float64 `json:",omitempty"` // of a service, at its end: name{label="value"}
 	PeakBytes int64              // VmHWM of this process; 0 where it cannot be known
 	CPU       float64            // seconds of all cores that this process took, while it was being measured
 }
@@ -122,6 +130,7 @@ type Latency struct{ P50, P99, Max float64 }
 // Message is what a process says, one a line.
 type Message struct {
 	Ready   bool   `json:",omitempty"`
+	Told    string `json:",omitempty"` // how far it is, before its result
 	Address string `json:",omitempty"` // of a role that serves
 	Result  *Result
 	Error   string `json:",omitempty"`
@@ -158,6 +167,8 @@ func (j Job) role() (role, error) {
 		return runPipeline, nil
 	case Steady:
 		return runSteady, nil
+	case AllMixed:
+		return runMixed, nil
 	case Sustained:
 		return runSustained, nil
 	case Strangers:
@@ -201,8 +212,8 @@ func Main(in io.Reader, out, errs io.Writer) int {
 	// A Ctrl-C in the terminal reaches all processes; the first one ends us in order.
 	signal.Ignore(os.Interrupt)
 	say := json.NewEncoder(out)
-	result, err := run(in, func(address string) {
-		_ = say.Encode(Message{Ready: true, Address: address}) // nobody reads: the input's end says so too
+	result, err := run(in, func(m Message) {
+		_ = say.Encode(m) // nobody reads: the input's end says so too
 	})
 	message := Message{Result: &result}
 	if err != nil {
@@ -215,7 +226,7 @@ func Main(in io.Reader, out, errs io.Writer) int {
 	return settings.ExitOK
 }
 
-func run(in io.Reader, ready func(string)) (Result, error) {
+func run(in io.Reader, say func(Message)) (Result, error) {
 	var job Job
 	input := json.NewDecoder(in)
 	if err := input.Decode(&job); err != nil {
@@ -235,7 +246,8 @@ func run(in io.Reader, ready func(string)) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	result, err := do(ctx, job, ready)
+	job.tell = func(format string, args ...any) { say(Message{Told: fmt.Sprintf(format, args...)}) }
+	result, err := do(ctx, job, func(address string) { say(Message{Ready: true, Address: address}) })
 	err = errors.Join(err, stopProfile())
 	result.PeakBytes, result.CPU = peakBytes(), CPUSeconds()-result.CPU
 	return result, err

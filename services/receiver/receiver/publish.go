@@ -30,7 +30,7 @@ type batch struct {
 	size      int
 	// overloaded: it is for the spool, because nothing more may wait for the brokers.
 	overloaded bool
-	held       bool // the client may still hold records, which alias the body
+	held       bool // the client may still hold records that alias the body
 }
 
 func (b *batch) begin(p *publisher, overloaded bool) {
@@ -77,7 +77,8 @@ type publisher struct {
 }
 
 // put returns nil once the records are acknowledged or, for a vendor that never
-// retries, on disk. overloaded: on disk at once.
+// retries, on disk. overloaded: on disk at once. held: the client may still hold
+// records that alias the body.
 func (p *publisher) put(ctx context.Context, records []*kgo.Record, overloaded bool) (held bool, err error) {
 	if len(records) == 0 {
 		return false, nil // a ping: nothing to keep
@@ -86,15 +87,29 @@ func (p *publisher) put(ctx context.Context, records []*kgo.Record, overloaded b
 		// Behind what waits already: the order in which they came stays.
 		return false, p.append(records)
 	}
+	// What the brokers do not acknowledge stays with the client, up to its bound,
+	// and with it the buffer that the body was read into, which may be many times as
+	// large. In an outage that is as good as certain, and a copy is next to nothing.
+	outage := p.outage.Load()
+	if outage {
+		detach(records)
+	}
 	err = p.publish(ctx, records...)
 	p.note(err)
 	switch {
 	case err == nil:
 		return false, nil
 	case p.spool == nil, fault.IsPermanent(err):
-		return true, err
+		return !outage, err
 	default:
-		return true, p.append(records)
+		return !outage, p.append(records)
+	}
+}
+
+// detach gives records bytes of their own, as many as they have.
+func detach(records []*kgo.Record) {
+	for _, r := range records {
+		r.Value = append(make([]byte, 0, len(r.Value)), r.Value...)
 	}
 }
 
