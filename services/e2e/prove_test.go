@@ -149,14 +149,14 @@ func (p *prover) proxyDatabase(t *testing.T) string {
 }
 
 // node makes a Postgres on a disk of its own, with a clock that can jump, where this machine lets us.
-func (p *prover) node(make func(testing.TB, ...postgrestest.NodeOptions) *postgrestest.Node, t *testing.T) *postgrestest.Node {
+func (p *prover) node(begin func(testing.TB, ...postgrestest.NodeOptions) *postgrestest.Node, t *testing.T) *postgrestest.Node {
 	t.Helper()
 	parent, err := os.MkdirTemp("", "throughline-disk-")
 	require.NoError(t, err)
 	require.NoError(t, os.Chmod(parent, 0o755)) // the server's user enters it
 	t.Cleanup(func() { require.NoError(t, os.RemoveAll(parent)) })
 	d := newDisk(t, parent, 4<<30)
-	n := make(t, postgrestest.NodeOptions{Parent: parent, Env: p.clocks.ofPostgres()})
+	n := begin(t, postgrestest.NodeOptions{Parent: parent, Env: p.clocks.ofPostgres()})
 	p.disks[n] = d
 	return n
 }
