@@ -144,6 +144,12 @@ func (r Rule) tells(m *Metrics) bool {
 	switch r.Name {
 	case TimelineLate:
 		return m.LateKnown && m.Services["sink"] > 0
+	case DeletedUnread:
+		stages := 0
+		for _, stage := range deletedStages() {
+			stages += m.Services[stage]
+		}
+		return len(m.Deleted) > 0 || stages > 0 && len(m.Unreachable) == 0
 	case SinkHeld:
 		return m.Services["sink"] > 0 && (len(m.Unreachable) == 0 || m.Held > 0)
 	case Keeper:
@@ -161,6 +167,10 @@ func (r Rule) onPages(m *Metrics, add func(key, source, format string, args ...a
 	case TimelineLate:
 		if m.Late > r.Age {
 			add("", "", "events reach the timeline %s after their receipt; the bound is %s: throughline doctor", Long(m.Late), Long(r.Age))
+		}
+	case DeletedUnread:
+		for _, d := range m.Deleted {
+			add(d.Stage+" "+d.Topic, d.source(), "the brokers deleted %s of %s before the %s had read them: throughline reconcile", plural(int64(d.Records), "record"), plain(d.Topic), d.Stage)
 		}
 	case SinkHeld:
 		if m.Held > 0 {

@@ -14,12 +14,14 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/throughline-dev/throughline/pkg/fault"
+	"github.com/throughline-dev/throughline/pkg/settings"
 )
 
 // maxFile bounds a rules' file.
 const maxFile = 256 << 10
 
-// ReadFile is ReadRules of a file; "" gives the defaults.
+// ReadFile is ReadRules of a file; "" gives the defaults. What is wrong in it is a *settings.ConfigError, a problem a line, each
+// with the file and its place.
 func ReadFile(path string) (Rules, error) {
 	if path == "" {
 		return ReadRules(nil)
@@ -33,27 +35,13 @@ func ReadFile(path string) (Rules, error) {
 	}
 	rules, err := ReadRules(text)
 	if err != nil {
-		return Rules{}, fault.Permanent(fault.Malformed, &FileError{path, err})
+		problems := strings.Split(err.Error(), "\n")
+		for i := range problems {
+			problems[i] = path + ": " + problems[i]
+		}
+		return Rules{}, fault.Permanent(fault.Malformed, &settings.ConfigError{Problems: problems})
 	}
 	return rules, nil
-}
-
-// FileError is all that is wrong with a file of rules.
-type FileError struct {
-	Path string
-	err  error
-}
-
-// Error gives a problem a line.
-func (e *FileError) Error() string { return strings.Join(e.Lines(), "\n") }
-
-// Lines gives the problems, each with the file and its place.
-func (e *FileError) Lines() []string {
-	lines := strings.Split(e.err.Error(), "\n")
-	for i := range lines {
-		lines[i] = e.Path + ": " + lines[i]
-	}
-	return lines
 }
 
 // ReadRules reads YAML that has what differs from the defaults. Its error is every problem, each with its place.

@@ -22,10 +22,11 @@ type pages struct {
 
 	at       time.Time
 	counters map[string]float64 // by page and series, of the last look
+	deleted  deletions
 }
 
 func newPages(addresses []string) *pages {
-	p := &pages{scraper: scrape.New()}
+	p := &pages{scraper: scrape.New(), deleted: deletions{counted: map[string]amount{}, lost: map[[2]string]amount{}}}
 	for _, address := range addresses {
 		if u, err := scrape.Parse(address); err == nil { // Config.Validate has said so
 			p.addresses = append(p.addresses, u)
@@ -58,6 +59,7 @@ func (p *pages) look(ctx context.Context, now time.Time) *Metrics {
 		for _, s := range one.Families["throughline_build_info"].GetMetric() {
 			m.Services[scrape.Label(s, "service")]++
 		}
+		p.deleted.take(one.Address, one.Families, now)
 		m.Held += sum(one.Families["throughline_sink_held_partitions"])
 		m.Keepers += sum(one.Families["throughline_sink_gin_keeper"])
 		for _, s := range one.Families["throughline_receiver_spool_deliveries"].GetMetric() {
@@ -84,7 +86,7 @@ func (p *pages) look(ctx context.Context, now time.Time) *Metrics {
 			m.Late = time.Duration(ages / aged * float64(time.Second))
 		}
 	}
-	p.at, p.counters = now, counters
+	p.at, p.counters, m.Deleted = now, counters, p.deleted.recent(now)
 	slices.Sort(m.Unreachable)
 	m.Unreachable = slices.Compact(m.Unreachable)
 	return m

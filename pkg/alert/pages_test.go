@@ -5,12 +5,53 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 )
+
+// What was deleted unread is told for an hour, also of a service that was not there before, and once.
+func TestPagesOfWhatWasDeletedUnread(t *testing.T) {
+	t.Parallel()
+	var lost atomic.Int64
+	page := func(service string, names ...string) string {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			fmt.Fprintf(w, "throughline_build_info{service=%q} 1\n", service)
+			for _, name := range names {
+				fmt.Fprintf(w, "# TYPE %[1]s counter\n%[1]s{topic=\"acme.raw.stripe\"} %[2]d\n", name, lost.Load())
+			}
+		}))
+		t.Cleanup(server.Close)
+		return server.URL
+	}
+	p := newPages([]string{page("normalizer", "throughline_normalizer_deleted_unread_total"), page("drift", "throughline_drift_deleted_unread_total")})
+	now := time.Now()
+	told := func(after time.Duration) string {
+		now = now.Add(after)
+		conditions, known := Default().Evaluate(Snapshot{Metrics: p.look(t.Context(), now)})
+		require.True(t, known[DeletedUnread])
+		var lines []string
+		for _, c := range conditions {
+			lines = append(lines, c.Rule+" "+c.Source+": "+c.Summary)
+		}
+		return strings.Join(lines, "\n")
+	}
+	const text = "deleted_unread stripe: the brokers deleted %s of acme.raw.stripe before the normalizer had read them: throughline reconcile"
+	require.Empty(t, told(0))
+	lost.Store(3)
+	require.Equal(t, fmt.Sprintf(text, "3 records"), told(time.Minute))
+	lost.Store(5)
+	require.Equal(t, fmt.Sprintf(text, "5 records"), told(30*time.Minute))
+	require.Equal(t, fmt.Sprintf(text, "5 records"), told(50*time.Minute))
+	require.Empty(t, told(20*time.Minute))
+	lost.Store(1) // it began anew
+	require.Equal(t, fmt.Sprintf(text, "1 record"), told(time.Minute))
+	again := newPages([]string{p.addresses[0].String()})
+	require.Equal(t, []Deleted{{"normalizer", "acme.raw.stripe", 1}}, again.look(t.Context(), now).Deleted, "it was there before the first look")
+}
 
 // What only metrics know is read from all pages together; a counter that begins anew is no fall, and what does not answer is named.
 func TestPages(t *testing.T) {

@@ -30,6 +30,7 @@ const (
 	PollFailed         = "poll_failed"
 	PullPaused         = "pull_paused"
 	TimelineLate       = "timeline_late"
+	DeletedUnread      = "deleted_unread"
 	SinkHeld           = "sink_held"
 	Keeper             = "keeper"
 	Spool              = "spool"
@@ -47,7 +48,7 @@ type kind struct {
 // names gives the rules in their order.
 func names() []string {
 	return []string{QuarantineCount, QuarantineAge, SourceSilent, EventsMissing, Drift, BackfillFailed, PollFailed, PullPaused,
-		TimelineLate, SinkHeld, Keeper, Spool, Signatures, MetricsUnreachable}
+		TimelineLate, DeletedUnread, SinkHeld, Keeper, Spool, Signatures, MetricsUnreachable}
 }
 
 func kinds() map[string]kind {
@@ -61,6 +62,7 @@ func kinds() map[string]kind {
 		PollFailed:         {meaning: "a poll of a vendor's API failed and stays so"},
 		PullPaused:         {age: true, meaning: "a vendor has asked to be left alone for longer than `above`"},
 		TimelineLate:       {age: true, metrics: true, meaning: "events reach the timeline later than `above` after their receipt"},
+		DeletedUnread:      {metrics: true, meaning: "the brokers deleted records before a stage had read them"},
 		SinkHeld:           {metrics: true, meaning: "the sink holds partitions, because Postgres refuses row after row"},
 		Keeper:             {metrics: true, meaning: "no sink, or more than one, merges the payload index's pending list"},
 		Spool:              {metrics: true, meaning: "deliveries wait on the receiver's disk"},

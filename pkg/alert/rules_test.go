@@ -132,6 +132,7 @@ func TestUnreachableMetricsAreNotKnown(t *testing.T) {
 	require.Len(t, conditions, 1)
 	require.Equal(t, MetricsUnreachable, conditions[0].Rule)
 	require.False(t, known[SinkHeld])
+	require.False(t, known[DeletedUnread])
 	require.False(t, known[Keeper])
 	require.False(t, known[Spool]) // another receiver may have one
 	require.True(t, known[QuarantineCount])

@@ -62,6 +62,7 @@ type Metrics struct {
 	// Services are those that answered, by throughline_build_info.
 	Services map[string]int
 	Held     float64 // partitions
+	Deleted  []Deleted
 	Keepers  float64
 	// Spooled are deliveries on receivers' disks, by source.
 	Spooled map[string]float64

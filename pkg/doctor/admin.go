@@ -24,7 +24,7 @@ const (
 )
 
 func adminCheck() Check {
-	return Check{adminName, "a service says that it is ready, holds no partition and has nothing on its spool", (*examination).service}
+	return Check{adminName, "a service says that it is ready, holds no partition, has nothing on its spool and lost nothing unread", (*examination).service}
 }
 
 // service asks a service's admin port for what only it knows.
@@ -77,6 +77,9 @@ func (e *examination) service(ctx context.Context, address string) Finding {
 		}
 		return failed(some(advice), "%s is not ready: %s", name, some(wrong))
 	}
+	if n, topics := deletedUnread(metrics); n > 0 {
+		return warning("docs/operations/runbooks/ThroughlineDeletedUnread.md", "%s says: since it began the brokers deleted %v records before it had read them, of %s", name, n, some(topics))
+	}
 	if n := sum(metrics["throughline_receiver_spool_deliveries"]); n > 0 {
 		return warning("see kafka.partitions; they are published when the brokers take them", "%s has %v deliveries on its spool", name, n)
 	}
@@ -84,6 +87,21 @@ func (e *examination) service(ctx context.Context, address string) Finding {
 		return warning("see docs/operations/upgrade.md for the schema, docs/operations/runbooks/ThroughlineCertificateExpires.md for a certificate", "%s is ready, and says: %s", name, some(notes))
 	}
 	return ok("%s is ready", name)
+}
+
+// deletedUnread gives how much the brokers deleted before the service had read it, and of which topics.
+func deletedUnread(metrics map[string]*dto.MetricFamily) (records float64, topics []string) {
+	for name, family := range metrics {
+		if !strings.HasPrefix(name, "throughline_") || !strings.HasSuffix(name, "_deleted_unread_total") {
+			continue
+		}
+		for _, m := range family.GetMetric() {
+			if n := m.GetCounter().GetValue(); n > 0 {
+				records, topics = records+n, append(topics, label(m, "topic"))
+			}
+		}
+	}
+	return records, topics
 }
 
 func get(ctx context.Context, client *http.Client, url string, want ...int) ([]byte, error) {

@@ -28,7 +28,7 @@ type Eraser struct {
 
 // Bounds of one transaction.
 const (
-	eraseBatch = 500
+	eraseBatch = 2_000
 	erasePage  = 5_000
 	fenceEvery = 50 * time.Millisecond
 )
@@ -77,15 +77,21 @@ type Erasure struct {
 	looked looked
 }
 
-const erasureColumns = `e.id, e.kind, e.label, e.digest, e.decision_id, e.state, e.stage, e.counts, e.requested_by, e.reason,
-  (SELECT count(DISTINCT s.digest) FROM suppressions s WHERE s.erasure_id = e.id), e.created_at, e.finished_at, e.lifted_by, e.lifted_at, e.next, e.fence IS NOT NULL, e.target`
+// erasureColumns are those of scanErasure.
+const (
+	erasureColumns = ownColumns + ", " + keptColumn + ", e.target"
+	ownColumns     = "e.id, e.kind, e.label, e.digest, e.decision_id, e.state, e.stage, e.counts, e.requested_by, e.reason, e.created_at, e.finished_at, e.lifted_by, e.lifted_at, e.next, e.fence IS NOT NULL"
+	keptColumn     = "(SELECT count(DISTINCT s.digest) FROM suppressions s WHERE s.erasure_id = e.id)"
+	// againColumns are the same for who knows of erasure $1 what grows with what it looks for: each batch would read that again.
+	againColumns = ownColumns + ", CASE WHEN e.id = $1 THEN 0 ELSE " + keptColumn + " END, CASE WHEN e.id = $1 THEN NULL ELSE e.target END"
+)
 
 func scanErasure(row pgx.CollectableRow) (Erasure, error) {
 	var e Erasure
 	var finished, lifted *time.Time
 	var counts, target []byte
 	err := row.Scan(&e.ID, &e.Kind, &e.Label, &e.Digest, &e.DecisionID, &e.State, &e.Stage, &counts, &e.RequestedBy, &e.Reason,
-		&e.References, &e.CreatedAt, &finished, &e.LiftedBy, &lifted, &e.next, &e.fence, &target)
+		&e.CreatedAt, &finished, &e.LiftedBy, &lifted, &e.next, &e.fence, &e.References, &target)
 	if err != nil {
 		return e, err
 	}

@@ -15,7 +15,7 @@ import (
 )
 
 // idPage is how many ids of events are read at once.
-const idPage = 50_000
+const idPage = 250_000
 
 // eraseEvents does the next batch of events; more is false when there are none left.
 //

@@ -31,7 +31,7 @@ func (e *Eraser) Run(ctx context.Context, progress func(Erasure, Progress)) erro
 		var now Erasure
 		var some, waits bool
 		err := pgx.BeginFunc(ctx, e.pool, func(tx pgx.Tx) error {
-			rows, err := tx.Query(ctx, "SELECT "+erasureColumns+" FROM erasures e WHERE e.id = (SELECT id FROM erasures WHERE state = 'running' ORDER BY id LIMIT 1) FOR UPDATE OF e")
+			rows, err := tx.Query(ctx, "SELECT "+againColumns+" FROM erasures e WHERE e.id = (SELECT id FROM erasures WHERE state = 'running' ORDER BY id LIMIT 1) FOR UPDATE OF e", w.of)
 			if err != nil {
 				return fmt.Errorf("taking an erasure: %w", err)
 			}
@@ -43,11 +43,14 @@ func (e *Eraser) Run(ctx context.Context, progress func(Erasure, Progress)) erro
 				return fmt.Errorf("taking an erasure: %w", err)
 			}
 			some = true
+			if w.of == now.ID {
+				now.looked, now.References = w.looked, w.references
+			}
 			if now.State != Running { // another process has finished it meanwhile
 				return nil
 			}
 			if w.of != now.ID || w.stage != now.Stage {
-				w = work{of: now.ID, stage: now.Stage}
+				w = work{of: now.ID, stage: now.Stage, looked: now.looked, references: now.References}
 			}
 			waits, err = e.step(ctx, tx, &now, &w)
 			return err
@@ -72,8 +75,11 @@ func (e *Eraser) Run(ctx context.Context, progress func(Erasure, Progress)) erro
 
 // work is what one process remembers between batches; without it a batch reads it anew.
 type work struct {
-	of    int64
-	stage string
+	of         int64
+	stage      string
+	looked     looked
+	references int64
+
 	ids   []int64 // of events that are next
 	read  bool    // all ids were read
 	total int64

@@ -31,8 +31,9 @@ type Options struct {
 	// Tenant is the vendor account where events do not name it
 	// (settings.SourceSetting.Tenant); the receiver has the same.
 	Tenant string
-	// Types are the vendor's own; none: all.
-	Types []string
+	// Types are the vendor's own; none: all. Anyway asks for those, too, that the vendor did not have when this version was made.
+	Types  []string
+	Anyway bool
 	// From and To bound when events happened, by the vendor's clock; To is not
 	// included. A zero From is as far back as the vendor keeps them; a zero To is now.
 	From, To time.Time
@@ -177,10 +178,8 @@ func prepare(o Options) (*loop, time.Time, error) {
 	case len(o.Types) > s.MostTypes && s.MostTypes > 0:
 		return nil, time.Time{}, wrong("%s can be asked for %d types at a time, not %d", o.Source.Profile().Title, s.MostTypes, len(o.Types))
 	}
-	if c, ok := o.Source.(source.TypeChecker); ok && len(o.Types) > 0 {
-		if err := c.CheckTypes(s.Name, o.Types); err != nil {
-			return nil, time.Time{}, fault.Permanent(fault.Malformed, err)
-		}
+	if err := checkTypes(o.Source, s.Name, o.Types, o.Anyway); err != nil {
+		return nil, time.Time{}, err
 	}
 	types := slices.Compact(slices.Sorted(slices.Values(o.Types)))
 	l := &loop{o: o, stream: s, began: now, period: Period{
@@ -194,6 +193,23 @@ func prepare(o Options) (*loop, time.Time, error) {
 		return l, promised.UTC().Truncate(time.Second), nil
 	}
 	return l, time.Time{}, nil
+}
+
+// checkTypes refuses what the source's API cannot be asked for and, unless anyway, types that nobody here knows: of those
+// nothing would come, which looks as if there were no such events.
+func checkTypes(pager source.Pager, stream string, types []string, anyway bool) error {
+	checker, ok := pager.(source.TypeChecker)
+	if !ok {
+		return nil
+	}
+	for _, t := range types {
+		err := checker.CheckType(stream, t)
+		var unknown *source.UnknownTypeError
+		if err != nil && !(anyway && errors.As(err, &unknown)) {
+			return fault.Permanent(fault.Malformed, err)
+		}
+	}
+	return nil
 }
 
 // finish keeps how the run ended, also where ctx has.

@@ -44,6 +44,7 @@ type Ask struct {
 	// Stream is one of the source's; "": all of them, one after the other.
 	Stream       string
 	Types        []string  // the vendor's own; none: all
+	Anyway       bool      // also types that the vendor did not have when this version was made
 	Since, Until time.Time // a zero Since is as far back as the vendor keeps events, a zero Until now
 	DryRun       bool      // read and count, and publish nothing
 	KeySetting   string    // the variable of the API's key, for who has to set it for the puller
@@ -117,7 +118,7 @@ func (s *Store) Ask(ctx context.Context, a Ask) (Request, error) {
 		if a.Stream != "" && a.Stream != stream.Name {
 			continue
 		}
-		l, _, err := prepare(Options{Source: a.Source, Stream: stream.Name, Types: a.Types, From: a.Since, To: a.Until})
+		l, _, err := prepare(Options{Source: a.Source, Stream: stream.Name, Types: a.Types, Anyway: a.Anyway, From: a.Since, To: a.Until})
 		if err != nil {
 			return Request{}, err
 		}

@@ -9,7 +9,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/throughline-dev/throughline/pkg/fault"
 	"github.com/throughline-dev/throughline/pkg/postgres/postgrestest"
@@ -31,7 +33,12 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	config := stream.Config{Brokers: streamtest.Embedded(t)}
+	return newWorldOn(t, streamtest.Embedded(t))
+}
+
+func newWorldOn(t *testing.T, brokers []string) *world {
+	t.Helper()
+	config := stream.Config{Brokers: brokers}
 	client, err := stream.NewClient(config, stream.Deps{Name: "test"}, kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	require.NoError(t, err)
 	t.Cleanup(client.Close)
@@ -209,6 +216,34 @@ func TestAPeriodOfWhichAPartIsGoneIsRefused(t *testing.T) {
 	w.options.Since = time.Now().Add(-2 * retention)
 	_, err = replay.Plan(t.Context(), w.options)
 	require.ErrorContains(t, err, "partition 0 (offsets 0 to "+strconv.FormatInt(ends[w.topic][0]-1, 10)+"), partition 1 (offsets 0 to ")
+}
+
+// Who may read and write a topic may not be allowed to know its settings: they are asked for only where a partition is
+// empty, and then it is said what may be gone.
+func TestReplaysWithoutTheRightToTheSettings(t *testing.T) {
+	t.Parallel()
+	cluster := streamtest.Fake(t)
+	w := newWorldOn(t, cluster.ListenAddrs())
+	cluster.ControlKey(int16(kmsg.DescribeConfigs), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		cluster.KeepControl()
+		answer := r.ResponseKind().(*kmsg.DescribeConfigsResponse)
+		for _, asked := range r.(*kmsg.DescribeConfigsRequest).Resources {
+			one := kmsg.NewDescribeConfigsResponseResource()
+			one.ErrorCode, one.ResourceType, one.ResourceName = kerr.TopicAuthorizationFailed.Code, asked.ResourceType, asked.ResourceName
+			answer.Resources = append(answer.Resources, one)
+		}
+		return answer, nil, true
+	})
+	w.put(0, 0, 10)
+	w.put(1, 10, 20)
+	require.EqualValues(t, 20, w.start().Left())
+	w.deleteBefore(0, 10)
+	_, err := replay.Plan(t.Context(), w.options)
+	require.ErrorIs(t, err, kerr.TopicAuthorizationFailed)
+	w.options.FromOldest = true
+	r := w.start()
+	require.EqualValues(t, 10, r.Left())
+	require.Equal(t, []replay.Gone{{To: 10}}, r.Gone)
 }
 
 // What retention takes while a replay is interrupted is named when it goes on, and it ends, also where nothing is left.

@@ -56,10 +56,16 @@ func mainWith(ctx context.Context, hangup <-chan os.Signal, name, summary string
 	stopReloads := rt.reloadOn(hangup)
 	err = serve(ctx, rt, common, run)
 	stopReloads()
-	if err != nil {
-		rt.Log.Error("stopped by a failure", zap.Error(err))
-	} else {
+	var config *settings.ConfigError
+	switch {
+	case err == nil:
 		rt.Log.Info("stopped")
+	case errors.As(err, &config): // as of the settings, a problem is a line
+		for _, problem := range config.Problems {
+			rt.Log.Error("stopped by what it was given", zap.String("problem", problem))
+		}
+	default:
+		rt.Log.Error("stopped by a failure", zap.Error(err))
 	}
 	return settings.ExitCode(err)
 }

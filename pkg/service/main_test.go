@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"strings"
@@ -147,6 +148,16 @@ func TestMainGivesTheExitCode(t *testing.T) {
 		code, _, errs := run(t.Context(), nil, nil, func(context.Context, *service.Runtime) error { return errors.New("no disk") })
 		require.Equal(t, settings.ExitFailure, code)
 		require.Equal(t, 1, strings.Count(errs, "no disk"))
+	})
+	t.Run("a file that is wrong", func(t *testing.T) {
+		t.Parallel()
+		code, _, errs := run(t.Context(), nil, nil, func(context.Context, *service.Runtime) error {
+			return fmt.Errorf("starting: %w", &settings.ConfigError{Problems: []string{"rules.yaml: line 1: a", "rules.yaml: line 2: b"}})
+		})
+		require.Equal(t, settings.ExitConfig, code)
+		require.Contains(t, errs, `"problem":"rules.yaml: line 1: a"`)
+		require.Contains(t, errs, `"problem":"rules.yaml: line 2: b"`)
+		require.Equal(t, 2, strings.Count(errs, `"level":"error"`))
 	})
 	t.Run("configuration", func(t *testing.T) {
 		t.Parallel()

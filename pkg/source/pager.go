@@ -56,12 +56,6 @@ type Token struct {
 	Lasts time.Duration
 }
 
-// TypeChecker is a Pager that knows for which types its API can be asked.
-type TypeChecker interface {
-	// CheckTypes says of the first of the types that it is none of a stream's, and which may be meant.
-	CheckTypes(stream string, types []string) error
-}
-
 // Stream is one thing that a vendor's API can be asked for.
 type Stream struct {
 	// Name is how checkpoints name it: "events".

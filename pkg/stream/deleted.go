@@ -12,6 +12,7 @@ import (
 type reading struct {
 	mu   sync.Mutex
 	next map[topicPartition]int64
+	told map[topicPartition]int64 // up to where a loss was told, or it would be told with each transaction that is aborted
 	// committed gives what the group has committed, when the member began with a partition. It is nil between sessions.
 	committed func() map[string]map[int32]kgo.EpochOffset
 }
@@ -27,7 +28,7 @@ type deletedUnread struct {
 func (r *reading) begin(committed func() map[string]map[int32]kgo.EpochOffset) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.next, r.committed = map[topicPartition]int64{}, committed
+	r.next, r.told, r.committed = map[topicPartition]int64{}, map[topicPartition]int64{}, committed
 }
 
 // fetched takes in what a poll brought of a partition. Of one where the group has committed nothing, nothing is known to
@@ -50,9 +51,11 @@ func (r *reading) fetched(p kgo.FetchTopicPartition) (gone deletedUnread, some b
 	// What is missing before the first record may be of transactions that were aborted; what lies before the partition's
 	// start is deleted. The start may have moved on since the fetch's first record was read.
 	to := min(p.LogStartOffset, first)
+	from = max(from, r.told[at])
 	if !known || from >= to {
 		return gone, false
 	}
+	r.told[at] = to
 	return deletedUnread{topic: p.Topic, partition: p.Partition, from: from, to: to}, true
 }
 
@@ -70,6 +73,7 @@ func (r *reading) forget(lost map[string][]int32) {
 	for topic, partitions := range lost {
 		for _, p := range partitions {
 			delete(r.next, topicPartition{topic, p})
+			delete(r.told, topicPartition{topic, p})
 		}
 	}
 }

@@ -16,6 +16,30 @@ import (
 	"github.com/throughline-dev/throughline/pkg/service/servicetest"
 )
 
+// A loss is told once, also when what stands behind it is read again because a transaction was aborted.
+func TestALossIsToldOnce(t *testing.T) {
+	t.Parallel()
+	var r reading
+	r.begin(func() map[string]map[int32]kgo.EpochOffset {
+		return map[string]map[int32]kgo.EpochOffset{"raw.stripe": {0: {Offset: 6}}}
+	})
+	fetch := func(start, offset int64) (deletedUnread, bool) {
+		p := kgo.FetchTopicPartition{Topic: "raw.stripe", FetchPartition: kgo.FetchPartition{LogStartOffset: start}}
+		p.Records = []*kgo.Record{{Offset: offset}}
+		return r.fetched(p)
+	}
+	gone, some := fetch(9, 9)
+	require.True(t, some)
+	require.Equal(t, deletedUnread{topic: "raw.stripe", from: 6, to: 9}, gone)
+	r.again()
+	_, some = fetch(9, 9)
+	require.False(t, some)
+	r.again()
+	gone, some = fetch(12, 12) // more of it was deleted meanwhile
+	require.True(t, some)
+	require.Equal(t, deletedUnread{topic: "raw.stripe", from: 9, to: 12}, gone)
+}
+
 // Retention passes what a group has committed while its only member is away: what it never read is counted and named, by
 // partition and offsets, and the rest is read. What it had read may go without a word, and so may what no group knows of.
 func TestWhatIsDeletedUnreadIsNamed(t *testing.T) {

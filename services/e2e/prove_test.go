@@ -89,12 +89,15 @@ func newProver(t *testing.T) *prover {
 	}
 	p := &prover{random: rand.New(rand.NewPCG(*seedFlag, 0)), admins: map[*child]string{}, database: map[*postgrestest.Node]*network.Proxy{}, out: os.Stdout,
 		clocks: newClocks(t), disks: map[*postgrestest.Node]*disk{}}
+	if p.clocks.library == "" {
+		p.print("left out: clocks that jump, because libfaketime is not there (apt-get install faketime)")
+	}
 	p.print("three Apache Kafka brokers, a Postgres with a standby, all services; seed %d", *seedFlag)
 	p.kafka = streamtest.KafkaBehindProxies(t)
 	p.brokers = p.kafka.ToBrokers
-	p.primary = p.node(postgrestest.NewNode, t)
+	p.primary = p.node(t, func(o postgrestest.NodeOptions) *postgrestest.Node { return postgrestest.NewNodeWith(t, o) })
 	p.primary.Exec("ALTER SYSTEM SET synchronous_standby_names = '*'")
-	p.standby = p.node(func(_ testing.TB, o ...postgrestest.NodeOptions) *postgrestest.Node { return p.primary.Standby(o...) }, t)
+	p.standby = p.node(t, p.primary.StandbyWith)
 	p.primary.Exec("SELECT pg_reload_conf()")
 	services := p.proxyDatabase(t)
 
@@ -110,7 +113,7 @@ func newProver(t *testing.T) *prover {
 
 	p.fleet = newFleetAt(t, at, "THROUGHLINE_POSTGRES_URL="+services, "THROUGHLINE_KAFKA_BROKERS="+strings.Join(p.kafka.Behind, ","), "THROUGHLINE_LOG_LEVEL=warn")
 	p.throughPoolers(t, services)
-	p.spool = newDisk(t, p.fleet.spool, 256<<20)
+	p.spool = p.disk(t, "the receiver's spool", p.fleet.spool, 256<<20)
 	for _, c := range p.all() {
 		p.admins[c] = freeAddress(t)
 		c.env = append(c.env, "THROUGHLINE_ADMIN_ADDR="+p.admins[c])
@@ -148,15 +151,26 @@ func (p *prover) proxyDatabase(t *testing.T) string {
 	return services.String()
 }
 
+// disk makes one for something; nil: this machine does not let us, which is said.
+func (p *prover) disk(t *testing.T, of, dir string, size int64) *disk {
+	t.Helper()
+	d, err := newDisk(t, dir, size)
+	if err != nil {
+		p.print("left out: a full disk of %s: %v", of, err)
+		return nil
+	}
+	return d
+}
+
 // node makes a Postgres on a disk of its own, with a clock that can jump, where this machine lets us.
-func (p *prover) node(begin func(testing.TB, ...postgrestest.NodeOptions) *postgrestest.Node, t *testing.T) *postgrestest.Node {
+func (p *prover) node(t *testing.T, begin func(postgrestest.NodeOptions) *postgrestest.Node) *postgrestest.Node {
 	t.Helper()
 	parent, err := os.MkdirTemp("", "throughline-disk-")
 	require.NoError(t, err)
 	require.NoError(t, os.Chmod(parent, 0o755)) // the server's user enters it
 	t.Cleanup(func() { require.NoError(t, os.RemoveAll(parent)) })
-	d := newDisk(t, parent, 4<<30)
-	n := begin(t, postgrestest.NodeOptions{Parent: parent, Env: p.clocks.ofPostgres()})
+	d := p.disk(t, "a Postgres", parent, 4<<30)
+	n := begin(postgrestest.NodeOptions{Parent: parent, Env: p.clocks.ofPostgres()})
 	p.disks[n] = d
 	return n
 }

@@ -17,16 +17,16 @@ type disk struct {
 	size int64
 }
 
-// newDisk mounts one; nil: this machine does not let us.
-func newDisk(t *testing.T, dir string, size int64) *disk {
+// newDisk mounts one. An error says why this machine does not let us.
+func newDisk(t *testing.T, dir string, size int64) (*disk, error) {
 	t.Helper()
 	require.NoError(t, os.MkdirAll(dir, 0o755))
 	d := &disk{dir: dir, size: size}
 	if err := syscall.Mount("throughline", dir, "tmpfs", 0, d.options(size)); err != nil {
-		return nil
+		return nil, fmt.Errorf("mounting a file system in memory (root may): %w", err)
 	}
 	t.Cleanup(func() { require.NoError(t, syscall.Unmount(dir, syscall.MNT_DETACH)) })
-	return d
+	return d, nil
 }
 
 func (*disk) options(size int64) string { return fmt.Sprintf("mode=0755,size=%d", size) }
@@ -34,12 +34,15 @@ func (*disk) options(size int64) string { return fmt.Sprintf("mode=0755,size=%d"
 // fill leaves no room for another page, until empty.
 func (d *disk) fill(t *testing.T) {
 	t.Helper()
-	require.Eventually(t, func() bool { // what is used grows meanwhile
+	await(t, patience, d.dir+" to be full", func() (bool, string) { // what is used grows meanwhile
 		var now syscall.Statfs_t
-		require.NoError(t, syscall.Statfs(d.dir, &now))
-		used := int64(now.Blocks-now.Bfree) * now.Bsize
-		return syscall.Mount("throughline", d.dir, "tmpfs", syscall.MS_REMOUNT, d.options(used)) == nil
-	}, patience, 1)
+		err := syscall.Statfs(d.dir, &now)
+		if err == nil {
+			used := int64(now.Blocks-now.Bfree) * now.Bsize
+			err = syscall.Mount("throughline", d.dir, "tmpfs", syscall.MS_REMOUNT, d.options(used))
+		}
+		return err == nil, fmt.Sprint(err)
+	})
 }
 
 func (d *disk) empty(t *testing.T) {

@@ -5,6 +5,7 @@ package e2e
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -22,7 +23,7 @@ func (p *prover) olderFaults() []faultCase {
 	var all []faultCase
 	for _, c := range []*child{p.normalizer, p.sink, p.quarantine} {
 		all = append(all, faultCase{c.name + ": an older version beside it", 10 * time.Second, func(p *prover) func() {
-			old := newChild(p.t, "old-"+c.name, filepath.Join(dir, c.name), c.env...)
+			old := newChild(p.t, "old-"+c.name, filepath.Join(dir, c.name), slices.Clone(c.env)...)
 			old.env = append(old.env, "THROUGHLINE_ADMIN_ADDR=127.0.0.1:0")
 			old.start("THROUGHLINE_KAFKA_INSTANCE_ID=older")
 			return func() {
@@ -55,13 +56,10 @@ func (p *prover) poolerFaults() []faultCase {
 	}
 }
 
-// diskFaults are there where this machine lets us mount.
-func (p *prover) diskFaults() []faultCase {
-	if p.spool == nil {
-		return nil
-	}
-	return []faultCase{
-		{"receiver: its spool's disk is really full, and the network to all brokers half-open", 12 * time.Second, func(p *prover) func() {
+// diskFaults are there where this machine lets us mount (prover.disk).
+func (p *prover) diskFaults() (all []faultCase) {
+	if p.spool != nil {
+		all = append(all, faultCase{"receiver: its spool's disk is really full, and the network to all brokers half-open", 12 * time.Second, func(p *prover) func() {
 			for _, proxy := range p.brokers {
 				proxy.Lose(true)
 			}
@@ -74,22 +72,25 @@ func (p *prover) diskFaults() []faultCase {
 					proxy.Cut()
 				}
 			}
-		}},
-		{"Postgres: its disk is really full", 10 * time.Second, func(p *prover) func() {
+		}})
+	}
+	if p.disks[p.primary] != nil && p.disks[p.standby] != nil { // each is the primary at times
+		all = append(all, faultCase{"Postgres: its disk is really full", 10 * time.Second, func(p *prover) func() {
 			full := p.primary
 			p.disks[full].fill(p.t)
 			return func() {
 				p.disks[full].empty(p.t)
 				full.Revive()
 			}
-		}},
+		}})
 	}
+	return all
 }
 
 // clocks lets clocks jump while their programs run: of those that ask the C library what time it is.
 type clocks struct{ library, postgres string }
 
-// newClocks finds libfaketime; without it no clock jumps.
+// newClocks finds libfaketime; without it no clock jumps, and library is "".
 func newClocks(t *testing.T) *clocks {
 	t.Helper()
 	found, err := filepath.Glob("/usr/lib/*/faketime/libfaketime.so.1")

@@ -31,7 +31,7 @@ func (p *child) ended(t *testing.T) {
 // `throughline erasures resume`: nothing is left of the account, each of its events is told once, and all of the others' stay.
 func TestAKilledErasureIsFinished(t *testing.T) {
 	t.Parallel()
-	const events, name = 12_000, "Nimbus Laboratories"
+	const events, name = 24_000, "Nimbus Laboratories"
 	address := postgrestest.URL(t)
 	eraser := postgrestest.Logins(t, address)[postgres.RoleEraser]
 	p := newPlaceOn(t, streamtest.Embedded(t), address)

@@ -36,19 +36,22 @@ type NodeOptions struct {
 }
 
 // NewNode starts a primary with an empty, migrated database.
-func NewNode(t testing.TB, options ...NodeOptions) *Node {
+func NewNode(t testing.TB) *Node {
 	t.Helper()
-	n := newNode(t, options...)
+	return NewNodeWith(t, NodeOptions{})
+}
+
+// NewNodeWith is NewNode with options.
+func NewNodeWith(t testing.TB, o NodeOptions) *Node {
+	t.Helper()
+	n := newNode(t, o)
 	n.Start()
 	require.NoError(t, migrate(t.Context(), n.URL()))
 	return n
 }
 
-func newNode(t testing.TB, options ...NodeOptions) *Node {
+func newNode(t testing.TB, o NodeOptions) *Node {
 	t.Helper()
-	var o NodeOptions
-	for _, o = range options {
-	}
 	// Not t.TempDir, which another user, that a server of root's runs as, cannot enter.
 	dir, err := os.MkdirTemp(o.Parent, "throughline-node-")
 	require.NoError(t, err)
@@ -62,9 +65,15 @@ func newNode(t testing.TB, options ...NodeOptions) *Node {
 }
 
 // Standby makes a streaming standby of a running node, and starts it.
-func (n *Node) Standby(options ...NodeOptions) *Node {
+func (n *Node) Standby() *Node {
 	n.t.Helper()
-	s := newNode(n.t, options...)
+	return n.StandbyWith(NodeOptions{})
+}
+
+// StandbyWith is Standby with options.
+func (n *Node) StandbyWith(o NodeOptions) *Node {
+	n.t.Helper()
+	s := newNode(n.t, o)
 	s.Follow(n)
 	return s
 }

@@ -24,7 +24,7 @@ func TestEveryType(t *testing.T) {
 	var objects map[string]json.RawMessage
 	require.NoError(t, json.Unmarshal(read(t, "testdata/openapi/objects.json"), &objects))
 	var out strings.Builder
-	for line := range strings.Lines(string(read(t, "testdata/openapi/types.txt"))) {
+	for line := range strings.Lines(string(read(t, "types.txt"))) {
 		vendor, object, ok := strings.Cut(strings.TrimSpace(line), " ")
 		require.True(t, ok && objects[object] != nil, line)
 		snapshot := referenceKinds(t, fmt.Sprintf(

@@ -2,17 +2,17 @@ package stripe
 
 import (
 	_ "embed"
-	"fmt"
 	"slices"
 	"strings"
 	"sync"
 
 	"github.com/throughline-dev/throughline/pkg/settings"
+	"github.com/throughline-dev/throughline/pkg/source"
 )
 
 // apiTypes has the types of stripe-node 23.1.0, one a line, with the object that each is of.
 //
-//go:embed testdata/openapi/types.txt
+//go:embed types.txt
 var apiTypes string
 
 var knownTypes = sync.OnceValue(func() (known []string) {
@@ -26,16 +26,10 @@ var knownTypes = sync.OnceValue(func() (known []string) {
 	return known
 })
 
-// CheckTypes is source.TypeChecker's. Stripe itself answers a type that it does not have with no events.
-func (stripe) CheckTypes(_ string, types []string) error {
-	for _, t := range types {
-		if slices.Contains(knownTypes(), t) {
-			continue
-		}
-		if near := settings.Nearest(t, knownTypes()); near != "" {
-			return fmt.Errorf("types: Stripe has no event type %q: did you mean %q?", t, near)
-		}
-		return fmt.Errorf("types: Stripe has no event type %q: they are like invoice.paid", t)
+// CheckType is source.TypeChecker's. Stripe itself answers a type that it does not have with no events.
+func (stripe) CheckType(_, eventType string) error {
+	if slices.Contains(knownTypes(), eventType) {
+		return nil
 	}
-	return nil
+	return &source.UnknownTypeError{Vendor: "Stripe", Type: eventType, Near: settings.Nearest(eventType, knownTypes())}
 }

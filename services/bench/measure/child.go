@@ -73,13 +73,14 @@ func (c *child) ready() (string, error) {
 // result waits for the end of a job that ends by itself, or of one that was
 // told to (stop).
 func (c *child) result() (stage.Result, error) {
-	m := stage.Message{Told: " "}
-	var err error
+	var m stage.Message
+	err := c.messages.Decode(&m)
 	for err == nil && m.Told != "" {
-		m = stage.Message{}
-		if err = c.messages.Decode(&m); err == nil && m.Told != "" && c.told != nil {
+		if c.told != nil {
 			c.told(m.Told)
 		}
+		m = stage.Message{}
+		err = c.messages.Decode(&m)
 	}
 	if err == nil && m.Error != "" {
 		err = errors.New(m.Error)

@@ -92,6 +92,7 @@ type NewPull struct {
 	Source, Stream string    // Stream "": all of the source's
 	Since, Until   time.Time // a zero Until is now
 	Types          []string  // the vendor's own; none: all
+	Anyway         bool      // also types that the vendor did not have when this version was made
 	DryRun         bool      // read and count only
 	// Key of at most pull.MaxIdempotencyKey bytes: who asks again with the same gets the same request; "": none.
 	Key string

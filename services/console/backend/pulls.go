@@ -2,6 +2,7 @@ package backend
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/throughline-dev/throughline/pkg/access"
 	"github.com/throughline-dev/throughline/pkg/api"
+	"github.com/throughline-dev/throughline/pkg/fault"
 	"github.com/throughline-dev/throughline/pkg/pull"
 	"github.com/throughline-dev/throughline/pkg/settings"
 	"github.com/throughline-dev/throughline/pkg/source"
@@ -58,8 +60,12 @@ func (b *Service) StartPull(ctx context.Context, n NewPull) (api.PullRequest, er
 		if !n.Until.IsZero() && !n.Since.Before(n.Until) {
 			return api.PullRequest{}, malformed("until", "until is not after since")
 		}
-		r, err := b.pulls.Ask(ctx, pull.Ask{Source: pager, Stream: n.Stream, Types: n.Types, Since: n.Since, Until: n.Until, DryRun: n.DryRun, By: by.Who, Key: n.Key,
+		r, err := b.pulls.Ask(ctx, pull.Ask{Source: pager, Stream: n.Stream, Types: n.Types, Anyway: n.Anyway, Since: n.Since, Until: n.Until, DryRun: n.DryRun, By: by.Who, Key: n.Key,
 			KeySetting: settings.SourceVariable(n.Source, "API_KEY")})
+		var unknown *source.UnknownTypeError
+		if errors.As(err, &unknown) {
+			err = fault.Permanent(fault.Malformed, fmt.Errorf("%w: with \"anyway\": true it is asked for all the same", err))
+		}
 		return api.NewPullRequest(r), fieldOf("types", err)
 	})
 }

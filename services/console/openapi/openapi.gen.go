@@ -496,6 +496,9 @@ type NewAccount struct {
 
 // NewPull defines model for NewPull.
 type NewPull struct {
+	// Anyway Ask for types that the vendor did not have when this version was made, too; without it they are 400
+	Anyway *bool `json:"anyway,omitempty"`
+
 	// DryRun Read and count only: nothing is published
 	DryRun *bool      `json:"dry_run,omitempty"`
 	Since  time.Time  `json:"since"`

@@ -296,7 +296,7 @@ func (s *server) ListPulls(ctx context.Context, r openapi.ListPullsRequestObject
 
 // StartPull is openapi.StrictServerInterface's.
 func (s *server) StartPull(ctx context.Context, r openapi.StartPullRequestObject) (openapi.StartPullResponseObject, error) {
-	p, err := s.b.StartPull(ctx, backend.NewPull{Source: r.Body.Source, Stream: of(r.Body.Stream), Since: r.Body.Since, Until: of(r.Body.Until), Types: of(r.Body.Types), DryRun: of(r.Body.DryRun),
+	p, err := s.b.StartPull(ctx, backend.NewPull{Source: r.Body.Source, Stream: of(r.Body.Stream), Since: r.Body.Since, Until: of(r.Body.Until), Types: of(r.Body.Types), Anyway: of(r.Body.Anyway), DryRun: of(r.Body.DryRun),
 		Key: of(r.Params.IdempotencyKey)})
 	return openapi.StartPull202JSONResponse(p), err
 }

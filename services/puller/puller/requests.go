@@ -131,8 +131,8 @@ func (p *Puller) serve(ctx context.Context, v *vendor, r pull.Request, at *serve
 func (p *Puller) backfill(ctx context.Context, v *vendor, r pull.Request, s source.Stream, at *served) (pull.Report, error) {
 	counted := p.metrics.counter(v.pager.Name(), s.Name, source.ModeBackfill)
 	pages, events := at.pages.Load(), at.events.Load()
-	o := pull.Options{
-		Source: v.pager, API: v.client, Stream: s.Name, Tenant: v.tenant, Types: r.Types, From: r.Since, To: r.Until, By: r.AskedBy, Request: r.ID,
+	o := pull.Options{ // types that nobody knows were insisted on, or Ask had refused them
+		Source: v.pager, API: v.client, Stream: s.Name, Tenant: v.tenant, Types: r.Types, Anyway: true, From: r.Since, To: r.Until, By: r.AskedBy, Request: r.ID,
 		Budget: v.budget, Log: p.deps.Runtime.Log, Progress: func(r pull.Progress) {
 			counted(r.Pages, r.Events)
 			at.pages.Store(pages + r.Pages)

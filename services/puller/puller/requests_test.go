@@ -92,6 +92,9 @@ func TestRequests(t *testing.T) {
 	require.Equal(t, fault.Conflict, fault.ReasonOf(err))
 	_, err = store.Cancel(t.Context(), r.ID+100, "kim")
 	require.Equal(t, fault.NotFound, fault.ReasonOf(err))
+	newer := days()
+	newer.Types, newer.Anyway = []string{"invoice.of_tomorrow"}, true
+	require.Zero(t, w.becomes(w.ask(newer).ID, pull.Done).Events, "the puller does not refuse what was insisted on")
 	stop()
 	w.ask(days()) // a puller that was here a moment ago is expected back, or another is
 	for _, wrong := range []func(*pull.Ask){

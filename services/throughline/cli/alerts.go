@@ -15,7 +15,6 @@ import (
 	"github.com/throughline-dev/throughline/pkg/alert"
 	"github.com/throughline-dev/throughline/pkg/alert/receivers"
 	"github.com/throughline-dev/throughline/pkg/api"
-	"github.com/throughline-dev/throughline/pkg/settings"
 )
 
 type alertsCommand struct {
@@ -50,21 +49,11 @@ func (f *alertFlags) sending() (rules alert.Rules, sender *receivers.Sender, nam
 	if err := config.Validate(); err != nil {
 		return rules, nil, nil, usage("%v", err)
 	}
-	if rules, err = readRules(config.RulesFile); err != nil {
+	if rules, err = alert.ReadFile(config.RulesFile); err != nil {
 		return rules, nil, nil, err
 	}
 	sender, err = receivers.NewSender(config, rules.Items)
 	return rules, sender, config.Configured(), err
-}
-
-// readRules is alert.ReadFile, each of whose problems is a line.
-func readRules(path string) (alert.Rules, error) {
-	rules, err := alert.ReadFile(path)
-	var wrong *alert.FileError
-	if errors.As(err, &wrong) {
-		return rules, &settings.ConfigError{Problems: wrong.Lines()}
-	}
-	return rules, err
 }
 
 type alertsListCommand struct {
@@ -99,14 +88,12 @@ func (c *alertsListCommand) Run(ctx context.Context, s *session) error {
 		if err != nil {
 			return err
 		}
-		var views []api.Alert
-		for _, a := range states {
-			if c.All || a.State == alert.Firing {
-				views = append(views, api.NewAlert(a, silences, s.now()))
-			}
+		shown := []alert.Phase{alert.Firing}
+		if c.All {
+			shown = nil
 		}
-		slices.SortStableFunc(views, func(a, b api.Alert) int { return rank(a.Severity) - rank(b.Severity) })
-		if err := list(s, c.JSON, views, []column[api.Alert]{
+		found := api.NewAlerts(states, silences, told, at, s.now(), shown...)
+		if err := list(s, c.JSON, found.Items, []column[api.Alert]{
 			{title: "severity", text: func(a api.Alert) string { return a.Severity }},
 			{title: "rule", text: func(a api.Alert) string { return a.Rule }},
 			{title: "state", text: func(a api.Alert) string {
@@ -120,15 +107,15 @@ func (c *alertsListCommand) Run(ctx context.Context, s *session) error {
 		}); err != nil {
 			return err
 		}
-		switch age := s.now().Sub(at); {
+		switch {
 		case at.IsZero():
 			s.say("alerts were never evaluated: run the alerter service, or `throughline alerts run`")
-		case age > 10*time.Minute:
+		case found.Stale:
 			s.say("alerts were evaluated last at %s: does the alerter run? `throughline alerts run` does it once", stamp(at))
-		case len(views) == 0:
+		case len(found.Items) == 0:
 			s.say("nothing fires, as of %s", stamp(at))
 		}
-		for _, r := range told {
+		for _, r := range found.Receivers {
 			if !r.FailingSince.IsZero() {
 				s.say("receiver %s could not be told since %s: %s (`throughline alerts test %[1]s`)", r.Name, stamp(r.FailingSince), r.Error)
 			}
@@ -137,15 +124,13 @@ func (c *alertsListCommand) Run(ctx context.Context, s *session) error {
 	})
 }
 
-func rank(severity string) int { return slices.Index(alert.Severities(), alert.Severity(severity)) }
-
 type alertsRulesCommand struct {
 	JSON bool `name:"json" help:"Print JSON, one rule per line."`
 }
 
 // Run is kong's.
 func (c *alertsRulesCommand) Run(s *session) error {
-	rules, err := readRules(s.root.Alerts.Config.RulesFile)
+	rules, err := alert.ReadFile(s.root.Alerts.Config.RulesFile)
 	if err != nil {
 		return err
 	}

@@ -23,6 +23,7 @@ type backfillCommand struct {
 	Since   since    `name:"since" placeholder:"WHEN" help:"Since when: 30d, 12h, 2026-01-31, or all, as far back as the vendor keeps events."`
 	Until   since    `name:"until" placeholder:"WHEN" help:"Until when; default: now."`
 	Types   []string `name:"types" placeholder:"TYPE,..." help:"Only these of the vendor's types: invoice.paid,charge.failed."`
+	Anyway  bool     `name:"anyway" help:"Ask for --types, too, that the vendor did not have when this version was made."`
 	DryRun  bool     `name:"dry-run" help:"Read and count, and neither publish nor remember anything."`
 	File    string   `name:"file" short:"f" placeholder:"FILE" help:"Events from this file in place of the API: JSON Lines or CSV, plain or gzip; - is standard input."`
 	SkipBad bool     `name:"skip-bad" help:"Count lines of the --file that are no JSON, and go on; without it the first ends the backfill."`
@@ -47,6 +48,9 @@ func (*backfillCommand) needs() need { return needsPostgres | needsKafka | needs
 func (c *backfillCommand) Validate() error {
 	if slices.Contains(c.Types, "") {
 		return errors.New("--types has an empty type")
+	}
+	if c.Anyway && len(c.Types) == 0 {
+		return errors.New("--anyway is of --types")
 	}
 	return errors.Join(c.checkFile(), c.check())
 }
@@ -92,7 +96,7 @@ func (c *backfillCommand) all(ctx context.Context, s *session, publisher *pull.P
 		return usage("--until: %v", err)
 	}
 	o := pull.Options{
-		Source: pager, API: client, Store: store, Tenant: set.Tenant, Types: c.Types, From: from, To: to, Restart: c.Restart, By: c.author(),
+		Source: pager, API: client, Store: store, Tenant: set.Tenant, Types: c.Types, Anyway: c.Anyway, From: from, To: to, Restart: c.Restart, By: c.author(),
 		Budget: budget, Log: s.plainLog(),
 	}
 	if publisher != nil {
@@ -126,7 +130,7 @@ func (c *backfillCommand) pull(ctx context.Context, s *session, o pull.Options, 
 	report, err := pull.Run(ctx, o)
 	bar.end()
 	if report.To.IsZero() { // it has not begun
-		return err
+		return askAnyway(err)
 	}
 	if report.Resumed {
 		s.say("went on with a pull that was not finished (checkpoint %d)", report.Checkpoint)
@@ -161,6 +165,15 @@ func (c *backfillCommand) pull(ctx context.Context, s *session, o pull.Options, 
 	}
 	_, err = fmt.Fprintf(s.Out, "%s%s on %s from %s to %s %s (%.0f events/s)\n", kind, plural(report.Events, "event"), plural(report.Pages, "page"),
 		stamp(report.From), stamp(report.To), c.became(s), report.Rate())
+	return err
+}
+
+// askAnyway says how to insist on a type that is newer than this version.
+func askAnyway(err error) error {
+	var unknown *source.UnknownTypeError
+	if errors.As(err, &unknown) {
+		return usage("--%v (--anyway asks for a newer one)", unknown)
+	}
 	return err
 }
 
@@ -205,6 +218,9 @@ func (c *backfillCommand) sayLiveEdge(ctx context.Context, s *session, o pull.Op
 	}
 	if len(c.Types) > 0 {
 		again = append(again, "--types", strings.Join(c.Types, ","))
+	}
+	if c.Anyway {
+		again = append(again, "--anyway")
 	}
 	s.say("not at the live edge yet: no event from before %s has come by %s. Events since then are not brought in: %s, and when the first has come run `%s`",
 		stamp(r.To), what, set, strings.Join(again, " "))

@@ -98,6 +98,15 @@ func TestBackfill(t *testing.T) {
 	require.Contains(t, r.out, " published to raw.stripe (")
 	listed := sh.must("pulls")
 	require.Equal(t, 4, strings.Count(listed, "\n"), listed)
+
+	// Stripe has new types each month: one that is newer than this version can be insisted on.
+	newer := []string{"backfill", "stripe", "--since", "12h", "--types", "invoice.payd", "--dry-run"}
+	r = sh.run(newer...)
+	require.Equal(t, 2, r.code)
+	require.Contains(t, r.err, `--types: Stripe had no event type "invoice.payd" when this version was made: did you mean "invoice.paid"? (--anyway asks for a newer one)`)
+	r = sh.run(append(newer, "--anyway")...)
+	require.Zero(t, r.code, r.err)
+	require.Equal(t, 2, sh.run("backfill", "stripe", "--since", "12h", "--anyway").code)
 	require.Contains(t, listed, "kim")
 	require.Regexp(t, `source +stream +mode.*\n.* stripe +events +backfill `, listed)
 	var newest struct {

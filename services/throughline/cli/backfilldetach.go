@@ -24,10 +24,10 @@ func (c *backfillCommand) detach(ctx context.Context, s *session) error {
 		return usage("--until: %v", err)
 	}
 	return s.withDatabase(ctx, func(pool *pgxpool.Pool) error {
-		r, err := pull.NewStore(pool).Ask(ctx, pull.Ask{Source: pager, Stream: c.Stream, Types: c.Types, Since: since, Until: until, DryRun: c.DryRun, By: c.actor().Who,
+		r, err := pull.NewStore(pool).Ask(ctx, pull.Ask{Source: pager, Stream: c.Stream, Types: c.Types, Anyway: c.Anyway, Since: since, Until: until, DryRun: c.DryRun, By: c.actor().Who,
 			KeySetting: settings.SourceVariable(c.Source, "API_KEY")})
 		if err != nil {
-			return err
+			return askAnyway(err)
 		}
 		if err := access.NewStore(pool).Record(ctx, c.actor(), "startPull", c.Source, access.Done, "", c.DryRun); err != nil {
 			return err

@@ -25,6 +25,7 @@ type replayCommand struct {
 	Types      []string `name:"types" placeholder:"TYPE" help:"Only these types of event, as the timeline names them; of a page of events, one suffices."`
 	Reason     string   `name:"reason" placeholder:"TEXT" help:"Why, as recorded."`
 	Rate       int      `name:"rate" default:"1000" placeholder:"N" help:"At most so many records a second (${default}); 0: as fast as the brokers take them."`
+	Anyway     bool     `name:"anyway" help:"Replay --types, too, that nobody here knows."`
 	FromOldest bool     `name:"from-oldest" help:"Where retention has passed --since, replay what is left."`
 	DryRun     bool     `name:"dry-run" help:"Read, and print how much would be published, without publishing anything."`
 	Resume     int64    `name:"resume" placeholder:"ID" help:"Go on with a replay that was interrupted; with --rate alone."`
@@ -51,15 +52,18 @@ func (c *replayCommand) checkSources(set source.Set) error {
 // Validate is kong's.
 func (c *replayCommand) Validate() error {
 	var problems []error
-	if other := c.Source != "" || c.Since != "" || c.Until != "" || len(c.Types) > 0 || c.Reason != "" || c.FromOldest || c.DryRun; other && (c.Resume != 0 || c.List) {
+	if other := c.Source != "" || c.Since != "" || c.Until != "" || len(c.Types) > 0 || c.Reason != "" || c.Anyway || c.FromOldest || c.DryRun; other && (c.Resume != 0 || c.List) {
 		flag := "--resume goes on with what the replay was begun with"
 		if c.List {
 			flag = "--list lists all"
 		}
-		problems = append(problems, errors.New(flag+": leave --source, --since, --until, --types, --reason, --from-oldest and --dry-run out"))
+		problems = append(problems, errors.New(flag+": leave --source, --since, --until, --types, --anyway, --reason, --from-oldest and --dry-run out"))
 	}
 	if c.List && c.Resume != 0 {
 		problems = append(problems, errors.New("--list and --resume: give one of them"))
+	}
+	if c.Anyway && len(c.Types) == 0 && c.Resume == 0 && !c.List {
+		problems = append(problems, errors.New("--anyway is of --types"))
 	}
 	if !c.List && c.Resume == 0 && (c.Source == "" || c.Since == "") {
 		problems = append(problems, errors.New("--source and --since say what is replayed (or use --resume ID, or --list)"))
@@ -93,7 +97,7 @@ func (c *replayCommand) Run(ctx context.Context, s *session) error {
 		for _, g := range r.Gone {
 			s.say("deleted from %s, and not replayed: %s", r.Topic, g)
 		}
-		planned := len(r.Gone)
+		r.Gone = nil // told
 		total := r.Left()
 		doing, did := "replaying ", "published"
 		if c.DryRun {
@@ -114,7 +118,7 @@ func (c *replayCommand) Run(ctx context.Context, s *session) error {
 		}
 		done, err := replay.Run(ctx, o, r)
 		bar.end()
-		for _, g := range done.Gone[planned:] {
+		for _, g := range done.Gone {
 			s.say("deleted from %s before it was read, and not replayed: %s", r.Topic, g)
 		}
 		if err != nil {
@@ -168,7 +172,7 @@ func (c *replayCommand) prepare(ctx context.Context, s *session, o *replay.Optio
 
 // checkTypes refuses types that nobody knows, and names what may be meant: a replay of none looks like one that worked.
 func (c *replayCommand) checkTypes(ctx context.Context, pool *pgxpool.Pool, src source.Source) error {
-	if len(c.Types) == 0 {
+	if len(c.Types) == 0 || c.Anyway {
 		return nil
 	}
 	known, err := replay.KnownTypes(ctx, pool, src.Name())
@@ -196,7 +200,7 @@ func (c *replayCommand) checkTypes(ctx context.Context, pool *pgxpool.Pool, src 
 		if near != "" {
 			problem += fmt.Sprintf(": did you mean %q?", near)
 		}
-		problems = append(problems, problem+fmt.Sprintf(" (`throughline event-types %s` lists those that have names)", src.Name()))
+		problems = append(problems, problem+fmt.Sprintf(" (`throughline event-types %s` lists those that have names; --anyway replays it all the same)", src.Name()))
 	}
 	if len(problems) > 0 {
 		return &settings.ConfigError{Problems: problems}

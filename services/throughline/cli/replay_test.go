@@ -42,12 +42,14 @@ func TestReplayDryRun(t *testing.T) {
 	require.Contains(t, r.err, `no event of stripe has the type "invoice.payd": did you mean "invoice.paid"?`)
 	r = sh.run("replay", "--source", "stripe", "--since", "1h", "--types", "customer.subscription.deleted", "--dry-run")
 	require.Contains(t, r.err, `did you mean "subscription.deleted"?`)
+	require.Zero(t, counted("--types", "invoice.payd", "--anyway").Published)
 	_, err = sh.pool().Exec(t.Context(), "INSERT INTO account_events (account_id, event_type, source, source_event_id, payload, occurred_at, ingested_at) VALUES (gen_random_uuid(), 'invoice.voided', 'stripe', 'evt_x', '{}', now(), now())")
 	require.NoError(t, err)
 	require.EqualValues(t, 10, counted("--types", "invoice.voided").Published, "it is on a timeline")
 	for args, want := range map[string]string{
 		"--resume 1 --types invoice.paid":               "--resume goes on with what the replay was begun with: leave --source",
 		"--resume 1 --source stripe":                    "leave --source",
+		"--source stripe --since 1h --anyway":           "--anyway is of --types",
 		"--resume 1 --dry-run":                          "leave --source",
 		"--resume 1 --list":                             "--list and --resume",
 		"--list --since 1h":                             "--list lists all",
