@@ -163,14 +163,14 @@ func (p *prover) disk(t *testing.T, of, dir string, size int64) *disk {
 }
 
 // node makes a Postgres on a disk of its own, with a clock that can jump, where this machine lets us.
-func (p *prover) node(t *testing.T, make func(postgrestest.NodeOptions) *postgrestest.Node) *postgrestest.Node {
+func (p *prover) node(t *testing.T, begin func(postgrestest.NodeOptions) *postgrestest.Node) *postgrestest.Node {
 	t.Helper()
 	parent, err := os.MkdirTemp("", "throughline-disk-")
 	require.NoError(t, err)
 	require.NoError(t, os.Chmod(parent, 0o755)) // the server's user enters it
 	t.Cleanup(func() { require.NoError(t, os.RemoveAll(parent)) })
 	d := p.disk(t, "a Postgres", parent, 4<<30)
-	n := make(postgrestest.NodeOptions{Parent: parent, Env: p.clocks.ofPostgres()})
+	n := begin(postgrestest.NodeOptions{Parent: parent, Env: p.clocks.ofPostgres()})
 	p.disks[n] = d
 	return n
 }

@@ -21,10 +21,10 @@ func (p *place) command(t *testing.T, login string, args ...string) *child {
 }
 
 // ended waits for a command's end.
-func (c *child) ended(t *testing.T) {
+func (p *child) ended(t *testing.T) {
 	t.Helper()
-	await(t, patience, c.name+" to end", func() (bool, string) { return !c.running(), "" })
-	require.NoError(t, c.process.Err(), c.died())
+	await(t, patience, p.name+" to end", func() (bool, string) { return !p.running(), "" })
+	require.NoError(t, p.process.Err(), p.died())
 }
 
 // An erasure of many events, by the login of one who may do nothing else, is killed again and again and then finished by

@@ -86,6 +86,11 @@ func (c *Command) Run(ctx context.Context, out, errs io.Writer) (err error) {
 	defer func() { err = errors.Join(err, b.ground.close()) }()
 	steps := append([]step{{"starting Kafka and Postgres", 15, b.open}}, b.steps()...)
 	if err := b.walk(ctx, steps); err != nil {
+		if slices.ContainsFunc(b.report.Lines, func(l *Line) bool { return len(l.Ours.Rates) > 0 }) {
+			fmt.Fprintln(errs, "what was measured before it failed:")
+			b.report.finish()
+			b.report.write(errs)
+		}
 		return err
 	}
 	b.report.finish()

@@ -26,7 +26,15 @@ func (b *bench) reads() []step {
 	}
 	memory := b.report.line("api: console", "", 0).Ours
 	tail := b.report.line(fmt.Sprintf("live: %d tails, %d events/s in", tails, tailRate), "told/s", 0).Ours
-	return []step{{fmt.Sprintf("api: a timeline of %d rows, and questions about it", c.Rows), float64(c.Rows)/8000 + 9*c.Duration.Seconds() + 20, func(ctx context.Context) error {
+	live := step{"live: tails of a small timeline", 15 + c.Duration.Seconds(), func(ctx context.Context) error {
+		return b.ground.database(ctx, func(url string) error {
+			if _, err := b.run(ctx, "live-grow", stage.Job{Role: stage.Grow, Postgres: url, Records: 10_000}); err != nil {
+				return err
+			}
+			return b.tails(ctx, url, tail)
+		})
+	}}
+	return []step{live, {fmt.Sprintf("api: a timeline of %d rows, and questions about it", c.Rows), float64(c.Rows)/8000 + 9*c.Duration.Seconds() + 20, func(ctx context.Context) error {
 		return b.ground.database(ctx, func(url string) error {
 			if _, err := b.run(ctx, "api-grow", stage.Job{Role: stage.Grow, Postgres: url, Records: c.Rows}); err != nil {
 				return err
@@ -46,7 +54,7 @@ func (b *bench) reads() []step {
 			}
 			l := asked.Asked[stage.AskTimelineSQL]
 			lines[stage.AskTimeline].Limit.add(1000/max(l.P50, 0.001), l, stage.Result{}, 0)
-			return b.tails(ctx, url, tail)
+			return nil
 		})
 	}}}
 }

@@ -40,7 +40,8 @@ func runTails(ctx context.Context, job Job, _ func(string)) (r Result, err error
 				return r, err
 			}
 		}
-		group.Go(func() error { return follow(ctx, client, job.Address, token, &open, &told, &skipped) })
+		own := token
+		group.Go(func() error { return follow(ctx, client, job.Address, own, &open, &told, &skipped) })
 	}
 	group.Go(func() error {
 		const step = 100 * time.Millisecond

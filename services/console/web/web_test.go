@@ -339,7 +339,7 @@ func TestCommandsOfASource(t *testing.T) {
 	require.NoError(t, err)
 	local := web.New(web.Options{Backend: fake, Program: "bin/throughline", Sends: true, SendFlags: "--url http://127.0.0.1:9999"})
 	w := httptest.NewRecorder()
-	local.ServeHTTP(w, httptest.NewRequest("GET", "/sources/stripe", nil).WithContext(access.WithActor(t.Context(), access.Actor{Who: "user:kim", Role: access.Viewer})))
+	local.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/sources/stripe", nil).WithContext(access.WithActor(t.Context(), access.Actor{Who: "user:kim", Role: access.Viewer})))
 	require.Contains(t, w.Body.String(), "<code>bin/throughline connect stripe --url https://hooks.example.com</code>")
 	require.Contains(t, w.Body.String(), "<code>bin/throughline send stripe --url http://127.0.0.1:9999</code>")
 }
