@@ -47,7 +47,7 @@ func ReadFile(path string) (Rules, error) {
 // ReadRules reads YAML that has what differs from the defaults. Its error is every problem, each with its place.
 func ReadRules(text []byte) (Rules, error) {
 	r := reader{rules: Rules{Severities: map[string][]Severity{}}}
-	for _, name := range names() {
+	for _, name := range Names() {
 		k := kinds()[name]
 		r.rules.Rules = append(r.rules.Rules, Rule{Name: name, Meaning: k.meaning, Metrics: k.metrics, Enabled: true, Sources: map[string]time.Duration{}})
 	}
@@ -124,7 +124,7 @@ func (r *reader) document(node *yaml.Node) {
 				r.rules.Severities[receiver] = list
 			})
 		case "rules":
-			r.fields(v, path, names(), func(name string, v *yaml.Node, path string) { r.rule(r.rules.Find(name), v, path) })
+			r.fields(v, path, Names(), func(name string, v *yaml.Node, path string) { r.rule(r.rules.Find(name), v, path) })
 		}
 	})
 }

@@ -45,8 +45,8 @@ type kind struct {
 	meaning             string
 }
 
-// names gives the rules in their order.
-func names() []string {
+// Names gives the rules in their order.
+func Names() []string {
 	return []string{QuarantineCount, QuarantineAge, SourceSilent, EventsMissing, Drift, BackfillFailed, PollFailed, PullPaused,
 		TimelineLate, DeletedUnread, SinkHeld, Keeper, Spool, Signatures, MetricsUnreachable}
 }

@@ -75,8 +75,8 @@ func (b *Service) SilenceAlerts(ctx context.Context, n NewSilence) (api.Silence,
 			return api.Silence{}, err
 		case n.Rule == "" && n.Source == "":
 			return api.Silence{}, malformed("rule", "say which rule or which source, or both")
-		case n.Rule != "" && alert.Default().Find(n.Rule) == nil:
-			return api.Silence{}, malformed("rule", "there is no such rule: they are %s", strings.Join(ruleNames(), ", "))
+		case n.Rule != "" && !slices.Contains(alert.Names(), n.Rule):
+			return api.Silence{}, malformed("rule", "there is no such rule: they are %s", strings.Join(alert.Names(), ", "))
 		case n.Source != "" && !slices.Contains(b.o.Sources.Names(), n.Source):
 			return api.Silence{}, malformed("source", "there is no such source: they are %s", strings.Join(b.o.Sources.Names(), ", "))
 		case strings.TrimSpace(n.Comment) == "":
@@ -87,13 +87,6 @@ func (b *Service) SilenceAlerts(ctx context.Context, n NewSilence) (api.Silence,
 		made, err := b.alerts.Silence(ctx, n.Rule, n.Source, n.For, strings.TrimSpace(n.Comment), by.Who)
 		return api.NewSilence(made), err
 	})
-}
-
-func ruleNames() (names []string) {
-	for _, r := range alert.Default().Rules {
-		names = append(names, r.Name)
-	}
-	return names
 }
 
 // UnsilenceAlerts is Decider's.

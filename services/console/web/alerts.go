@@ -57,13 +57,6 @@ func silenced(q api.Silence) string {
 	return words(q.Rule) + " of " + q.Source
 }
 
-func ruleNames() (names []string) {
-	for _, r := range alert.Default().Rules {
-		names = append(names, r.Name)
-	}
-	return names
-}
-
 // silencePeriods are minutes to choose from.
 func silencePeriods() []int {
 	return []int{30, 120, 8 * 60, 24 * 60, 3 * 24 * 60, 7 * 24 * 60, 30 * 24 * 60}
