@@ -205,7 +205,7 @@ func checkTypes(pager source.Pager, stream string, types []string, anyway bool) 
 	for _, t := range types {
 		err := checker.CheckType(stream, t)
 		var unknown *source.UnknownTypeError
-		if err != nil && !(anyway && errors.As(err, &unknown)) {
+		if err != nil && (!anyway || !errors.As(err, &unknown)) {
 			return fault.Permanent(fault.Malformed, err)
 		}
 	}

@@ -167,7 +167,7 @@ func Plan(ctx context.Context, o Options) (Replay, error) {
 		// Who reads and writes the topic may not be allowed to know its settings: then they may have been of the period.
 		keeps, err = keepsSince(ctx, admin, r.Topic, time.Now())
 		switch {
-		case err != nil && !(o.FromOldest && errors.Is(err, kerr.TopicAuthorizationFailed)):
+		case err != nil && (!o.FromOldest || !errors.Is(err, kerr.TopicAuthorizationFailed)):
 			return r, err
 		case err == nil && !o.Since.Before(keeps):
 			r.Gone = slices.DeleteFunc(r.Gone, emptied)
