@@ -79,7 +79,7 @@ $(BIN)/templ: tools/generate/go.mod tools/generate/go.sum
 	@cd tools/generate && GOWORK=off $(GO) build -o $(BIN)/ github.com/a-h/templ/cmd/templ github.com/oapi-codegen/oapi-codegen/v2/cmd/oapi-codegen
 
 # The versions are pinned; both come from their registries into a temporary directory.
-api-check: ## openapi.yaml by redocly, and a running API against it by schemathesis; needs npm, pip, URL=http://…/api/v1 and TOKEN=tl_…
+api-check: ## openapi.yaml by redocly, and a running API against it by schemathesis, which changes what is there (links, names, views): only on an installation to throw away; needs npm, pip, URL=http://…/api/v1 and TOKEN=tl_…
 	@tmp=$$(mktemp -d) && trap 'rm -rf "$$tmp"' EXIT && spec=$$PWD/services/console/openapi/openapi.yaml && \
 	(cd "$$tmp" && npx -y @redocly/cli@2.77.0 lint "$$spec") && python3 -m venv "$$tmp/venv" && "$$tmp/venv/bin/pip" install -q schemathesis==4.32.5 && \
 	(cd "$$tmp" && venv/bin/schemathesis run "$$spec" --url "$(URL)" -H "Authorization: Bearer $(TOKEN)" --exclude-path /live --exclude-path /openapi.yaml --request-timeout 40 \

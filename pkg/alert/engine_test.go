@@ -157,6 +157,10 @@ func TestSilences(t *testing.T) {
 	require.ErrorContains(t, err, "needs a rule or a source")
 	_, err = e.Store.Silence(t.Context(), Drift, "", 365*24*time.Hour, "why", "kim")
 	require.Error(t, err)
+	for _, comment := range []string{"", " ", "a\x1b[2J", "a\nb", "\xff"} {
+		_, err := e.Store.Silence(t.Context(), Drift, "", time.Hour, comment, "kim")
+		require.ErrorContains(t, err, "comment", "%q", comment)
+	}
 	q, err := e.Store.Silence(t.Context(), "", "stripe", 2*time.Hour, "a migration", "kim")
 	require.NoError(t, err)
 	w.snapshot = Snapshot{Findings: []Finding{{ID: 1, Source: "stripe"}, {ID: 2, Source: "zendesk"}}}

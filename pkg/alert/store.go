@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -224,6 +227,10 @@ func (s *Store) Silence(ctx context.Context, rule, source string, long time.Dura
 		return refuse("a silence needs a rule or a source")
 	case long < time.Minute || long > MaxSilence:
 		return refuse("a silence of %v: it should be 1m to %v", long, MaxSilence)
+	case strings.TrimSpace(comment) == "":
+		return refuse("a silence needs a comment: why")
+	case strings.ContainsFunc(comment, unicode.IsControl) || !utf8.ValidString(comment):
+		return refuse("the comment holds control characters, or bytes that are no text")
 	case len(comment) > 1000:
 		return refuse("a comment of %d bytes: 1000 are the most", len(comment))
 	}

@@ -56,7 +56,7 @@ func similar(err error) error {
 	for i, a := range others.Accounts {
 		list[i] = problem.Account{ID: a.ID, Name: a.Name, Domain: a.Domain}
 	}
-	return problem.Field("anyway", problem.Similar(list, fault.Permanent(fault.Conflict, fmt.Errorf("%w: with \"anyway\": true it is done all the same", others))))
+	return problem.Field("anyway", problem.Similar(list, fault.Permanent(fault.Conflict, fmt.Errorf("%w: with \"anyway\": true it is done all the same; events are not matched by a domain that two accounts share", others))))
 }
 
 // ChangeAccount is Decider's.

@@ -109,6 +109,7 @@ func TestTail(t *testing.T) {
 	}
 	_, err = w.Tail(w.viewer(), backend.TailQuery{})
 	require.Equal(t, 503, problem.From(err).Status, "8 of one actor")
+	require.Equal(t, "you have 8 live tails open: close one", problem.From(err).Detail)
 }
 
 // A reader that does not read loses events, and is told how many.

@@ -12,6 +12,7 @@ import (
 	"github.com/throughline-dev/throughline/pkg/api"
 	"github.com/throughline-dev/throughline/pkg/fault"
 	"github.com/throughline-dev/throughline/pkg/postgres"
+	"github.com/throughline-dev/throughline/services/console/problem"
 )
 
 // Bounds of live tails.
@@ -53,17 +54,22 @@ func newTails(follow func(ctx context.Context, tell func([]postgres.FeedEvent)))
 	return &tails{follow: follow, readers: map[*tailReader]bool{}, of: map[string]int{}}
 }
 
+// tailRefused is Unavailable, with a text that the reader sees.
+func tailRefused(text string) error {
+	return problem.Shown(fault.Transient(fault.Unavailable, errors.New(text)))
+}
+
 // join lets a reader follow. The first one starts the follower.
 func (t *tails) join(r *tailReader) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	switch {
 	case t.closed:
-		return fault.Transient(fault.Unavailable, errors.New("the console is stopping"))
+		return tailRefused("the console is stopping")
 	case len(t.readers) >= mostTails:
-		return fault.Transient(fault.Unavailable, errors.New("too many live tails are open here"))
+		return tailRefused("too many live tails are open here: try again when one was closed")
 	case t.of[r.who] >= mostTailsOf:
-		return fault.Transient(fault.Unavailable, errors.New("you have 8 live tails open: close one"))
+		return tailRefused("you have 8 live tails open: close one")
 	}
 	t.readers[r] = true
 	t.of[r.who]++

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -119,8 +120,26 @@ func (c *Console) handler(d stage.Deps) (http.Handler, error) {
 	mux.Handle(base+rest.Base+"/", door.API(http.StripPrefix(base, api)))
 	mux.Handle(base+"/assets/", pages) // the page to sign in needs them, too
 	mux.Handle(base+"/", door.Pages(pages))
-	if base != "" { // a path that the proxy in front has to take away, or has not
-		mux.Handle("/", http.RedirectHandler(base+"/", http.StatusSeeOther))
+	if base != "" {
+		mux.Handle("/", underPrefix(base, mux))
 	}
 	return c.outermost(mux)
+}
+
+// underPrefix answers requests from which a proxy in front has taken the prefix away. Redirecting them to it would never end.
+func underPrefix(base string, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !strings.HasPrefix(r.URL.Path, "/") { // OPTIONS *
+			http.NotFound(w, r)
+			return
+		}
+		whole := *r.URL
+		whole.Path = base + whole.Path
+		if whole.RawPath != "" {
+			whole.RawPath = base + whole.RawPath
+		}
+		r = r.Clone(r.Context())
+		r.URL = &whole
+		next.ServeHTTP(w, r)
+	})
 }

@@ -192,14 +192,17 @@ func TestConsoleBehindAPath(t *testing.T) {
 		o.SignIn.Login, o.SignIn.PublicURL = signin.None, "http://localhost/tools/throughline/"
 	})
 	ask := browser(t)
-	for _, path := range []string{"/", "/tools/throughline", "/tools/throughline/"} {
+	for path, at := range map[string]string{"/": "/", "/accounts": "/accounts", "/tools/throughline": "/tools/throughline/", "/tools/throughline/": "/tools/throughline/"} {
 		a := ask(http.MethodGet, address+path, "")
 		require.Equal(t, http.StatusOK, a.status, path)
-		require.Equal(t, "/tools/throughline/", a.at, path)
+		require.Equal(t, at, a.at, path)
 		require.Contains(t, a.body, `href="/tools/throughline/accounts"`, path)
 	}
-	a := ask(http.MethodGet, address+"/tools/throughline/api/v1/me", "")
-	require.JSONEq(t, `{"who": "user:local", "role": "admin"}`, a.body)
+	for _, prefix := range []string{"/tools/throughline", ""} { // a proxy takes it away, or does not
+		a := ask(http.MethodGet, address+prefix+"/api/v1/me", "")
+		require.JSONEq(t, `{"who": "user:local", "role": "admin"}`, a.body)
+		require.Equal(t, http.StatusNotFound, ask(http.MethodGet, address+prefix+"/assets/nothing.js", "").status)
+	}
 }
 
 // A stop goes on answering, for load balancers to notice, and ends when it has to.

@@ -108,6 +108,9 @@ func (s *server) ListAccounts(ctx context.Context, r openapi.ListAccountsRequest
 
 // CreateAccount is openapi.StrictServerInterface's.
 func (s *server) CreateAccount(ctx context.Context, r openapi.CreateAccountRequestObject) (openapi.CreateAccountResponseObject, error) {
+	if r.Body.ParentID != nil && *r.Body.ParentID == uuid.Nil {
+		return nil, problem.Field("parent_id", errors.New("no account has the id "+uuid.Nil.String()))
+	}
 	a, err := s.b.CreateAccount(ctx, backend.NewAccount{Name: r.Body.Name, Domain: of(r.Body.Domain), Owner: of(r.Body.Owner), Parent: of(r.Body.ParentID), Anyway: of(r.Body.Anyway)})
 	return openapi.CreateAccount201JSONResponse(a), err
 }

@@ -236,6 +236,7 @@ func TestChanges(t *testing.T) {
 		{access.Viewer, "GET", "/openapi.yaml", "", 200},
 		{"", "GET", "/me", "", 403},
 		{access.Viewer, "PUT", "/accounts", "", 405},
+		{access.Operator, "POST", "/accounts", `{"name": "Orphan", "parent_id": "00000000-0000-0000-0000-000000000000"}`, 400},
 	} {
 		w := g.send(tt.role, tt.method, tt.target, tt.body)
 		require.Equal(t, tt.want, w.Code, "%s %s %s: %s", tt.method, tt.target, tt.body, w.Body)
