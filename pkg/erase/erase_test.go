@@ -178,6 +178,7 @@ func TestErasingAPerson(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	require.NotEmpty(t, grep(t, w.pool, kim))
+	w.exec("UPDATE accounts SET name = 'Acme of ' || $1, owner = $1 WHERE id = $2", kim, w.acme)
 	target := Target{References: []source.Reference{{Source: "email", Kind: "email", ID: kim}}}
 	plan, on, err := w.eraser.Plan(t.Context(), target)
 	require.NoError(t, err)
@@ -196,6 +197,7 @@ func TestErasingAPerson(t *testing.T) {
 	require.Equal(t, 4, w.count("SELECT count(*) FROM account_event_origins"))
 	require.Equal(t, 14, w.count("SELECT count(*) FROM account_changes WHERE to_account IS NULL AND decision_id = $1", done.DecisionID))
 	require.Equal(t, 2, w.count("SELECT count(*) FROM accounts"), "the companies stay")
+	require.Equal(t, 1, w.count("SELECT count(*) FROM accounts WHERE owner = '' AND name ~ '^Erased [0-9a-f]{8}$'"), "without her address")
 	require.Equal(t, 2, w.count("SELECT count(*) FROM quarantine"), "Bob's, and one of Nimbus that does not name her")
 	var target2, why string
 	require.NoError(t, w.pool.QueryRow(t.Context(), "SELECT target, why FROM audit_log WHERE action = 'erase'").Scan(&target2, &why))

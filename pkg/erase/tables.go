@@ -71,7 +71,9 @@ func Tables() []Table {
 				set: "target = 'erased:' || encode(reference_digest('', 'audit', '', t.target), 'hex'), why = ''"}}},
 		{Name: "saved_views", Holds: "addresses of the console and names for them, which may hold ids and e-mail addresses", Does: "deleted where they do", steps: []step{
 			{where: like("name") + " OR replace(t.path, '%2B', '+') ~* ANY (@patterns::text[]) OR EXISTS (SELECT FROM unnest(@targets::text[]) AS x WHERE strpos(t.path, x) > 0 OR strpos(t.name, x) > 0) OR EXISTS (SELECT FROM unnest(@ids::text[]) AS r (id) WHERE length(r.id) >= 4 AND strpos(t.path || ' ' || t.name, r.id) > 0)"}}},
-		{Name: "accounts", Holds: "a customer's name and domain", Does: "an account is deleted, with those that were merged into it; a person's address in the name of another is told", steps: []step{
+		{Name: "accounts", Holds: "a customer's name and domain", Does: "an account is deleted, with those that were merged into it; a person's address is taken out as the owner of others, and the name of one that holds it becomes Erased and a digest", steps: []step{
+			{where: "t.id <> ALL (@accounts::uuid[]) AND " + like("owner"), set: "owner = ''"},
+			{where: "t.id <> ALL (@accounts::uuid[]) AND " + like("name"), set: "name = 'Erased ' || left(encode(reference_digest('', 'account', '', t.name), 'hex'), 8)"},
 			{where: "t.parent_id = ANY (@accounts::uuid[])", set: "parent_id = NULL"}, {where: "t.id = ANY (@accounts::uuid[])"}}},
 
 		{Name: "account_changes", Holds: "identities of events", Does: "tells consumers of each erased event (no account), and forgets that 7 days after it is published"},

@@ -223,7 +223,7 @@ func erasing() []Privilege {
 	}
 	for _, updates := range [][2]string{
 		{"account_events", "account_id"}, // which takes locking them
-		{"accounts", "parent_id, merged_into"}, {"link_decisions", "external_id, tenant, reason, evidence"}, {"history_moves", "external_id, tenant"},
+		{"accounts", "name, owner, parent_id, merged_into"}, {"link_decisions", "external_id, tenant, reason, evidence"}, {"history_moves", "external_id, tenant"},
 		{"account_links", "evidence"}, {"learned_references", "name, evidence, why"}, {"link_suggestions", "evidence, why"}, {"suspect_domains", "examples, reason"},
 		{"payload_shapes", "event_id"}, {"shape_findings", "event_id, raw_topic, raw_partition, raw_offset, was, became"}, {"drift_decisions", "note"}, {"alert_silences", "comment"},
 		{"audit_log", "target, why"}, {"quarantine", "status"}, {"quarantine_decisions", "note"}, {"pull_runs", "error"}, {"reconcile_reports", "error"}, {"learning_sources", "error"},
