@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"golang.org/x/text/unicode/norm"
 
 	"github.com/throughline-dev/throughline/pkg/fault"
 	"github.com/throughline-dev/throughline/pkg/postgres"
@@ -33,7 +35,7 @@ const maxNameBytes = 500
 
 // check brings an account into the form that is stored.
 func (a *Account) check() error {
-	if a.Name = strings.TrimSpace(a.Name); a.Name == "" {
+	if a.Name = strings.TrimSpace(a.Name); !strings.ContainsFunc(a.Name, unicode.IsGraphic) {
 		return refuse(fault.Malformed, "the account has no name")
 	}
 	if len(a.Name) > maxNameBytes || !source.IsText(a.Name) {
@@ -163,7 +165,9 @@ func (s *Store) Similar(ctx context.Context, a Account) ([]Account, error) {
 	if err := a.check(); err != nil {
 		return nil, err
 	}
-	return s.accountsWhere(ctx, "(lower(name) = lower($1) OR lower(domain) = $2) AND id <> $3 AND merged_into IS NULL", a.Name, a.Domain, a.ID)
+	// Composed letters and single spaces are how most names are written.
+	plain := strings.Join(strings.Fields(norm.NFKC.String(a.Name)), " ")
+	return s.accountsWhere(ctx, "(lower(name) IN (lower($1), lower($4)) OR lower(domain) = $2) AND id <> $3 AND merged_into IS NULL", a.Name, a.Domain, a.ID, plain)
 }
 
 // Rename gives an account another name, and writes that to the ledger with its author and reason. The name that it has

@@ -85,6 +85,17 @@ func TestImportAsksForWhatIsMeant(t *testing.T) {
 	}
 }
 
+func TestNamesThatLookAlike(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.account("Caf\u00e9 Robotics", "")
+	similar, err := w.store.Similar(t.Context(), accounts.Account{Name: "Cafe\u0301  Robotics"})
+	require.NoError(t, err)
+	require.Len(t, similar, 1)
+	_, err = w.store.Similar(t.Context(), accounts.Account{Name: "\u200b\u2060"})
+	require.ErrorContains(t, err, "has no name", "nobody sees it")
+}
+
 func TestAccountsThatLookAlike(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -98,6 +109,7 @@ func TestAccountsThatLookAlike(t *testing.T) {
 		{"Domain", accounts.Account{Name: "Acme Labs", Domain: "https://www.acme.example/"}, 1},
 		{"Neither", accounts.Account{Name: "Acme Labs"}, 0},
 		{"Itself", accounts.Account{ID: a, Name: "Acme", Domain: "acme.example"}, 0},
+		{"WideLettersAndSpaces", accounts.Account{Name: "ＡＣＭＥ"}, 1},
 		{"NoDomainIsNotADomain", accounts.Account{Name: "Gamma"}, 0},
 	} {
 		similar, err := w.store.Similar(t.Context(), c.like)
