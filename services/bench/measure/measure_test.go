@@ -28,6 +28,7 @@ func TestRun(t *testing.T) {
 	c := Command{
 		Only: []string{"receiver", "normalizer", "sink", "pull", "sustained", "latency", "release"}, Broker: "embedded", Rounds: 1, Duration: 50 * time.Millisecond, Connections: 4,
 		Records: 400, SinkRecords: 200, PullRecords: 5000, Rows: 400, ReleaseRecords: 400, BatchRecords: 100, Rate: 100, Steady: 300 * time.Millisecond, Accounts: 20, Strangers: 20, JSON: true, Profiles: t.TempDir(), unsafe: true,
+		LoadEvents: 100, SoakRate: 1, SoakMinutes: 1, PressureMinutes: 1,
 	}
 	require.NoError(t, c.Validate())
 	var out, errs bytes.Buffer
