@@ -130,7 +130,7 @@ func TestOnlySomeTypes(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, r.IDs(), 40)
 	_, err = r.Pull("activities", func(o *pull.Options) { o.Types = []string{"10&listId=1"} })
-	require.ErrorContains(t, err, "neither the number of an activity type nor")
+	require.ErrorContains(t, err, "is not the number of an activity type")
 }
 
 // A period ends where it ends, though the API goes on until now.
