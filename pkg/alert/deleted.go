@@ -24,11 +24,8 @@ type Deleted struct {
 
 // source gives the source whose raw topic it is; "": another topic.
 func (d Deleted) source() string {
-	const raw = "raw."
-	if at := strings.LastIndex(d.Topic, raw); at >= 0 { // behind a prefix, perhaps
-		return d.Topic[at+len(raw):]
-	}
-	return ""
+	name, _ := stream.SourceOfTopic(d.Topic)
+	return name
 }
 
 // deletions remembers what the services have counted.

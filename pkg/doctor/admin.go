@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
 
+	"github.com/throughline-dev/throughline/pkg/scrape"
 	"github.com/throughline-dev/throughline/pkg/service"
 )
 
@@ -66,7 +67,7 @@ func (e *examination) service(ctx context.Context, address string) Finding {
 	}
 	name := "a service"
 	if info := metrics["throughline_build_info"]; info != nil && len(info.Metric) > 0 {
-		name = "the " + label(info.Metric[0], "service")
+		name = "the " + scrape.Label(info.Metric[0], "service")
 	}
 	if n := sum(metrics["throughline_sink_held_partitions"]); n > 0 {
 		return failed(strings.Join(append(advice, "docs/operations/runbooks/ThroughlineSinkHeld.md"), "; "), "%s holds %v partitions, because Postgres refuses row after row: %s", name, n, some(wrong))
@@ -97,7 +98,7 @@ func deletedUnread(metrics map[string]*dto.MetricFamily) (records float64, topic
 		}
 		for _, m := range family.GetMetric() {
 			if n := m.GetCounter().GetValue(); n > 0 {
-				records, topics = records+n, append(topics, label(m, "topic"))
+				records, topics = records+n, append(topics, scrape.Label(m, "topic"))
 			}
 		}
 	}
@@ -120,15 +121,6 @@ func get(ctx context.Context, client *http.Client, url string, want ...int) ([]b
 		}
 	}
 	return nil, fmt.Errorf("it answers %d", answer.StatusCode)
-}
-
-func label(m *dto.Metric, name string) string {
-	for _, pair := range m.GetLabel() {
-		if pair.GetName() == name {
-			return pair.GetValue()
-		}
-	}
-	return ""
 }
 
 func sum(family *dto.MetricFamily) (total float64) {
