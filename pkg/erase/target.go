@@ -48,8 +48,6 @@ type looked struct {
 	References []source.Reference `json:"references,omitempty"`
 	// Mentions: events of others that only refer to it go, too. Of a person, not of an account.
 	Mentions bool `json:"mentions,omitempty"`
-
-	has map[source.Reference]bool // the references, for add
 }
 
 // label names the target without its value.
@@ -76,6 +74,13 @@ func (e *Eraser) find(ctx context.Context, tx pgx.Tx, t Target) (looked, error) 
 		return looked{References: t.References, Mentions: true}, nil
 	}
 	l := looked{}
+	seen := map[source.Reference]bool{}
+	add := func(r source.Reference) {
+		if r, is := inOneForm(r); is && !seen[r] {
+			seen[r] = true
+			l.References = append(l.References, r)
+		}
+	}
 	rows, err := tx.Query(ctx, "SELECT id FROM accounts WHERE id = $1 OR merged_into = $1 ORDER BY id = $1 DESC, id", t.Account)
 	if err == nil {
 		l.Accounts, err = pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
@@ -89,7 +94,7 @@ func (e *Eraser) find(ctx context.Context, tx pgx.Tx, t Target) (looked, error) 
 		return l, refuse(fault.NotFound, "no account has the id %s", t.Account)
 	}
 	for _, id := range l.Accounts {
-		l.add(source.Reference{Source: source.KindAccountUUID, Kind: source.KindAccountUUID, ID: id.String()})
+		add(source.Reference{Source: source.KindAccountUUID, Kind: source.KindAccountUUID, ID: id.String()})
 	}
 	// A domain that another account has, too, is not erased: its people are the other's.
 	rows, err = tx.Query(ctx, `SELECT l.source, l.tenant, l.kind, l.external_id FROM account_links l WHERE l.account_id = ANY ($1)
@@ -103,7 +108,7 @@ func (e *Eraser) find(ctx context.Context, tx pgx.Tx, t Target) (looked, error) 
 		return l, fmt.Errorf("finding what the account is known by: %w", err)
 	}
 	for _, r := range refs {
-		l.add(r)
+		add(r)
 	}
 	rows, err = tx.Query(ctx, `SELECT DISTINCT o.reference FROM account_events e JOIN account_event_origins o ON o.event_id = e.id
 		WHERE e.account_id = ANY ($1) AND o.reference <> ''`, l.Accounts)
@@ -116,30 +121,19 @@ func (e *Eraser) find(ctx context.Context, tx pgx.Tx, t Target) (looked, error) 
 	}
 	for _, key := range keys {
 		if refs := source.ParseKey(key); len(refs) > 0 {
-			l.add(refs[0])
+			add(refs[0])
 		}
 	}
 	return l, nil
 }
 
-// add adds a reference, in the one form of those that every source shares.
-func (l *looked) add(r source.Reference) {
-	if r.Kind == source.KindDomain && resolve.IsShared(r.ID) {
-		return
+// inOneForm gives a reference in the one form of those that every source shares; false: it is of nobody in particular.
+func inOneForm(r source.Reference) (source.Reference, bool) {
+	switch r.Kind {
+	case source.KindDomain, source.KindEmail, source.KindAccountUUID:
+		return source.Reference{Source: r.Kind, Kind: r.Kind, ID: r.ID}, r.Kind != source.KindDomain || !resolve.IsShared(r.ID)
 	}
-	if r.Kind == source.KindEmail || r.Kind == source.KindDomain || r.Kind == source.KindAccountUUID {
-		r = source.Reference{Source: r.Kind, Kind: r.Kind, ID: r.ID}
-	}
-	if l.has == nil {
-		l.has = map[source.Reference]bool{}
-		for _, have := range l.References {
-			l.has[have] = true
-		}
-	}
-	if !l.has[r] {
-		l.has[r] = true
-		l.References = append(l.References, r)
-	}
+	return r, true
 }
 
 // arguments are what statements are given: @accounts, @sources, @tenants, @kinds, @ids, @patterns (for ~*: texts that hold an
