@@ -29,9 +29,12 @@ func (hubspot) Describe(r source.Record) (source.Event, error) {
 	if err != nil {
 		return source.Event{Type: n.eventType(), Tenant: n.portal}, fmt.Errorf("reading occurredAt: %w", err)
 	}
-	return source.Event{
-		ID: n.identity(occurred), Type: n.eventType(), OccurredAt: occurred, Tenant: n.portal, References: n.references(),
-	}, nil
+	event := source.Event{ID: n.identity(occurred), Type: n.eventType(), OccurredAt: occurred, Tenant: n.portal}
+	if !r.Brief {
+		n.readRelated(r.Object)
+		event.References = n.references()
+	}
+	return event, nil
 }
 
 // notice is one element of a delivery. Ids are kept as text.
@@ -76,6 +79,11 @@ func readNotice(event rawjson.Value) notice {
 			n.merged = append(n.merged, one)
 		}
 	}
+	return n
+}
+
+// readRelated reads what only references need.
+func (n *notice) readRelated(event rawjson.Value) {
 	for _, company := range event.Get("companies").Elements() {
 		if one := id(company); one != "" {
 			n.companies = append(n.companies, one)
@@ -84,7 +92,6 @@ func readNotice(event rawjson.Value) notice {
 	if properties := event.At("object", "properties"); properties.Exists() {
 		n.email, n.domain = properties.Get("email").Text(), properties.Get("domain").Text()
 	}
-	return n
 }
 
 // objectTypes are HubSpot's own objects by objectTypeId, with the name that the

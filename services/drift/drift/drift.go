@@ -22,7 +22,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/throughline-dev/throughline/pkg/postgres"
-	"github.com/throughline-dev/throughline/pkg/rawjson"
 	"github.com/throughline-dev/throughline/pkg/service"
 	"github.com/throughline-dev/throughline/pkg/settings"
 	"github.com/throughline-dev/throughline/pkg/shape"
@@ -97,7 +96,6 @@ type Drift struct {
 	metrics *metrics
 
 	mu     sync.Mutex // one batch at a time
-	doc    rawjson.Doc
 	types  map[postgres.PayloadType]*held
 	names  map[string]map[string]bool // event types by source, that are told apart
 	paths  int                        // of all types
@@ -206,102 +204,6 @@ func told(names map[string]map[string]bool, t postgres.PayloadType) map[string]b
 		names[t.Source] = map[string]bool{}
 	}
 	return names[t.Source]
-}
-
-func partitionsOf(batch []*kgo.Record) (all []postgres.Partition) {
-	seen := map[postgres.Partition]bool{}
-	for _, rec := range batch {
-		if p := (postgres.Partition{Topic: rec.Topic, ID: rec.Partition}); !seen[p] {
-			seen[p] = true
-			all = append(all, p)
-		}
-	}
-	return all
-}
-
-// observe adds what of a batch is not counted yet to the shapes.
-func (d *Drift) observe(batch []*kgo.Record, progress map[postgres.Partition]postgres.RawProgress, c *counts) ([]postgres.PayloadType, map[postgres.Partition]postgres.RawProgress) {
-	d.events = d.events[:0]
-	var types []postgres.PayloadType
-	next := map[postgres.Partition]postgres.RawProgress{}
-	for _, rec := range batch {
-		p := postgres.Partition{Topic: rec.Topic, ID: rec.Partition}
-		if progress[p].Counted(rec.Offset, rec.Timestamp) {
-			c.again++
-			continue
-		}
-		next[p] = postgres.RawProgress{Next: rec.Offset + 1, Newest: rec.Timestamp}
-		types = d.observeRecord(rec, types, c)
-	}
-	return types, next
-}
-
-// observeRecord adds the events of a record. What no source can read is a dead letter,
-// and nothing to learn from.
-func (d *Drift) observeRecord(rec *kgo.Record, types []postgres.PayloadType, c *counts) []postgres.PayloadType {
-	if rec.Value == nil {
-		return types
-	}
-	raw := stream.ReadRaw(rec)
-	src, ok := d.deps.Sources.Find(raw.Source)
-	if !ok || raw.Mode == source.ModeReplay { // a release was counted when it came first
-		return types
-	}
-	raw.Tenant = cmp.Or(raw.Tenant, d.options.Tenants[raw.Source])
-	top, err := d.doc.ParseBody(rec.Value, 0)
-	if err != nil {
-		c.unread(raw.Source)
-		return types
-	}
-	one := func(object rawjson.Value) {
-		record := raw.Record
-		record.Value, record.Object = object.Bytes(), object
-		_, ev, err := source.Keyed(src, record)
-		if err != nil && record.ReceivedAt.Before(rec.Timestamp) { // as the normalizer does
-			record.ReceivedAt = rec.Timestamp.UTC()
-			_, ev, err = source.Keyed(src, record)
-		}
-		if err != nil || ev.Test {
-			c.unread(raw.Source)
-			return
-		}
-		types = d.add(postgres.PayloadType{Source: raw.Source, EventType: ev.Type, Pulled: raw.Mode != source.ModeWebhook}, object, observed{ev.ID, rec}, types)
-		c.event(raw.Source)
-	}
-	if elements, isPage := source.Page(src, top); isPage {
-		for _, e := range elements.Elements() {
-			one(e)
-		}
-		return types
-	}
-	one(top)
-	return types
-}
-
-// others is the type of events whose type is one too many.
-const others = "*"
-
-func (d *Drift) add(t postgres.PayloadType, object rawjson.Value, e observed, types []postgres.PayloadType) []postgres.PayloadType {
-	h := d.types[t]
-	if h == nil {
-		if names := told(d.names, t); !names[t.EventType] {
-			if len(names) >= d.options.Tuning.MaxTypes {
-				t.EventType = others
-			}
-			names[t.EventType] = true
-		}
-		if h = d.types[t]; h == nil {
-			h = &held{shape: shape.New(shape.Limits{Paths: d.options.Tuning.MaxPaths})}
-			d.types[t] = h
-		}
-	}
-	if h.batch != d.batch {
-		h.batch = d.batch
-		types = append(types, t)
-	}
-	h.shape.Observe(object, e.rec.Timestamp, int32(len(d.events)))
-	d.events = append(d.events, e)
-	return types
 }
 
 // settle ends the batch of one type.

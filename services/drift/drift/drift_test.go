@@ -31,7 +31,7 @@ const patience = servicetest.Patience
 
 // world is all that the service lives in.
 type world struct {
-	t       *testing.T
+	t       testing.TB
 	pool    *pgxpool.Pool
 	address string
 	store   *postgres.Drift
@@ -41,7 +41,7 @@ type world struct {
 	n       int
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t testing.TB) *world {
 	t.Helper()
 	address := postgrestest.URL(t)
 	pool, err := pgxpool.New(t.Context(), address)
@@ -57,8 +57,12 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
+func (w *world) deps(pool *pgxpool.Pool) stage.Deps {
+	return stage.Deps{Kafka: w.kafka, Pool: pool, Sources: catalog.Set(), Runtime: service.NewRuntime(service.Options{Name: "drift", Log: zaptest.NewLogger(w.t)})}
+}
+
 func (w *world) new(pool *pgxpool.Pool) (*drift.Drift, stage.Deps) {
-	d := stage.Deps{Kafka: w.kafka, Pool: pool, Sources: catalog.Set(), Runtime: service.NewRuntime(service.Options{Name: "drift", Log: zaptest.NewLogger(w.t)})}
+	d := w.deps(pool)
 	return drift.New(d, drift.Options{Tuning: drift.Tuning{
 		Batch: stage.Batch{Records: 1000, Wait: 20 * time.Millisecond}, LearnEvents: 100, MaxTypes: 20, MaxPaths: 300, MemoryPaths: 2000, SilenceEvery: time.Second,
 	}}), d

@@ -72,11 +72,11 @@ func (c *counts) flush() {
 	}
 }
 
-func (c *counts) unread(source string) {
+func (c *counts) unread(source string, n int) {
 	if c.unreads == nil {
 		c.unreads = map[string]int{}
 	}
-	c.unreads[source]++
+	c.unreads[source] += n
 }
 
 // settled counts a batch that is in Postgres.
