@@ -41,7 +41,8 @@ func (hubspot) Describe(r source.Record) (source.Event, error) {
 type notice struct {
 	portal, vendor, occurredAt, eventID string
 	objectID, objectType                string
-	property, value, changeSource       string
+	property, changeSource              string
+	value                               rawjson.Value // of any length, so that it is copied where it must be
 	sensitive                           bool
 	fromID, toID, fromType, toType      string
 	association, associationTypeID      string
@@ -61,7 +62,7 @@ func readNotice(event rawjson.Value) notice {
 		portal: id(event.Get("portalId")), vendor: event.Get("subscriptionType").Text(),
 		occurredAt: event.Get("occurredAt").Literal(), eventID: id(event.Get("eventId")),
 		objectID: id(event.Get("objectId")), objectType: event.Get("objectTypeId").Text(),
-		property: event.Get("propertyName").Text(), value: event.Get("propertyValue").Literal(),
+		property: event.Get("propertyName").Text(), value: event.Get("propertyValue"),
 		changeSource: event.Get("changeSource").Text(), sensitive: event.Get("isSensitive").Bool(),
 		messageID: id(event.Get("messageId")), messageType: event.Get("messageType").Text(),
 		associationCategory: event.Get("associationCategory").Text(), completed: event.Get("eventTypeName").Text(),

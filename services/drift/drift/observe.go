@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"runtime"
 	"sync"
-	"sync/atomic"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -15,85 +14,117 @@ import (
 	"github.com/throughline-dev/throughline/pkg/stream"
 )
 
+// learned is what is in memory of one source. One goroutine uses it at a time.
+type learned struct {
+	doc   rawjson.Doc
+	types map[postgres.PayloadType]*held
+	names map[string]bool // event types that are told apart
+
+	// Of the batch.
+	touched []postgres.PayloadType
+	events  []observed
+	unread  int
+}
+
+// observed is an event of a batch.
+type observed struct {
+	id  string
+	rec *kgo.Record
+}
+
+// begin forgets the batch.
+func (l *learned) begin() {
+	clear(l.events) // records are let go of
+	l.touched, l.events, l.unread = nil, l.events[:0], 0
+}
+
 func partitionsOf(batch []*kgo.Record) (all []postgres.Partition) {
 	seen := map[postgres.Partition]bool{}
-	var last postgres.Partition
-	for i, rec := range batch {
-		p := postgres.Partition{Topic: rec.Topic, ID: rec.Partition}
-		if (i == 0 || p != last) && !seen[p] {
+	for run := range runs(batch) {
+		if p := (postgres.Partition{Topic: run[0].Topic, ID: run[0].Partition}); !seen[p] {
 			seen[p] = true
 			all = append(all, p)
 		}
-		last = p
 	}
 	return all
 }
 
-// observe adds what of a batch is not counted yet to the shapes.
-func (d *Drift) observe(batch []*kgo.Record, progress map[postgres.Partition]postgres.RawProgress, c *counts) ([]postgres.PayloadType, map[postgres.Partition]postgres.RawProgress) {
-	d.events = d.events[:0]
-	fresh, next := uncounted(batch, progress)
-	c.again = int64(len(batch) - len(fresh))
-	var types []postgres.PayloadType
-	d.inTurns(sharesOf(fresh), func(e *described) { types = d.add(e, types, c) })
-	return types, next
+// runs gives the records of a batch that follow each other and are of one partition,
+// as they mostly come.
+func runs(batch []*kgo.Record) func(yield func([]*kgo.Record) bool) {
+	return func(yield func([]*kgo.Record) bool) {
+		for from, i := 0, 1; from < len(batch); i++ {
+			if i < len(batch) && batch[i].Topic == batch[from].Topic && batch[i].Partition == batch[from].Partition {
+				continue
+			}
+			if !yield(batch[from:i]) {
+				return
+			}
+			from = i
+		}
+	}
 }
 
-// uncounted gives the records of a batch that are not in the shapes, and how far they
-// bring their partitions. Records come in runs of one partition.
-func uncounted(batch []*kgo.Record, progress map[postgres.Partition]postgres.RawProgress) ([]*kgo.Record, map[postgres.Partition]postgres.RawProgress) {
-	fresh, next := make([]*kgo.Record, 0, len(batch)), map[postgres.Partition]postgres.RawProgress{}
-	for from := 0; from < len(batch); {
-		p := postgres.Partition{Topic: batch[from].Topic, ID: batch[from].Partition}
-		counted, begin := progress[p], len(fresh)
-		for ; from < len(batch) && batch[from].Topic == p.Topic && batch[from].Partition == p.ID; from++ {
-			if rec := batch[from]; !counted.Counted(rec.Offset, rec.Timestamp) {
-				fresh = append(fresh, rec)
+// share is what a batch has of one source.
+type share struct {
+	source  string
+	records []*kgo.Record // that are still to be read
+	busy    bool          // a goroutine reads some of them
+}
+
+// sharesOf gives the records of a batch that are not counted yet, by source, and how
+// far they bring their partitions.
+func sharesOf(batch []*kgo.Record, progress map[postgres.Partition]postgres.RawProgress) ([]*share, map[postgres.Partition]postgres.RawProgress) {
+	next := map[postgres.Partition]postgres.RawProgress{}
+	bySource := map[string]*share{}
+	var shares []*share
+	for run := range runs(batch) {
+		p := postgres.Partition{Topic: run[0].Topic, ID: run[0].Partition}
+		name, _ := stream.SourceOfTopic(p.Topic)
+		s := bySource[name]
+		if s == nil {
+			s = &share{source: name}
+			bySource[name], shares = s, append(shares, s)
+		}
+		counted := progress[p]
+		for _, rec := range run {
+			if !counted.Counted(rec.Offset, rec.Timestamp) {
+				s.records = append(s.records, rec)
+				next[p] = postgres.RawProgress{Next: rec.Offset + 1, Newest: rec.Timestamp}
 			}
 		}
-		if n := len(fresh); n > begin {
-			next[p] = postgres.RawProgress{Next: fresh[n-1].Offset + 1, Newest: fresh[n-1].Timestamp}
-		}
 	}
-	return fresh, next
+	return shares, next
 }
 
-// A share is what one goroutine reads at a time: so few records, of so few bytes, that
-// what is noted of all of them is small.
-const (
-	shareRecords = 64
-	shareBytes   = 256 << 10
-)
+// pieceRecords is how many records of a source are read before others may have their turn.
+const pieceRecords = 256
 
-func sharesOf(batch []*kgo.Record) (shares [][]*kgo.Record) {
-	from, bytes := 0, 0
-	for i, rec := range batch {
-		if bytes += len(rec.Value); bytes >= shareBytes || i+1-from == shareRecords || i+1 == len(batch) {
-			shares = append(shares, batch[from:i+1])
-			from, bytes = i+1, 0
-		}
-	}
-	return shares
-}
-
-// inTurns reads shares side by side, and gives add their events one after another, in
-// the order of the batch: shapes are learned as if one goroutine did all.
-func (d *Drift) inTurns(shares [][]*kgo.Record, add func(*described)) {
-	turns := make([]chan struct{}, len(shares)+1) // closed when a share's turn has come
-	for i := range turns {
-		turns[i] = make(chan struct{})
-	}
-	close(turns[0])
-	var taken atomic.Int64
+// inPieces calls read with the records of all shares: of each in their order and one
+// call at a time, of several side by side. What has most left comes first, so that all
+// processors are busy to the end.
+func inPieces(shares []*share, read func(source string, piece []*kgo.Record)) {
+	var mu sync.Mutex
 	work := func() {
-		var r reader
-		for n := int(taken.Add(1)) - 1; n < len(shares); n = int(taken.Add(1)) - 1 {
-			d.read(&r, shares[n])
-			<-turns[n]
-			for i := range r.events {
-				add(&r.events[i])
+		mu.Lock()
+		defer mu.Unlock()
+		for {
+			var most *share
+			for _, s := range shares {
+				if n := len(s.records); n > 0 && !s.busy && (most == nil || n > len(most.records)) {
+					most = s
+				}
 			}
-			close(turns[n+1])
+			if most == nil { // whoever reads the others reads them to their end
+				return
+			}
+			n := min(pieceRecords, len(most.records))
+			piece := most.records[:n]
+			most.records, most.busy = most.records[n:], true
+			mu.Unlock()
+			read(most.source, piece)
+			mu.Lock()
+			most.busy = false
 		}
 	}
 	var group sync.WaitGroup
@@ -104,66 +135,59 @@ func (d *Drift) inTurns(shares [][]*kgo.Record, add func(*described)) {
 	group.Wait()
 }
 
-// reader holds what was read of a share.
-type reader struct {
-	docs   []*rawjson.Doc // of its records, by their place
-	events []described
+// observe adds what of a batch is not counted yet to the shapes: sources side by side,
+// since nothing in memory is of two, and the events of each in the order of the
+// batch.
+func (d *Drift) observe(batch []*kgo.Record, progress map[postgres.Partition]postgres.RawProgress, c *counts) ([]postgres.PayloadType, map[postgres.Partition]postgres.RawProgress) {
+	shares, next := sharesOf(batch, progress)
+	c.again = int64(len(batch))
+	for _, l := range d.sources {
+		l.begin() // a batch before may have failed
+	}
+	for _, s := range shares {
+		d.source(s.source) // makes it, while nothing else looks for any
+		c.again -= int64(len(s.records))
+	}
+	inPieces(shares, func(source string, piece []*kgo.Record) {
+		l := d.sources[source]
+		for _, rec := range piece {
+			d.observeRecord(l, rec)
+		}
+	})
+	var types []postgres.PayloadType
+	for _, l := range d.sources {
+		types = append(types, l.touched...)
+	}
+	return types, next
 }
 
-// described is an event as its source describes it.
-type described struct {
-	observed
-	kind   postgres.PayloadType
-	object rawjson.Value
-	unread int // it stands for so many that cannot be read, of this source
-}
-
-// couldNotRead counts an event that nothing is learned from. A page may hold millions.
-func (r *reader) couldNotRead(source string) {
-	if n := len(r.events); n > 0 && r.events[n-1].unread > 0 && r.events[n-1].kind.Source == source {
-		r.events[n-1].unread++
+// observeRecord adds the events of a record. What no source can read is a dead letter,
+// and nothing to learn from.
+func (d *Drift) observeRecord(l *learned, rec *kgo.Record) {
+	if rec.Value == nil {
 		return
 	}
-	r.events = append(r.events, described{kind: postgres.PayloadType{Source: source}, unread: 1})
-}
-
-// read reads the events of records. What no source can read is a dead letter, and
-// nothing to learn from.
-func (d *Drift) read(r *reader, records []*kgo.Record) {
-	r.events = r.events[:0]
-	for i, rec := range records {
-		if i == len(r.docs) {
-			r.docs = append(r.docs, new(rawjson.Doc))
-		}
-		if rec.Value != nil {
-			d.readRecord(r, r.docs[i], rec)
-		}
-	}
-}
-
-func (d *Drift) readRecord(r *reader, doc *rawjson.Doc, rec *kgo.Record) {
 	raw := stream.ReadRaw(rec)
 	src, ok := d.deps.Sources.Find(raw.Source)
 	if !ok || raw.Mode == source.ModeReplay { // a release was counted when it came first
 		return
 	}
 	raw.Tenant, raw.Brief = cmp.Or(raw.Tenant, d.options.Tenants[raw.Source]), true
-	top, err := doc.ParseBody(rec.Value, 0)
+	top, err := l.doc.ParseBody(rec.Value, 0)
 	if err != nil {
-		r.couldNotRead(raw.Source)
+		l.unread++
 		return
 	}
 	if elements, isPage := source.Page(src, top); isPage {
 		for _, e := range elements.Elements() {
-			r.describe(src, &raw, rec, e)
+			d.observeEvent(l, src, &raw, rec, e)
 		}
 		return
 	}
-	r.describe(src, &raw, rec, top)
+	d.observeEvent(l, src, &raw, rec, top)
 }
 
-// describe describes one object of a record.
-func (r *reader) describe(src source.Source, raw *stream.Raw, rec *kgo.Record, object rawjson.Value) {
+func (d *Drift) observeEvent(l *learned, src source.Source, raw *stream.Raw, rec *kgo.Record, object rawjson.Value) {
 	record := raw.Record
 	record.Value, record.Object = object.Bytes(), object
 	_, ev, err := source.Keyed(src, record)
@@ -172,42 +196,35 @@ func (r *reader) describe(src source.Source, raw *stream.Raw, rec *kgo.Record, o
 		_, ev, err = source.Keyed(src, record)
 	}
 	if err != nil || ev.Test {
-		r.couldNotRead(raw.Source)
+		l.unread++
 		return
 	}
-	kind := postgres.PayloadType{Source: raw.Source, EventType: ev.Type, Pulled: raw.Mode != source.ModeWebhook}
-	r.events = append(r.events, described{observed{ev.ID, rec}, kind, object, 0})
+	h := d.touch(l, postgres.PayloadType{Source: raw.Source, EventType: ev.Type, Pulled: raw.Mode != source.ModeWebhook})
+	h.shape.Observe(object, rec.Timestamp, int32(len(l.events)))
+	l.events = append(l.events, observed{ev.ID, rec})
 }
 
 // others is the type of events whose type is one too many.
 const others = "*"
 
-// add adds an event to its shape, and its type to those of the batch.
-func (d *Drift) add(e *described, types []postgres.PayloadType, c *counts) []postgres.PayloadType {
-	t := e.kind
-	if e.unread > 0 {
-		c.unread(t.Source, e.unread)
-		return types
-	}
-	c.event(t.Source)
-	h := d.types[t]
+// touch gives a type of the batch.
+func (d *Drift) touch(l *learned, t postgres.PayloadType) *held {
+	h := l.types[t]
 	if h == nil {
-		if names := told(d.names, t); !names[t.EventType] {
-			if len(names) >= d.options.Tuning.MaxTypes {
+		if !l.names[t.EventType] {
+			if len(l.names) >= d.options.Tuning.MaxTypes {
 				t.EventType = others
 			}
-			names[t.EventType] = true
+			l.names[t.EventType] = true
 		}
-		if h = d.types[t]; h == nil {
+		if h = l.types[t]; h == nil {
 			h = &held{shape: shape.New(shape.Limits{Paths: d.options.Tuning.MaxPaths})}
-			d.types[t] = h
+			l.types[t] = h
 		}
 	}
 	if h.batch != d.batch {
 		h.batch = d.batch
-		types = append(types, t)
+		l.touched = append(l.touched, t)
 	}
-	h.shape.Observe(e.object, e.rec.Timestamp, int32(len(d.events)))
-	d.events = append(d.events, e.observed)
-	return types
+	return h
 }
