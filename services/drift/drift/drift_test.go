@@ -235,6 +235,18 @@ func TestABatchOfAllSorts(t *testing.T) {
 	require.Equal(t, 400, count("throughline_drift_unread_total"))
 	require.NoError(t, s.Write(t.Context(), batch[:7]))
 	require.Equal(t, 7, count("throughline_drift_again_total"))
+
+	// A batch that failed counts when it comes again, not with the next of another source.
+	_, err := w.pool.Exec(t.Context(), "ALTER TABLE payload_shapes RENAME TO away")
+	require.NoError(t, err)
+	tickets := placed([]*kgo.Record{{Topic: stream.RawTopic("zendesk"), Value: []byte("{}")}}, 0)
+	require.Error(t, s.Write(t.Context(), slices.Concat(tickets, placed(w.invoices(1), 1000))))
+	_, err = w.pool.Exec(t.Context(), "ALTER TABLE away RENAME TO payload_shapes")
+	require.NoError(t, err)
+	require.NoError(t, s.Write(t.Context(), placed(w.invoices(1), 1000)))
+	require.Equal(t, []int{501, 400}, []int{count("throughline_drift_events_total"), count("throughline_drift_unread_total")})
+	require.NoError(t, s.Write(t.Context(), tickets))
+	require.Equal(t, []int{501, 401}, []int{count("throughline_drift_events_total"), count("throughline_drift_unread_total")})
 }
 
 // The life of a finding: opened, acknowledged by a person, closed when it is over, and
