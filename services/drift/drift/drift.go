@@ -125,7 +125,7 @@ func (d *Drift) Components() []service.Component {
 	return []service.Component{
 		d.deps.Consume(stage.Loop{
 			Name: "drift", Group: d.deps.Kafka.Names().Group(stream.Drift), Topics: d.deps.RawTopics(), Batch: d.options.Tuning.Batch,
-			Opts: []kgo.Opt{kgo.FetchMaxBytes(4 << 20), kgo.FetchMaxPartitionBytes(1 << 20)},
+			Opts: []kgo.Opt{kgo.FetchMaxBytes(4 << 20), kgo.FetchMaxPartitionBytes(256 << 10)},
 		}, func(ctx context.Context, _ int, o stream.LoopOptions) error {
 			return stream.RunBatches(ctx, o, d.deps.Grace(), d.Write)
 		}),
