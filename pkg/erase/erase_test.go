@@ -321,6 +321,7 @@ func TestNoAccountTakesUpWhatWasErased(t *testing.T) {
 	for _, line := range []string{"Somebody,,nimbus.example", "Somebody," + w.nimbus.String() + ",", "kim@acme.example,,", "of Kim <kim@acme.example>,,", "Acme Robotics," + w.acme.String() + ",nimbus.example"} {
 		_, err := w.store.Import(t.Context(), strings.NewReader("name,id,domain\n"+line+"\n"), accounts.ImportOptions{By: "ada"})
 		require.ErrorContains(t, err, "was erased on request", line)
+		require.ErrorContains(t, err, "line 2", line)
 		w.lifts(err)
 	}
 	_, err := w.store.AddAccount(t.Context(), accounts.Account{Name: "Lee", Domain: "lee.example"}, "ada")

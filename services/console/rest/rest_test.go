@@ -221,6 +221,7 @@ func TestChanges(t *testing.T) {
 		{access.Viewer, "POST", "/views", `{"name": "Refunds", "path": "/search?q=refund"}`, 201},
 		{access.Viewer, "POST", "/views", `{"name": "Refunds", "path": "/search?q=refund"}`, 409},
 		{access.Viewer, "POST", "/views", `{"name": "Away", "path": "https://evil.example/"}`, 400},
+		{access.Viewer, "POST", "/views", `{"name": "Long", "path": "/search?words=` + strings.Repeat("ä", 1000) + `"}`, 400},
 		{access.Viewer, "POST", "/views", `{"name": "All", "path": "/", "shared": true}`, 403},
 		{access.Viewer, "PATCH", "/views/1", `{"name": "Refunds of May"}`, 200},
 		{access.Viewer, "DELETE", "/views/1", "", 204},
@@ -478,7 +479,7 @@ func TestUnknownFilters(t *testing.T) {
 		if strings.Contains(path, "?") {
 			join = "&"
 		}
-		p := problemOf(t, g.send(access.Operator, http.MethodGet, path+join+"source=nosuch", ""))
+		p := problemOf(t, g.ended(access.Operator, http.MethodGet, path+join+"source=nosuch", ""))
 		require.Equal(t, http.StatusBadRequest, p.Status, path)
 		require.Equal(t, "source", p.Field, path)
 		require.Contains(t, p.Detail, "there is no such source: they are stripe, ", path)
@@ -494,7 +495,7 @@ func TestUnknownFilters(t *testing.T) {
 	}
 	p := problemOf(t, g.send(access.Operator, http.MethodPost, "/quarantine/discard", `{"source": "nosuch", "dry_run": true}`))
 	require.Equal(t, "source", p.Field)
-	p = problemOf(t, g.send(access.Viewer, http.MethodGet, "/live?account=01900000-0000-7000-8000-00000000000f", ""))
+	p = problemOf(t, g.ended(access.Viewer, http.MethodGet, "/live?account=01900000-0000-7000-8000-00000000000f", ""))
 	require.Equal(t, http.StatusNotFound, p.Status)
 	require.Equal(t, "account", p.Field)
 }
@@ -628,8 +629,11 @@ func TestLengthsAreThoseOfTheDescription(t *testing.T) {
 					if name == "path" {
 						asked[name] = "/search?words=" + text[len("/search?words="):]
 					}
-					if name == "note" {
+					switch name { // what has to be there, too
+					case "note":
 						asked["ids"] = []int{1}
+					case "comment":
+						asked["rule"] = "drift"
 					}
 					return g.ended(access.Admin, method, filled("", ""), encoded(asked))
 				})
