@@ -61,3 +61,36 @@ func TestSearchFinds(t *testing.T) {
 		require.Equal(t, want, names, text)
 	}
 }
+
+// A word that is in the names of very many: page by page they come in order, each once, and with them what is found by
+// something else or was merged away under such a name.
+func TestSearchForACommonWord(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	last := w.account("Zulu", "common.example")
+	gone := w.account("Common gone", "")
+	_, err := w.pool.Exec(t.Context(), `INSERT INTO accounts (id, name, owner) SELECT gen_random_uuid(), 'Common ' || lpad(n::text, 4, '0'), CASE WHEN n % 500 = 0 THEN 'ada' ELSE '' END FROM generate_series(1, 1100) n`)
+	require.NoError(t, err)
+	_, err = w.pool.Exec(t.Context(), "UPDATE accounts SET merged_into = $1 WHERE id = $2", last, gone)
+	require.NoError(t, err)
+	var names, owned []string
+	for f := (accounts.SearchFilter{Text: "common", Limit: 300}); ; {
+		found, err := w.store.Search(t.Context(), f)
+		require.NoError(t, err)
+		for i := range found {
+			names, f.After = append(names, found[i].Name), &found[i].Place
+		}
+		if len(found) < f.Limit {
+			break
+		}
+	}
+	require.Len(t, names, 1101)
+	require.IsIncreasing(t, names)
+	require.Equal(t, "Zulu", names[1100])
+	found, err := w.store.Search(t.Context(), accounts.SearchFilter{Text: "common", Owner: "ada"})
+	require.NoError(t, err)
+	for _, f := range found {
+		owned = append(owned, f.Name)
+	}
+	require.Equal(t, []string{"Common 0500", "Common 1000"}, owned)
+}
