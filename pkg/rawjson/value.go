@@ -185,8 +185,23 @@ func (v Value) Members() iter.Seq2[string, Value] {
 // Each calls f with an object's members in order, repeated ones too, until it
 // returns false. The name aliases the document, unless it has escapes.
 func (v Value) Each(f func(name []byte, member Value) bool) {
-	if v.Kind() == Object {
-		v.each(func(m member) bool { return f(m.name(), m.value) })
+	if v.Kind() != Object {
+		return
+	}
+	if !v.indexed() {
+		v.eachByBytes(func(m member) bool { return f(m.name(), m.value) })
+		return
+	}
+	nodes := v.d.nodes // as each does, without a call of its own for each member
+	for at, end := v.node+1, nodes[v.node].next; at < end; at = nodes[at].next {
+		n := &nodes[at]
+		name := v.d.src[n.key:n.keyEnd:n.keyEnd]
+		if n.flags&keyOdd != 0 {
+			name = member{value: v, key: n.key, keyEnd: n.keyEnd, odd: true}.name()
+		}
+		if !f(name, Value{d: v.d, node: at, start: n.start, end: n.end}) {
+			return
+		}
 	}
 }
 

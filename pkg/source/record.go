@@ -23,6 +23,9 @@ type Record struct {
 	// ReceivedAt is when Throughline first had it: the receiver's clock, else
 	// the broker's.
 	ReceivedAt time.Time
+	// Brief: neither key, References nor Subject are asked for, so that Describe
+	// may leave these two out. All else of its answer is the same with it.
+	Brief bool
 }
 
 // Mode is how an event came (header tl-delivery).
@@ -66,9 +69,9 @@ var docs = sync.Pool{New: func() any { return new(rawjson.Doc) }}
 // with the event's key and tenant, and the event. r.Tenant, the tenant that
 // somebody set or the delivery told, is taken where the event does not say.
 //
-// It is the only place that makes a record's key. After an error, which is
-// Permanent, it gives r as it was, and of the event what is known of its id, type
-// and tenant, for whoever looks at the dead letter.
+// It is the only place that makes a record's key, which a Brief one keeps as it was.
+// After an error, which is Permanent, it gives r as it was, and of the event what is
+// known of its id, type and tenant, for whoever looks at the dead letter.
 func Keyed(s Source, r Record) (Record, Event, error) {
 	scanned := r
 	if r.Object.Noted() {
@@ -88,11 +91,16 @@ func Keyed(s Source, r Record) (Record, Event, error) {
 	if err != nil {
 		return r, event.known(), err
 	}
+	if r.Brief {
+		event.References, event.Subject = nil, ""
+	}
 	event.Subject = rawjson.SubjectLine(event.Subject)
 	if err := CheckEvent(event, r.ReceivedAt); err != nil {
 		return r, event.known(), err
 	}
-	r.Key, r.Tenant = recordKey(event.References, event.ID), event.Tenant
+	if r.Tenant = event.Tenant; !r.Brief {
+		r.Key = recordKey(event.References, event.ID)
+	}
 	return r, event, nil
 }
 

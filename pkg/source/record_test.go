@@ -89,6 +89,10 @@ func TestKeyed(t *testing.T) {
 	_, event, err := Keyed(plain{"plain"}, Record{Value: []byte(`{"id":1,"subject":" a\n b "}`), ReceivedAt: now})
 	require.NoError(t, err)
 	require.Equal(t, "a b", event.Subject)
+	keyed, event, err := Keyed(plain{"plain"}, Record{Value: []byte(`{"id":1,"customer":7,"subject":"a"}`), ReceivedAt: now, Tenant: "set", Key: []byte("theirs"), Brief: true})
+	require.NoError(t, err)
+	require.Equal(t, "theirs", string(keyed.Key), "not made")
+	require.Equal(t, Event{ID: "1", Type: "thing.made", OccurredAt: now, Tenant: "set"}, event, "whatever the source says")
 }
 
 func TestParts(t *testing.T) {

@@ -29,16 +29,20 @@ func (hubspot) Describe(r source.Record) (source.Event, error) {
 	if err != nil {
 		return source.Event{Type: n.eventType(), Tenant: n.portal}, fmt.Errorf("reading occurredAt: %w", err)
 	}
-	return source.Event{
-		ID: n.identity(occurred), Type: n.eventType(), OccurredAt: occurred, Tenant: n.portal, References: n.references(),
-	}, nil
+	event := source.Event{ID: n.identity(occurred), Type: n.eventType(), OccurredAt: occurred, Tenant: n.portal}
+	if !r.Brief {
+		n.readRelated(r.Object)
+		event.References = n.references()
+	}
+	return event, nil
 }
 
 // notice is one element of a delivery. Ids are kept as text.
 type notice struct {
 	portal, vendor, occurredAt, eventID string
 	objectID, objectType                string
-	property, value, changeSource       string
+	property, changeSource              string
+	value                               rawjson.Value // of any length, so that it is copied where it must be
 	sensitive                           bool
 	fromID, toID, fromType, toType      string
 	association, associationTypeID      string
@@ -58,7 +62,7 @@ func readNotice(event rawjson.Value) notice {
 		portal: id(event.Get("portalId")), vendor: event.Get("subscriptionType").Text(),
 		occurredAt: event.Get("occurredAt").Literal(), eventID: id(event.Get("eventId")),
 		objectID: id(event.Get("objectId")), objectType: event.Get("objectTypeId").Text(),
-		property: event.Get("propertyName").Text(), value: event.Get("propertyValue").Literal(),
+		property: event.Get("propertyName").Text(), value: event.Get("propertyValue"),
 		changeSource: event.Get("changeSource").Text(), sensitive: event.Get("isSensitive").Bool(),
 		messageID: id(event.Get("messageId")), messageType: event.Get("messageType").Text(),
 		associationCategory: event.Get("associationCategory").Text(), completed: event.Get("eventTypeName").Text(),
@@ -76,6 +80,11 @@ func readNotice(event rawjson.Value) notice {
 			n.merged = append(n.merged, one)
 		}
 	}
+	return n
+}
+
+// readRelated reads what only references need.
+func (n *notice) readRelated(event rawjson.Value) {
 	for _, company := range event.Get("companies").Elements() {
 		if one := id(company); one != "" {
 			n.companies = append(n.companies, one)
@@ -84,7 +93,6 @@ func readNotice(event rawjson.Value) notice {
 	if properties := event.At("object", "properties"); properties.Exists() {
 		n.email, n.domain = properties.Get("email").Text(), properties.Get("domain").Text()
 	}
-	return n
 }
 
 // objectTypes are HubSpot's own objects by objectTypeId, with the name that the

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/throughline-dev/throughline/pkg/rawjson"
 )
 
 // identity is made of what the fact is, so that it is the same by every path:
@@ -65,10 +67,14 @@ func (n *notice) identity(occurred time.Time) string {
 
 // valueDigest tells a property's values apart without holding one.
 func (n *notice) valueDigest() string {
-	if n.value == "" || n.sensitive || n.value == "REDACTED" {
+	text := n.value.TextBytes()
+	if kind := n.value.Kind(); kind == rawjson.Number || kind == rawjson.Bool {
+		text = n.value.Bytes()
+	}
+	if len(text) == 0 || n.sensitive || string(text) == "REDACTED" {
 		return ""
 	}
-	sum := sha256.Sum256([]byte(n.value))
+	sum := sha256.Sum256(text)
 	return hex.EncodeToString(sum[:8])
 }
 

@@ -97,12 +97,12 @@ func (n *notice) addProperty(c *source.References) {
 	switch n.property {
 	case "account_uuid":
 		if n.merchantWrote() {
-			c.Add(source.KindAccountUUID, n.value)
+			c.Add(source.KindAccountUUID, n.value.Literal())
 		}
 	case "email":
-		c.Add(source.KindEmail, n.value)
+		c.Add(source.KindEmail, n.value.Literal())
 	case "domain", "website", "hs_email_domain":
-		c.Add(source.KindDomain, n.value)
+		c.Add(source.KindDomain, n.value.Literal())
 	}
 }
 

@@ -42,7 +42,9 @@ func (intercom) Describe(r source.Record) (source.Event, error) {
 	if !ok {
 		return event, source.Malformed("neither the notification nor its item has a created_at that is a time")
 	}
-	event.OccurredAt, event.References, event.Subject = at, references(app, item), subject(topic, item)
+	if event.OccurredAt = at; !r.Brief {
+		event.References, event.Subject = references(app, item), subject(topic, item)
+	}
 	return event, nil
 }
 

@@ -35,11 +35,13 @@ func (m *Mapping) Describe(name, id string, r source.Record, find Finder) (sourc
 	if event.OccurredAt, err = m.occurredAt(r, find); err != nil {
 		return event, err
 	}
-	refs := source.References{Source: name, Tenant: event.Tenant}
-	for _, ref := range m.References {
-		refs.Add(ref.Kind, text(ref.ID))
+	if !r.Brief {
+		refs := source.References{Source: name, Tenant: event.Tenant}
+		for _, ref := range m.References {
+			refs.Add(ref.Kind, text(ref.ID))
+		}
+		event.References, event.Subject = refs.List(), text(m.Subject)
 	}
-	event.References, event.Subject = refs.List(), text(m.Subject)
 	if m.Livemode != "" {
 		live := find(r.Object, m.Livemode)
 		event.Test = live.Kind() == rawjson.Bool && !live.Bool()

@@ -21,13 +21,20 @@ func (marketo) Describe(r source.Record) (source.Event, error) {
 		return source.Event{}, apiError(b)
 	}
 	tenant := cmp.Or(b.Get("munchkinId").Literal(), r.Tenant)
+	var event source.Event
+	var err error
 	switch {
 	case isActivity:
-		return activity(b, kind, tenant)
+		event, err = activity(b, kind, tenant)
 	case b.Get("leadId").Exists() || b.Get("campaignId").Exists() || b.Get("systemDate").Exists():
-		return call(b, tenant, r.ReceivedAt)
+		event, err = call(b, tenant, r.ReceivedAt)
+	default:
+		err = source.Malformed("this is neither an activity (marketoGUID, activityTypeId) nor a call made by the template (leadId, campaignId, systemDate)")
 	}
-	return source.Event{}, source.Malformed("this is neither an activity (marketoGUID, activityTypeId) nor a call made by the template (leadId, campaignId, systemDate)")
+	if err == nil && !r.Brief {
+		event.References = references(b, tenant)
+	}
+	return event, err
 }
 
 // activity describes one element of an activities page.
@@ -43,10 +50,7 @@ func activity(b rawjson.Value, kind, tenant string) (source.Event, error) {
 	if err != nil {
 		return source.Event{ID: source.ID(tenant, guid), Type: activityType(kind), Tenant: tenant}, fmt.Errorf("reading activityDate: %w", err)
 	}
-	return source.Event{
-		ID: source.ID(tenant, guid), Type: activityType(kind), OccurredAt: at,
-		Tenant: tenant, References: references(b, tenant),
-	}, nil
+	return source.Event{ID: source.ID(tenant, guid), Type: activityType(kind), OccurredAt: at, Tenant: tenant}, nil
 }
 
 // call describes the body of a flow step's webhook.
@@ -75,10 +79,7 @@ func call(b rawjson.Value, tenant string, receivedAt time.Time) (source.Event, e
 	if err != nil {
 		return source.Event{ID: source.ID(tenant, parts...), Type: callType(b.Get("type").Text(), trigger), Tenant: tenant}, fmt.Errorf("reading systemDate: %w", err)
 	}
-	return source.Event{
-		ID: source.ID(tenant, parts...), Type: callType(b.Get("type").Text(), trigger), OccurredAt: at,
-		Tenant: tenant, References: references(b, tenant),
-	}, nil
+	return source.Event{ID: source.ID(tenant, parts...), Type: callType(b.Get("type").Text(), trigger), OccurredAt: at, Tenant: tenant}, nil
 }
 
 // calledAt is the time of a call: the system date in its own zone or in that of

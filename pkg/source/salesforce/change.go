@@ -59,7 +59,7 @@ func changeOf(top rawjson.Value) (change, bool) {
 	return c, c.header.Kind() == rawjson.Object
 }
 
-func (c change) describe(tenant string) (source.Event, error) {
+func (c change) describe(r source.Record, tenant string) (source.Event, error) {
 	kind, changeType := c.header.Get("entityName").Text(), c.header.Get("changeType").Text()
 	if kind == "" || changeType == "" {
 		return source.Event{}, source.Malformed("the ChangeEventHeader has no entityName or no changeType")
@@ -99,7 +99,9 @@ func (c change) describe(tenant string) (source.Event, error) {
 	// The changes of a transaction have one time; a timeline shows them in their order.
 	const most = 999
 	event.OccurredAt = at.Add(time.Duration(min(max(sequence-1, 0), most)) * time.Microsecond)
-	event.References, event.Subject = references(c.payload, kind, id, tenant), subject(c.payload)
+	if !r.Brief {
+		event.References, event.Subject = references(c.payload, kind, id, tenant), subject(c.payload)
+	}
 	return event, nil
 }
 

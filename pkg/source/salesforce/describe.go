@@ -18,20 +18,20 @@ func (salesforce) Describe(r source.Record) (source.Event, error) {
 		tenant = id
 	}
 	if c, ok := changeOf(r.Object); ok {
-		return c.describe(tenant)
+		return c.describe(r, tenant)
 	}
 	if notification := r.Object.Get("Notification"); notification.Exists() {
 		if id, ok := ID(r.Object.Get("OrganizationId").Text()); ok {
 			tenant = id
 		}
-		return describeRecord(notification.Get("sObject"), notification.Get("Id").Text(), tenant, r.ReceivedAt)
+		return describeRecord(notification.Get("sObject"), notification.Get("Id").Text(), r, tenant)
 	}
-	return describeRecord(r.Object, "", tenant, r.ReceivedAt)
+	return describeRecord(r.Object, "", r, tenant)
 }
 
-// describeRecord describes a record as it was at a time. notification is the id of
-// the one that brought it, or "".
-func describeRecord(object rawjson.Value, notification, tenant string, received time.Time) (source.Event, error) {
+// describeRecord describes a record of Salesforce's as it was at a time, which r is
+// or holds. notification is the id of the one that brought it, or "".
+func describeRecord(object rawjson.Value, notification string, r source.Record, tenant string) (source.Event, error) {
 	kind := object.At("attributes", "type").Text()
 	record, _ := ID(object.Get("Id").Text())
 	stamp := object.Get("SystemModstamp")
@@ -51,10 +51,12 @@ func describeRecord(object rawjson.Value, notification, tenant string, received 
 	default:
 		return source.Event{Type: event.Type, Tenant: tenant}, source.Malformed("the record has no SystemModstamp that can be read, which its identity needs")
 	}
-	if event.OccurredAt, err = changedAt(object, received); err != nil {
+	if event.OccurredAt, err = changedAt(object, r.ReceivedAt); err != nil {
 		return event, err
 	}
-	event.References, event.Subject = references(object, kind, record, tenant), subject(object)
+	if !r.Brief {
+		event.References, event.Subject = references(object, kind, record, tenant), subject(object)
+	}
 	return event, nil
 }
 

@@ -28,7 +28,9 @@ func (s segment) Describe(r source.Record) (source.Event, error) {
 	if event.OccurredAt, err = occurredAt(e, r.ReceivedAt); err != nil {
 		return event, err
 	}
-	event.References, event.Subject = s.references(e, call, r.Tenant), subject(e, call)
+	if !r.Brief {
+		event.References, event.Subject = s.references(e, call, r.Tenant), subject(e, call)
+	}
 	return event, nil
 }
 

@@ -52,11 +52,13 @@ func (s *suite) describe(r source.Record) (source.Event, error) {
 }
 
 // requireSound describes r if the normalizer would, and demands what holds for
-// any input: no panic, the same twice, Permanent refusals, bounded references.
+// any input: no panic, the same twice and in brief, Permanent refusals, bounded
+// references.
 func (s *suite) requireSound(t require.TestingT, r source.Record) {
 	event, err := s.describe(r)
 	again, againErr := s.describe(r)
 	require.Equal(t, event, again, "described twice")
+	s.requireBrief(t, r, event, err)
 	if err != nil {
 		requirePermanent(t, err)
 		require.EqualError(t, againErr, err.Error())
@@ -70,6 +72,20 @@ func (s *suite) requireSound(t require.TestingT, r source.Record) {
 		require.LessOrEqual(t, len(ref.ID), source.MaxReferenceBytes)
 		require.True(t, s.knows(ref.Kind), "kind %q is not in Profile().Kinds", ref.Kind)
 	}
+}
+
+// requireBrief: a Brief record gives what the whole one gives but for References and
+// Subject, and so counts in the same places.
+func (s *suite) requireBrief(t require.TestingT, r source.Record, want source.Event, wantErr error) {
+	r.Brief = true
+	got, err := s.describe(r)
+	want.References, want.Subject = nil, ""
+	require.Equal(t, want, got, "in brief")
+	if wantErr != nil {
+		require.EqualError(t, err, wantErr.Error(), "in brief")
+		return
+	}
+	require.NoError(t, err, "in brief")
 }
 
 func (s *suite) knows(kind string) bool {

@@ -188,7 +188,9 @@ func (f fake) Describe(r source.Record) (source.Event, error) {
 		tenant = r.Tenant
 	}
 	refs := source.References{Source: "fake", Tenant: tenant}
-	refs.Add("thing", key)
+	if !r.Brief {
+		refs.Add("thing", key)
+	}
 	id := key
 	switch f.broken {
 	case "an id of its way":
@@ -204,6 +206,10 @@ func (f fake) Describe(r source.Record) (source.Event, error) {
 		}
 	case "an id of its attempt":
 		id += o.Get("attempts").Literal()
+	case "an id of its length":
+		if r.Brief {
+			id = ""
+		}
 	case "a kind of its own":
 		refs.Add("secret-kind", key)
 	}

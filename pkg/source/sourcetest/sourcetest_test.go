@@ -40,6 +40,7 @@ func breaks() map[string]string {
 		"not again":                         "split/again",
 		"a type twice":                      "profile",
 		"a kind of its own":                 "describe/sound",
+		"an id of its length":               "describe/sound",
 		"drops unknown types":               "describe/unknown type",
 		"an id of its way":                  "identity/however it came",
 		"an id of its time":                 "identity/however it came",

@@ -43,7 +43,9 @@ func (stripe) Describe(r source.Record) (source.Event, error) {
 		return event, fmt.Errorf("reading created: %w", err)
 	}
 	livemode := e.Get("livemode")
-	event.References = references(e, account, tenant)
+	if !r.Brief {
+		event.References = references(e, account, tenant)
+	}
 	event.Test = livemode.Kind() == rawjson.Bool && !livemode.Bool()
 	return event, nil
 }

@@ -37,9 +37,11 @@ func (zendesk) Describe(r source.Record) (source.Event, error) {
 	if err != nil {
 		return source.Event{ID: id, Type: typeName(m.vendor), Tenant: m.account}, fmt.Errorf("reading the event's time: %w", err)
 	}
-	event := source.Event{
-		ID: id, Type: typeName(m.vendor), OccurredAt: at, Tenant: m.account, References: m.references(),
+	event := source.Event{ID: id, Type: typeName(m.vendor), OccurredAt: at, Tenant: m.account}
+	if r.Brief {
+		return event, nil
 	}
+	event.References = m.references()
 	if m.vendor == ticketCreated {
 		event.Subject = rawjson.SubjectLine(text(m.detail.Get("subject")))
 	}

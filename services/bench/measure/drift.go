@@ -21,7 +21,7 @@ func (b *bench) drift() []step {
 	n := b.command.Records
 	line := b.report.line("drift", unitEvents, aimDrift)
 	hostile := b.report.line("drift, names that are all different", unitEvents, 0)
-	strange := max(n/10, 100)
+	strange := max(n/3, 100)
 	over := func(line *Line, records int) func(ctx context.Context, side int, what string) error {
 		return func(ctx context.Context, side int, what string) error {
 			return b.ground.database(ctx, func(url string) error {
@@ -29,20 +29,21 @@ func (b *bench) drift() []step {
 				if err != nil {
 					return err
 				}
-				line.side(side).pulled(r, records)
+				line.side(side).add(steadyRate(r.Samples), stage.Latency{}, r, records)
+				line.side(side).curve(r.Samples, records)
 				return b.ground.forget(ctx, stream.Names{}.Group(stream.Drift))
 			})
 		}
 	}
 	steps := []step{{"drift: filling the raw topics", float64(n) / 60_000, func(ctx context.Context) error { return b.fillRaw(ctx, n) }}}
-	steps = append(steps, b.turns("drift", float64(n)/30_000+4, []string{"ours", "limit"}, over(line, n))...)
+	steps = append(steps, b.turns("drift", float64(n)/90_000+4, []string{"ours", "limit"}, over(line, n))...)
 	steps = append(steps, step{"drift: filling a raw topic with strange names", float64(strange) / 60_000, func(ctx context.Context) error {
 		if err := b.ground.freshTopics(ctx); err != nil {
 			return err
 		}
 		return b.ground.fill(ctx, strange, func(i int) (*kgo.Record, error) { return strangeRecord(i), nil })
 	}})
-	return append(steps, b.turns("drift-strange", float64(strange)/3_000+4, []string{"ours", "limit"}, over(hostile, strange))...)
+	return append(steps, b.turns("drift-strange", float64(strange)/60_000+4, []string{"ours", "limit"}, over(hostile, strange))...)
 }
 
 // strangeRecord is an event of Stripe's with twenty names that no other event has, five of them deep within each other.

@@ -15,6 +15,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"sync"
 	"time"
@@ -22,7 +23,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/throughline-dev/throughline/pkg/postgres"
-	"github.com/throughline-dev/throughline/pkg/rawjson"
 	"github.com/throughline-dev/throughline/pkg/service"
 	"github.com/throughline-dev/throughline/pkg/settings"
 	"github.com/throughline-dev/throughline/pkg/shape"
@@ -96,13 +96,10 @@ type Drift struct {
 	store   *postgres.Drift
 	metrics *metrics
 
-	mu     sync.Mutex // one batch at a time
-	doc    rawjson.Doc
-	types  map[postgres.PayloadType]*held
-	names  map[string]map[string]bool // event types by source, that are told apart
-	paths  int                        // of all types
-	batch  int64
-	events []observed // of the batch
+	mu      sync.Mutex          // one batch at a time
+	sources map[string]*learned // nil: it is not known yet which types are told apart
+	paths   int                 // of all types
+	batch   int64
 }
 
 // held is what is in memory of one type.
@@ -113,12 +110,6 @@ type held struct {
 	paths   int
 }
 
-// observed is an event of a batch.
-type observed struct {
-	id  string
-	rec *kgo.Record
-}
-
 // New makes the service.
 func New(d stage.Deps, o Options) *Drift {
 	if o.Tuning == (Tuning{}) {
@@ -126,7 +117,6 @@ func New(d stage.Deps, o Options) *Drift {
 	}
 	return &Drift{
 		deps: d, options: o, store: postgres.NewDrift(d.Pool), metrics: newMetrics(d.Runtime.Registry, d.Sources.Names()),
-		types: map[postgres.PayloadType]*held{},
 	}
 }
 
@@ -135,7 +125,7 @@ func (d *Drift) Components() []service.Component {
 	return []service.Component{
 		d.deps.Consume(stage.Loop{
 			Name: "drift", Group: d.deps.Kafka.Names().Group(stream.Drift), Topics: d.deps.RawTopics(), Batch: d.options.Tuning.Batch,
-			Opts: []kgo.Opt{kgo.FetchMaxBytes(8 << 20), kgo.FetchMaxPartitionBytes(2 << 20)},
+			Opts: []kgo.Opt{kgo.FetchMaxBytes(4 << 20), kgo.FetchMaxPartitionBytes(1 << 20)},
 		}, func(ctx context.Context, _ int, o stream.LoopOptions) error {
 			return stream.RunBatches(ctx, o, d.deps.Grace(), d.Write)
 		}),
@@ -148,7 +138,7 @@ func (d *Drift) Components() []service.Component {
 func (d *Drift) Write(ctx context.Context, batch []*kgo.Record) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.names == nil {
+	if d.sources == nil {
 		if err := d.readNames(ctx); err != nil {
 			return err
 		}
@@ -161,12 +151,12 @@ func (d *Drift) Write(ctx context.Context, batch []*kgo.Record) error {
 			c = counts{}
 			return d.observe(batch, progress, &c)
 		},
-		Version: func(t postgres.PayloadType) int64 { return d.types[t].version },
-		Load:    func(t postgres.PayloadType, stored []shape.Path) error { return d.types[t].shape.Load(stored) },
+		Version: func(t postgres.PayloadType) int64 { return d.held(t).version },
+		Load:    func(t postgres.PayloadType, stored []shape.Path) error { return d.held(t).shape.Load(stored) },
 		Settle:  func(t postgres.PayloadType, version int64) postgres.ShapeUpdate { return d.settle(t, version, &c) },
 	})
 	if err != nil {
-		for _, h := range d.types {
+		for _, h := range d.all() {
 			if h.batch == d.batch {
 				h.shape.Reset()
 				h.version = 0
@@ -175,138 +165,62 @@ func (d *Drift) Write(ctx context.Context, batch []*kgo.Record) error {
 		return err
 	}
 	d.evict()
-	d.metrics.settled(c, settled, len(d.types), d.paths)
-	clear(d.events)
-	d.events = d.events[:0]
+	d.metrics.settled(c, settled, d.sources, d.paths)
+	for _, l := range d.sources {
+		l.begin() // so that no record is held on to
+	}
 	return nil
+}
+
+func (d *Drift) held(t postgres.PayloadType) *held { return d.sources[t.Source].types[t] }
+
+// all gives the types in memory.
+func (d *Drift) all() iter.Seq2[postgres.PayloadType, *held] {
+	return func(yield func(postgres.PayloadType, *held) bool) {
+		for _, l := range d.sources {
+			for t, h := range l.types {
+				if !yield(t, h) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// source gives what is in memory of a source.
+func (d *Drift) source(name string) *learned {
+	l := d.sources[name]
+	if l == nil {
+		l = &learned{types: map[postgres.PayloadType]*held{}, names: map[string]bool{}}
+		d.sources[name] = l
+	}
+	return l
 }
 
 // readNames reads which types are told apart.
 func (d *Drift) readNames(ctx context.Context) error {
-	names := map[string]map[string]bool{}
+	d.sources = map[string]*learned{}
 	const page = 5000
 	for after := (postgres.PayloadType{}); ; {
 		types, err := d.store.ShapeTypes(ctx, "", after, page)
 		if err != nil {
+			d.sources = nil
 			return err
 		}
 		for _, t := range types {
-			told(names, t.PayloadType)[t.EventType] = true
+			d.source(t.Source).names[t.EventType] = true
 			after = t.PayloadType
 		}
 		if len(types) < page {
-			d.names = names
 			return nil
 		}
 	}
 }
 
-func told(names map[string]map[string]bool, t postgres.PayloadType) map[string]bool {
-	if names[t.Source] == nil {
-		names[t.Source] = map[string]bool{}
-	}
-	return names[t.Source]
-}
-
-func partitionsOf(batch []*kgo.Record) (all []postgres.Partition) {
-	seen := map[postgres.Partition]bool{}
-	for _, rec := range batch {
-		if p := (postgres.Partition{Topic: rec.Topic, ID: rec.Partition}); !seen[p] {
-			seen[p] = true
-			all = append(all, p)
-		}
-	}
-	return all
-}
-
-// observe adds what of a batch is not counted yet to the shapes.
-func (d *Drift) observe(batch []*kgo.Record, progress map[postgres.Partition]postgres.RawProgress, c *counts) ([]postgres.PayloadType, map[postgres.Partition]postgres.RawProgress) {
-	d.events = d.events[:0]
-	var types []postgres.PayloadType
-	next := map[postgres.Partition]postgres.RawProgress{}
-	for _, rec := range batch {
-		p := postgres.Partition{Topic: rec.Topic, ID: rec.Partition}
-		if progress[p].Counted(rec.Offset, rec.Timestamp) {
-			c.again++
-			continue
-		}
-		next[p] = postgres.RawProgress{Next: rec.Offset + 1, Newest: rec.Timestamp}
-		types = d.observeRecord(rec, types, c)
-	}
-	return types, next
-}
-
-// observeRecord adds the events of a record. What no source can read is a dead letter,
-// and nothing to learn from.
-func (d *Drift) observeRecord(rec *kgo.Record, types []postgres.PayloadType, c *counts) []postgres.PayloadType {
-	if rec.Value == nil {
-		return types
-	}
-	raw := stream.ReadRaw(rec)
-	src, ok := d.deps.Sources.Find(raw.Source)
-	if !ok || raw.Mode == source.ModeReplay { // a release was counted when it came first
-		return types
-	}
-	raw.Tenant = cmp.Or(raw.Tenant, d.options.Tenants[raw.Source])
-	top, err := d.doc.ParseBody(rec.Value, 0)
-	if err != nil {
-		c.unread(raw.Source)
-		return types
-	}
-	one := func(object rawjson.Value) {
-		record := raw.Record
-		record.Value, record.Object = object.Bytes(), object
-		_, ev, err := source.Keyed(src, record)
-		if err != nil && record.ReceivedAt.Before(rec.Timestamp) { // as the normalizer does
-			record.ReceivedAt = rec.Timestamp.UTC()
-			_, ev, err = source.Keyed(src, record)
-		}
-		if err != nil || ev.Test {
-			c.unread(raw.Source)
-			return
-		}
-		types = d.add(postgres.PayloadType{Source: raw.Source, EventType: ev.Type, Pulled: raw.Mode != source.ModeWebhook}, object, observed{ev.ID, rec}, types)
-		c.event(raw.Source)
-	}
-	if elements, isPage := source.Page(src, top); isPage {
-		for _, e := range elements.Elements() {
-			one(e)
-		}
-		return types
-	}
-	one(top)
-	return types
-}
-
-// others is the type of events whose type is one too many.
-const others = "*"
-
-func (d *Drift) add(t postgres.PayloadType, object rawjson.Value, e observed, types []postgres.PayloadType) []postgres.PayloadType {
-	h := d.types[t]
-	if h == nil {
-		if names := told(d.names, t); !names[t.EventType] {
-			if len(names) >= d.options.Tuning.MaxTypes {
-				t.EventType = others
-			}
-			names[t.EventType] = true
-		}
-		if h = d.types[t]; h == nil {
-			h = &held{shape: shape.New(shape.Limits{Paths: d.options.Tuning.MaxPaths})}
-			d.types[t] = h
-		}
-	}
-	if h.batch != d.batch {
-		h.batch = d.batch
-		types = append(types, t)
-	}
-	h.shape.Observe(object, e.rec.Timestamp, int32(len(d.events)))
-	d.events = append(d.events, e)
-	return types
-}
-
 // settle ends the batch of one type.
 func (d *Drift) settle(t postgres.PayloadType, version int64, c *counts) postgres.ShapeUpdate {
-	h := d.types[t]
+	l := d.sources[t.Source]
+	h := l.types[t]
 	settled := h.shape.Settle(shape.Rules{Learn: d.options.Tuning.LearnEvents})
 	h.version = version
 	d.paths += h.shape.Paths() + 1 - h.paths
@@ -314,12 +228,12 @@ func (d *Drift) settle(t postgres.PayloadType, version int64, c *counts) postgre
 	c.cut += settled.Cut
 	u := postgres.ShapeUpdate{Changed: settled.Changed, Gone: settled.Gone, Events: make([]string, len(settled.Newest))}
 	for i, ref := range settled.Newest {
-		u.Events[i] = d.events[ref].id
+		u.Events[i] = l.events[ref].id
 	}
 	for _, odd := range settled.Odd {
 		f := postgres.NewFinding{Odd: odd, At: postgres.RawPosition{Partition: -1, Offset: -1}}
 		if odd.Event >= 0 {
-			e := d.events[odd.Event]
+			e := l.events[odd.Event]
 			f.EventID, f.At = e.id, postgres.RawPosition{Topic: e.rec.Topic, Partition: e.rec.Partition, Offset: e.rec.Offset}
 		}
 		u.Found = append(u.Found, f)
@@ -333,15 +247,15 @@ func (d *Drift) evict() {
 		return
 	}
 	var all []postgres.PayloadType
-	for t := range d.types {
+	for t := range d.all() {
 		all = append(all, t)
 	}
-	slices.SortFunc(all, func(a, b postgres.PayloadType) int { return cmp.Compare(d.types[a].batch, d.types[b].batch) })
+	slices.SortFunc(all, func(a, b postgres.PayloadType) int { return cmp.Compare(d.held(a).batch, d.held(b).batch) })
 	for _, t := range all {
 		if d.paths <= d.options.Tuning.MemoryPaths*3/4 {
 			return
 		}
-		d.paths -= d.types[t].paths
-		delete(d.types, t)
+		d.paths -= d.held(t).paths
+		delete(d.sources[t.Source].types, t)
 	}
 }

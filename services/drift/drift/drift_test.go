@@ -2,6 +2,7 @@ package drift_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -31,7 +32,7 @@ const patience = servicetest.Patience
 
 // world is all that the service lives in.
 type world struct {
-	t       *testing.T
+	t       testing.TB
 	pool    *pgxpool.Pool
 	address string
 	store   *postgres.Drift
@@ -41,7 +42,7 @@ type world struct {
 	n       int
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t testing.TB) *world {
 	t.Helper()
 	address := postgrestest.URL(t)
 	pool, err := pgxpool.New(t.Context(), address)
@@ -57,8 +58,12 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
+func (w *world) deps(pool *pgxpool.Pool) stage.Deps {
+	return stage.Deps{Kafka: w.kafka, Pool: pool, Sources: catalog.Set(), Runtime: service.NewRuntime(service.Options{Name: "drift", Log: zaptest.NewLogger(w.t)})}
+}
+
 func (w *world) new(pool *pgxpool.Pool) (*drift.Drift, stage.Deps) {
-	d := stage.Deps{Kafka: w.kafka, Pool: pool, Sources: catalog.Set(), Runtime: service.NewRuntime(service.Options{Name: "drift", Log: zaptest.NewLogger(w.t)})}
+	d := w.deps(pool)
 	return drift.New(d, drift.Options{Tuning: drift.Tuning{
 		Batch: stage.Batch{Records: 1000, Wait: 20 * time.Millisecond}, LearnEvents: 100, MaxTypes: 20, MaxPaths: 300, MemoryPaths: 2000, SilenceEvery: time.Second,
 	}}), d
@@ -172,6 +177,76 @@ func TestABatchCountsOnce(t *testing.T) {
 	require.Error(t, s.Write(lost, placed(w.invoices(10), 200)))
 	require.NoError(t, s.Write(t.Context(), placed(w.invoices(10), 210)))
 	require.Equal(t, int64(85), w.present("data.object.amount_paid"))
+}
+
+// However many read a batch, its events count in its order: which was first, which
+// was last, and which one shows what is odd.
+func TestABatchCountsInItsOrder(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	s, _ := w.new(w.pool)
+	require.NoError(t, s.Write(t.Context(), placed(w.invoices(3000), 0)))
+	paid := `,"amount_paid":4200`
+	batch := slices.Concat(w.invoices(1500), w.invoices(1, paid, ""), w.invoices(700), w.invoices(800, `"in_`, `7,"was":"in_`))
+	require.NoError(t, s.Write(t.Context(), placed(batch, 3000)))
+	found, err := w.store.Findings(t.Context(), postgres.FindingQuery{})
+	require.NoError(t, err)
+	events := map[string]string{}
+	for _, f := range found {
+		events[f.Path+" "+string(f.Change)] = fmt.Sprint(f.EventID, " ", f.At.Offset)
+	}
+	require.Equal(t, map[string]string{
+		"data.object.amount_paid vanished": "evt_004501 4500", "data.object.id type_changed": "evt_005202 5201", "data.object.was new": "evt_005202 5201",
+	}, events)
+	paths, err := w.store.Shape(t.Context(), invoice)
+	require.NoError(t, err)
+	for _, p := range paths {
+		switch p.Path.Path {
+		case "data.object.was":
+			require.Equal(t, []int64{5201, 6001, 800}, []int64{p.FirstAt, p.LastAt, p.Present})
+		case "data.object.amount_paid":
+			require.Equal(t, []int64{0, 6001, 6000}, []int64{p.FirstAt, p.LastAt, p.Present})
+		}
+		require.Equal(t, "evt_006001", p.EventID, p.Path.Path)
+	}
+}
+
+// Pages count as the events that they hold; what is no event, test data, a release or
+// of no source counts as none.
+func TestABatchOfAllSorts(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	s, deps := w.new(w.pool)
+	var batch []*kgo.Record
+	for range 100 {
+		page, release := w.invoices(3), w.invoices(1)[0]
+		value := slices.Concat([]byte("["), page[0].Value, []byte(",7,{},"), page[1].Value, []byte(","), page[2].Value, []byte("]"))
+		release.Headers[0].Value = []byte("replay")
+		batch = append(batch, &kgo.Record{Topic: stream.RawTopic("stripe"), Value: value, Headers: page[0].Headers}, release,
+			&kgo.Record{Topic: stream.RawTopic("stripe")}, &kgo.Record{Topic: stream.RawTopic("stripe"), Value: []byte("{")},
+			&kgo.Record{Topic: stream.RawTopic("nobody"), Value: []byte("{}")})
+		batch = append(batch, w.invoices(1, `"livemode":true`, `"livemode":false`)...)
+		batch = append(batch, w.invoices(2)...)
+	}
+	require.NoError(t, s.Write(t.Context(), placed(batch, 0)))
+	require.Equal(t, int64(500), w.present("data.object.amount_paid"))
+	count := func(name string) int { return int(servicetest.Metric(t, deps.Runtime.Registry, name)) }
+	require.Equal(t, 500, count("throughline_drift_events_total"))
+	require.Equal(t, 400, count("throughline_drift_unread_total"))
+	require.NoError(t, s.Write(t.Context(), batch[:7]))
+	require.Equal(t, 7, count("throughline_drift_again_total"))
+
+	// A batch that failed counts when it comes again, not with the next of another source.
+	_, err := w.pool.Exec(t.Context(), "ALTER TABLE payload_shapes RENAME TO away")
+	require.NoError(t, err)
+	tickets := placed([]*kgo.Record{{Topic: stream.RawTopic("zendesk"), Value: []byte("{}")}}, 0)
+	require.Error(t, s.Write(t.Context(), slices.Concat(tickets, placed(w.invoices(1), 1000))))
+	_, err = w.pool.Exec(t.Context(), "ALTER TABLE away RENAME TO payload_shapes")
+	require.NoError(t, err)
+	require.NoError(t, s.Write(t.Context(), placed(w.invoices(1), 1000)))
+	require.Equal(t, []int{501, 400}, []int{count("throughline_drift_events_total"), count("throughline_drift_unread_total")})
+	require.NoError(t, s.Write(t.Context(), tickets))
+	require.Equal(t, []int{501, 401}, []int{count("throughline_drift_events_total"), count("throughline_drift_unread_total")})
 }
 
 // The life of a finding: opened, acknowledged by a person, closed when it is over, and

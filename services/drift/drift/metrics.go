@@ -46,47 +46,20 @@ func newMetrics(reg prometheus.Registerer, sources []string) *metrics {
 	return m
 }
 
-// counts are of one batch. Events come in runs of one source.
-type counts struct {
-	events, unreads map[string]int
-	last            string
-	run             int
-	again, cut      int64
-}
-
-func (c *counts) event(source string) {
-	if source != c.last {
-		c.flush()
-		c.last = source
-	}
-	c.run++
-}
-
-func (c *counts) flush() {
-	if c.run > 0 {
-		if c.events == nil {
-			c.events = map[string]int{}
-		}
-		c.events[c.last] += c.run
-		c.run = 0
-	}
-}
-
-func (c *counts) unread(source string) {
-	if c.unreads == nil {
-		c.unreads = map[string]int{}
-	}
-	c.unreads[source]++
-}
+// counts are of one batch, beside what each source counts.
+type counts struct{ again, cut int64 }
 
 // settled counts a batch that is in Postgres.
-func (m *metrics) settled(c counts, s postgres.Settled, types, paths int) {
-	c.flush()
-	for source, n := range c.events {
-		m.events.WithLabelValues(source).Add(float64(n))
-	}
-	for source, n := range c.unreads {
-		m.unread.WithLabelValues(source).Add(float64(n))
+func (m *metrics) settled(c counts, s postgres.Settled, sources map[string]*learned, paths int) {
+	types := 0
+	for name, l := range sources {
+		types += len(l.types)
+		if n := len(l.events); n > 0 {
+			m.events.WithLabelValues(name).Add(float64(n))
+		}
+		if l.unread > 0 {
+			m.unread.WithLabelValues(name).Add(float64(l.unread))
+		}
 	}
 	m.again.Add(float64(c.again))
 	m.cut.Add(float64(c.cut))
