@@ -49,7 +49,7 @@ JOIN accounts a ON a.id = l.account_id
 WHERE l.account_id IS DISTINCT FROM i.id
 UNION ALL
 SELECT e.lines[f.n], 'a reference of this line was erased on request, and is not linked again: a customer who is back is let in with throughline erasures lift ' || e.refs[f.n]
-FROM (SELECT array_agg(source || CASE tenant WHEN '' THEN '' ELSE '/' || tenant END || ':' || kind || ':' || external_id) AS refs,  array_agg(source) AS sources, array_agg(kind) AS kinds, array_agg(tenant) AS tenants, array_agg(external_id) AS ids, array_agg(line) AS lines
+FROM (SELECT array_agg(source || CASE tenant WHEN '' THEN '' ELSE '/' || tenant END || ':' || kind || ':' || external_id) AS refs, array_agg(source) AS sources, array_agg(kind) AS kinds, array_agg(tenant) AS tenants, array_agg(external_id) AS ids, array_agg(line) AS lines
   FROM import_links WHERE EXISTS (SELECT FROM suppressions)) AS e
 CROSS JOIN LATERAL suppressed(e.sources, e.kinds, e.tenants, e.ids) AS f
 UNION ALL
@@ -60,7 +60,7 @@ FROM (SELECT array_agg(r.kind) AS kinds, array_agg(''::text) AS tenants, array_a
 CROSS JOIN LATERAL suppressed(e.kinds, e.kinds, e.tenants, e.ids) AS f
 UNION ALL
 SELECT i.line, 'the name holds an address that was erased on request, and is not kept again: leave it out, or let the customer who is back in with throughline erasures lift ' || e.id
-FROM import_accounts i CROSS JOIN LATERAL erased_address_in(i.name) AS e (id) WHERE e.id IS NOT NULL AND EXISTS (SELECT FROM suppressions)
+FROM import_accounts i CROSS JOIN LATERAL erased_address_in(i.name) AS e (id) WHERE i.name ~* '@|%40|&#64;|u0040' AND e.id IS NOT NULL AND EXISTS (SELECT FROM suppressions)
 ORDER BY 1 LIMIT 1000`
 
 const changeAccounts = `

@@ -221,7 +221,7 @@ const (
 )
 
 // Silence keeps alerts of a rule, of a source, or of both from being told for so long. Whoever makes one says why. What an
-// active one keeps quiet for as long already is Permanent(Conflict); what would keep nothing quiet is Malformed.
+// active one, also of all rules or sources, keeps quiet for as long already is Permanent(Conflict); what would keep nothing quiet is Malformed.
 func (s *Store) Silence(ctx context.Context, rule, source string, long time.Duration, comment, by string) (Silence, error) {
 	refuse := func(format string, args ...any) (Silence, error) {
 		return Silence{}, fault.Permanent(fault.Malformed, fmt.Errorf(format, args...))
@@ -245,12 +245,12 @@ func (s *Store) Silence(ctx context.Context, rule, source string, long time.Dura
 	q := Silence{Rule: rule, Source: source, Comment: comment, By: by}
 	err := s.pool.QueryRow(ctx, `INSERT INTO alert_silences (rule, source, until, comment, created_by) SELECT $1, $2, now() + $3::interval, $4, $5
 		WHERE (SELECT count(*) FROM alert_silences WHERE until > now()) < $6
-			AND NOT EXISTS (SELECT FROM alert_silences WHERE rule = $1 AND source = $2 AND until >= now() + $3::interval) RETURNING id, until, created_at`, rule, source, long, comment, by, maxSilences).
+			AND NOT EXISTS (SELECT FROM alert_silences WHERE rule IN ('', $1) AND source IN ('', $2) AND until >= now() + $3::interval) RETURNING id, until, created_at`, rule, source, long, comment, by, maxSilences).
 		Scan(&q.ID, &q.Until, &q.Created)
 	if errors.Is(err, pgx.ErrNoRows) {
 		var same int64
 		var until time.Time
-		err := s.pool.QueryRow(ctx, "SELECT id, until FROM alert_silences WHERE rule = $1 AND source = $2 AND until >= now() + $3::interval ORDER BY until DESC LIMIT 1", rule, source, long).Scan(&same, &until)
+		err := s.pool.QueryRow(ctx, "SELECT id, until FROM alert_silences WHERE rule IN ('', $1) AND source IN ('', $2) AND until >= now() + $3::interval ORDER BY until DESC LIMIT 1", rule, source, long).Scan(&same, &until)
 		switch {
 		case err == nil:
 			return Silence{}, fault.Permanent(fault.Conflict, fmt.Errorf("silence %d keeps that quiet already, until %s: one that lasts longer would be taken (`throughline alerts unsilence %[1]d` ends it)", same, until.UTC().Format(time.RFC3339)))

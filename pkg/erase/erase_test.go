@@ -334,6 +334,27 @@ func TestNoAccountTakesUpWhatWasErased(t *testing.T) {
 	require.NoError(t, err)
 }
 
+// An import of very many accounts asks what was erased for the names in which an address may be, and for no others: to ask for
+// each costs a hundred times what writing it does.
+func TestAnImportAsksForAddressesOnly(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.erase(Target{References: []source.Reference{{Source: "email", Kind: "email", ID: kim}}})
+	for names, want := range map[string]int{"Anvil\nBolt\nCrane": 0, "Anvil\nbob@x.example\nCrane": 2} { // once to tell the line, once by the trigger
+		tx, err := w.pool.Begin(t.Context())
+		require.NoError(t, err)
+		_, err = tx.Exec(t.Context(), "SET LOCAL track_functions = 'all'")
+		require.NoError(t, err)
+		imported, err := w.store.In(tx).Import(t.Context(), strings.NewReader("name\n"+names+"\n"), accounts.ImportOptions{By: "ada"})
+		require.NoError(t, err)
+		require.Equal(t, 3, imported.AccountsAdded)
+		var calls int
+		require.NoError(t, tx.QueryRow(t.Context(), "SELECT coalesce(sum(calls), 0) FROM pg_stat_xact_user_functions WHERE funcname = 'erased_address_in'").Scan(&calls))
+		require.Equal(t, want, calls, names)
+		require.NoError(t, tx.Rollback(t.Context()))
+	}
+}
+
 // What people write holds no address that was erased: it is refused. What programs write, and the audit log, loses it.
 func TestNoTextTakesUpAnErasedAddress(t *testing.T) {
 	t.Parallel()

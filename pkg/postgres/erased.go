@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 
@@ -32,7 +33,7 @@ func erasedText(err error) error {
 	if ErasedColumn(err) == "" || !errors.As(err, &pgErr) {
 		return nil
 	}
-	return fault.Permanent(fault.Conflict, &erasedTextError{pgErr.ColumnName, pgErr.Detail, err})
+	return fault.Permanent(fault.Conflict, &erasedTextError{pgErr.ColumnName, cmp.Or(pgErr.Detail, "ID"), err})
 }
 
 // erasedTextError says it in words, and is still the database's error.
