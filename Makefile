@@ -24,7 +24,7 @@ run: toolchain build ## start all of it on this machine with a demo story (ARGS=
 test: toolchain prerequisites test-unit test-system ## every test; installs what it needs
 
 # The race detector takes a second build of everything and several times the time, so here it is for the packages where most
-# goroutines meet; `make race` is for all.
+# goroutines meet; `make race` is for all. Tests of servers mostly wait, so more of them run at once than there are cores.
 RACED := /(pkg/(stream|service|stage|retry)|services/(receiver|normalizer|whole))(/|$$)
 
 test-unit: ## unit, contract, golden and single-service tests, where goroutines meet with the race detector
@@ -32,7 +32,7 @@ test-unit: ## unit, contract, golden and single-service tests, where goroutines 
 	  echo "testing $$(echo "$$all" | wc -l) packages of $$m; each says when it is done, the slowest after minutes" && \
 	  if raced=$$(echo "$$all" | grep -E '$(RACED)'); then \
 	    GO=$(GO) $(CURDIR)/.ci/compile -race $$raced && GOGC=$(TEST_GOGC) $(GO) test $(TEST_FLAGS) -race -timeout 10m $$raced || exit 1; fi && \
-	  plain=$$(echo "$$all" | grep -Ev '$(RACED)') && GOGC=$(TEST_GOGC) $(GO) test $(TEST_FLAGS) -timeout 10m $$plain) || exit 1; done
+	  plain=$$(echo "$$all" | grep -Ev '$(RACED)') && GOGC=$(TEST_GOGC) $(GO) test $(TEST_FLAGS) -parallel 4 -timeout 10m $$plain) || exit 1; done
 
 race: ## every test with the race detector; takes long
 	@for m in $(MODULES); do (cd $$m && GOGC=$(TEST_GOGC) $(GO) test -race -timeout 30m ./...) || exit 1; done

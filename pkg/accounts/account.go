@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -30,19 +31,19 @@ type Account struct {
 	Links      int    // how many links lead to it; filled by Accounts only
 }
 
-// maxNameBytes bounds an account's name, so that a wrong file is noticed.
-const maxNameBytes = 500
+// MaxName bounds an account's name and owner, in characters, so that a wrong file is noticed. openapi.yaml has the same.
+const MaxName = 500
 
 // check brings an account into the form that is stored.
 func (a *Account) check() error {
 	if a.Name = strings.TrimSpace(a.Name); !strings.ContainsFunc(a.Name, unicode.IsGraphic) {
 		return refuse(fault.Malformed, "the account has no name")
 	}
-	if len(a.Name) > maxNameBytes || !source.IsText(a.Name) {
-		return refuse(fault.Malformed, "the name is longer than %d bytes or holds control characters", maxNameBytes)
+	if utf8.RuneCountInString(a.Name) > MaxName || !source.IsText(a.Name) {
+		return refuse(fault.Malformed, "the name is longer than %d characters or holds control characters", MaxName)
 	}
-	if a.Owner = strings.TrimSpace(a.Owner); len(a.Owner) > maxNameBytes || !source.IsText(a.Owner) {
-		return refuse(fault.Malformed, "the owner is longer than %d bytes or holds control characters", maxNameBytes)
+	if a.Owner = strings.TrimSpace(a.Owner); utf8.RuneCountInString(a.Owner) > MaxName || !source.IsText(a.Owner) {
+		return refuse(fault.Malformed, "the owner is longer than %d characters or holds control characters", MaxName)
 	}
 	if strings.TrimSpace(a.Domain) == "" {
 		a.Domain = ""
@@ -115,9 +116,9 @@ func erased(a Account, err error) error {
 	case "domain":
 		return refuse(fault.Conflict, "the domain %s was erased on request: its events are passed over, and no account gets it. "+back, a.Domain, "domain:"+a.Domain)
 	case "id":
-		return refuse(fault.Conflict, "account %s was erased on request, and is not made again. "+back, a.ID, "ID")
-	default:
-		return refuse(fault.Conflict, "the name is an address that was erased on request, and is not kept again. "+back, "ID")
+		return refuse(fault.Conflict, "account %s was erased on request, and is not made again. "+back, a.ID, source.KindAccountUUID+":"+a.ID.String())
+	default: // of what is written, it says which
+		return postgres.Classify(err)
 	}
 }
 
@@ -176,6 +177,9 @@ func (s *Store) Rename(ctx context.Context, id uuid.UUID, name, by, reason strin
 	a := Account{ID: id, Name: name}
 	if err := a.check(); err != nil {
 		return Account{}, err
+	}
+	if id == uuid.Nil {
+		return Account{}, refuse(fault.NotFound, "no account has the id %s", id)
 	}
 	d := Decision{Verb: VerbRemove, From: id, Author: by, Reason: reason} // checked like one
 	if err := s.check(&d); err != nil {

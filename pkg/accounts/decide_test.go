@@ -129,7 +129,7 @@ func TestDecideRefusesWhatIsIncomplete(t *testing.T) {
 		"needs an account":           {Verb: link, Reference: ref("stripe:customer:cus_1"), Author: "ada"},
 		"not a JSON object":          {Verb: link, Reference: ref("stripe:customer:cus_1"), To: a, Author: "ada", Evidence: []byte("[1]")},
 		"not a level":                {Verb: link, Reference: ref("stripe:customer:cus_1"), To: a, Author: "ada", Level: "sure"},
-		"longer than 1000 bytes":     {Verb: link, Reference: ref("stripe:customer:cus_1"), To: a, Author: "ada", Reason: strings.Repeat("x", 1001)},
+		"longer than 2000 bytes":     {Verb: link, Reference: ref("stripe:customer:cus_1"), To: a, Author: "ada", Reason: strings.Repeat("x", 2001)},
 		"only an automatic":          {Verb: link, Reference: ref("stripe:customer:cus_1"), To: a, Author: "ada", RestsOn: []int64{1}},
 		"cannot be linked":           {Verb: unlink, Reference: ref("stripe:customer:"), Author: "ada"},
 		"name the tenant (hubspot/":  {Verb: link, Reference: ref("hubspot:contact:901"), To: a, Author: "ada"},

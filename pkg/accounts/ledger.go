@@ -142,8 +142,8 @@ type Entry struct {
 	At        time.Time
 }
 
-// maxReasonBytes bounds a decision's reason and author.
-const maxReasonBytes = 1000
+// maxReasonBytes bounds a decision's reason and author: 500 characters, which is what the API takes, whatever their alphabet.
+const maxReasonBytes = 2000
 
 // maxRestsOn bounds how many decisions one may rest on.
 const maxRestsOn = 100

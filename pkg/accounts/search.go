@@ -11,13 +11,15 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/throughline-dev/throughline/pkg/fault"
+	"github.com/throughline-dev/throughline/pkg/resolve"
 	"github.com/throughline-dev/throughline/pkg/source"
 )
 
 // SearchFilter says which accounts Search gives; the zero value gives the first 100 by name.
 type SearchFilter struct {
-	// Text is the beginning of words of the name, the beginning of a domain, an account's id, or an id at a vendor, as
-	// the vendor writes it or as a reference. "": all accounts.
+	// Text is the beginning of words of the name, the beginning of a domain, an account's id, an e-mail address (that is
+	// linked, or is of the domain), or an id at a vendor, as the vendor writes it or as a reference. What means nothing of
+	// all that is looked for in names as it stands. "": all accounts.
 	Text  string
 	Owner string // "": of any
 	After *AccountPlace
@@ -66,16 +68,28 @@ func (s *Store) Search(ctx context.Context, f SearchFilter) ([]FoundAccount, err
 		args = append(args, value)
 		return fmt.Sprintf("$%d", len(args))
 	}
-	matched, from := "''", "accounts a"
-	if text := strings.TrimSpace(f.Text); text != "" {
-		with = "WITH hit AS MATERIALIZED (SELECT coalesce(into_id, id) AS id, min(matched) AS matched FROM (" + s.searches(text, arg) + ") AS h GROUP BY 1) "
-		from, matched = "hit JOIN accounts a ON a.id = hit.id", "substr(hit.matched, 2)"
-	}
 	if f.Owner != "" {
 		where += " AND a.owner <> '' AND a.owner = " + arg(f.Owner)
 	}
 	if f.After != nil {
 		where += fmt.Sprintf(" AND (lower(a.name), a.id) > (%s, %s)", arg(f.After.Name), arg(f.After.ID))
+	}
+	matched, from := "''", "accounts a"
+	if text := strings.TrimSpace(f.Text); text != "" {
+		all := "SELECT * FROM meant"
+		meant := s.searches(text, arg)
+		if named := names(text, arg); named != "" {
+			with = fmt.Sprintf("common AS MATERIALIZED (SELECT count(*) > %d AS word FROM (SELECT FROM accounts WHERE %s LIMIT %[1]d + 1) AS few), ", MostCounted, named)
+			meant += fmt.Sprintf(` UNION ALL SELECT merged_into, id, '3name' FROM accounts WHERE NOT (SELECT word FROM common) AND %s
+			UNION ALL (SELECT merged_into, id, '3name' FROM accounts WHERE (SELECT word FROM common) AND merged_into IS NOT NULL AND %[1]s LIMIT %[2]d)
+			UNION ALL (SELECT merged_into, id, '3name' FROM accounts a WHERE (SELECT word FROM common) AND %[1]s AND %[3]s ORDER BY lower(name), id LIMIT %[4]d)`, named, MostCounted, where, f.Limit)
+		}
+		with = "WITH " + with + "meant AS MATERIALIZED (" + meant + ")"
+		if strings.ContainsFunc(text, isSign) { // the index of words has none: where nothing else is meant, all names are looked through
+			all += fmt.Sprintf(" UNION ALL (SELECT merged_into, id, '3name' FROM accounts WHERE NOT EXISTS (SELECT FROM meant) AND strpos(lower(name), lower(%s)) > 0 LIMIT %d)", arg(text), MostCounted)
+		}
+		with += ", hit AS MATERIALIZED (SELECT coalesce(into_id, id) AS id, min(matched) AS matched FROM (" + all + ") AS h GROUP BY 1) "
+		from, matched = "hit JOIN accounts a ON a.id = hit.id", "substr(hit.matched, 2)"
 	}
 	return s.found(ctx, fmt.Sprintf("%sSELECT a.*, %s AS matched FROM %s WHERE %s ORDER BY lower(a.name), a.id LIMIT %d", with, matched, from, where, f.Limit), args)
 }
@@ -92,7 +106,7 @@ func (s *Store) Summary(ctx context.Context, id uuid.UUID) (FoundAccount, error)
 	return found[0], nil
 }
 
-// searches gives a query for what a text may mean. A digit before what matched puts the most telling first.
+// searches gives a query for what a text may mean but names. A digit before what matched puts the most telling first.
 func (s *Store) searches(text string, arg func(any) string) string {
 	queries := []string{"SELECT NULL::uuid AS into_id, NULL::uuid AS id, NULL AS matched WHERE false"}
 	if id, ok := source.UUID(text); ok {
@@ -103,21 +117,39 @@ func (s *Store) searches(text string, arg func(any) string) string {
 			arg(ref.String()), arg(ref.ID), arg(ref.Kind), arg(ref.Source), arg(ref.Tenant)))
 	}
 	// An id at a vendor as it is, an address or a domain in lower case.
+	address, isAddress := source.Email(text)
 	queries = append(queries, fmt.Sprintf(`(SELECT NULL, account_id, '1' || CASE WHEN source = kind THEN kind ELSE source || ':' || kind END || ':' || external_id FROM account_links
-		WHERE external_id IN (%s, lower(%[1]s)) LIMIT %d)`, arg(text), MostCounted))
-	queries = append(queries, fmt.Sprintf("(SELECT merged_into, id, '2domain' FROM accounts WHERE lower(domain) LIKE %s LIMIT %d)", arg(escapeLike(strings.ToLower(text))+"%"), MostCounted))
-	if words := prefixes(text); words != "" {
-		queries = append(queries, fmt.Sprintf("SELECT merged_into, id, '3name' FROM accounts WHERE to_tsvector('simple', name) @@ to_tsquery('simple', %s)", arg(words)))
+		WHERE external_id IN (%s, lower(%[1]s), %s) LIMIT %d)`, arg(text), arg(address), MostCounted))
+	if _, host, _ := strings.Cut(address, "@"); isAddress && host != "" && !resolve.IsShared(host) {
+		queries = append(queries, fmt.Sprintf("(SELECT merged_into, id, '2domain' FROM accounts WHERE lower(domain) = %s LIMIT %d)", arg(host), MostCounted))
 	}
+	queries = append(queries, fmt.Sprintf("(SELECT merged_into, id, '2domain' FROM accounts WHERE lower(domain) LIKE %s LIMIT %d)", arg(escapeLike(strings.ToLower(text))+"%"), MostCounted))
 	return strings.Join(queries, " UNION ALL ")
+}
+
+// names gives the condition for names that have words which begin with each of the text's, "" where it has none. What is
+// in the names of more than MostCounted accounts is read in the order of the list, as many as are asked for, and not sorted.
+func names(text string, arg func(any) string) string {
+	words := prefixes(text)
+	if words == "" {
+		return ""
+	}
+	// Postgres takes addresses and hosts in a name for one word, as it does in the text.
+	return fmt.Sprintf(`to_tsvector('simple', name) @@
+			(to_tsquery('simple', %s) || CASE WHEN numnode(plainto_tsquery('simple', %s)) = 0 THEN ''::tsquery ELSE (plainto_tsquery('simple', %[2]s)::text || ':*')::tsquery END)`, arg(words), arg(text))
 }
 
 // mostWords bounds the words of a search by name.
 const mostWords = 10
 
+// isSign says whether a character is a part of no word.
+func isSign(r rune) bool {
+	return !unicode.IsLetter(r) && !unicode.IsNumber(r) && !unicode.IsMark(r) && !unicode.IsSpace(r)
+}
+
 // prefixes gives the text search for names that have words which begin with each of the text's.
 func prefixes(text string) string {
-	words := strings.FieldsFunc(text, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsNumber(r) && !unicode.IsMark(r) })
+	words := strings.FieldsFunc(text, func(r rune) bool { return unicode.IsSpace(r) || isSign(r) })
 	for i, word := range words {
 		words[i] = "'" + word + "':*"
 	}

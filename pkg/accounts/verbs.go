@@ -37,7 +37,7 @@ func (d *deciding) linkIt(ctx context.Context) error {
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
 		r.Source, r.Tenant, r.Kind, r.ID, d.To, d.Learned, string(d.Evidence), d.Author, d.effect.DecisionID); err != nil {
 		if postgres.IsErased(err) {
-			return refuse(fault.Conflict, "%s was erased on request, and is not linked again: a customer who is back is let in with `throughline erasures lift`", d.Reference)
+			return refuse(fault.Conflict, "%s was erased on request, and is not linked again: a customer who is back is let in with `throughline erasures lift %[1]s`", d.Reference)
 		}
 		return fmt.Errorf("adding the link: %w", err)
 	}

@@ -3,6 +3,8 @@ package alert
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -10,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
+	"github.com/throughline-dev/throughline/pkg/fault"
 	"github.com/throughline-dev/throughline/pkg/postgres"
 	"github.com/throughline-dev/throughline/pkg/postgres/postgrestest"
 )
@@ -161,8 +164,24 @@ func TestSilences(t *testing.T) {
 		_, err := e.Store.Silence(t.Context(), Drift, "", time.Hour, comment, "kim")
 		require.ErrorContains(t, err, "comment", "%q", comment)
 	}
-	q, err := e.Store.Silence(t.Context(), "", "stripe", 2*time.Hour, "a migration", "kim")
+	_, err = e.Store.Silence(t.Context(), "quarantine_cuont", "", time.Hour, "why", "kim")
+	require.ErrorContains(t, err, "there is no rule \"quarantine_cuont\": they are quarantine_count, ")
+	_, err = e.Store.Silence(t.Context(), QuarantineCount, "stripe", time.Hour, "why", "kim")
+	require.ErrorContains(t, err, "no alert of quarantine_count is of a source")
+	_, err = e.Store.Silence(t.Context(), Drift, "", 9999*time.Hour, "why", "kim")
+	require.ErrorContains(t, err, "a silence of 9999h: it lasts 1m to 2160h, which is 90 days")
+	_, err = e.Store.Silence(t.Context(), Drift, "", time.Hour, strings.Repeat("é", MaxComment+1), "kim")
+	require.ErrorContains(t, err, "501 characters: 500 are the most")
+	narrow, err := e.Store.Silence(t.Context(), Drift, "stripe", 3*time.Hour, "known", "kim")
 	require.NoError(t, err)
+	q, err := e.Store.Silence(t.Context(), "", "stripe", 2*time.Hour, "a migration", "kim")
+	require.NoError(t, err, "one of a rule keeps no other rule quiet")
+	require.NoError(t, e.Store.Unsilence(t.Context(), narrow.ID, "kim"))
+	_, err = e.Store.Silence(t.Context(), Drift, "stripe", time.Hour, "again", "kim")
+	require.ErrorContains(t, err, fmt.Sprintf("silence %d keeps that quiet already", q.ID), "as one of the rule alone")
+	_, err = e.Store.Silence(t.Context(), "", "stripe", time.Hour, "again", "kim")
+	require.Equal(t, fault.Conflict, fault.ReasonOf(err), "%v", err)
+	require.ErrorContains(t, err, fmt.Sprintf("silence %d keeps that quiet already", q.ID))
 	w.snapshot = Snapshot{Findings: []Finding{{ID: 1, Source: "stripe"}, {ID: 2, Source: "zendesk"}}}
 	w.evaluate(e, time.Second)
 	require.Equal(t, [][2]int{{1, 0}}, w.told(Slack))

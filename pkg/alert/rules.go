@@ -3,6 +3,8 @@ package alert
 import (
 	_ "embed"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -40,9 +42,10 @@ const (
 
 // kind says which settings a rule has beside those that all have, and where it is seen.
 type kind struct {
-	count, age, silence bool // above is a number, or a duration; the settings of silence
-	metrics             bool // seen on the services' metrics pages
-	meaning             string
+	count, age, silence bool   // above is a number, or a duration; the settings of silence
+	metrics             bool   // seen on the services' metrics pages
+	whole               bool   // it is about the installation: no alert of it has a source
+	meaning             string // with names of settings between backquotes
 }
 
 // Names gives the rules in their order.
@@ -53,29 +56,29 @@ func Names() []string {
 
 func kinds() map[string]kind {
 	return map[string]kind{
-		QuarantineCount:    {count: true, meaning: "more than `above` records wait in quarantine"},
-		QuarantineAge:      {age: true, meaning: "a record has waited in quarantine for longer than `above`"},
+		QuarantineCount:    {count: true, whole: true, meaning: "more than `above` records wait in quarantine"},
+		QuarantineAge:      {age: true, whole: true, meaning: "a record has waited in quarantine for longer than `above`"},
 		SourceSilent:       {silence: true, meaning: "no event of a source for longer than `factor` times what is normal of its last 7 days, and `least`"},
 		EventsMissing:      {count: true, meaning: "more than `above` events that a vendor has are not here, or the comparison failed"},
 		Drift:              {meaning: "a field that somebody reads is missing or changed, and nobody has acknowledged it"},
 		BackfillFailed:     {meaning: "a backfill failed or was interrupted"},
 		PollFailed:         {meaning: "a poll of a vendor's API failed and stays so"},
 		PullPaused:         {age: true, meaning: "a vendor has asked to be left alone for longer than `above`"},
-		TimelineLate:       {age: true, metrics: true, meaning: "events reach the timeline later than `above` after their receipt"},
+		TimelineLate:       {age: true, metrics: true, whole: true, meaning: "events reach the timeline later than `above` after their receipt"},
 		DeletedUnread:      {metrics: true, meaning: "the brokers deleted records before a stage had read them"},
-		SinkHeld:           {metrics: true, meaning: "the sink holds partitions, because Postgres refuses row after row"},
-		Keeper:             {metrics: true, meaning: "no sink, or more than one, merges the payload index's pending list"},
+		SinkHeld:           {metrics: true, whole: true, meaning: "the sink holds partitions, because Postgres refuses row after row"},
+		Keeper:             {metrics: true, whole: true, meaning: "no sink, or more than one, merges the payload index's pending list"},
 		Spool:              {metrics: true, meaning: "deliveries wait on the receiver's disk"},
 		Signatures:         {count: true, metrics: true, meaning: "more than `above` deliveries in 15 minutes have a wrong signature"},
-		MetricsUnreachable: {metrics: true, meaning: "a service's admin address does not answer"},
+		MetricsUnreachable: {metrics: true, whole: true, meaning: "a service's admin address does not answer"},
 	}
 }
 
 // Rule is when one thing is alerted on.
 type Rule struct {
 	Name      string
-	Meaning   string
-	Metrics   bool // it is seen on the services' metrics pages only
+	Meaning   string // with names of settings between backquotes: Says has their values
+	Metrics   bool   // it is seen on the services' metrics pages only
 	Enabled   bool
 	Severity  Severity
 	For       time.Duration // how long it must hold first
@@ -130,6 +133,15 @@ func (r Rules) Tells(receiver, rule string, severity Severity) bool {
 	}
 	severities, ok := r.Severities[receiver]
 	return !ok || slices.Contains(severities, severity)
+}
+
+// Says is Meaning with the rule's own settings.
+func (r Rule) Says() string {
+	above := short(r.Age)
+	if r.Counts() {
+		above = strconv.FormatInt(r.Count, 10)
+	}
+	return strings.NewReplacer("`above`", above, "`factor`", strconv.FormatFloat(r.Factor, 'g', -1, 64), "`least`", short(r.Least)).Replace(r.Meaning)
 }
 
 // Counts reports whether the rule's bound is a number.

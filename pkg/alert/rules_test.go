@@ -36,6 +36,19 @@ rules:
 	require.Equal(t, changed, again)
 }
 
+// Whoever reads what a rule looks for reads its bounds, and no names of settings.
+func TestRulesSayTheirBounds(t *testing.T) {
+	t.Parallel()
+	rules, err := ReadRules([]byte("rules: {quarantine_count: {above: 5}, quarantine_age: {above: 48h}, source_silent: {factor: 2.5, least: 1h}}"))
+	require.NoError(t, err)
+	require.Equal(t, "more than 5 records wait in quarantine", rules.Find(QuarantineCount).Says())
+	require.Equal(t, "a record has waited in quarantine for longer than 48h", rules.Find(QuarantineAge).Says())
+	require.Equal(t, "no event of a source for longer than 2.5 times what is normal of its last 7 days, and 1h", rules.Find(SourceSilent).Says())
+	for _, r := range rules.Rules {
+		require.NotContains(t, r.Says(), "`")
+	}
+}
+
 // Every problem is told at once, each with its line and path.
 func TestWrongRulesAreToldAtOnce(t *testing.T) {
 	t.Parallel()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -215,9 +216,12 @@ const (
 	MaxSilence = 90 * 24 * time.Hour
 	// maxSilences is how many may be active at once.
 	maxSilences = 100
+	// MaxComment bounds a silence's comment, in characters.
+	MaxComment = 500
 )
 
-// Silence keeps alerts of a rule, of a source, or of both from being told for so long. Whoever makes one says why.
+// Silence keeps alerts of a rule, of a source, or of both from being told for so long. Whoever makes one says why. What an
+// active one, also of all rules or sources, keeps quiet for as long already is Permanent(Conflict); what would keep nothing quiet is Malformed.
 func (s *Store) Silence(ctx context.Context, rule, source string, long time.Duration, comment, by string) (Silence, error) {
 	refuse := func(format string, args ...any) (Silence, error) {
 		return Silence{}, fault.Permanent(fault.Malformed, fmt.Errorf(format, args...))
@@ -225,21 +229,35 @@ func (s *Store) Silence(ctx context.Context, rule, source string, long time.Dura
 	switch {
 	case rule == "" && source == "":
 		return refuse("a silence needs a rule or a source")
+	case rule != "" && !slices.Contains(Names(), rule):
+		return refuse("there is no rule %q: they are %s", rule, strings.Join(Names(), ", "))
+	case rule != "" && source != "" && kinds()[rule].whole:
+		return refuse("no alert of %s is of a source, so that this would keep nothing quiet: leave the source out", rule)
 	case long < time.Minute || long > MaxSilence:
-		return refuse("a silence of %v: it should be 1m to %v", long, MaxSilence)
+		return refuse("a silence of %s: it lasts 1m to %s, which is %d days", short(long), short(MaxSilence), int(MaxSilence/(24*time.Hour)))
 	case strings.TrimSpace(comment) == "":
 		return refuse("a silence needs a comment: why")
 	case strings.ContainsFunc(comment, unicode.IsControl) || !utf8.ValidString(comment):
 		return refuse("the comment holds control characters, or bytes that are no text")
-	case len(comment) > 1000:
-		return refuse("a comment of %d bytes: 1000 are the most", len(comment))
+	case utf8.RuneCountInString(comment) > MaxComment:
+		return refuse("a comment of %d characters: %d are the most", utf8.RuneCountInString(comment), MaxComment)
 	}
 	q := Silence{Rule: rule, Source: source, Comment: comment, By: by}
 	err := s.pool.QueryRow(ctx, `INSERT INTO alert_silences (rule, source, until, comment, created_by) SELECT $1, $2, now() + $3::interval, $4, $5
-		WHERE (SELECT count(*) FROM alert_silences WHERE until > now()) < $6 RETURNING id, until, created_at`, rule, source, long, comment, by, maxSilences).
+		WHERE (SELECT count(*) FROM alert_silences WHERE until > now()) < $6
+			AND NOT EXISTS (SELECT FROM alert_silences WHERE rule IN ('', $1) AND source IN ('', $2) AND until >= now() + $3::interval) RETURNING id, until, created_at`, rule, source, long, comment, by, maxSilences).
 		Scan(&q.ID, &q.Until, &q.Created)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return refuse("%d silences are active: end one first (`throughline alerts unsilence ID`)", maxSilences)
+		var same int64
+		var until time.Time
+		err := s.pool.QueryRow(ctx, "SELECT id, until FROM alert_silences WHERE rule IN ('', $1) AND source IN ('', $2) AND until >= now() + $3::interval ORDER BY until DESC LIMIT 1", rule, source, long).Scan(&same, &until)
+		switch {
+		case err == nil:
+			return Silence{}, fault.Permanent(fault.Conflict, fmt.Errorf("silence %d keeps that quiet already, until %s: one that lasts longer would be taken (`throughline alerts unsilence %[1]d` ends it)", same, until.UTC().Format(time.RFC3339)))
+		case !errors.Is(err, pgx.ErrNoRows):
+			return Silence{}, broken("looking for the same silence", err)
+		}
+		return refuse("%d silences are active: end one first (`throughline alerts silences` lists them)", maxSilences)
 	}
 	q.Until, q.Created = q.Until.UTC(), q.Created.UTC()
 	return q, broken("keeping a silence", err)

@@ -15,6 +15,7 @@ type Account struct {
 	ID     uuid.UUID `json:"id"`
 	Name   string    `json:"name"`
 	Domain string    `json:"domain,omitempty"`
+	Owner  string    `json:"owner,omitempty"` // who looks after the customer; left out: nobody
 	// Links is how many links lead to the account; left out where that was not asked.
 	Links *int `json:"links,omitempty"`
 	// ParentID is the account that it is a part of.
@@ -28,7 +29,7 @@ type Account struct {
 
 // NewAccount gives an account without the number of its links.
 func NewAccount(a accounts.Account) Account {
-	return Account{ID: a.ID, Name: a.Name, Domain: a.Domain, ParentID: a.ParentID, MergedInto: a.MergedInto,
+	return Account{ID: a.ID, Name: a.Name, Domain: a.Domain, Owner: a.Owner, ParentID: a.ParentID, MergedInto: a.MergedInto,
 		CreatedBy: a.CreatedBy, CreatedAt: a.CreatedAt.UTC(), UpdatedAt: a.UpdatedAt.UTC()}
 }
 

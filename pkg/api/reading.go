@@ -9,7 +9,6 @@ import (
 // AccountSummary is an account as a list of customers shows it.
 type AccountSummary struct {
 	Account
-	Owner string `json:"owner,omitempty"` // who looks after the customer
 	// LastEvent is the newest event of its timeline; left out where there is none.
 	LastEvent *EventLine `json:"last_event,omitempty"`
 	// Events7Days is how many events occurred in the last 7 days, at most 1,000: then there may be more.

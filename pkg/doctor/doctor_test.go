@@ -213,6 +213,11 @@ func sicknesses() []sick {
 		{"Conflict", func(w *world) { w.waits(fault.Conflict, "open", "NULL") }, "quarantine.conflicts", doctor.Warning, "1 records contradict the timeline", "throughline events conflicts"},
 		{"ReleasesNotPublished", func(w *world) { w.waits(fault.Unresolved, "replaying", "NULL") }, "quarantine.releases", doctor.Failed, "1 released records wait to be published, the oldest for 1h0m0s", "start the quarantine service"},
 		{"ReleasesStuck", func(w *world) { w.waits(fault.Unresolved, "replaying", "now() - interval '1 hour'") }, "quarantine.releases", doctor.Warning, "have not arrived", "lag.sink"},
+		{"NobodyIsTold", func(w *world) { w.exec("UPDATE alert_evaluation SET evaluated_at = now()") }, "alerts.receivers", doctor.OK, "nobody is told of alerts: no receiver is configured", ""},
+		{"AlertsNeverEvaluated", func(*world) {}, "alerts.receivers", doctor.OK, "nobody is told of alerts: they were never evaluated", ""},
+		{"AReceiverFails", func(w *world) {
+			w.exec("UPDATE alert_evaluation SET evaluated_at = now(); INSERT INTO alert_receivers (receiver, known_since, failing_since) VALUES ('slack', now(), now()), ('email', now(), NULL)")
+		}, "alerts.receivers", doctor.Warning, "1 of 2 receivers of alerts cannot be told", "throughline alerts test"},
 		{"ChangesNotPublished", func(w *world) {
 			w.exec("INSERT INTO account_changes (source, source_event_id, from_account, decision_id, at) VALUES ('stripe', 'evt_1', gen_random_uuid(), 1, now() - interval '1 hour')")
 		}, "accounts.changes", doctor.Failed, "1 changes of accounts wait to be published, the oldest for 1h0m0s", "start the quarantine service"},

@@ -31,6 +31,7 @@ func quarantineChecks() []Check {
 		onPostgres("quarantine.releases", "released records are published and arrive", (*examination).releases),
 		onPostgres("accounts.moves", "the events of changed links have moved", (*examination).moves),
 		onPostgres("accounts.changes", "changes of accounts are published to account-changes", (*examination).changes),
+		onPostgres("alerts.receivers", "somebody is told of alerts", (*examination).receivers),
 	}
 }
 
@@ -123,4 +124,24 @@ func (e *examination) changes(ctx context.Context, pool *pgxpool.Pool) Finding {
 		return failed("start the quarantine service, which publishes them; if it runs, look at its /readyz?verbose", "%d changes of accounts wait to be published, the oldest for %v", n, rounded(oldest))
 	}
 	return ok("%d changes wait to be published", n)
+}
+
+// receivers is no warning where nobody is told: Prometheus may do it instead.
+func (e *examination) receivers(ctx context.Context, pool *pgxpool.Pool) Finding {
+	var at *time.Time
+	var names []string
+	var failing int
+	err := pool.QueryRow(ctx, `SELECT (SELECT evaluated_at FROM alert_evaluation), coalesce(array_agg(receiver ORDER BY receiver), '{}'), count(*) FILTER (WHERE failing_since IS NOT NULL) FROM alert_receivers`).Scan(&at, &names, &failing)
+	const set = "THROUGHLINE_ALERTS_SLACK_URL, … for the alerter"
+	switch {
+	case err != nil:
+		return queryFailed(err)
+	case at == nil:
+		return ok("nobody is told of alerts: they were never evaluated (the alerter service does it)")
+	case len(names) == 0:
+		return ok("nobody is told of alerts: no receiver is configured (%s)", set)
+	case failing > 0:
+		return warning("throughline alerts test", "%d of %d receivers of alerts cannot be told", failing, len(names))
+	}
+	return ok("alerts are told to %s", some(names))
 }

@@ -62,6 +62,7 @@ func Tables() []Table {
 		{Name: "alert_silences", Holds: "comments of people", Does: "emptied where they hold an e-mail address", steps: []step{{where: like("comment"), set: "comment = ''"}}},
 		{Name: "drift_expectations", Holds: "texts of statements", Does: "deleted where they hold an e-mail address", steps: []step{{where: like("reader") + " OR " + like("path")}}},
 		{Name: "quarantine_decisions", Holds: "notes of people", Does: "a record's go with it; another note that holds an e-mail address is emptied", steps: []step{{where: like("note"), set: "note = ''"}}},
+		{Name: "replays", Holds: "reasons of people", Does: "emptied where they hold an e-mail address", steps: []step{{where: like("reason"), set: "reason = ''"}}},
 		{Name: "pull_runs", Holds: "errors of vendors' APIs", Does: "emptied where they hold an e-mail address", steps: []step{{where: like("error"), set: "error = ''"}}},
 		{Name: "reconcile_reports", Holds: "as pull_runs", Does: "as pull_runs", steps: []step{{where: like("error"), set: "error = ''"}}},
 		{Name: "reconcile_missing", Holds: "identities of events that were missing", Does: "deleted where they hold an id", steps: []step{{where: like("source_event_id") + " OR EXISTS (SELECT FROM unnest(@ids::text[]) AS r (id) WHERE length(r.id) >= 4 AND strpos(t.source_event_id, r.id) > 0)"}}},
@@ -98,7 +99,6 @@ func Tables() []Table {
 		{Name: "pull_checkpoints", Holds: "a vendor's cursor, which may name an object", Does: "nothing: it is the vendor's, and goes on with the pull"},
 		{Name: "pull_leases", Holds: nothing, Does: nothing},
 		{Name: "pull_requests", Holds: "what an operator asked to be pulled: a period and types of events", Does: nothing},
-		{Name: "replays", Holds: nothing, Does: nothing},
 		{Name: "quarantine_outbox_lease", Holds: nothing, Does: nothing},
 	}
 }

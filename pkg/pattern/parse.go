@@ -18,7 +18,7 @@ import (
 
 // Bounds of a pattern.
 const (
-	MaxLength     = 2_000 // bytes
+	MaxLength     = 2_000 // characters
 	MaxSteps      = 8
 	MaxTypes      = 10 // of one step, with or
 	MaxConditions = 5  // of one step, with and
@@ -163,8 +163,8 @@ func Parse(text string) (*Pattern, error) {
 
 func parse(text string) (*Pattern, error) {
 	switch {
-	case len(text) > MaxLength:
-		return nil, fmt.Errorf("it has %d bytes, and may have %d", len(text), MaxLength)
+	case utf8.RuneCountInString(text) > MaxLength:
+		return nil, fmt.Errorf("it has %d characters, and may have %d", utf8.RuneCountInString(text), MaxLength)
 	case !utf8.ValidString(text):
 		return nil, errors.New("it is not UTF-8")
 	case strings.ContainsRune(text, 0):
@@ -351,9 +351,9 @@ func syntax(text string, err error) error {
 	if !errors.As(err, &unexpected) {
 		return wrong(at.Position(), "this is no word: an event type or a value with other characters stands in double quotes")
 	}
-	found := strconv.Quote(unexpected.Unexpected.Value)
+	found := "unexpected " + strconv.Quote(unexpected.Unexpected.Value)
 	if unexpected.Unexpected.EOF() {
-		found = "the end"
+		found = "the pattern ends here"
 	}
 	// All that may follow is known by what stands before.
 	before := lexer.Token{}
@@ -367,7 +367,7 @@ func syntax(text string, err error) error {
 			}
 		}
 	}
-	return wrong(at.Position(), "unexpected %s: expected %s", found, after(before))
+	return wrong(at.Position(), "%s: expected %s", found, after(before))
 }
 
 // after gives what may follow a token, in words.

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
 
@@ -43,19 +44,19 @@ func TestSyntaxErrors(t *testing.T) {
 	for text, want := range map[string]string{
 		"":                          "it is empty: expected an event type, like charge.dispute.created",
 		"then":                      `line 1, column 1: unexpected "then": expected an event type, like charge.dispute.created`,
-		"a,":                        "line 1, column 3: unexpected the end: expected then",
+		"a,":                        "line 1, column 3: the pattern ends here: expected then",
 		"a b c":                     `line 1, column 5: unexpected "c": expected where, within, or, “, then”, or the end`,
-		"a then":                    "line 1, column 7: unexpected the end: expected an event type, like charge.dispute.created, or a period without one, like 30 days without conversation.*",
+		"a then":                    "line 1, column 7: the pattern ends here: expected an event type, like charge.dispute.created, or a period without one, like 30 days without conversation.*",
 		"a then\n30 b":              `line 2, column 4: unexpected "b": expected hours, days or weeks; or after a condition where, within, or, “, then”, or the end`,
-		"a then 3 days":             "line 1, column 14: unexpected the end: expected without, where, “, then”, or the end",
-		"a then b within":           "line 1, column 16: unexpected the end: expected a length of time, like 30 days",
+		"a then 3 days":             "line 1, column 14: the pattern ends here: expected without, where, “, then”, or the end",
+		"a then b within":           "line 1, column 16: the pattern ends here: expected a length of time, like 30 days",
 		"a then b within 9999 days": "line 1, column 17: 9999 days: expected a whole number from 1 to 3650",
 		"a then b within 0 days":    "line 1, column 17: 0 days: expected a whole number from 1 to 3650",
 		"a then b within 1.5 days":  "line 1, column 17: 1.5 days: expected a whole number from 1 to 3650",
 		"a within 3 days":           "line 1, column 10: the first step has none before it to be within a time of",
 		"a then 30 days without b then c within 29 days": "line 1, column 40: within 29 days can never be met: the periods before it last 30 days, and within counts from the event before them",
 		"a where amount > 3":                             `line 1, column 9: unexpected "amount": expected a field of the payload, like payload.amount`,
-		"a where payload.x":                              "line 1, column 18: unexpected the end: expected one of = != < <= > >=",
+		"a where payload.x":                              "line 1, column 18: the pattern ends here: expected one of = != < <= > >=",
 		"a where payload.x > today":                      `line 1, column 21: unexpected "today": expected a number, a text in double quotes, true, false or null`,
 		"a where payload.x > null":                       "line 1, column 9: null is not smaller or larger than anything: expected = or !=",
 		"now a":                                          "line 1, column 5: now asks what has begun and may go on, so there must be two steps at least",
@@ -64,7 +65,7 @@ func TestSyntaxErrors(t *testing.T) {
 		"a*b*c*d*e*":                                     "line 1, column 1: an event type has at most 4 wildcards",
 		`"\u0000"`:                                       "line 1, column 1: a text has at most 500 bytes of UTF-8, without NUL",
 		strings.Repeat("a then ", 8) + "a":               "line 1, column 57: a pattern has at most 8 steps",
-		strings.Repeat("ä", 1001):                        "it has 2002 bytes, and may have 2000",
+		strings.Repeat("ä", 2001):                        "it has 2001 characters, and may have 2000",
 		"a\xff":                                          "it is not UTF-8",
 	} {
 		_, err := pattern.Parse(text)
@@ -92,8 +93,8 @@ func FuzzParse(f *testing.F) {
 			require.True(t, fault.IsPermanent(err))
 			return
 		}
-		require.LessOrEqual(t, len(text), pattern.MaxLength)
-		if shown := p.String(); len(shown) <= pattern.MaxLength {
+		require.LessOrEqual(t, utf8.RuneCountInString(text), pattern.MaxLength)
+		if shown := p.String(); utf8.RuneCountInString(shown) <= pattern.MaxLength {
 			again, err := pattern.Parse(shown)
 			require.NoError(t, err, shown)
 			require.Equal(t, shown, again.String())

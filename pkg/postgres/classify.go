@@ -11,10 +11,14 @@ import (
 // Classify marks a database error as one that this data will always cause (Permanent, fault.Unstorable: the data
 // is a dead letter) or one that another try, or a person, may fix (Transient, fault.Unavailable). nil gives nil.
 //
-// The SQLSTATE alone decides; the table is in states.go. An error without one (the connection broke) is Transient.
+// The SQLSTATE alone decides; the table is in states.go. An error without one (the connection broke) is Transient. A text that
+// holds what was erased on request (ErasedColumn) is fault.Conflict.
 func Classify(err error) error {
 	if err == nil {
 		return nil
+	}
+	if erased := erasedText(err); erased != nil {
+		return erased
 	}
 	if stateOf(err).permanent {
 		return fault.Permanent(fault.Unstorable, err)

@@ -149,3 +149,16 @@ func TestClassify(t *testing.T) {
 		require.False(t, fault.IsPermanent(postgres.Classify(errors.New("connection reset by peer"))))
 	})
 }
+
+// A text that holds what was erased is refused with a command that can be typed, also by a schema whose trigger does not yet
+// say which erasure it is.
+func TestAnErasedTextSaysHowToLift(t *testing.T) {
+	t.Parallel()
+	for detail, want := range map[string]string{"7": "`throughline erasures lift 7`", "": "`throughline erasures lift ID`"} {
+		err := postgres.Classify(fmt.Errorf("renaming: %w", &pgconn.PgError{Code: "TL001", ColumnName: "name", Detail: detail}))
+		require.Equal(t, fault.Conflict, fault.ReasonOf(err))
+		require.ErrorContains(t, err, "the name holds an address that was erased on request")
+		require.ErrorContains(t, err, want)
+		require.Equal(t, "name", postgres.ErasedColumn(err))
+	}
+}

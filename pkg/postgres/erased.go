@@ -1,19 +1,24 @@
 package postgres
 
 import (
+	"cmp"
 	"errors"
+	"fmt"
 
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/throughline-dev/throughline/pkg/fault"
 )
 
 // erasedState is the SQLSTATE (a class of ours) with which the database refuses to take up again what was erased (migrations
-// 00027 and 00029).
+// 00027, 00029 and 00030).
 const erasedState = "TL001"
 
 // IsErased reports whether the database refused a link or an account because what it names was erased on request.
 func IsErased(err error) bool { return code(err) == erasedState }
 
-// ErasedColumn gives the column of an account that holds what was erased (id, domain or name), where IsErased; else "".
+// ErasedColumn gives the column that holds what was erased, where IsErased, or "": of an account its id, domain, name or owner,
+// of what people write a reason, note or comment.
 func ErasedColumn(err error) string {
 	var pgErr *pgconn.PgError
 	if !IsErased(err) || !errors.As(err, &pgErr) {
@@ -21,3 +26,26 @@ func ErasedColumn(err error) string {
 	}
 	return pgErr.ColumnName
 }
+
+// erasedText is the error of a text that holds what was erased, for the person who wrote it; nil: err is another.
+func erasedText(err error) error {
+	var pgErr *pgconn.PgError
+	if ErasedColumn(err) == "" || !errors.As(err, &pgErr) {
+		return nil
+	}
+	return fault.Permanent(fault.Conflict, &erasedTextError{pgErr.ColumnName, cmp.Or(pgErr.Detail, "ID"), err})
+}
+
+// erasedTextError says it in words, and is still the database's error.
+type erasedTextError struct {
+	column, erasure string
+	err             error
+}
+
+// Error is error's.
+func (e *erasedTextError) Error() string {
+	return fmt.Sprintf("the %s holds an address that was erased on request, and is not kept again: leave it out, or let the customer who is back in with `throughline erasures lift %s`", e.column, e.erasure)
+}
+
+// Unwrap is for errors.As.
+func (e *erasedTextError) Unwrap() error { return e.err }

@@ -14,6 +14,9 @@ const (
 	RolesLock  = rolesLock
 )
 
+// TellingValues are those that the index is asked for.
+var TellingValues = tellingValues
+
 // MigrateTrying is Migrate that asks for the lock so often, a second apart.
 func MigrateTrying(ctx context.Context, pool *pgxpool.Pool, log *zap.Logger, tries uint64) error {
 	return migrate(ctx, pool, log, tries)

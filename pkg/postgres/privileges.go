@@ -192,7 +192,7 @@ func Privileges(role Role) []Privilege {
 // written to the audit log, which nobody may change.
 func deciding() []Privilege {
 	return slices.Concat(
-		everything(), functions("suppressed(text[], text[], text[], text[])"),
+		everything(), functions("suppressed(text[], text[], text[], text[])", "erased_address_in(text)"),
 		on("accounts", "INSERT, DELETE"), of("accounts", "UPDATE", "name, domain, owner, parent_id, merged_into, updated_at"),
 		linking(),
 		on("account_link_denials", "INSERT"), ids("account_link_denials"), of("account_link_denials", "UPDATE", "account_id"),
@@ -226,7 +226,7 @@ func erasing() []Privilege {
 		{"accounts", "name, owner, parent_id, merged_into"}, {"link_decisions", "external_id, tenant, reason, evidence"}, {"history_moves", "external_id, tenant"},
 		{"account_links", "evidence"}, {"learned_references", "name, evidence, why"}, {"link_suggestions", "evidence, why"}, {"suspect_domains", "examples, reason"},
 		{"payload_shapes", "event_id"}, {"shape_findings", "event_id, raw_topic, raw_partition, raw_offset, was, became"}, {"drift_decisions", "note"}, {"alert_silences", "comment"},
-		{"audit_log", "target, why"}, {"quarantine", "status"}, {"quarantine_decisions", "note"}, {"pull_runs", "error"}, {"reconcile_reports", "error"}, {"learning_sources", "error"},
+		{"audit_log", "target, why"}, {"quarantine", "status"}, {"quarantine_decisions", "note"}, {"replays", "reason"}, {"pull_runs", "error"}, {"reconcile_reports", "error"}, {"learning_sources", "error"},
 	} {
 		all = append(all, of(updates[0], "UPDATE", updates[1])...)
 	}
@@ -251,9 +251,9 @@ func Tables() []string {
 // Functions gives all functions of the schema, with their argument types.
 func Functions() []string {
 	return []string{
-		"announce_accounts()", "announce_links()", "announce_suspect_domain()", "clean_payload_index()", "delete_account_event_origins()", "expire_audit_log(timestamp with time zone, integer)", "mirror_quarantine()", "move_link_epoch()",
+		"addresses_in(text)", "announce_accounts()", "announce_links()", "announce_suspect_domain()", "clean_payload_index()", "delete_account_event_origins()", "empty_erased_audit()", "erased_address_in(text)", "expire_audit_log(timestamp with time zone, integer)", "mirror_quarantine()", "move_link_epoch()",
 		"note_link_change()", "payload_index_pending_pages()", "record_link()", "reference_digest(text, text, text, text)",
-		"refuse_suppressed()", "refuse_suppressed_account()", "suppressed(text[], text[], text[], text[])",
+		"refuse_erased()", "refuse_suppressed()", "refuse_suppressed_account()", "suppressed(text[], text[], text[], text[])",
 	}
 }
 

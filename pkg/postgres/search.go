@@ -1,9 +1,12 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -99,7 +102,18 @@ func later(a, b time.Time) time.Time {
 
 // searchIndex asks the index of the payloads for all that match.
 func searchIndex(ctx context.Context, pool *pgxpool.Pool, limit time.Duration, q SearchQuery) (found Searched, err error) {
+	values := tellingValues(q.Contains)
+	contains := q.Contains
+	if len(values) > 0 {
+		q.Contains = ""
+	}
 	c := q.conditions()
+	for _, v := range values {
+		c.addOperator("payload @? $%d::text::jsonpath", "$.** ? (@ == "+v+")")
+	}
+	if len(values) > 0 {
+		c.add("(payload @> ?::text::jsonb) IS TRUE", contains) // so the index is not asked for it
+	}
 	c.add("id < ?", q.Before)
 	err = Reading(ctx, pool, limit, func(tx pgx.Tx) error {
 		// Where the planner expects many, it would rather read the table: then the time is up, and Search walks.
@@ -220,14 +234,59 @@ func check(ctx context.Context, db DB, sql, text string) error {
 	return Classify(fmt.Errorf("reading what is searched for: %w", err))
 }
 
+const (
+	// mostTelling is how many values the index of the payloads is asked for at most.
+	mostTelling = 2
+	// tellingText and tellingDigits are the fewest bytes of a text, and digits of a number, that few events have.
+	tellingText   = 8
+	tellingDigits = 5
+)
+
+// tellingValues gives the values of a JSON text that few events have, ids and addresses, the longest first, as a JSON
+// path writes them. The index holds each name and each value by itself. Names are in millions of events, so that to
+// intersect them with a value that is in a few costs a hundred times what the value alone costs.
+func tellingValues(text string) (values []string) {
+	var all any
+	decoder := json.NewDecoder(strings.NewReader(text))
+	decoder.UseNumber()
+	if decoder.Decode(&all) != nil {
+		return nil
+	}
+	var collect func(value any)
+	collect = func(value any) {
+		switch v := value.(type) {
+		case map[string]any:
+			for _, member := range v {
+				collect(member)
+			}
+		case []any:
+			for _, element := range v {
+				collect(element)
+			}
+		case json.Number:
+			if len(v) >= tellingDigits && strings.Trim(string(v), "0123456789") == "" {
+				values = append(values, string(v))
+			}
+		case string:
+			const year = len("2026-") // a date, or the version of an API, is in many
+			if len(v) >= tellingText && strings.ContainsAny(v, "0123456789@") && strings.Trim(v[:year], "0123456789") != "-" {
+				quoted, _ := json.Marshal(v) // of a string it has no error
+				values = append(values, string(quoted))
+			}
+		}
+	}
+	collect(all)
+	slices.SortFunc(values, func(a, b string) int { return cmp.Or(cmp.Compare(len(b), len(a)), strings.Compare(a, b)) })
+	return values[:min(len(values), mostTelling)]
+}
+
 func (q SearchQuery) conditions() *conditions {
 	c := &conditions{}
 	if q.Contains != "" {
 		c.add("payload @> ?::text::jsonb", q.Contains)
 	}
 	if q.Path != "" {
-		c.values = append(c.values, q.Path) // the operator has a question mark of its own
-		c.terms = append(c.terms, fmt.Sprintf("payload @? $%d::text::jsonpath", len(c.values)))
+		c.addOperator("payload @? $%d::text::jsonpath", q.Path)
 	}
 	for _, word := range q.Words {
 		// As ILIKE finds it, which would bring the word to lower case anew for each event.

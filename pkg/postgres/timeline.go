@@ -132,4 +132,11 @@ func (c *conditions) add(term string, values ...any) {
 	c.terms = append(c.terms, term)
 }
 
+// addOperator appends a term with one value, for operators that have a question mark of their own; %d in it is the value's
+// number.
+func (c *conditions) addOperator(term string, value any) {
+	c.values = append(c.values, value)
+	c.terms = append(c.terms, fmt.Sprintf(term, len(c.values)))
+}
+
 func (c *conditions) text() string { return strings.Join(c.terms, " AND ") }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
 
@@ -28,7 +29,7 @@ const (
 	mostRequests = 100
 	// pullerSeen is how long after a puller of a source was seen last it is expected back: a restart takes less.
 	pullerSeen = 10 * time.Minute
-	// MaxIdempotencyKey bounds Ask.Key, in bytes.
+	// MaxIdempotencyKey bounds Ask.Key, in characters.
 	MaxIdempotencyKey = 200
 	maxReason         = 2000
 	// clocksDiffer is how much later than ours the clock of who asks may be.
@@ -127,8 +128,8 @@ func (s *Store) Ask(ctx context.Context, a Ask) (Request, error) {
 		}
 	}
 	a.Since = since
-	if len(a.Key) > MaxIdempotencyKey {
-		return Request{}, wrong("an idempotency key has at most %d bytes", MaxIdempotencyKey)
+	if utf8.RuneCountInString(a.Key) > MaxIdempotencyKey {
+		return Request{}, wrong("an idempotency key has at most %d characters", MaxIdempotencyKey)
 	}
 	types := slices.Compact(slices.Sorted(slices.Values(a.Types)))
 	a.Until = a.Until.UTC().Truncate(time.Second)

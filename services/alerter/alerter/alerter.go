@@ -103,7 +103,7 @@ func (a *Alerter) Components() []service.Component {
 // run evaluates until ctx ends.
 func (a *Alerter) run(ctx context.Context) error {
 	if len(a.engine.Receivers) == 0 {
-		a.deps.Runtime.Log.Info("no receiver is configured (THROUGHLINE_ALERTS_SLACK_URL, …): alerts are seen with `throughline alerts` and as metrics")
+		a.deps.Runtime.Log.Warn("nobody is told of alerts: no receiver is configured (THROUGHLINE_ALERTS_SLACK_URL, …); they are seen with `throughline alerts`, in the console and as metrics")
 	}
 	told := a.deps.Told("alerter-evaluation")
 	ticker := time.NewTicker(a.every)

@@ -178,7 +178,7 @@ func (r *Report) write(out io.Writer) {
 	t.SetOutputMirror(out)
 	t.SetStyle(table.StyleLight)
 	t.Style().Format.Header = text.FormatDefault // upper case would make another letter of µ
-	t.AppendHeader(table.Row{"stage", "ours", "limit", "unit", "ratio", "aim", "ours p50/p99/max ms", "limit p50/p99/max ms", "CPU µs", "limit's", "peak MB", "limit's"})
+	t.AppendHeader(table.Row{"stage", "ours", "limit", "unit", "ratio", "aim", "ours p50/p95/p99/max ms", "limit p50/p95/p99/max ms", "CPU µs", "limit's", "peak MB", "limit's"})
 	var right []table.ColumnConfig
 	for _, n := range []int{2, 3, 5, 6, 7, 8, 9, 10, 11, 12} {
 		right = append(right, table.ColumnConfig{Number: n, Align: text.AlignRight})
@@ -219,7 +219,7 @@ func (s *Side) latency() string {
 	}
 	var figures []string
 	for _, pick := range []func(stage.Latency) float64{
-		func(l stage.Latency) float64 { return l.P50 }, func(l stage.Latency) float64 { return l.P99 }, func(l stage.Latency) float64 { return l.Max },
+		func(l stage.Latency) float64 { return l.P50 }, func(l stage.Latency) float64 { return l.P95 }, func(l stage.Latency) float64 { return l.P99 }, func(l stage.Latency) float64 { return l.Max },
 	} {
 		var values []float64
 		for _, l := range s.Latencies {

@@ -117,5 +117,5 @@ func latencyOf(took []time.Duration) Latency {
 	at := func(share float64) float64 {
 		return float64(took[int(share*float64(len(took)-1))].Microseconds()) / 1000
 	}
-	return Latency{P50: at(0.5), P99: at(0.99), Max: at(1)}
+	return Latency{P50: at(0.5), P95: at(0.95), P99: at(0.99), Max: at(1)}
 }

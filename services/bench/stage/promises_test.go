@@ -124,8 +124,8 @@ func TestStretches(t *testing.T) {
 	p.all[0].shown, p.all[1].shown, p.all[2].shown = 3*time.Second, 25*time.Second, 21*time.Second // c before its answer was read
 	all := p.stretches([]post{{time.Second, 5 * time.Millisecond}, {12 * time.Second, 7 * time.Millisecond}}, 10*time.Second, 25*time.Second)
 	require.Equal(t, []Stretch{
-		{Seconds: 10, Acknowledged: 1, Visible: 1, Answered: Latency{5, 5, 5}, Shown: Latency{1000, 1000, 1000}},
-		{Seconds: 20, Acknowledged: 1, Backlog: 1, Answered: Latency{7, 7, 7}, Shown: Latency{13000, 13000, 13000}},
+		{Seconds: 10, Acknowledged: 1, Visible: 1, Answered: Latency{5, 5, 5, 5}, Shown: Latency{1000, 1000, 1000, 1000}},
+		{Seconds: 20, Acknowledged: 1, Backlog: 1, Answered: Latency{7, 7, 7, 7}, Shown: Latency{13000, 13000, 13000, 13000}},
 		{Seconds: 25, Acknowledged: 2, Visible: 2, Backlog: 1, Shown: Latency{}},
 	}, all)
 }

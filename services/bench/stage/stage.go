@@ -125,7 +125,7 @@ type Sample struct {
 }
 
 // Latency is in milliseconds.
-type Latency struct{ P50, P99, Max float64 }
+type Latency struct{ P50, P95, P99, Max float64 }
 
 // Message is what a process says, one a line.
 type Message struct {

@@ -37,7 +37,7 @@ func (b *Service) Accounts(ctx context.Context, query, owner string, p Paging) (
 }
 
 func summary(f accounts.FoundAccount) api.AccountSummary {
-	s := api.AccountSummary{Account: api.NewAccount(f.Account), Owner: f.Owner, Events7Days: f.Events7Days, OpenQuarantine: f.Waiting, Matched: f.Matched}
+	s := api.AccountSummary{Account: api.NewAccount(f.Account), Events7Days: f.Events7Days, OpenQuarantine: f.Waiting, Matched: f.Matched}
 	if e := f.Last; e.ID != 0 {
 		s.LastEvent = &api.EventLine{ID: e.ID, OccurredAt: e.OccurredAt.UTC(), IngestedAt: e.IngestedAt.UTC(), Source: e.Source, EventType: e.Type, Subject: e.Subject}
 	}

@@ -44,7 +44,7 @@ func (b *Service) Alerts(ctx context.Context, state string) (api.Alerts, error) 
 			return err
 		}
 		evaluated, err := store.Evaluated(ctx)
-		answer = api.NewAlerts(all, silences, receivers, evaluated, time.Now(), states...)
+		answer = api.NewAlerts(alert.Default(), all, silences, receivers, evaluated, time.Now(), states...)
 		return err
 	})
 	return answer, err
@@ -69,7 +69,7 @@ func (b *Service) SilenceAlerts(ctx context.Context, n NewSilence) (api.Silence,
 	if texts("rule", n.Rule, "source", n.Source) == nil {
 		target = strings.Trim(n.Rule+"/"+n.Source, "/")
 	}
-	return act(ctx, b, deed{role: access.Operator, action: "silenceAlerts", target: target, why: n.Comment}, func(ctx context.Context, by access.Actor) (api.Silence, error) {
+	return act(ctx, b, deed{role: access.Operator, action: "silenceAlerts", target: target, why: n.Comment, said: "comment"}, func(ctx context.Context, by access.Actor) (api.Silence, error) {
 		switch err := texts("rule", n.Rule, "source", n.Source, "comment", n.Comment); {
 		case err != nil:
 			return api.Silence{}, err
@@ -85,7 +85,7 @@ func (b *Service) SilenceAlerts(ctx context.Context, n NewSilence) (api.Silence,
 			return api.Silence{}, malformed("minutes", "a silence lasts for 1 to %d minutes", int(alert.MaxSilence.Minutes()))
 		}
 		made, err := b.alerts.Silence(ctx, n.Rule, n.Source, n.For, strings.TrimSpace(n.Comment), by.Who)
-		return api.NewSilence(made), err
+		return api.NewSilence(made), fieldOf("rule", err)
 	})
 }
 

@@ -94,7 +94,7 @@ type NewPull struct {
 	Types          []string  // the vendor's own; none: all
 	Anyway         bool      // also types that the vendor did not have when this version was made
 	DryRun         bool      // read and count only
-	// Key of at most pull.MaxIdempotencyKey bytes: who asks again with the same gets the same request; "": none.
+	// Key of at most pull.MaxIdempotencyKey characters: who asks again with the same gets the same request; "": none.
 	Key string
 }
 
@@ -117,7 +117,12 @@ type TailEvent struct {
 
 // Reader is what a viewer may: the role access.Viewer, for Tokens and Audit access.Admin, and for Export what is set.
 type Reader interface {
+	// Allowed refuses who has not the role for an action, and writes that to the audit log: for a request that is refused
+	// before anything else looks at it.
+	Allowed(ctx context.Context, role access.Role, action, target string) error
 	Overview(ctx context.Context) (api.Overview, error)
+	// KnownSource refuses, Malformed, a source that there is not; "" is any.
+	KnownSource(ctx context.Context, name string) error
 	Accounts(ctx context.Context, query, owner string, p Paging) (Page[api.AccountSummary], error)
 	Account(ctx context.Context, id uuid.UUID) (api.AccountSummary, error)
 	AccountLinks(ctx context.Context, id uuid.UUID, p Paging) (Page[api.Link], error)

@@ -88,6 +88,14 @@ func (b *Service) ChangeAccount(ctx context.Context, id uuid.UUID, c AccountChan
 	})
 }
 
+// inField says which parameter a Permanent error is about.
+func inField(field string, err error) error {
+	if fault.IsPermanent(err) {
+		return problem.Field(field, err)
+	}
+	return err
+}
+
 // fieldOf says which member is malformed.
 func fieldOf(field string, err error) error {
 	if fault.IsPermanent(err) && fault.ReasonOf(err) == fault.Malformed {
@@ -196,8 +204,21 @@ func (b *Service) Discard(ctx context.Context, s Selection) (api.QuarantineChang
 	return b.choose(ctx, "discardQuarantine", s, b.quarantine.DiscardAll)
 }
 
+// selected says which records are meant, for the audit log.
+func selected(s Selection) string {
+	var parts []string
+	if len(s.IDs) > 0 {
+		parts = append(parts, "ids="+strings.Trim(fmt.Sprint(s.IDs), "[]"))
+	}
+	if len(s.IDs) == 0 || s.Reason != "" || s.Source != "" || s.Reference != "" {
+		parts = append(parts, fmt.Sprintf("reason=%s source=%s reference=%s", s.Reason, s.Source, s.Reference))
+	}
+	return strings.Join(parts, " ")
+}
+
 func (b *Service) choose(ctx context.Context, action string, s Selection, change func(ctx context.Context, f quarantine.Filter, by, note string, dryRun bool) (quarantine.Counts, error)) (api.QuarantineChange, error) {
-	if err := b.allowed(ctx, action, "", s.DryRun); err != nil {
+	target := selected(s)
+	if err := b.allowed(ctx, action, target, s.DryRun); err != nil {
 		return api.QuarantineChange{}, err
 	}
 	f := quarantine.Filter{IDs: s.IDs, Reason: s.Reason, Source: s.Source, Since: s.Since}
@@ -213,10 +234,11 @@ func (b *Service) choose(ctx context.Context, action string, s Selection, change
 	if err := texts("reason", s.Reason, "source", s.Source, "reference", s.Reference, "note", s.Note); err != nil {
 		return api.QuarantineChange{}, err
 	}
-	target := fmt.Sprintf("ids=%s", strings.Trim(fmt.Sprint(s.IDs), "[]"))
+	if err := b.knownFilters(ctx, s.Source, s.Reason); err != nil {
+		return api.QuarantineChange{}, err
+	}
 	if common {
 		f.IDs, f.Status = nil, quarantine.Open
-		target = fmt.Sprintf("reason=%s source=%s reference=%s", s.Reason, s.Source, s.Reference)
 		if s.Reference != "" {
 			var err error
 			if f.Keys, err = b.keys(s.Reference); err != nil {
@@ -224,7 +246,7 @@ func (b *Service) choose(ctx context.Context, action string, s Selection, change
 			}
 		}
 	}
-	return act(ctx, b, deed{role: access.Operator, action: action, target: target, why: s.Note, dryRun: s.DryRun}, func(ctx context.Context, by access.Actor) (api.QuarantineChange, error) {
+	return act(ctx, b, deed{role: access.Operator, action: action, target: target, why: s.Note, said: "note", dryRun: s.DryRun}, func(ctx context.Context, by access.Actor) (api.QuarantineChange, error) {
 		counts, err := change(ctx, f, by.Who, s.Note, s.DryRun)
 		return api.NewQuarantineChange(counts, s.DryRun), err
 	})

@@ -22,8 +22,8 @@ type cursor[P any] struct {
 
 const (
 	cursorVersion = 1
-	// maxCursor bounds the text of a cursor: a place in the feed names running transactions.
-	maxCursor = 32 << 10
+	// maxCursor bounds the text of a cursor, as openapi.yaml does: a place in the feed names running transactions.
+	maxCursor = 8 << 10
 )
 
 // writeCursor gives the text of a place. of is what the list is of: its name and its parameters.

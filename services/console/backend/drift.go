@@ -23,6 +23,9 @@ func (b *Service) Drift(ctx context.Context, sourceName, status string, p Paging
 	if err := texts("source", sourceName); err != nil {
 		return Page[api.Finding]{}, err
 	}
+	if err := b.knownFilters(ctx, sourceName, ""); err != nil {
+		return Page[api.Finding]{}, err
+	}
 	var list []postgres.Finding
 	limit, next, err := b.newestFirst(ctx, p, func(_ pgx.Tx, before int64, limit int) (err error) {
 		ctx, cancel := context.WithTimeout(ctx, b.o.StatementLimit)

@@ -23,6 +23,9 @@ func (b *Service) Links(ctx context.Context, sourceName, account string, p Pagin
 	if err := texts("source", sourceName, "account", account); err != nil {
 		return Page[api.Link]{}, err
 	}
+	if err := b.knownFilters(ctx, sourceName, ""); err != nil {
+		return Page[api.Link]{}, err
+	}
 	return b.links(ctx, accounts.LinkFilter{Source: sourceName}, account, p, "links", sourceName, account)
 }
 

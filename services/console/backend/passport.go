@@ -245,6 +245,9 @@ func (b *Service) Feed(ctx context.Context, sourceName, eventType string, wait t
 	if err := errors.Join(err, texts("source", sourceName, "type", eventType)); err != nil {
 		return none, first(err)
 	}
+	if err := b.knownFilters(ctx, sourceName, ""); err != nil {
+		return none, err
+	}
 	if wait < 0 || wait > 30*time.Second {
 		return none, malformed("wait", "0 to 30 seconds")
 	}

@@ -23,6 +23,9 @@ func (b *Service) PullRequests(ctx context.Context, sourceName string, open bool
 	if err := texts("source", sourceName); err != nil {
 		return Page[api.PullRequest]{}, err
 	}
+	if err := b.knownFilters(ctx, sourceName, ""); err != nil {
+		return Page[api.PullRequest]{}, err
+	}
 	var list []pull.Request
 	limit, next, err := b.newestFirst(ctx, p, func(tx pgx.Tx, before int64, limit int) (err error) {
 		list, err = b.pulls.In(tx).Requests(ctx, pull.RequestFilter{Source: sourceName, Open: open, Before: before, Limit: limit})
@@ -108,6 +111,9 @@ func (b *Service) CancelPull(ctx context.Context, id int64) (api.PullRequest, er
 // Pulls is Reader's.
 func (b *Service) Pulls(ctx context.Context, sourceName string, p Paging) (Page[api.Pull], error) {
 	if err := texts("source", sourceName); err != nil {
+		return Page[api.Pull]{}, err
+	}
+	if err := b.knownFilters(ctx, sourceName, ""); err != nil {
 		return Page[api.Pull]{}, err
 	}
 	var list []pull.Pull

@@ -25,6 +25,9 @@ func (b *Service) Quarantine(ctx context.Context, q QuarantineQuery) (Page[api.Q
 	if err := errors.Join(err, texts("reason", q.Reason, "source", q.Source, "reference", q.Reference)); err != nil {
 		return none, first(err)
 	}
+	if err := b.knownFilters(ctx, q.Source, q.Reason); err != nil {
+		return none, err
+	}
 	f := quarantine.Filter{Reason: q.Reason, Source: q.Source, Status: quarantine.Status(q.Status), Since: q.Since, Limit: limit + 1}
 	switch q.Status {
 	case "":
@@ -63,6 +66,9 @@ func (b *Service) QuarantineGroups(ctx context.Context, reason, sourceName strin
 	limit, err := p.size()
 	if err := errors.Join(err, texts("reason", reason, "source", sourceName)); err != nil {
 		return none, first(err)
+	}
+	if err := b.knownFilters(ctx, sourceName, reason); err != nil {
+		return none, err
 	}
 	after, err := readCursor[quarantine.Group](p.Cursor, "groups", reason, sourceName)
 	if err != nil {

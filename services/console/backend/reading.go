@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 
@@ -35,6 +36,43 @@ func texts(fields ...string) error {
 		}
 	}
 	return nil
+}
+
+// knownFilters refuses a source that there is not, and a reason that nothing has: a list of them would be empty, and a live
+// tail wait, for ever. "" is any. A source that this installation does not have any more is known by what it left.
+func (b *Service) knownFilters(ctx context.Context, sourceName, reason string) error {
+	if reason != "" && !slices.Contains(fault.Reasons(), fault.Reason(reason)) {
+		return malformed("reason", "there is no such reason: they are %s", join(fault.Reasons()))
+	}
+	shared := []string{source.KindEmail, source.KindDomain, source.KindAccountUUID} // links of no source in particular have these
+	if sourceName == "" || slices.Contains(b.o.Sources.Names(), sourceName) || slices.Contains(shared, sourceName) {
+		return nil
+	}
+	left := false
+	err := b.reading(ctx, func(tx pgx.Tx) error {
+		return postgres.Classify(tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM account_events WHERE source = $1) OR EXISTS (SELECT FROM quarantine_states WHERE source = $1 AND status = 'open')
+			OR EXISTS (SELECT FROM pull_checkpoints WHERE source = $1) OR EXISTS (SELECT FROM account_links WHERE source = $1) OR EXISTS (SELECT FROM shape_findings WHERE source = $1)`, sourceName).Scan(&left))
+	})
+	if err == nil && !left {
+		return malformed("source", "there is no such source: they are %s", strings.Join(b.o.Sources.Names(), ", "))
+	}
+	return err
+}
+
+// KnownSource is Reader's.
+func (b *Service) KnownSource(ctx context.Context, name string) error {
+	if err := texts("source", name); err != nil {
+		return err
+	}
+	return b.knownFilters(ctx, name, "")
+}
+
+func join[T ~string](list []T) string {
+	texts := make([]string, len(list))
+	for i, text := range list {
+		texts[i] = string(text)
+	}
+	return strings.Join(texts, ", ")
 }
 
 // first gives one error of several.

@@ -31,6 +31,9 @@ func (b *Service) Search(ctx context.Context, q SearchQuery) (api.SearchPage, er
 	if err := errors.Join(err, texts("words", q.Words, "source", q.Source, "type", q.Type, "account", q.Account)); err != nil {
 		return none, first(err)
 	}
+	if err := b.knownFilters(ctx, q.Source, ""); err != nil {
+		return none, err
+	}
 	words := strings.Fields(q.Words)
 	switch {
 	case q.Contains == "" && q.Path == "" && len(words) == 0 && q.Account == "":

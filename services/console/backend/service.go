@@ -1,6 +1,7 @@
 package backend
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"sync"
@@ -123,6 +124,7 @@ type deed struct {
 	role           access.Role
 	action, target string
 	why            string
+	said           string // the name of why in the request; "": reason
 	dryRun         bool
 	made           string // the id of what is made, which is the target once it is there
 }
@@ -132,10 +134,11 @@ type deed struct {
 func act[T any](ctx context.Context, b *Service, d deed, do func(ctx context.Context, by access.Actor) (T, error)) (T, error) {
 	var none T
 	by := access.ActorOf(ctx)
+	said := cmp.Or(d.said, "reason")
 	if len([]rune(d.why)) > 500 {
-		return none, malformed("reason", "a reason is at most 500 characters")
+		return none, malformed(said, "a %s is at most 500 characters", said)
 	}
-	if err := texts("reason", d.why); err != nil {
+	if err := texts(said, d.why); err != nil {
 		return none, err
 	}
 	record := func(result, why string) error {
@@ -153,6 +156,13 @@ func act[T any](ctx context.Context, b *Service, d deed, do func(ctx context.Con
 	defer cancel()
 	done, err := do(changing, by)
 	if err != nil {
+		switch column := postgres.ErasedColumn(err); column {
+		case "":
+		case "reason", "note", "comment":
+			err = problem.Field(said, err)
+		default:
+			err = problem.Field(column, err)
+		}
 		result := access.Failed
 		if fault.IsPermanent(err) {
 			result = access.Refused
@@ -170,6 +180,18 @@ func act[T any](ctx context.Context, b *Service, d deed, do func(ctx context.Con
 		return none, problem.Shown(fault.Transient(fault.Unavailable, errors.New("the change was made, but it could not be written to the audit log: look before you do it again")))
 	}
 	return done, nil
+}
+
+// Allowed is Reader's.
+func (b *Service) Allowed(ctx context.Context, role access.Role, action, target string) error {
+	if access.ActorOf(ctx).Role.May(role) {
+		return nil
+	}
+	if texts("", target) != nil {
+		target = ""
+	}
+	_, err := act(ctx, b, deed{role: role, action: action, target: target}, func(context.Context, access.Actor) (struct{}, error) { return struct{}{}, nil })
+	return err
 }
 
 // allowed refuses who may not decide before it is looked at what they ask, and writes that down.

@@ -23,6 +23,9 @@ func (b *Service) Suggestions(ctx context.Context, status, sourceName string, p 
 	if err := errors.Join(err, texts("status", status, "source", sourceName)); err != nil {
 		return none, first(err)
 	}
+	if err := b.knownFilters(ctx, sourceName, ""); err != nil {
+		return none, err
+	}
 	f := learn.SuggestionFilter{Status: status, Source: sourceName, Limit: limit + 1}
 	place, err := readCursor[suggestionPlace](p.Cursor, "suggestions", status, sourceName)
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 
 	"github.com/throughline-dev/throughline/pkg/access"
 	"github.com/throughline-dev/throughline/pkg/api"
@@ -33,7 +34,7 @@ func tailID(p postgres.FeedPlace) string { return writeCursor(p, "tail") }
 
 // tails shares one look at the feed among all who follow it.
 type tails struct {
-	follow func(ctx context.Context, tell func([]postgres.FeedEvent)) // until ctx ends
+	follow func(ctx context.Context, from postgres.FeedPlace, tell func([]postgres.FeedEvent)) // until ctx ends
 
 	mu      sync.Mutex
 	readers map[*tailReader]bool
@@ -50,7 +51,7 @@ type tailReader struct {
 	skipped int64 // since the last one that was told
 }
 
-func newTails(follow func(ctx context.Context, tell func([]postgres.FeedEvent))) *tails {
+func newTails(follow func(ctx context.Context, from postgres.FeedPlace, tell func([]postgres.FeedEvent))) *tails {
 	return &tails{follow: follow, readers: map[*tailReader]bool{}, of: map[string]int{}}
 }
 
@@ -59,8 +60,9 @@ func tailRefused(text string) error {
 	return problem.Shown(fault.Transient(fault.Unavailable, errors.New(text)))
 }
 
-// join lets a reader follow. The first one starts the follower.
-func (t *tails) join(r *tailReader) error {
+// join lets a reader follow. The first one starts the follower, at the present that the reader knows: it may come to its first
+// look later than the reader has caught up.
+func (t *tails) join(r *tailReader, now postgres.FeedPlace) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	switch {
@@ -76,7 +78,7 @@ func (t *tails) join(r *tailReader) error {
 	if t.stop == nil {
 		ctx, cancel := context.WithCancel(context.Background())
 		t.stop = cancel
-		t.running.Go(func() { t.follow(ctx, t.tell) })
+		t.running.Go(func() { t.follow(ctx, now, t.tell) })
 	}
 	return nil
 }
@@ -151,10 +153,10 @@ func tailEvent(e postgres.FeedEvent) TailEvent {
 		Source: e.Source, EventType: e.EventType, Subject: e.Subject}}
 }
 
-// follow looks at the feed of all events until ctx ends. Where the database does not answer it looks again later, from the
+// follow looks at the feed of all events from a place on until ctx ends. Where the database does not answer it looks again later, from the
 // same place.
-func (b *Service) follow(ctx context.Context, tell func([]postgres.FeedEvent)) {
-	var place *postgres.FeedPlace
+func (b *Service) follow(ctx context.Context, from postgres.FeedPlace, tell func([]postgres.FeedEvent)) {
+	place := &from
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -191,6 +193,14 @@ func (b *Service) Tail(ctx context.Context, q TailQuery) (<-chan TailEvent, erro
 	if err := texts("source", q.Source, "type", q.Type); err != nil {
 		return nil, err
 	}
+	if err := b.knownFilters(ctx, q.Source, ""); err != nil {
+		return nil, err
+	}
+	if q.Account != uuid.Nil {
+		if err := b.reading(ctx, func(tx pgx.Tx) error { return b.accounts.In(tx).Exists(ctx, q.Account) }); err != nil {
+			return nil, inField("account", err)
+		}
+	}
 	after, err := readCursor[postgres.FeedPlace](q.After, "tail")
 	if err != nil {
 		return nil, malformed("Last-Event-ID", "this is no event of a live tail: leave it out to begin now")
@@ -198,11 +208,11 @@ func (b *Service) Tail(ctx context.Context, q TailQuery) (<-chan TailEvent, erro
 	// From here on events wait in its buffer; what it missed before comes first.
 	r := &tailReader{q: q, who: by.Who, events: make(chan TailEvent, tailBuffer)}
 	place := after
+	_, now, err := b.feed(ctx, postgres.FeedQuery{Limit: 1})
+	if err != nil {
+		return nil, err
+	}
 	if place == nil { // from this instant on, and not from the follower's next look on
-		_, now, err := b.feed(ctx, postgres.FeedQuery{Limit: 1})
-		if err != nil {
-			return nil, err
-		}
 		place = &now
 	} else if _, _, err := b.feed(ctx, postgres.FeedQuery{Place: place, Limit: 1, WithoutPayloads: true}); err != nil {
 		if fault.IsPermanent(err) {
@@ -210,7 +220,7 @@ func (b *Service) Tail(ctx context.Context, q TailQuery) (<-chan TailEvent, erro
 		}
 		return nil, err
 	}
-	if err := b.tails.join(r); err != nil {
+	if err := b.tails.join(r, now); err != nil {
 		return nil, err
 	}
 	out := make(chan TailEvent)

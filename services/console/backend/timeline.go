@@ -18,6 +18,9 @@ func (b *Service) Timeline(ctx context.Context, q TimelineQuery) (Page[api.Event
 	if err := errors.Join(err, texts("source", q.Source, "type", q.Type)); err != nil {
 		return none, first(err)
 	}
+	if err := b.knownFilters(ctx, q.Source, ""); err != nil {
+		return none, err
+	}
 	of := []any{"timeline", q.Account.String(), q.Newest, q.Source, q.Type, q.Since.UTC().String(), q.Until.UTC().String()}
 	after, err := readCursor[postgres.Cursor](q.Cursor, of...)
 	if err != nil {
@@ -57,6 +60,9 @@ func (b *Service) Density(ctx context.Context, id uuid.UUID, sourceName, eventTy
 		return api.Density{}, malformed("spans", "1 to 500 spans")
 	}
 	if err := texts("source", sourceName, "type", eventType); err != nil {
+		return api.Density{}, err
+	}
+	if err := b.knownFilters(ctx, sourceName, ""); err != nil {
 		return api.Density{}, err
 	}
 	var d postgres.Density

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -26,8 +27,8 @@ const (
 	maxViews = 100
 	// maxShared bounds how many views of others are listed.
 	maxShared = 200
-	// maxViewPath bounds the address of a view.
-	maxViewPath = 2000
+	// maxViewPath bounds the address of a view, in characters, and maxViewBytes, which the table has too, its form in a URL.
+	maxViewPath, maxViewBytes = 2000, 4000
 	// maxViewName bounds its name, in characters.
 	maxViewName = 100
 )
@@ -40,7 +41,7 @@ var viewPaths = regexp.MustCompile(`^/(accounts(/[0-9a-f-]{36}(/links)?)?|events
 func ViewPath(text string) (string, error) {
 	u, err := url.Parse(text)
 	switch {
-	case err != nil || len(text) > maxViewPath || strings.ContainsAny(text, `\#`):
+	case err != nil || utf8.RuneCountInString(text) > maxViewPath || strings.ContainsAny(text, `\#`):
 	case u.Scheme != "" || u.Host != "" || u.User != nil || u.Opaque != "" || !viewPaths.MatchString(u.EscapedPath()) || u.Path == "":
 	default:
 		query, err := url.ParseQuery(u.RawQuery)
@@ -57,9 +58,11 @@ func ViewPath(text string) (string, error) {
 			return u.Path, nil
 		}
 		// As people read it, and as an erasure finds addresses and references in it.
-		return u.Path + "?" + strings.NewReplacer("%40", "@", "%3A", ":", "%2F", "/").Replace(query.Encode()), nil
+		if path := u.Path + "?" + strings.NewReplacer("%40", "@", "%3A", ":", "%2F", "/").Replace(query.Encode()); len(path) <= maxViewBytes {
+			return path, nil
+		}
 	}
-	return "", malformed("path", "a view is a page of this console, such as /quarantine?reason=malformed: its path and query, without a host or a fragment, at most %d bytes", maxViewPath)
+	return "", malformed("path", "a view is a page of this console, such as /quarantine?reason=malformed: its path and query, without a host or a fragment, at most %d characters, and %d bytes as a URL writes it", maxViewPath, maxViewBytes)
 }
 
 // ViewName refuses what is no name of a view. Errors are Permanent, Malformed, about the field name.

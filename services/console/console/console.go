@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"net/http"
+	"path"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -117,13 +118,38 @@ func (c *Console) handler(d stage.Deps) (http.Handler, error) {
 	for _, path := range []string{"/signin", "/signin/", "/signout"} {
 		mux.Handle(base+path, in)
 	}
-	mux.Handle(base+rest.Base+"/", door.API(http.StripPrefix(base, api)))
+	doorOfAPI, doorOfPages := door.API(http.StripPrefix(base, api)), door.Pages(pages)
+	mux.Handle(base+rest.Base, doorOfAPI)
+	mux.Handle(base+rest.Base+"/", doorOfAPI)
 	mux.Handle(base+"/assets/", pages) // the page to sign in needs them, too
-	mux.Handle(base+"/", door.Pages(pages))
+	mux.Handle(base+"/", doorOfPages)
 	if base != "" {
 		mux.Handle("/", underPrefix(base, mux))
 	}
-	return c.outermost(mux)
+	return c.outermost(cleanPaths(base, doorOfAPI, doorOfPages, mux))
+}
+
+// cleanPaths answers paths with empty or dot segments, which net/http redirects with a page of its own, as others that are
+// not there: programs get a problem, people a page.
+func cleanPaths(base string, api, pages, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked := r.URL.EscapedPath()
+		clean := path.Clean(asked)
+		if asked == clean || asked == clean+"/" || !strings.HasPrefix(asked, "/") {
+			next.ServeHTTP(w, r)
+			return
+		}
+		nowhere := *r.URL
+		nowhere.RawPath = ""
+		r = r.Clone(r.Context())
+		r.URL = &nowhere
+		if nowhere.Path = base + "/nowhere"; strings.HasPrefix(clean+"/", base+rest.Base+"/") || strings.HasPrefix(clean+"/", rest.Base+"/") {
+			nowhere.Path = base + rest.Base + "/nowhere"
+			api.ServeHTTP(w, r)
+			return
+		}
+		pages.ServeHTTP(w, r)
+	})
 }
 
 // underPrefix answers requests from which a proxy in front has taken the prefix away. Redirecting them to it would never end.

@@ -136,6 +136,31 @@ func TestConsole(t *testing.T) {
 	require.Equal(t, "/signin", a.at)
 }
 
+// Paths that net/http would redirect with a page of its own are not there: programs get a problem, people a page.
+func TestPathsWithEmptySegments(t *testing.T) {
+	t.Parallel()
+	for _, base := range []string{"", "/tools"} {
+		address, _ := start(t, func(o *console.Options) {
+			o.SignIn.Login, o.SignIn.PublicURL = signin.None, settings.URL("http://localhost"+base)
+		})
+		ask := browser(t)
+		for _, path := range []string{"//api/v1/accounts", "/api/v1//accounts", "/api/v1/./accounts", "/api/v1/x/../accounts", "/api//v1/accounts/", "/api/v1", "/x/..//api/v1"} {
+			a := ask(http.MethodGet, address+base+path, "")
+			require.Equal(t, http.StatusNotFound, a.status, path)
+			require.Equal(t, base+path, a.at, "no redirect")
+			require.Equal(t, "application/problem+json", a.header.Get("Content-Type"), path)
+		}
+		for _, path := range []string{"//accounts", "/accounts//", "/./accounts", "/x/../accounts"} {
+			a := ask(http.MethodGet, address+base+path, "")
+			require.Equal(t, http.StatusNotFound, a.status, path)
+			require.Equal(t, base+path, a.at, "no redirect")
+			require.Contains(t, a.header.Get("Content-Type"), "text/html", path)
+			require.Contains(t, a.body, "there is no such page", path)
+		}
+		require.Equal(t, http.StatusOK, ask(http.MethodGet, address+base+"/api/v1/accounts", "").status)
+	}
+}
+
 // Connections that send a form byte by byte keep nobody out.
 func TestSlowSenders(t *testing.T) {
 	t.Parallel()

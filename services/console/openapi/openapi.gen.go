@@ -542,7 +542,7 @@ type NewTokenMade = api.NewTokenMade
 type NewView struct {
 	Name string `json:"name"`
 
-	// Path A page of the console and its query, without a host: /quarantine?reason=malformed
+	// Path A page of the console and its query, without a host: /quarantine?reason=malformed; at most 4,000 bytes as a URL writes it
 	Path string `json:"path"`
 
 	// Shared With everybody; for operators
@@ -798,7 +798,7 @@ type ViewInPath = int64
 
 // ListAccountsParams defines parameters for ListAccounts.
 type ListAccountsParams struct {
-	// Q The beginning of words of the name, a domain, an id of the account, or an id at a vendor: cus_123, or stripe:customer:cus_123
+	// Q The beginning of words of the name, a domain, an id of the account, an e-mail address of somebody there, or an id at a vendor: cus_123, or stripe:customer:cus_123
 	Q *string `form:"q,omitempty" json:"q,omitempty"`
 
 	// Owner Only of this owner

@@ -36,14 +36,14 @@ func New(b backend.Backend) (http.Handler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading openapi.yaml: %w", err)
 	}
-	router := newRouter(doc)
+	router := newRouter(doc, b)
 	strict := openapi.NewStrictHandlerWithOptions(&server{b: b}, nil, openapi.StrictHTTPServerOptions{
 		RequestErrorHandlerFunc: func(w http.ResponseWriter, _ *http.Request, err error) {
 			refuse(w, fault.Permanent(fault.Malformed, errors.New("the body is not the JSON that is asked for")))
 		},
 		ResponseErrorHandlerFunc: func(w http.ResponseWriter, _ *http.Request, err error) { refuse(w, err) },
 	})
-	openapi.HandlerWithOptions(strict, openapi.StdHTTPServerOptions{BaseURL: Base, BaseRouter: router, ErrorHandlerFunc: badParameter})
+	openapi.HandlerWithOptions(strict, openapi.StdHTTPServerOptions{BaseURL: Base, BaseRouter: router, ErrorHandlerFunc: router.badParameter})
 	router.mux.HandleFunc("/", router.nothing)
 	return router, nil
 }
@@ -59,7 +59,13 @@ func refuse(w http.ResponseWriter, err error) {
 }
 
 // badParameter answers where the generated server could not read a parameter.
-func badParameter(w http.ResponseWriter, _ *http.Request, err error) {
+func (m *router) badParameter(w http.ResponseWriter, r *http.Request, err error) {
+	if route := m.routes[r.Pattern]; route != nil {
+		if forbidden := m.forbidden(route, r); forbidden != nil {
+			refuse(w, forbidden)
+			return
+		}
+	}
 	name := ""
 	var format *openapi.InvalidParamFormatError
 	var required *openapi.RequiredParamError

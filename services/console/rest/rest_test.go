@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -142,7 +143,7 @@ func TestRefusals(t *testing.T) {
 		require.Contains(t, p.Detail, want, target)
 		require.NotContains(t, p.Detail, "schema", target)
 	}
-	for body, want := range map[string]string{`{"dry_run": true, "dry_run": false, "reason": "malformed"}`: "duplicate name at byte 18 (/dry_run)", `{"reason": "malformed"}`: "missing property 'dry_run'", `{"dry_run": true, "x": 1}`: "additional properties 'x' not allowed", `{"dry_run": true, "note": "` + strings.Repeat("x", 501) + `"}`: "note: maxLength"} {
+	for body, want := range map[string]string{`{"dry_run": true, "dry_run": false, "reason": "malformed"}`: "duplicate name at byte 18 (/dry_run)", `{"dry_run": true, "note": "a\ud800"}`: "a text with a lone surrogate at byte 28 (/note)", `{"reason": "malformed"}`: "missing property 'dry_run'", `{"dry_run": true, "x": 1}`: "additional properties 'x' not allowed", `{"dry_run": true, "note": "` + strings.Repeat("x", 501) + `"}`: "note: maxLength"} {
 		p := problemOf(t, g.send(access.Operator, http.MethodPost, "/quarantine/discard", body))
 		require.Equal(t, http.StatusBadRequest, p.Status, body)
 		require.Contains(t, p.Detail, want, body)
@@ -220,6 +221,7 @@ func TestChanges(t *testing.T) {
 		{access.Viewer, "POST", "/views", `{"name": "Refunds", "path": "/search?q=refund"}`, 201},
 		{access.Viewer, "POST", "/views", `{"name": "Refunds", "path": "/search?q=refund"}`, 409},
 		{access.Viewer, "POST", "/views", `{"name": "Away", "path": "https://evil.example/"}`, 400},
+		{access.Viewer, "POST", "/views", `{"name": "Long", "path": "/search?words=` + strings.Repeat("ä", 1000) + `"}`, 400},
 		{access.Viewer, "POST", "/views", `{"name": "All", "path": "/", "shared": true}`, 403},
 		{access.Viewer, "PATCH", "/views/1", `{"name": "Refunds of May"}`, 200},
 		{access.Viewer, "DELETE", "/views/1", "", 204},
@@ -463,4 +465,209 @@ func FuzzParameters(f *testing.F) {
 		other.t = t
 		other.hostile(o.method, o.path, o.in, o.name, value)
 	})
+}
+
+// A filter by what there is not is no empty list, and no live tail that waits for ever.
+func TestUnknownFilters(t *testing.T) {
+	t.Parallel()
+	g := newRig(t)
+	_, err := g.pool.Exec(t.Context(), "INSERT INTO account_events (account_id, event_type, source, source_event_id, payload, occurred_at, ingested_at) VALUES ($1, 'x', 'was_here', 'evt_old', '{}', now(), now())", acme)
+	require.NoError(t, err)
+	for _, path := range []string{"/live", "/feed", "/accounts/" + acme + "/events", "/accounts/" + acme + "/density", "/accounts/" + acme + "/events/export?format=csv", "/search?words=event", "/search/export?format=csv&words=event",
+		"/quarantine", "/quarantine/groups", "/quarantine/export?format=csv", "/links", "/suggestions", "/pulls", "/pulls/requests", "/drift"} {
+		join := "?"
+		if strings.Contains(path, "?") {
+			join = "&"
+		}
+		p := problemOf(t, g.ended(access.Operator, http.MethodGet, path+join+"source=nosuch", ""))
+		require.Equal(t, http.StatusBadRequest, p.Status, path)
+		require.Equal(t, "source", p.Field, path)
+		require.Contains(t, p.Detail, "there is no such source: they are stripe, ", path)
+		if path != "/live" { // which goes on
+			require.Equal(t, http.StatusOK, g.send(access.Operator, http.MethodGet, path+join+"source=was_here", "").Code, path)
+		}
+	}
+	for _, path := range []string{"/quarantine", "/quarantine/groups"} {
+		p := problemOf(t, g.send(access.Viewer, http.MethodGet, path+"?reason=nosuch", ""))
+		require.Equal(t, http.StatusBadRequest, p.Status, path)
+		require.Equal(t, "reason", p.Field, path)
+		require.Contains(t, p.Detail, "unresolved_account", path)
+	}
+	p := problemOf(t, g.send(access.Operator, http.MethodPost, "/quarantine/discard", `{"source": "nosuch", "dry_run": true}`))
+	require.Equal(t, "source", p.Field)
+	p = problemOf(t, g.ended(access.Viewer, http.MethodGet, "/live?account=01900000-0000-7000-8000-00000000000f", ""))
+	require.Equal(t, http.StatusNotFound, p.Status)
+	require.Equal(t, "account", p.Field)
+}
+
+// Who may not do a thing is told that, whatever they ask, and the audit log says what it was about.
+func TestTheRoleComesFirst(t *testing.T) {
+	t.Parallel()
+	g := newRig(t)
+	for _, tt := range [][3]string{
+		{"POST", "/accounts", `{"name": 7}`}, {"POST", "/accounts", "{"}, {"POST", "/quarantine/release", `{"ids": ["x"]}`}, {"PATCH", "/accounts/" + acme, `{"x": 1}`}, {"PATCH", "/accounts/no-id", `{"name": 7}`},
+		{"POST", "/alerts/silences", `{"minutes": 0}`}, {"POST", "/tokens", `{}`}, {"GET", "/audit?limit=0", ""}, {"DELETE", "/tokens/x", ""},
+		{"POST", "/quarantine/discard", `{"ids": [2, 3], "dry_run": false}`}, {"POST", "/quarantine/release", `{"reason": "malformed", "source": "stripe", "dry_run": false}`},
+	} {
+		p := problemOf(t, g.send(access.Viewer, tt[0], tt[1], tt[2]))
+		require.Equal(t, http.StatusForbidden, p.Status, tt)
+	}
+	var audit struct{ Items []api.AuditEntry }
+	require.NoError(t, json.Unmarshal(g.send(access.Admin, "GET", "/audit", "").Body.Bytes(), &audit))
+	var said []string
+	for _, e := range audit.Items {
+		require.Equal(t, access.Refused, e.Result)
+		said = append(said, e.Action+" "+e.Target)
+	}
+	require.Equal(t, []string{"releaseQuarantine reason=malformed source=stripe reference=", "discardQuarantine ids=2 3", "revokeToken x", "createToken ", "silenceAlerts ",
+		"changeAccount no-id", "changeAccount " + acme, "releaseQuarantine ", "createAccount ", "createAccount "}, said)
+}
+
+// What openapi.yaml says of a length is so: the longest text is not too long for anybody behind it, whatever its alphabet, and
+// one character more is refused with the field.
+func TestLengthsAreThoseOfTheDescription(t *testing.T) {
+	t.Parallel()
+	g := newRig(t)
+	tooLong := regexp.MustCompile(`(?i)long|at most|maxLength|bytes|characters`)
+	values := map[string]any{"name": "Lee", "into": beta, "dry_run": true, "reference": "stripe:customer:cus_1", "domain": "lee.example", "decision": "public", "minutes": 5, "comment": "known", "rule": "drift",
+		"source": "stripe", "since": "2026-01-01T00:00:00Z", "ids": []int{1}, "role": "viewer", "path": "/", "account_id": acme, "types": []string{"invoice.paid"}}
+	params := map[string]string{"account": acme, "event": "1", "record": "1", "suggestion": "1", "finding": "1", "token": "1", "view": "1", "silence": "1", "request": "1", "reference": "stripe:customer:cus_1"}
+	checked := 0
+	check := func(what, field string, bound uint64, ask func(text string) *httptest.ResponseRecorder) {
+		checked++
+		for _, letter := range []string{"a", "𝄞"} {
+			if field == "path" && letter != "a" { // an address, which is longer as a URL writes it
+				continue
+			}
+			w := ask(strings.Repeat(letter, int(bound)))
+			if field == "pattern" { // its words are shorter
+				w = ask("invoice.paid" + strings.Repeat(" ", int(bound)-len("invoice.paid")))
+			}
+			require.Less(t, w.Code, 500, "%s: %s", what, w.Body)
+			if w.Code == http.StatusBadRequest {
+				require.NotRegexp(t, tooLong, problemOf(t, w).Detail, "%s of %d times %s", what, bound, letter)
+			}
+			p := problemOf(t, ask(strings.Repeat(letter, int(bound)+1)))
+			require.Equal(t, http.StatusBadRequest, p.Status, what)
+			require.Equal(t, field, p.Field, what)
+		}
+	}
+	for path, item := range g.doc.Paths.Map() {
+		for method, operation := range item.Operations() {
+			filled := func(but, text string) string {
+				return regexp.MustCompile(`\{(\w+)\}`).ReplaceAllStringFunc(path, func(name string) string {
+					if name = strings.Trim(name, "{}"); name == but {
+						return url.PathEscape(text)
+					}
+					require.NotEmpty(t, params[name], "a value for %s of %s", name, path)
+					return params[name]
+				})
+			}
+			body := map[string]any{}
+			var schema *openapi3.Schema
+			if operation.RequestBody != nil {
+				schema = operation.RequestBody.Value.Content.Get("application/json").Schema.Value
+				for _, name := range schema.Required {
+					require.Contains(t, values, name, "a value for %s of %s", name, path)
+					body[name] = values[name]
+				}
+			}
+			encoded := func(body map[string]any) string {
+				if schema == nil {
+					return ""
+				}
+				text, err := json.Marshal(body)
+				require.NoError(t, err)
+				return string(text)
+			}
+			required := url.Values{}
+			for _, p := range operation.Parameters {
+				if p.Value.Required && p.Value.In == openapi3.ParameterInQuery {
+					required.Set(p.Value.Name, map[string]string{"format": "csv", "pattern": "invoice.paid"}[p.Value.Name])
+				}
+			}
+			for _, p := range operation.Parameters {
+				s := p.Value.Schema.Value
+				if s.MaxLength == nil {
+					continue
+				}
+				check(method+" "+path+" "+p.Value.Name, p.Value.Name, *s.MaxLength, func(text string) *httptest.ResponseRecorder {
+					query, target, headers := url.Values{}, filled("", ""), []string(nil)
+					for name := range required {
+						query.Set(name, required.Get(name))
+					}
+					switch p.Value.In {
+					case openapi3.ParameterInPath:
+						target = filled(p.Value.Name, text)
+					case openapi3.ParameterInHeader:
+						headers = []string{p.Value.Name, text}
+					default:
+						query.Set(p.Value.Name, text)
+					}
+					if len(query) > 0 {
+						target += "?" + query.Encode()
+					}
+					return g.ended(access.Admin, method, target, encoded(body), headers...)
+				})
+			}
+			if schema == nil {
+				continue
+			}
+			for name, property := range schema.Properties {
+				s, list := property.Value, false
+				if s.Items != nil {
+					s, list = s.Items.Value, true
+				}
+				if s.MaxLength == nil {
+					continue
+				}
+				check(method+" "+path+" "+name, name, *s.MaxLength, func(text string) *httptest.ResponseRecorder {
+					asked := maps.Clone(body)
+					if asked[name] = text; list {
+						asked[name] = []string{text}
+					}
+					if name == "path" {
+						asked[name] = "/search?words=" + text[len("/search?words="):]
+					}
+					switch name { // what has to be there, too
+					case "note":
+						asked["ids"] = []int{1}
+					case "comment":
+						asked["rule"] = "drift"
+					}
+					return g.ended(access.Admin, method, filled("", ""), encoded(asked))
+				})
+			}
+		}
+	}
+	require.Greater(t, checked, 60)
+}
+
+// ended is send for a request whose answer may be a stream, which ends with its first byte.
+func (g *rig) ended(role access.Role, method, target, body string, headers ...string) *httptest.ResponseRecorder {
+	ctx, cancel := context.WithCancel(g.t.Context())
+	defer cancel()
+	r := httptest.NewRequest(method, rest.Base+target, strings.NewReader(body))
+	if body != "" {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	for i := 0; i < len(headers); i += 2 {
+		r.Header.Set(headers[i], headers[i+1])
+	}
+	w := httptest.NewRecorder()
+	g.handler.ServeHTTP(&leaving{w, cancel}, r.WithContext(access.WithActor(ctx, access.Actor{Who: "user:kim@us.example", Role: role, Via: "api"})))
+	return w
+}
+
+// leaving is a client that leaves when an event stream begins.
+type leaving struct {
+	*httptest.ResponseRecorder
+	leave func()
+}
+
+func (l *leaving) WriteHeader(status int) {
+	l.ResponseRecorder.WriteHeader(status)
+	if l.Header().Get("Content-Type") == "text/event-stream" {
+		l.leave()
+	}
 }

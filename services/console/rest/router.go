@@ -20,8 +20,10 @@ import (
 	"github.com/getkin/kin-openapi/routers"
 	"github.com/google/uuid"
 
+	"github.com/throughline-dev/throughline/pkg/access"
 	"github.com/throughline-dev/throughline/pkg/fault"
 	"github.com/throughline-dev/throughline/pkg/rawjson"
+	"github.com/throughline-dev/throughline/services/console/backend"
 	"github.com/throughline-dev/throughline/services/console/problem"
 )
 
@@ -36,10 +38,11 @@ const (
 type router struct {
 	mux    *http.ServeMux
 	routes map[string]*routers.Route // by the mux's pattern
+	b      backend.Backend
 }
 
-func newRouter(doc *openapi3.T) *router {
-	m := &router{mux: http.NewServeMux(), routes: map[string]*routers.Route{}}
+func newRouter(doc *openapi3.T, b backend.Backend) *router {
+	m := &router{mux: http.NewServeMux(), b: b, routes: map[string]*routers.Route{}}
 	for path, item := range doc.Paths.Map() {
 		for method, operation := range item.Operations() {
 			m.routes[method+" "+Base+path] = &routers.Route{Spec: doc, Path: path, PathItem: item, Method: method, Operation: operation}
@@ -56,6 +59,9 @@ func (m *router) HandleFunc(pattern string, handler func(http.ResponseWriter, *h
 	m.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		if err := check(route, r); err != nil {
+			if forbidden := m.forbidden(route, r); forbidden != nil {
+				err = forbidden
+			}
 			refuse(w, err)
 			return
 		}
@@ -73,6 +79,26 @@ func (m *router) HandleFunc(pattern string, handler func(http.ResponseWriter, *h
 		handler(tagged, r)
 		tagged.end()
 	})
+}
+
+// forbidden refuses who may not do this whatever they ask: they are told that, and not how to ask for it. What is asked
+// well the backend refuses, which knows more about it.
+func (m *router) forbidden(route *routers.Route, r *http.Request) error {
+	text, _ := route.Operation.Extensions["x-role"].(string)
+	role, err := access.ParseRole(text)
+	if err != nil || exports(route.Path) { // a setting says who exports
+		return nil
+	}
+	if route.Method == http.MethodGet {
+		return access.ActorOf(r.Context()).Require(role)
+	}
+	var target []string
+	for _, p := range route.Operation.Parameters {
+		if p.Value.In == openapi3.ParameterInPath {
+			target = append(target, r.PathValue(p.Value.Name))
+		}
+	}
+	return m.b.Allowed(r.Context(), role, route.Operation.OperationID, strings.Join(target, " "))
 }
 
 // exports says whether an operation answers with a file of any length.
@@ -213,8 +239,13 @@ func checkBody(route *routers.Route, r *http.Request) error {
 	if !utf8.Valid(body) {
 		return malformed("", "the body holds bytes that are not UTF-8")
 	}
-	if _, err := new(rawjson.Doc).Parse(body); err != nil && strings.Contains(err.Error(), "duplicate name") { // readers differ in which of the two they take
-		return malformed("", "%s", strings.TrimPrefix(err.Error(), "not valid JSON: "))
+	if _, err := new(rawjson.Doc).Parse(body); err != nil {
+		switch text := err.Error(); {
+		case strings.Contains(text, "duplicate name"): // readers differ in which of the two they take
+			return malformed("", "%s", strings.TrimPrefix(text, "not valid JSON: "))
+		case strings.Contains(text, "a lone surrogate"): // the decoder makes U+FFFD of it
+			return malformed("", "%s", strings.Replace(text, ", which Postgres refuses,", "", 1))
+		}
 	}
 	var members map[string]any
 	if err := json.Unmarshal(body, &members); err != nil || members == nil {

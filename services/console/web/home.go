@@ -111,6 +111,8 @@ func itoa[T ~int | ~int64](n T) string { return strconv.FormatInt(int64(n), 10) 
 // state gives the pill of a source.
 func state(s api.SourceState) (kind, label string) {
 	switch {
+	case s.LastEvent == nil && s.OpenQuarantine > 0:
+		return "warn", "None on a timeline yet, " + bounded(s.OpenQuarantine, 10_000) + " in quarantine"
 	case s.LastEvent == nil:
 		return "off", "No event yet"
 	case s.Stale:

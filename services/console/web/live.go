@@ -24,6 +24,9 @@ const writeTime = 30 * time.Second
 // tail is the live tail of all sources.
 func (s *server) tail(p *page) (templ.Component, error) {
 	p.title, p.nav, p.live = "Live tail", "live", true
+	if err := s.Backend.KnownSource(p.r.Context(), p.q("source")); err != nil {
+		return nil, err
+	}
 	sources, _ := choices(nil, p.q("source"), "")
 	return tailView(p, sources), nil
 }

@@ -229,6 +229,14 @@ func plural[T ~int | ~int64](n T, one, many string) string {
 	return number(n) + " " + many
 }
 
+// upTo writes a count that is at most so many, with its noun.
+func upTo[T ~int | ~int64](n, most T, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return bounded(n, most) + " " + many
+}
+
 // size writes a number of bytes.
 func size(n int) string {
 	switch {

@@ -46,9 +46,14 @@ func (f byFlags) author() string {
 func accountColumns() []column[api.Account] {
 	return []column[api.Account]{
 		{title: "name", text: func(a api.Account) string { return a.Name }, wide: true},
-		{title: "domain", text: func(a api.Account) string { return a.Domain }},
+		{title: "domain", text: func(a api.Account) string { return a.Domain }, wide: true},
 		{title: "id", text: func(a api.Account) string { return a.ID.String() }},
 	}
+}
+
+// accountListColumns are also about what NewAccounts counts.
+func accountListColumns() []column[api.Account] {
+	return append(accountColumns(), column[api.Account]{title: "links", text: func(a api.Account) string { return strconv.Itoa(*a.Links) }, leave: 1})
 }
 
 type accountsAddCommand struct {
@@ -104,9 +109,8 @@ func (c *accountsListCommand) Run(ctx context.Context, s *session) error {
 			return err
 		}
 		views := api.NewAccounts(accounts)
-		columns := append(accountColumns(), column[api.Account]{title: "links", text: func(a api.Account) string { return strconv.Itoa(*a.Links) }})
 		s.hintList(len(views), c.Limit, "account", "add some with `throughline accounts import FILE.csv`")
-		return list(s, c.JSON, views, columns)
+		return list(s, c.JSON, views, accountListColumns())
 	})
 }
 

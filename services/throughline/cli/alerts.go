@@ -92,7 +92,7 @@ func (c *alertsListCommand) Run(ctx context.Context, s *session) error {
 		if c.All {
 			shown = nil
 		}
-		found := api.NewAlerts(states, silences, told, at, s.now(), shown...)
+		found := api.NewAlerts(alert.Default(), states, silences, told, at, s.now(), shown...)
 		if err := list(s, c.JSON, found.Items, []column[api.Alert]{
 			{title: "severity", text: func(a api.Alert) string { return a.Severity }},
 			{title: "rule", text: func(a api.Alert) string { return a.Rule }},
@@ -114,6 +114,9 @@ func (c *alertsListCommand) Run(ctx context.Context, s *session) error {
 			s.say("alerts were evaluated last at %s: does the alerter run? `throughline alerts run` does it once", stamp(at))
 		case len(found.Items) == 0:
 			s.say("nothing fires, as of %s", stamp(at))
+		}
+		if !at.IsZero() && len(found.Receivers) == 0 {
+			s.say("nobody is told: no receiver is configured (THROUGHLINE_ALERTS_SLACK_URL, …; docs/operations/alerts.md)")
 		}
 		for _, r := range found.Receivers {
 			if !r.FailingSince.IsZero() {
@@ -381,6 +384,14 @@ func (*alertsSilenceCommand) Help() string {
 
 func (*alertsSilenceCommand) needs() need { return needsPostgres | needsSources }
 
+// Validate is kong's.
+func (c *alertsSilenceCommand) Validate() error {
+	if c.For < time.Minute || c.For > alert.MaxSilence {
+		return fmt.Errorf("--for %v: a silence lasts 1m to %dh, which is %d days", c.For, int(alert.MaxSilence.Hours()), int(alert.MaxSilence.Hours()/24))
+	}
+	return nil
+}
+
 // Run is kong's.
 func (c *alertsSilenceCommand) Run(ctx context.Context, s *session) error {
 	var rule, source string
@@ -391,7 +402,7 @@ func (c *alertsSilenceCommand) Run(ctx context.Context, s *session) error {
 		case slices.Contains(s.root.Sources.set.Names(), part) && source == "":
 			source = part
 		default:
-			return usage("%q is neither a rule (`throughline alerts rules`) nor a source (%s)", part, strings.Join(s.root.Sources.set.Names(), ", "))
+			return usage("%q is neither a rule (%s) nor a source (%s)", part, strings.Join(alert.Names(), ", "), strings.Join(s.root.Sources.set.Names(), ", "))
 		}
 	}
 	return s.withDatabase(ctx, func(pool *pgxpool.Pool) error {

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/throughline-dev/throughline/pkg/api"
@@ -45,7 +46,10 @@ func (c *eraseCommand) Run(ctx context.Context, s *session) error {
 			if err != nil {
 				return err
 			}
-			return c.tell(ctx, s, api.ErasurePlan{DryRun: true, Rows: counts, Accounts: accounts})
+			if target.Account != uuid.Nil {
+				s.say("this counts %s", what) // which may have taken the place of the one that was named
+			}
+			return c.tell(ctx, s, api.ErasurePlan{DryRun: true, AccountID: target.Account, Rows: counts, Accounts: accounts})
 		}
 		if !c.Yes {
 			if err := s.confirm(ctx, fmt.Sprintf("Erase %s? Nothing brings it back.", what)); err != nil {
@@ -129,7 +133,7 @@ func (c *eraseCommand) tell(ctx context.Context, s *session, plan api.ErasurePla
 	case plan.DryRun:
 		s.say("the events stand on %s; nothing was changed", plural(plan.Accounts, "account"))
 	default:
-		s.say("erasure %d is done: %s kept from coming back (`throughline erasures list`)", plan.Erasure.ID, plural(plan.Erasure.References, "reference"))
+		s.say("erasure %d is done: %s kept from coming back, until `throughline erasures lift %[1]d`", plan.Erasure.ID, plural(plan.Erasure.References, "reference"))
 	}
 	for _, t := range plan.Topics {
 		if t.Why != "" {

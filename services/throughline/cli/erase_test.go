@@ -7,6 +7,19 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+// A name of an account that was merged stands for the one that took its place: that one is named.
+func TestEraseSaysWhatItCounts(t *testing.T) {
+	t.Parallel()
+	sh := inDatabase(t)
+	sh.must("accounts", "add", "Acme", "--id", acme)
+	sh.must("accounts", "add", "Old Acme")
+	sh.must("accounts", "merge", "Old Acme", "Acme", "--yes")
+	sh.env["THROUGHLINE_KAFKA_BROKERS"] = "127.0.0.1:1"
+	r := sh.run("erase", "Old Acme", "--dry-run")
+	require.Contains(t, r.err, "this counts account Acme ("+acme+")")
+	require.Contains(t, sh.run("erase", "Old Acme", "--dry-run", "--json").out, `"account_id":"`+acme+`"`)
+}
+
 // What cannot be erased is told with what can be typed.
 func TestEraseForms(t *testing.T) {
 	t.Parallel()

@@ -37,6 +37,22 @@ func TestSince(t *testing.T) {
 	}
 }
 
+// Accounts with long names and domains fit a terminal of 80 columns, with their whole ids.
+func TestAccountsFitATerminal(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("a long word ", 10)
+	cells := [][]string{{long, strings.ReplaceAll(long, " ", "-") + ".example", "0198f0c2-7a3e-7c1d-9b60-2f9c1f4d5e6a", "12345"}}
+	most, _ := fit(80, accountListColumns(), cells)
+	sum := -gap
+	for _, n := range most {
+		if n >= 0 {
+			sum += n + gap
+		}
+	}
+	require.LessOrEqual(t, sum, 80)
+	require.Equal(t, 36, most[2])
+}
+
 func TestClean(t *testing.T) {
 	t.Parallel()
 	for in, want := range map[string]string{

@@ -372,7 +372,7 @@ func TestDevEndsWithItsDatabase(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, syscall.Kill(pid, syscall.SIGQUIT))
 	err = <-done
-	require.ErrorContains(t, err, "the local Postgres ended: its log is in "+filepath.Join(c.DataDir, "dev.log"))
+	require.EqualError(t, err, "the local Postgres ended: its log is in "+filepath.Join(c.DataDir, "dev.log")+". Everything else was stopped; what was received is kept: run throughline dev again")
 	require.NoFileExists(t, c.ReadyFile)
 }
 

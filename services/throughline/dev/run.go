@@ -14,6 +14,7 @@ import (
 
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
+	"go.uber.org/zap"
 
 	"github.com/throughline-dev/throughline/pkg/accounts"
 	"github.com/throughline-dev/throughline/pkg/postgres"
@@ -30,7 +31,14 @@ func (s *stack) run(ctx context.Context, started time.Time) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	ended := make(chan error, 1)
-	go func() { ended <- s.group.Run(ctx) }()
+	go func() {
+		err := s.group.Run(ctx)
+		if gone := (*databaseEndedError)(nil); errors.As(err, &gone) {
+			s.rt.Log.Error("the local Postgres ended, and with it the services", zap.Error(err)) // what they say of it is no news
+			err = gone
+		}
+		ended <- err
+	}()
 
 	told := make(chan error, 1)
 	go func() { told <- s.welcome(ctx, started) }()

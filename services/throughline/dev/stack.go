@@ -226,12 +226,20 @@ func (s *stack) openServices(ctx context.Context) error {
 	return nil
 }
 
+// databaseEndedError ends everything.
+type databaseEndedError struct{ log string }
+
+// Error is error's.
+func (e *databaseEndedError) Error() string {
+	return fmt.Sprintf("the local Postgres ended: its log is in %s. Everything else was stopped; what was received is kept: run throughline dev again", e.log)
+}
+
 // watchDatabase fails when the local Postgres ends by itself: nothing would start
 // it again, and services would wait for it without an end.
 func (s *stack) watchDatabase(ctx context.Context) error {
 	select {
 	case <-s.database.Done():
-		return fmt.Errorf("the local Postgres ended: its log is in %s; start again", filepath.Join(s.command.DataDir, "dev.log"))
+		return &databaseEndedError{log: filepath.Join(s.command.DataDir, "dev.log")}
 	case <-ctx.Done():
 		return nil
 	}

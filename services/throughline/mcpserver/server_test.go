@@ -174,7 +174,7 @@ func TestToolsHaveBounds(t *testing.T) {
 		{"timeline", map[string]any{"account_id": acme, "drop": true}, "drop"},
 		{"event", map[string]any{"id": 999999}, "999999"},
 		{"search", map[string]any{"contains": "{"}, "contains"},
-		{"find_pattern", map[string]any{"pattern": "a then"}, "line 1, column 7: unexpected the end"},
+		{"find_pattern", map[string]any{"pattern": "a then"}, "line 1, column 7: the pattern ends here"},
 	} {
 		_, text, failed := a.call(c.tool, c.with)
 		require.True(t, failed, text)

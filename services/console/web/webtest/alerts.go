@@ -26,6 +26,13 @@ func (f *Fake) alertStory() {
 	f.silences = []alert.Silence{{ID: 1, Rule: "quarantine_count", Until: now.Add(90 * time.Minute), Comment: "A release of all of them runs", By: "user:kim@throughline.example", Created: now.Add(-time.Minute)}}
 }
 
+// TellNobody takes the receivers of alerts away.
+func (f *Fake) TellNobody() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.nobody = true
+}
+
 // Alerts gives what is alerted on.
 func (f *Fake) Alerts(ctx context.Context, state string) (api.Alerts, error) {
 	if err := f.may(ctx, access.Viewer); err != nil {
@@ -41,7 +48,10 @@ func (f *Fake) Alerts(ctx context.Context, state string) (api.Alerts, error) {
 		states = []alert.Phase{alert.Phase(state)}
 	}
 	receivers := []alert.Receiver{{Name: alert.Slack, Delivered: f.now().Add(-40 * time.Minute)}, {Name: alert.Webhook, FailingSince: f.now().Add(-2 * time.Hour), Error: "unexpected status code 404"}}
-	return api.NewAlerts(f.alerts, f.silences, receivers, f.now().Add(-20*time.Second), f.now(), states...), nil
+	if f.nobody {
+		receivers = nil
+	}
+	return api.NewAlerts(alert.Default(), f.alerts, f.silences, receivers, f.now().Add(-20*time.Second), f.now(), states...), nil
 }
 
 // Silences gives silences.

@@ -30,7 +30,7 @@ func (f *Fake) CreateAccount(ctx context.Context, n backend.NewAccount) (api.Acc
 	if err := f.distinct(uuid.Nil, n.Name, n.Anyway); err != nil {
 		return api.Account{}, err
 	}
-	a := api.AccountSummary{Owner: n.Owner, Account: api.Account{ID: uuid.New(), Name: n.Name, Domain: n.Domain, ParentID: n.Parent, CreatedBy: access.ActorOf(ctx).Who, CreatedAt: f.now(), UpdatedAt: f.now()}}
+	a := api.AccountSummary{Account: api.Account{ID: uuid.New(), Name: n.Name, Domain: n.Domain, Owner: n.Owner, ParentID: n.Parent, CreatedBy: access.ActorOf(ctx).Who, CreatedAt: f.now(), UpdatedAt: f.now()}}
 	f.accounts = append(f.accounts, a)
 	f.did(ctx, "createAccount", a.ID.String(), "", false)
 	return a.Account, nil

@@ -22,6 +22,7 @@ import (
 	"github.com/throughline-dev/throughline/pkg/alert"
 	"github.com/throughline-dev/throughline/pkg/api"
 	"github.com/throughline-dev/throughline/pkg/fault"
+	"github.com/throughline-dev/throughline/pkg/source/catalog"
 	"github.com/throughline-dev/throughline/services/console/backend"
 	"github.com/throughline-dev/throughline/services/console/problem"
 )
@@ -53,6 +54,8 @@ type Fake struct {
 	tails       map[chan backend.TailEvent]backend.TailQuery
 	told        []backend.TailEvent
 	lastID      int64
+	// nobody is told of alerts.
+	nobody bool
 	// failing is what every method answers, where it is not nil.
 	failing error
 }
@@ -78,6 +81,27 @@ func (f *Fake) Tails() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return len(f.tails)
+}
+
+// Allowed is backend.Reader's.
+func (f *Fake) Allowed(ctx context.Context, role access.Role, action, target string) error {
+	err := f.decide(ctx, action, target, role)
+	if err == nil {
+		f.mu.Unlock()
+	}
+	return err
+}
+
+// KnownSource is backend.Reader's.
+func (f *Fake) KnownSource(ctx context.Context, name string) error {
+	if err := f.may(ctx, access.Viewer); err != nil {
+		return err
+	}
+	defer f.mu.Unlock()
+	if name != "" && !slices.Contains(catalog.Set().Names(), name) {
+		return problem.Field("source", errors.New("there is no such source"))
+	}
+	return nil
 }
 
 // may says whether the actor may do it; it locks, and the caller unlocks where there is no error.

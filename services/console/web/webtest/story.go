@@ -69,7 +69,7 @@ func New(o Options) (*Fake, error) {
 		return nil, err
 	}
 	account := func(id uuid.UUID, name, domain, owner string) {
-		f.accounts = append(f.accounts, api.AccountSummary{Owner: owner, Account: api.Account{ID: id, Name: name, Domain: domain, CreatedBy: "import", CreatedAt: at.AddDate(0, -6, 0), UpdatedAt: at.AddDate(0, -6, 0)}})
+		f.accounts = append(f.accounts, api.AccountSummary{Account: api.Account{ID: id, Name: name, Domain: domain, Owner: owner, CreatedBy: "import", CreatedAt: at.AddDate(0, -6, 0), UpdatedAt: at.AddDate(0, -6, 0)}})
 	}
 	account(Acme, "Acme Robotics", "acme-robotics.example", "kim@throughline.example")
 	account(uuid.MustParse("0badc0de-0000-4000-8000-000000000004"), "Nimbus Lab", "nimbus-lab.example", "")
