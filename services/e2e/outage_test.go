@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kadm"
 
 	"github.com/throughline-dev/throughline/pkg/local/pgserver"
 	"github.com/throughline-dev/throughline/pkg/postgres"
@@ -35,6 +36,7 @@ func TestBrokerOutage(t *testing.T) {
 	f.works(l, "before the outage")
 
 	f.normalizer.interrupt()
+	f.transactionsEnded()
 	kafka.Kill(0)
 	f.answersOfAnOutage(l, "while the broker is dead")
 	f.receiver.kill()
@@ -53,6 +55,16 @@ func TestBrokerOutage(t *testing.T) {
 			require.Contains(t, []int{0, 200, v.busy}, status, v.source)
 		}
 	}
+}
+
+// transactionsEnded waits until the coordinator has written all markers: who ends a transaction has its answer before.
+func (f *fleet) transactionsEnded() {
+	f.t.Helper()
+	adm := kadm.NewClient(f.kafka)
+	f.await("all transactions to be ended", func() (bool, string) {
+		all, err := adm.ListTransactions(f.t.Context(), nil, []string{"Ongoing", "PrepareCommit", "PrepareAbort"})
+		return err == nil && len(all) == 0, fmt.Sprint(all.TransactionalIDs(), err)
+	})
 }
 
 // TestBrokerLoss kills each of three brokers in turn, in the middle of
