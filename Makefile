@@ -25,7 +25,7 @@ test: toolchain prerequisites test-unit test-system ## every test; installs what
 
 # The race detector takes a second build of everything and several times the time, so here it is for the packages where most
 # goroutines meet; `make race` is for all. Tests of servers mostly wait, so more of them run at once than there are cores.
-RACED := /(pkg/(stream|service|retry)|services/receiver)(/|$$)
+RACED := /pkg/(stream|service|retry)(/|$$)
 
 test-unit: ## unit, contract, golden and single-service tests, where goroutines meet with the race detector
 	@for m in $(MODULES); do (cd $$m && all=$$($(GO) list ./... | grep -v /services/e2e) && \
