@@ -221,7 +221,8 @@ const (
 )
 
 // Silence keeps alerts of a rule, of a source, or of both from being told for so long. Whoever makes one says why. What an
-// active one, also of all rules or sources, keeps quiet for as long already is Permanent(Conflict); what would keep nothing quiet is Malformed.
+// active one, also of all rules or sources, keeps quiet for as long already is Permanent(Conflict); what would keep nothing
+// quiet is Malformed.
 func (s *Store) Silence(ctx context.Context, rule, source string, long time.Duration, comment, by string) (Silence, error) {
 	refuse := func(format string, args ...any) (Silence, error) {
 		return Silence{}, fault.Permanent(fault.Malformed, fmt.Errorf(format, args...))

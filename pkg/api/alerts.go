@@ -63,7 +63,7 @@ type AlertReceiver struct {
 const alertsLate = 10 * time.Minute
 
 // NewAlerts gives those of these states, all of them where none is given; the other rules are OK.
-func NewAlerts(rules alert.Rules, all []alert.State, silences []alert.Silence, receivers []alert.Receiver, evaluated, now time.Time, states ...alert.Phase) Alerts {
+func NewAlerts(all []alert.State, silences []alert.Silence, receivers []alert.Receiver, evaluated, now time.Time, states ...alert.Phase) Alerts {
 	a := Alerts{Evaluated: evaluated, Stale: now.Sub(evaluated) > alertsLate, Items: []Alert{}, OK: []RuleOK{}, Receivers: []AlertReceiver{}}
 	busy := map[string]bool{}
 	for _, s := range all {
@@ -77,7 +77,7 @@ func NewAlerts(rules alert.Rules, all []alert.State, silences []alert.Silence, r
 		return slices.Index([]alert.Phase{alert.Firing, alert.Pending, alert.Resolved}, alert.Phase(a.State))
 	}
 	slices.SortStableFunc(a.Items, func(x, y Alert) int { return cmp.Or(phase(x)-phase(y), rank(x)-rank(y)) })
-	for _, r := range rules.Rules {
+	for _, r := range alert.Default().Rules {
 		if !busy[r.Name] {
 			a.OK = append(a.OK, RuleOK{Rule: r.Name, Meaning: r.Says(), Metrics: r.Metrics})
 		}

@@ -343,6 +343,7 @@ func TestAnImportAsksForAddressesOnly(t *testing.T) {
 	for names, want := range map[string]int{"Anvil\nBolt\nCrane": 0, "Anvil\nbob@x.example\nCrane": 2} { // once to tell the line, once by the trigger
 		tx, err := w.pool.Begin(t.Context())
 		require.NoError(t, err)
+		t.Cleanup(func() { _ = tx.Rollback(context.Background()) }) // without which the pool would never close after a failure
 		_, err = tx.Exec(t.Context(), "SET LOCAL track_functions = 'all'")
 		require.NoError(t, err)
 		imported, err := w.store.In(tx).Import(t.Context(), strings.NewReader("name\n"+names+"\n"), accounts.ImportOptions{By: "ada"})

@@ -102,18 +102,7 @@ func later(a, b time.Time) time.Time {
 
 // searchIndex asks the index of the payloads for all that match.
 func searchIndex(ctx context.Context, pool *pgxpool.Pool, limit time.Duration, q SearchQuery) (found Searched, err error) {
-	values := tellingValues(q.Contains)
-	contains := q.Contains
-	if len(values) > 0 {
-		q.Contains = ""
-	}
-	c := q.conditions()
-	for _, v := range values {
-		c.addOperator("payload @? $%d::text::jsonpath", "$.** ? (@ == "+v+")")
-	}
-	if len(values) > 0 {
-		c.add("(payload @> ?::text::jsonb) IS TRUE", contains) // so the index is not asked for it
-	}
+	c := q.indexConditions()
 	c.add("id < ?", q.Before)
 	err = Reading(ctx, pool, limit, func(tx pgx.Tx) error {
 		// Where the planner expects many, it would rather read the table: then the time is up, and Search walks.
@@ -278,6 +267,22 @@ func tellingValues(text string) (values []string) {
 	collect(all)
 	slices.SortFunc(values, func(a, b string) int { return cmp.Or(cmp.Compare(len(b), len(a)), strings.Compare(a, b)) })
 	return values[:min(len(values), mostTelling)]
+}
+
+// indexConditions are conditions of which the index of the payloads is asked for the least: for telling values, where there are any.
+func (q SearchQuery) indexConditions() *conditions {
+	values := tellingValues(q.Contains)
+	if len(values) == 0 {
+		return q.conditions()
+	}
+	contains := q.Contains
+	q.Contains = ""
+	c := q.conditions()
+	for _, v := range values {
+		c.addOperator("payload @? $%d::text::jsonpath", "$.** ? (@ == "+v+")")
+	}
+	c.add("(payload @> ?::text::jsonb) IS TRUE", contains) // so the index is not asked for it
+	return c
 }
 
 func (q SearchQuery) conditions() *conditions {

@@ -37,8 +37,8 @@ type Source interface {
 	// Keyed calls it, with an Object that rawjson has checked; it reads that and
 	// not Value. It must do so for any such object, and with or without Key,
 	// Tenant and the other fields: the same fact gives the same identity however
-	// it came. Of a Brief record References and Subject need not be told. Errors are Permanent; the event then holds what is known of its id,
-	// type and tenant.
+	// it came. Of a Brief record References and Subject need not be told. Errors are
+	// Permanent; the event then holds what is known of its id, type and tenant.
 	Describe(r Record) (Event, error)
 }
 

@@ -105,12 +105,12 @@ func TestMedian(t *testing.T) {
 	require.Zero(t, median(nil))
 }
 
-// A round's ratio is of the two runs that stood beside each other.
+// A round's ratio is of the two runs that stood beside each other; one whose limit did nothing has none.
 func TestRatioIsOfRounds(t *testing.T) {
 	t.Parallel()
 	r := &Report{}
 	l := r.line("x", "u", 0)
-	l.Ours.Rates, l.Limit.Rates = []float64{100, 10, 90}, []float64{100, 20, 100}
+	l.Ours.Rates, l.Limit.Rates = []float64{100, 10, 90, 5}, []float64{100, 20, 100, 0}
 	r.finish()
 	require.InDelta(t, 0.9, l.Ratio, 1e-9)
 }

@@ -114,7 +114,9 @@ func (r *Report) finish() {
 	for _, l := range r.Lines {
 		var ratios []float64
 		for i := range min(len(l.Ours.Rates), len(l.Limit.Rates)) {
-			ratios = append(ratios, l.Ours.Rates[i]/l.Limit.Rates[i])
+			if limit := l.Limit.Rates[i]; limit > 0 { // a starved machine may answer nothing in a short run
+				ratios = append(ratios, l.Ours.Rates[i]/limit)
+			}
 		}
 		l.Ratio = median(ratios)
 	}

@@ -44,7 +44,7 @@ func (b *Service) Alerts(ctx context.Context, state string) (api.Alerts, error) 
 			return err
 		}
 		evaluated, err := store.Evaluated(ctx)
-		answer = api.NewAlerts(alert.Default(), all, silences, receivers, evaluated, time.Now(), states...)
+		answer = api.NewAlerts(all, silences, receivers, evaluated, time.Now(), states...)
 		return err
 	})
 	return answer, err

@@ -92,7 +92,7 @@ func (c *alertsListCommand) Run(ctx context.Context, s *session) error {
 		if c.All {
 			shown = nil
 		}
-		found := api.NewAlerts(alert.Default(), states, silences, told, at, s.now(), shown...)
+		found := api.NewAlerts(states, silences, told, at, s.now(), shown...)
 		if err := list(s, c.JSON, found.Items, []column[api.Alert]{
 			{title: "severity", text: func(a api.Alert) string { return a.Severity }},
 			{title: "rule", text: func(a api.Alert) string { return a.Rule }},

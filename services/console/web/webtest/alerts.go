@@ -51,7 +51,7 @@ func (f *Fake) Alerts(ctx context.Context, state string) (api.Alerts, error) {
 	if f.nobody {
 		receivers = nil
 	}
-	return api.NewAlerts(alert.Default(), f.alerts, f.silences, receivers, f.now().Add(-20*time.Second), f.now(), states...), nil
+	return api.NewAlerts(f.alerts, f.silences, receivers, f.now().Add(-20*time.Second), f.now(), states...), nil
 }
 
 // Silences gives silences.
