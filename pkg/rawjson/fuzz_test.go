@@ -61,12 +61,35 @@ func requireReference(t *testing.T, raw []byte) {
 	wanted, err := generic(raw)
 	require.NoError(t, err)
 	require.Equal(t, wanted, genericOf(whole))
+	requireCursor(t, whole)
 	for depth := 1; depth < 4; depth++ {
 		cut, err := lenient.ParseBody(raw, depth)
 		require.NoError(t, err)
 		require.Equal(t, wanted, genericOf(cut), "depth %d", depth)
 		requireParts(t, cut)
 	}
+}
+
+// requireCursor: a cursor finds what the functions find that are called for each.
+func requireCursor(t *testing.T, v rawjson.Value) {
+	if !v.Noted() {
+		return
+	}
+	c := v.Cursor()
+	next := func(name []byte, value rawjson.Value) bool {
+		require.True(t, c.More())
+		require.Equal(t, string(name), string(c.Name()))
+		require.Equal(t, value, c.Value())
+		require.Equal(t, value.Kind(), c.Kind())
+		requireCursor(t, value)
+		c.Next()
+		return true
+	}
+	v.Each(next)
+	for _, e := range v.Elements() {
+		next(nil, e)
+	}
+	require.False(t, c.More())
 }
 
 // requireParts: each member or element says of itself what Parse says of it.

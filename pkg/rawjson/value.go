@@ -205,6 +205,51 @@ func (v Value) Each(f func(name []byte, member Value) bool) {
 	}
 }
 
+// Cursor goes over an object's members or an array's elements in order, repeated ones too, as Each and Elements do, without
+// a function that is called for each:
+//
+//	for c := v.Cursor(); c.More(); c.Next() { … c.Name(), c.Kind() … }
+//
+// It is for what is Noted: where members are not, it gives none.
+type Cursor struct {
+	d       *Doc
+	at, end uint32
+}
+
+// Cursor gives one at the first member or element. Anything but a noted object or array has none.
+func (v Value) Cursor() Cursor {
+	if kind := v.Kind(); kind < Array || !v.indexed() {
+		return Cursor{}
+	}
+	return Cursor{v.d, v.node + 1, v.d.nodes[v.node].next}
+}
+
+// More reports whether the cursor is at a member or an element.
+func (c *Cursor) More() bool { return c.at < c.end }
+
+// Next goes on to the next one.
+func (c *Cursor) Next() { c.at = c.d.nodes[c.at].next }
+
+// Kind tells what the value is that the cursor is at.
+func (c *Cursor) Kind() Kind { return kinds[c.d.src[c.d.nodes[c.at].start]] }
+
+// Value gives the value that the cursor is at.
+func (c *Cursor) Value() Value { return c.d.value(c.at) }
+
+// Name gives the member's name, which aliases the document unless it has escapes; of an element it is empty.
+func (c *Cursor) Name() []byte {
+	n := &c.d.nodes[c.at]
+	if n.flags&keyOdd != 0 {
+		return c.oddName()
+	}
+	return c.d.src[n.key:n.keyEnd:n.keyEnd]
+}
+
+func (c *Cursor) oddName() []byte {
+	n := &c.d.nodes[c.at]
+	return member{value: c.Value(), key: n.key, keyEnd: n.keyEnd, odd: true}.name()
+}
+
 // Elements yields an array's elements with their index.
 func (v Value) Elements() iter.Seq2[int, Value] {
 	return func(yield func(int, Value) bool) {

@@ -65,7 +65,7 @@ type Settled struct {
 // a new batch.
 func (s *Shape) Settle(r Rules) Settled {
 	out := Settled{Gone: s.gone, Cut: s.cut, Events: s.root.present}
-	if s.root.stamp != s.stamp {
+	if !s.touches(s.root) {
 		out.Events = 0
 	}
 	for i := 0; i < len(s.touched); i++ {
@@ -75,7 +75,7 @@ func (s *Shape) Settle(r Rules) Settled {
 		}
 		n.prior, n.priorLast = n.total.Object, n.total.LastAt
 		s.judge(n, r, &out)
-		n.settle(s.stamp)
+		s.settle(n)
 		s.window(n, &out)
 	}
 	for _, n := range s.touched {
@@ -93,30 +93,30 @@ func (s *Shape) Settle(r Rules) Settled {
 }
 
 // settle adds the batch to the totals.
-func (n *node) settle(stamp int64) {
+func (s *Shape) settle(n *node) {
 	t := &n.total
 	switch p := n.parent; {
 	case p == nil:
 		t.LastAt = t.Present + n.present
-	case p.stamp == stamp:
+	case s.touches(p):
 		if !n.known {
 			t.FirstAt = p.prior + n.atFirst
 		}
 		t.LastAt = p.prior + n.atLast
 	}
 	t.Present += n.present
-	t.Counts.add(n.counts)
+	t.Counts.add(n.counts.exported())
 	if t.FirstSeen.IsZero() {
 		t.FirstSeen = time.Unix(0, n.begin).UTC()
 	} else {
 		t.LongestGap = max(t.LongestGap, time.Unix(0, n.begin).Sub(t.LastSeen))
 	}
-	t.LongestGap = max(t.LongestGap, n.gap)
+	t.LongestGap = max(t.LongestGap, time.Duration(n.gap))
 	if last := time.Unix(0, n.last).UTC(); last.After(t.LastSeen) {
 		t.LastSeen = last
 	}
 	t.WindowPresent += n.present
-	t.WindowNulls += n.counts.Null
+	t.WindowNulls += n.counts[rawjson.Null]
 	if len(n.samples) > 0 {
 		t.Form = n.samples[len(n.samples)-1].form
 	}
@@ -225,14 +225,14 @@ func (n *node) denominator() int64 {
 
 // judgeKids looks at what a touched object should have and has not, after all is added.
 func (s *Shape) judgeKids(n *node, out *Settled) {
-	if n.counts.Object == 0 {
+	if n.counts[rawjson.Object] == 0 {
 		return
 	}
 	for _, kid := range n.kids {
 		if !kid.known {
 			continue
 		}
-		was, touched := kid.total, kid.stamp == s.stamp
+		was, touched := kid.total, s.touches(kid)
 		event := n.ref
 		if touched {
 			was = kid.before()
@@ -244,7 +244,7 @@ func (s *Shape) judgeKids(n *node, out *Settled) {
 		always := was.Present == was.LastAt-was.FirstAt && n.prior == was.LastAt
 		missing := n.total.Object - was.LastAt // of those since
 		if touched {
-			missing = n.counts.Object - kid.present
+			missing = n.counts[rawjson.Object] - kid.present
 		}
 		switch {
 		case missing <= 0 || n.prior-was.LastAt >= k: // nothing, or told before

@@ -91,43 +91,45 @@ type Shape struct {
 	root   *node
 	paths  int   // nodes below the root
 	seq    int64 // of the newest event
+	since  int64 // of the newest event of the batch before
 	ref    int32 // of the newest event
 	at     int64 // of the newest event, in nanoseconds since 1970
-	stamp  int64 // of the batch
 
 	touched []*node // of the batch
 	gone    []string
 	cut     int64
 }
 
-// node is one path.
+// node is one path. What is read of it for each value comes first, so that it lies in
+// two of the processor's lines.
 type node struct {
-	segment Segment
-	parent  *node
+	name    string // its segment's, where that is a name
+	seq     int64  // the event that it was last in; up to Shape.since, of a batch before
+	kinds   uint8  // types in that event, a bit each
+	odd     uint8  // types that have a sample of this batch
+	ref     int32  // the event that it was last in, and the one before, of this batch
+	prevRef int32
+	missed  int32 // an event that had the parent and not it, or noEvent
+	present int64 // events of this batch that had it
+	atLast  int64 // the parent's objects of this batch when it was last there
+	last    int64 // when that was, in nanoseconds since 1970
+	gap     int64 // the longest between two events of this batch that had it, likewise
+	counts  counts
+
+	likely  int // the kid that most probably comes next
 	kids    []*node
-	place   int              // among its parent's kids
-	byName  map[string]*node // of kids, when there are many
-	likely  int              // the kid that most probably comes next
+	parent  *node
 	element *node
 	wild    *node
 
-	// Of the batch.
-	stamp   int64 // the batch that it was last in
-	seq     int64 // the event that it was last in
-	kinds   uint8 // types in that event
-	present int64
-	counts  Counts
-	odd     uint8 // types that have a sample
+	place   int              // among its parent's kids
+	byName  map[string]*node // of kids, when there are many
+	segment Segment
+
 	samples []sample
-	ref     int32 // the event that it was last in, and the one before
-	prevRef int32
 	atFirst int64 // the parent's objects of the batch before it was first there
-	atLast  int64 // and when it was last there
-	missed  int32 // an event that had the parent and not it, or noEvent
-	begin   int64 // when it was there first and last, in nanoseconds since 1970
-	last    int64
-	gap     time.Duration // the longest between two events that had it
-	prior   int64         // total.Object before the batch
+	begin   int64 // when it was first there
+	prior   int64 // total.Object before the batch
 
 	priorLast int64 // total.LastAt before the batch
 
@@ -135,6 +137,22 @@ type node struct {
 	known bool // it was stored, or settled before
 
 	forgotten bool // it was folded into another
+}
+
+// counts are the events of a batch, by the type that a path had in them.
+type counts [rawjson.Object + 1]int64
+
+func (c *counts) add(o counts) {
+	for k, n := range o {
+		c[k] += n
+	}
+}
+
+func (c *counts) exported() (all Counts) {
+	for k := rawjson.Null; k <= rawjson.Object; k++ {
+		*all.of(k) = c[k]
+	}
+	return all
 }
 
 const noEvent = -1
@@ -151,7 +169,7 @@ const many = 12
 
 // New makes a shape of no events.
 func New(l Limits) *Shape {
-	return &Shape{limits: l.orDefaults(), root: &node{missed: noEvent, ref: noEvent}, stamp: 1}
+	return &Shape{limits: l.orDefaults(), root: &node{missed: noEvent, ref: noEvent}}
 }
 
 // Paths is how many paths it holds, which is what its memory depends on.
@@ -168,62 +186,93 @@ func (s *Shape) Observe(event rawjson.Value, at time.Time, ref int32) {
 
 func (s *Shape) value(n *node, v rawjson.Value, depth int) {
 	kind := v.Kind()
-	s.mark(n, v, kind)
-	if kind < rawjson.Array {
-		return
+	if s.mark(n, kind) {
+		n.samples = append(n.samples, sample{kind, s.ref, form(v)})
 	}
+	if kind >= rawjson.Array {
+		s.inside(n, v, depth)
+	}
+}
+
+// inside looks at the members or elements of a value, which is depth containers down.
+func (s *Shape) inside(n *node, v rawjson.Value, depth int) {
 	if depth >= s.limits.Depth {
 		s.cut++
 		return
 	}
-	if kind == rawjson.Object {
-		n.likely = 0
+	n.likely = 0
+	switch {
+	case v.Noted():
+		object := v.Kind() == rawjson.Object
+		for c := v.Cursor(); c.More(); c.Next() {
+			kid := n.element
+			if object {
+				kid = s.member(n, c.Name())
+			} else if kid == nil {
+				if kid = s.addElement(n); kid == nil {
+					return
+				}
+			}
+			if kid == nil {
+				continue
+			}
+			kind := c.Kind()
+			if s.mark(kid, kind) {
+				kid.samples = append(kid.samples, sample{kind, s.ref, form(c.Value())})
+			}
+			if kind >= rawjson.Array {
+				s.inside(kid, c.Value(), depth+1)
+			}
+		}
+	case v.Kind() == rawjson.Object: // a very large event
 		v.Each(func(name []byte, member rawjson.Value) bool {
 			if kid := s.member(n, name); kid != nil {
 				s.value(kid, member, depth+1)
 			}
 			return true
 		})
-		return
-	}
-	for _, e := range v.Elements() {
-		if n.element == nil {
-			if n.element = s.add(n, Segment{Kind: IsElement}); n.element == nil {
+	default:
+		for _, e := range v.Elements() {
+			if n.element == nil && s.addElement(n) == nil {
 				return
 			}
+			s.value(n.element, e, depth+1)
 		}
-		s.value(n.element, e, depth+1)
 	}
 }
 
-// mark counts a value, once an event and type.
-func (s *Shape) mark(n *node, v rawjson.Value, kind rawjson.Kind) {
+func (s *Shape) addElement(n *node) *node {
+	n.element = s.add(n, Segment{Kind: IsElement})
+	return n.element
+}
+
+// mark counts a value, once an event and type. It reports whether the batch has no
+// sample of the type yet.
+func (s *Shape) mark(n *node, kind rawjson.Kind) bool {
+	bit := uint8(1) << kind
 	if n.seq != s.seq {
 		s.first(n)
+	} else if n.kinds&bit != 0 {
+		return false
 	}
-	if bit := uint8(1) << kind; n.kinds&bit == 0 {
-		n.kinds |= bit
-		*n.counts.of(kind)++
-		if n.odd&bit == 0 {
-			n.odd |= bit
-			n.samples = append(n.samples, sample{kind, s.ref, form(v)})
-		}
-	}
+	n.kinds |= bit
+	n.counts[kind]++
+	fresh := n.odd&bit == 0
+	n.odd |= bit
+	return fresh
 }
 
 // first counts an event that has the path.
 func (s *Shape) first(n *node) {
-	fresh := n.stamp != s.stamp
+	fresh := n.seq <= s.since
 	if fresh {
-		n.stamp, n.present, n.counts, n.odd, n.samples = s.stamp, 0, Counts{}, 0, n.samples[:0]
-		n.missed, n.atFirst, n.atLast, n.ref, n.gap = noEvent, 0, 0, noEvent, 0
-		s.touched = append(s.touched, n)
+		s.begin(n)
 	}
 	n.seq, n.kinds = s.seq, 0
 	n.prevRef, n.ref = n.ref, s.ref
 	n.present++
 	if p := n.parent; p != nil {
-		objects := p.counts.Object
+		objects := p.counts[rawjson.Object]
 		if fresh {
 			n.atFirst = objects - 1
 		}
@@ -232,17 +281,22 @@ func (s *Shape) first(n *node) {
 		}
 		n.atLast = objects
 	}
-	if fresh {
-		n.begin, n.last = s.at, s.at
-	}
-	n.gap = max(n.gap, time.Duration(s.at-n.last))
+	n.gap = max(n.gap, s.at-n.last)
 	n.last = max(n.last, s.at)
+}
+
+// begin forgets what a batch before left in the node.
+func (s *Shape) begin(n *node) {
+	n.present, n.counts, n.odd, n.samples = 0, counts{}, 0, n.samples[:0]
+	n.ref, n.prevRef, n.missed = noEvent, noEvent, noEvent
+	n.atFirst, n.atLast, n.begin, n.last, n.gap = 0, 0, s.at, s.at, 0
+	s.touched = append(s.touched, n)
 }
 
 // member gives the node of a member, or nil where the limits end.
 func (s *Shape) member(n *node, name []byte) *node {
 	if n.likely < len(n.kids) {
-		if kid := n.kids[n.likely]; kid.segment.Name == string(name) {
+		if kid := n.kids[n.likely]; kid.name == string(name) {
 			n.likely++
 			return kid
 		}
@@ -270,7 +324,7 @@ func (n *node) find(name []byte) *node {
 		return n.byName[string(name)]
 	}
 	for _, kid := range n.kids {
-		if kid.segment.Name == string(name) {
+		if kid.name == string(name) {
 			return kid
 		}
 	}
@@ -285,7 +339,7 @@ func (s *Shape) add(n *node, segment Segment) *node {
 		return nil
 	}
 	s.paths++
-	kid := &node{segment: segment, parent: n, missed: noEvent, ref: noEvent, total: Path{Path: path}}
+	kid := &node{segment: segment, name: segment.Name, parent: n, missed: noEvent, ref: noEvent, total: Path{Path: path}}
 	if segment.Kind == IsName {
 		n.append(kid)
 	}
@@ -350,12 +404,10 @@ func (n *node) below() []*node {
 func (s *Shape) merge(n, from *node) {
 	n.total.merge(from.total)
 	n.known = n.known || from.known
-	if from.stamp == s.stamp {
-		if n.stamp != s.stamp {
-			n.stamp, n.present, n.counts, n.odd, n.samples = s.stamp, 0, Counts{}, 0, n.samples[:0]
-			n.missed, n.atFirst, n.atLast, n.gap = noEvent, from.atFirst, 0, 0
-			n.begin, n.last = from.begin, from.last
-			s.touched = append(s.touched, n)
+	if s.touches(from) {
+		if !s.touches(n) {
+			s.begin(n)
+			n.atFirst, n.begin, n.last = from.atFirst, from.begin, from.last
 		}
 		n.seq, n.kinds, n.ref, n.prevRef = max(n.seq, from.seq), n.kinds|from.kinds, max(n.ref, from.ref), max(n.prevRef, from.prevRef)
 		n.begin, n.last, n.gap = min(n.begin, from.begin), max(n.last, from.last), max(n.gap, from.gap)
@@ -479,5 +531,8 @@ func (s *Shape) clear(n *node) {
 // Reset forgets what was observed since the last Settle.
 func (s *Shape) Reset() {
 	s.touched = s.touched[:0]
-	s.stamp++
+	s.since = s.seq
 }
+
+// touches: an event of the batch had the path.
+func (s *Shape) touches(n *node) bool { return n.seq > s.since }

@@ -244,6 +244,35 @@ func TestAMapIsFolded(t *testing.T) {
 	require.Equal(t, 4, again.Paths())
 }
 
+// What a fold makes one of is newest in the event of this batch, whatever a batch before had in the map.
+func TestAFoldIsOfItsBatch(t *testing.T) {
+	t.Parallel()
+	s := newStream(shape.Limits{Children: 3})
+	s.settle(t, times(9, `{"m":{"123":1}}`)...)
+	s.ref = 0
+	s.observe(t, `{}`, `{"m":{"a":1,"b":1,"c":1,"d":1}}`)
+	settled := s.Settle(shape.Rules{})
+	for i, p := range settled.Changed {
+		require.Equal(t, int32(1), settled.Newest[i], p.Path)
+	}
+}
+
+// A very large event, whose values are not all noted, counts like any other.
+func TestALargeEvent(t *testing.T) {
+	t.Parallel()
+	event := []byte(`{"a":[{"x":1},{"x":null,"y":[true]}],"b":{"c":{"d":"e"}},"f":[]}`)
+	var whole, cut rawjson.Doc
+	want, got := shape.New(shape.Limits{}), shape.New(shape.Limits{})
+	v, err := whole.ParseBody(event, 0)
+	require.NoError(t, err)
+	want.Observe(v, start, 0)
+	v, err = cut.ParseBody(event, 1)
+	require.NoError(t, err)
+	require.False(t, v.Noted())
+	got.Observe(v, start, 0)
+	require.Equal(t, want.Settle(shape.Rules{}), got.Settle(shape.Rules{}))
+}
+
 // A sender that makes names up gets no more memory than the limits give.
 func TestHostileNames(t *testing.T) {
 	t.Parallel()
