@@ -127,20 +127,25 @@ func parseEpoch(text string) (time.Time, bool) {
 	if err != nil {
 		return time.Time{}, false
 	}
+	t, unit := sinceEpoch(n)
+	return t.Add(part(fraction, unit, strings.HasPrefix(whole, "-"))).UTC(), true
+}
+
+// sinceEpoch gives the time that a whole number since 1970 is, and its unit.
+func sinceEpoch(n int64) (t time.Time, unit time.Duration) {
 	// In the smaller unit each bound would be the year 5138, in the larger one 1973.
 	const fromMillis, fromMicros, fromNanos = 1e11, 1e14, 1e17
-	unit := time.Second
+	unit = time.Second
 	switch size := max(n, -n); {
 	case size < 0 || size >= fromNanos: // size < 0: the smallest number has no opposite
-		return time.Unix(0, n).UTC(), true
+		unit = time.Nanosecond
 	case size >= fromMicros:
 		unit = time.Microsecond
 	case size >= fromMillis:
 		unit = time.Millisecond
 	}
 	perSecond := int64(time.Second / unit)
-	t := time.Unix(n/perSecond, n%perSecond*int64(unit))
-	return t.Add(part(fraction, unit, strings.HasPrefix(whole, "-"))).UTC(), true
+	return time.Unix(n/perSecond, n%perSecond*int64(unit)), unit
 }
 
 // part is the fraction of a unit that these digits are, cut to nanoseconds.

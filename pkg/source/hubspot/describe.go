@@ -1,6 +1,7 @@
 package hubspot
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 	"strings"
@@ -35,6 +36,31 @@ func (hubspot) Describe(r source.Record) (source.Event, error) {
 		event.References = n.references()
 	}
 	return event, nil
+}
+
+// TypeOf implements source.Typer, for what happens most to HubSpot's own objects.
+func (hubspot) TypeOf(r source.Record) (string, bool) {
+	e := r.Object
+	vendor := e.Get("subscriptionType").TextBytes()
+	usual, ok := usualTypes()[string(vendor)]
+	if !ok || e.Get("fromObjectId").Exists() { // of two objects
+		return "", false
+	}
+	portal, object, property := idBytes(e.Get("portalId")), idBytes(e.Get("objectId")), e.Get("propertyName").TextBytes()
+	if len(portal) == 0 {
+		portal = []byte(r.Tenant)
+	}
+	const most = source.MaxIDBytes / 16 // three of them, each three times as long for its escapes, beside a type, a digest and a time
+	if !source.Certain(portal, most) || !source.Certain(object, most) || len(property) > 0 && !source.Certain(property, most) {
+		return "", false
+	}
+	eventType := usual.name
+	for _, p := range usual.properties {
+		if string(property) == p.property {
+			eventType = p.name
+		}
+	}
+	return eventType, source.CertainTime(e.Get("occurredAt"), r.ReceivedAt)
 }
 
 // notice is one element of a delivery. Ids are kept as text.
@@ -143,4 +169,17 @@ func id(v rawjson.Value) string {
 		return text
 	}
 	return ""
+}
+
+// idBytes is id without a copy.
+func idBytes(v rawjson.Value) []byte {
+	switch v.Kind() {
+	case rawjson.String:
+		return v.TextBytes()
+	case rawjson.Number:
+		if digits := v.Bytes(); len(bytes.Trim(digits, "0123456789")) == 0 {
+			return digits
+		}
+	}
+	return nil
 }

@@ -31,6 +31,7 @@ type hubspot struct{ o Options }
 var (
 	_ source.Signer = hubspot{}
 	_ source.Lister = hubspot{}
+	_ source.Typer  = hubspot{}
 )
 
 // Name implements source.Source.

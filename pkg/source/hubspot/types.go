@@ -2,6 +2,7 @@ package hubspot
 
 import (
 	"slices"
+	"sync"
 
 	"github.com/throughline-dev/throughline/pkg/source"
 )
@@ -99,6 +100,36 @@ func (n *notice) eventType() string {
 	}
 	return thing + "." + happened[n.action]
 }
+
+// usual is the event_type of one of HubSpot's types, which some properties change.
+type usual struct {
+	name       string
+	properties []struct{ property, name string }
+}
+
+// usualTypes has those that are of one object of HubSpot's own, which only the object, the time and
+// a property's value tell apart.
+var usualTypes = sync.OnceValue(func() map[string]usual {
+	all := map[string]usual{}
+	for _, thing := range referenceKinds {
+		for _, action := range []string{"creation", "deletion", "restore", "privacyDeletion", actionProperty} {
+			if thing == thingObject {
+				continue
+			}
+			n := notice{vendor: thing + "." + action}
+			n.canonicalise()
+			u := usual{name: n.eventType()}
+			for _, p := range properties {
+				n.property = p.property
+				if name := n.eventType(); name != u.name {
+					u.properties = append(u.properties, struct{ property, name string }{p.property, name})
+				}
+			}
+			all[n.vendor] = u
+		}
+	}
+	return all
+})
 
 // types lists what HubSpot can subscribe to. `object.*` is listed for custom
 // objects; for HubSpot's own it has the classic names, or those of standardObjects

@@ -30,12 +30,13 @@ func (intercom) Describe(r source.Record) (source.Event, error) {
 	case app == "":
 		return source.Event{}, source.Malformed("the event does not name its workspace (app_id): set THROUGHLINE_INTERCOM_TENANT to it")
 	}
-	f := factOf(app, topic, item)
-	if id := n.Get("id").Literal(); f.id == "" && id != "" {
-		f.id = source.ID(app, id)
+	f := factOf(topic, item)
+	identity := f.identity(app)
+	if id := n.Get("id").Literal(); identity == "" && id != "" {
+		identity = source.ID(app, id)
 	}
-	event := source.Event{ID: f.id, Type: typeName(topic, item.At("content_stat", "stat_type").Text()), Tenant: app}
-	if f.id == "" {
+	event := source.Event{ID: identity, Type: typeName(topic, item.At("content_stat", "stat_type").Text()), Tenant: app}
+	if identity == "" {
 		return event, source.Malformed("the notification has no id")
 	}
 	at, ok := firstTime(f.at, n.Get("created_at"))
@@ -46,6 +47,45 @@ func (intercom) Describe(r source.Record) (source.Event, error) {
 		event.References, event.Subject = references(app, item), subject(topic, item)
 	}
 	return event, nil
+}
+
+// TypeOf implements source.Typer, for notifications of the topics that have a name of their own here.
+func (intercom) TypeOf(r source.Record) (string, bool) {
+	n := r.Object
+	t, known := typeNames()[string(n.Get("topic").TextBytes())]
+	if !known {
+		return "", false
+	}
+	app := idBytes(n.Get("app_id"))
+	if len(app) == 0 {
+		app = []byte(r.Tenant)
+	}
+	f := factOf(t.topic, n.At("data", "item"))
+	sure := certain(app)
+	if object, other := idBytes(f.object), idBytes(f.other); len(object) == 0 || len(other) == 0 && f.what != whatCreated {
+		sure = sure && certain(idBytes(n.Get("id")))
+	} else {
+		sure = sure && certain(object) && (len(other) == 0 || certain(other))
+	}
+	at := f.at
+	if !at.Exists() {
+		at = n.Get("created_at")
+	}
+	return t.eventType, sure && source.CertainTime(at, r.ReceivedAt)
+}
+
+// certain: the bound of an identity holds three of it.
+func certain(id []byte) bool { return source.Certain(id, source.MaxIDBytes/16) }
+
+// idBytes is the literal of an id, without a copy.
+func idBytes(v rawjson.Value) []byte {
+	switch v.Kind() {
+	case rawjson.String:
+		return v.TextBytes()
+	case rawjson.Number, rawjson.Bool:
+		return v.Bytes()
+	}
+	return nil
 }
 
 // createdTopic gives the topic that told of the creation of an object of the API, or "".
@@ -67,32 +107,56 @@ func createdTopic(object rawjson.Value) string {
 
 // fact is what a topic tells of, in words that Intercom's API has too.
 type fact struct {
-	id string        // "" where only the notification has an id
-	at rawjson.Value // the fact's own time, so that webhook and backfill agree
+	kind, what string
+	object     rawjson.Value // the id of what it happened to; Missing where only the notification has an id
+	other      rawjson.Value // the id of what else it is of, Missing where that is nothing
+	at         rawjson.Value // the fact's own time, so that webhook and backfill agree
 }
 
-func factOf(app, topic string, item rawjson.Value) fact {
+// identity is "" where only the notification has an id.
+func (f fact) identity(app string) string {
+	object := f.object.Literal()
+	switch other := f.other.Literal(); {
+	case object == "":
+		return ""
+	case f.what == whatCreated:
+		return source.ID(app, f.kind, object, f.what)
+	case other == "":
+		return ""
+	default:
+		return source.ID(app, f.kind, object, f.what, other)
+	}
+}
+
+// What happens to an object, in an identity.
+const (
+	whatCreated = "created"
+	whatMerged  = "merged"
+	whatPart    = "part"
+)
+
+func factOf(topic string, item rawjson.Value) fact {
 	switch topic {
 	case "conversation.user.created", "conversation.admin.single.created":
-		return created(app, "conversation", item)
+		return created("conversation", item)
 	case "contact.user.created", "contact.created", "user.created":
-		return created(app, "contact", item)
+		return created("contact", item)
 	case "contact.lead.created": // who may become a user, under the same id: another fact
-		return created(app, "lead", item)
+		return created("lead", item)
 	case "company.created":
-		return created(app, "company", item)
+		return created("company", item)
 	case "ticket.created":
-		return created(app, "ticket", item)
-	case "contact.merged":
-		return merged(app, item)
+		return created("ticket", item)
+	case "contact.merged": // one contact that became a part of another, which the API's merge history has too
+		return fact{kind: kindContact, what: whatMerged, object: item.Get("id"), other: item.At("merged_from", "id"), at: item.Get("merged_at")}
 	case "conversation.user.replied":
-		return partFact(app, "conversation", item, partOf(item, customer))
+		return partFact("conversation", item, partOf(item, customer))
 	case "conversation.admin.replied", "conversation.admin.noted":
-		return partFact(app, "conversation", item, partOf(item, teammate))
+		return partFact("conversation", item, partOf(item, teammate))
 	case "conversation.operator.replied":
-		return partFact(app, "conversation", item, partOf(item, bot))
+		return partFact("conversation", item, partOf(item, bot))
 	case "ticket.admin.replied", "ticket.contact.replied", "ticket.note.created":
-		return partFact(app, "ticket", item.Get("ticket"), item.Get("ticket_part"))
+		return partFact("ticket", item.Get("ticket"), item.Get("ticket_part"))
 	}
 	// These items are the fact itself; every other item is the object that the
 	// fact happened to, and its created_at is much older.
@@ -103,30 +167,16 @@ func factOf(app, topic string, item rawjson.Value) fact {
 	return fact{}
 }
 
-func created(app, kind string, object rawjson.Value) fact {
-	id := object.Get("id").Literal()
-	if id == "" {
-		return fact{}
-	}
-	return fact{id: source.ID(app, kind, id, "created"), at: object.Get("created_at")}
-}
-
-// merged is one contact that became a part of another, which the API's merge history
-// has too.
-func merged(app string, item rawjson.Value) fact {
-	f := fact{at: item.Get("merged_at")}
-	if id, from := item.Get("id").Literal(), item.At("merged_from", "id").Literal(); id != "" && from != "" {
-		f.id = source.ID(app, kindContact, id, "merged", from)
+func created(kind string, object rawjson.Value) fact {
+	f := fact{kind: kind, what: whatCreated, object: object.Get("id")}
+	if f.object.Literal() != "" {
+		f.at = object.Get("created_at")
 	}
 	return f
 }
 
-func partFact(app, kind string, object, part rawjson.Value) fact {
-	f := fact{at: part.Get("created_at")}
-	if id, partID := object.Get("id").Literal(), part.Get("id").Literal(); id != "" && partID != "" {
-		f.id = source.ID(app, kind, id, "part", partID)
-	}
-	return f
+func partFact(kind string, object, part rawjson.Value) fact {
+	return fact{kind: kind, what: whatPart, object: object.Get("id"), other: part.Get("id"), at: part.Get("created_at")}
 }
 
 // partOf finds the part that a conversation's reply or note is: the last one

@@ -28,6 +28,7 @@ var (
 	_ source.Signer     = intercom{}
 	_ source.Handshaker = intercom{}
 	_ source.Lister     = intercom{}
+	_ source.Typer      = intercom{}
 )
 
 // New gives the source. It has no state and any number may exist.

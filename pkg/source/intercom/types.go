@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/throughline-dev/throughline/pkg/source"
 )
@@ -60,6 +61,22 @@ var renamed = map[string]string{
 	"user.tag.created":                      "contact.tagged",
 	"user.tag.deleted":                      "contact.untagged",
 }
+
+// named is a topic and its event_type.
+type named struct{ topic, eventType string }
+
+// typeNames has the topics of renamed and verbatim.
+var typeNames = sync.OnceValue(func() map[string]named {
+	names := map[string]named{}
+	add := func(topic string) { names[topic] = named{topic, typeName(topic, "")} }
+	for topic := range renamed {
+		add(topic)
+	}
+	for topic := range strings.FieldsSeq(verbatim) {
+		add(topic)
+	}
+	return names
+})
 
 // verbatim are the documented topics that read as thing.happened already.
 const verbatim = `conversation.rating.added conversation.priority.updated conversation.read conversation.deleted

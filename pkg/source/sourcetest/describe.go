@@ -4,6 +4,7 @@ import (
 	"os"
 	"regexp"
 	"slices"
+	"strings"
 
 	"github.com/stretchr/testify/require"
 
@@ -16,6 +17,7 @@ func describeChecks() []check {
 		{"profile", (*suite).checkProfile},
 		{"describe/sound", (*suite).checkSound},
 		{"describe/unknown type", (*suite).checkUnknownType},
+		{"describe/type alone", (*suite).checkTypeAlone},
 	}
 }
 
@@ -59,6 +61,7 @@ func (s *suite) requireSound(t require.TestingT, r source.Record) {
 	again, againErr := s.describe(r)
 	require.Equal(t, event, again, "described twice")
 	s.requireBrief(t, r, event, err)
+	s.requireTyped(t, r)
 	if err != nil {
 		requirePermanent(t, err)
 		require.EqualError(t, againErr, err.Error())
@@ -86,6 +89,26 @@ func (s *suite) requireBrief(t require.TestingT, r source.Record, want source.Ev
 		return
 	}
 	require.NoError(t, err, "in brief")
+}
+
+// requireTyped: a Typer says what Keyed says, or nothing.
+func (s *suite) requireTyped(t require.TestingT, r source.Record) {
+	var doc rawjson.Doc
+	object, err := doc.ParseBody(r.Value, 0)
+	if err != nil {
+		return
+	}
+	r = s.received(r)
+	r.Object, r.Brief = object, true
+	eventType, test, typedErr := source.Typed(s.src, r)
+	_, want, err := source.Keyed(s.src, r)
+	if err != nil {
+		require.EqualError(t, typedErr, err.Error(), "the type alone of %s", r.Value)
+		return
+	}
+	require.NoError(t, typedErr, "the type alone of %s", r.Value)
+	require.Equal(t, want.Type, eventType)
+	require.Equal(t, want.Test, test)
 }
 
 func (s *suite) knows(kind string) bool {
@@ -135,4 +158,42 @@ func (s *suite) checkUnknownType(t require.TestingT) {
 	require.NoError(t, err, "an unknown vendor type was dropped")
 	require.Equal(t, source.TypeName(event.Type), event.Type)
 	require.NotEqual(t, "unknown", event.Type, "the vendor's own words are kept")
+}
+
+// checkTypeAlone: a Typer says what Keyed says, whatever stands in an event, and it does say something.
+func (s *suite) checkTypeAlone(t require.TestingT) {
+	typer, ok := s.src.(source.Typer)
+	if !ok {
+		return
+	}
+	long := strings.Repeat("x", source.MaxIDBytes)
+	strange := []string{
+		`""`, `" "`, `"0"`, `" a"`, `"a "`, `"a:b%|"`, `"\u0001"`, `"\u007f"`, `"\u00e9"`, `"` + long + `"`, `"` + long[:300] + `"`, `"` + strings.Repeat(":", 70) + `"`,
+		`0`, `7`, `-1`, `1.5`, `1e3`, `17600000000000000000`, `1760000000`, `99999999999`, strings.Repeat("7", source.MaxTenantBytes+1), `true`, `false`, `null`, `{}`, `[]`,
+		`"2999-01-01T00:00:00Z"`, `"1970-01-01T00:00:00Z"`, `"1999-01-01T00:00:00Z"`, `915148800`, `"2025-10-09T08:53:20+02:00"`, `"2025-10-09 08:53"`,
+	}
+	said := 0
+	for _, r := range s.all(t) {
+		var doc rawjson.Doc
+		if object, err := doc.Parse(r.Value); err == nil {
+			r := s.received(r)
+			r.Object = object
+			if _, ok := typer.TypeOf(r); ok {
+				said++
+			}
+		} else {
+			continue
+		}
+		for _, pointer := range pointers(t, r.Value, func(rawjson.Kind) bool { return true }) {
+			for _, value := range strange {
+				if changed := replaced(r.Value, pointer, []byte(value)); pointer != "" {
+					s.requireTyped(t, source.Record{Value: changed, Tenant: r.Tenant})
+				}
+			}
+		}
+		for _, tenant := range []string{"", " ", "0", "a b", "a ", "é", "\x01", long[:source.MaxTenantBytes], long} {
+			s.requireTyped(t, source.Record{Value: r.Value, Tenant: tenant})
+		}
+	}
+	require.Positive(t, said, "it says of no event of testdata what type it is of")
 }

@@ -216,6 +216,27 @@ func (f fake) Describe(r source.Record) (source.Event, error) {
 	return source.Event{ID: id, Type: source.TypeName(kind), OccurredAt: at, Tenant: tenant, References: refs.List()}, nil
 }
 
+func (f fake) TypeOf(r source.Record) (string, bool) {
+	o := r.Object
+	kind := o.Get("kind").TextBytes()
+	if !source.Certain(kind, source.MaxTypeBytes) {
+		return "", false
+	}
+	sure := source.Certain([]byte(o.Get("key").Literal()), source.MaxIDBytes) && source.CertainTime(o.Get("at"), r.ReceivedAt)
+	for _, tenant := range []string{o.Get("tenant").Text(), r.Tenant} {
+		sure = sure && (tenant == "" || source.Certain([]byte(tenant), source.MaxTenantBytes))
+	}
+	switch f.broken {
+	case "a type of what is refused":
+		sure = true
+	case "never a type":
+		sure = false
+	case "a type of its own":
+		return string(kind), sure
+	}
+	return source.TypeName(string(kind)), sure
+}
+
 func (f fake) Reply(d *source.Delivery, outcome error) source.Response {
 	reply := source.DefaultReply(outcome)
 	switch {

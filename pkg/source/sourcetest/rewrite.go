@@ -57,13 +57,18 @@ func appendReversed(out []byte, v rawjson.Value) []byte {
 }
 
 // texts gives the JSON pointers of an object's texts, in lists too.
-func texts(t require.TestingT, raw []byte) (pointers []string) {
+func texts(t require.TestingT, raw []byte) []string {
+	return pointers(t, raw, func(kind rawjson.Kind) bool { return kind == rawjson.String })
+}
+
+// pointers gives the JSON pointers of those values in an object that are of such a kind, in lists too.
+func pointers(t require.TestingT, raw []byte, of func(rawjson.Kind) bool) (pointers []string) {
 	var doc rawjson.Doc
 	top, err := doc.Parse(raw)
 	require.NoError(t, err)
 	var walk func(at string, v rawjson.Value)
 	walk = func(at string, v rawjson.Value) {
-		if v.Kind() == rawjson.String {
+		if of(v.Kind()) {
 			pointers = append(pointers, at)
 		}
 		for name, member := range v.Members() {

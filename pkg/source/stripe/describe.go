@@ -50,6 +50,27 @@ func (stripe) Describe(r source.Record) (source.Event, error) {
 	return event, nil
 }
 
+// TypeOf implements source.Typer, for snapshots of the types that Stripe documents.
+func (stripe) TypeOf(r source.Record) (string, bool) {
+	e := r.Object
+	eventType, known := typeNames()[string(e.Get("type").TextBytes())]
+	if !known || !e.Get("object").Is(objectSnapshot) || !source.Certain(e.Get("id").TextBytes(), source.MaxIDBytes) {
+		return "", false
+	}
+	tenant := e.Get("account").TextBytes()
+	if len(tenant) == 0 {
+		tenant = []byte(r.Tenant)
+	}
+	switch livemode := e.Get("livemode"); {
+	case e.Get("snapshot_event").Exists(), e.Get("context").Kind() == rawjson.String: // a thin event has them
+	case livemode.Kind() == rawjson.Bool && !livemode.Bool():
+	case len(tenant) > 0 && !source.Certain(tenant, source.MaxTenantBytes):
+	default:
+		return eventType, source.CertainTime(e.Get("created"), r.ReceivedAt)
+	}
+	return "", false
+}
+
 // typeName keeps Stripe's own type, which reads as thing.happened, but for two
 // prefixes that say nothing on a timeline: a thin event's "v1." and
 // "customer." before "subscription.".

@@ -21,6 +21,7 @@ type stripe struct{}
 var (
 	_ source.Signer = stripe{}
 	_ source.Lister = stripe{}
+	_ source.Typer  = stripe{}
 )
 
 // Name implements source.Source.

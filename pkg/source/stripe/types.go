@@ -26,6 +26,15 @@ var knownTypes = sync.OnceValue(func() (known []string) {
 	return known
 })
 
+// typeNames has the event_type of each of Stripe's types.
+var typeNames = sync.OnceValue(func() map[string]string {
+	names := map[string]string{}
+	for _, vendor := range knownTypes() {
+		names[vendor] = typeName(vendor)
+	}
+	return names
+})
+
 // CheckType is source.TypeChecker's. Stripe itself answers a type that it does not have with no events.
 func (stripe) CheckType(_, eventType string) error {
 	if slices.Contains(knownTypes(), eventType) {

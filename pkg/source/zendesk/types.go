@@ -3,6 +3,7 @@ package zendesk
 import (
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/throughline-dev/throughline/pkg/source"
 )
@@ -48,6 +49,20 @@ func typeName(vendor string) string {
 	}
 	return source.TypeName(vendor)
 }
+
+// named is one of Zendesk's types, without the prefix, and its event_type.
+type named struct{ vendor, eventType string }
+
+// typeNames has those of Zendesk's types that types lists, with the prefix and without.
+var typeNames = sync.OnceValue(func() map[string]named {
+	names := map[string]named{}
+	for _, t := range types() {
+		vendor := trimPrefix(t.Vendor)
+		n := named{vendor, typeName(vendor)}
+		names[vendor], names[vendorPrefix+vendor] = n, n
+	}
+	return names
+})
 
 // types lists what Zendesk documents for tickets, users and organizations.
 // Source: developer.zendesk.com/api-reference/webhooks/event-types/ (its pages

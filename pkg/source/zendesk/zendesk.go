@@ -37,6 +37,7 @@ var (
 	_ source.Signer = zendesk{}
 	_ source.Lister = zendesk{}
 	_ source.Pager  = zendesk{}
+	_ source.Typer  = zendesk{}
 )
 
 // New gives the source. It has no state and any number may exist.
