@@ -92,7 +92,7 @@ func (l *loop) writeBatch(work context.Context, h *holds, batch []*kgo.Record, c
 	if len(batch) == 0 {
 		return nil
 	}
-	if err := h.client.CommitRecords(work, batch...); err != nil {
+	if err := h.client.CommitRecords(work, newest(batch)...); err != nil {
 		// Not a loss: at worst the batch comes again and is a no-op.
 		commits.Failed("committing offsets", Classify(err), 0)
 	} else {
@@ -110,4 +110,17 @@ func withGrace(parent context.Context, grace time.Duration) (context.Context, fu
 		context.AfterFunc(ctx, func() { timer.Stop() })
 	})
 	return ctx, func() { stop(); cancel(context.Canceled) }
+}
+
+// newest gives the newest record of each run of records that follow each other and are of one partition: of
+// a partition's newest one is always there, and thousands of others, each of which the client would look up, are not.
+func newest(batch []*kgo.Record) (newest []*kgo.Record) {
+	for _, r := range batch {
+		if last := len(newest) - 1; last < 0 || newest[last].Partition != r.Partition || newest[last].Topic != r.Topic {
+			newest = append(newest, r)
+		} else if at := newest[last]; r.LeaderEpoch > at.LeaderEpoch || r.LeaderEpoch == at.LeaderEpoch && r.Offset >= at.Offset {
+			newest[last] = r
+		}
+	}
+	return newest
 }

@@ -206,7 +206,7 @@ func (l *loop) done(batch []*kgo.Record, events int, since time.Time) {
 		l.Metrics.batch.Observe(float64(events))
 		l.Metrics.seconds.Observe(time.Since(since).Seconds())
 	}
-	l.lag.done(batch)
+	l.lag.done(newest(batch))
 }
 
 // isMarker says whether a record is the marker of a transaction's end: the brokers'

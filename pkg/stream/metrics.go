@@ -92,7 +92,7 @@ func (l *lag) fetched(p kgo.FetchTopicPartition) {
 	l.ends[topicPartition{p.Topic, p.Partition}] = p.HighWatermark
 }
 
-// done sets the lag that a batch which went through leaves.
+// done sets the lag that a batch which went through leaves, of which it is told the newest records.
 func (l *lag) done(batch []*kgo.Record) {
 	last := map[topicPartition]int64{}
 	for _, r := range batch {

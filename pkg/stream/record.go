@@ -98,17 +98,9 @@ func ReadRaw(rec *kgo.Record) Raw {
 				raw.ReceivedAt = t.UTC()
 			}
 		case HeaderDelivery:
-			for _, m := range [...]source.Mode{source.ModeWebhook, source.ModePoll, source.ModeBackfill, source.ModeReplay} {
-				if string(h.Value) == string(m) {
-					raw.Mode = m // not h's text, which would be another allocation
-				}
-			}
+			readMode(h.Value, &raw.Mode)
 		case HeaderTenant:
-			if len(h.Value) <= source.MaxTenantBytes {
-				if text := string(h.Value); source.IsText(text) {
-					raw.Tenant = text
-				}
-			}
+			readTenant(h.Value, &raw.Tenant)
 		case HeaderTraceparent:
 			raw.Traceparent = traceparent(h.Value)
 		default:
@@ -119,6 +111,37 @@ func ReadRaw(rec *kgo.Record) Raw {
 		raw.ReceivedAt = rec.Timestamp.UTC()
 	}
 	return raw
+}
+
+func readMode(value []byte, mode *source.Mode) {
+	for _, m := range [...]source.Mode{source.ModeWebhook, source.ModePoll, source.ModeBackfill, source.ModeReplay} {
+		if string(value) == string(m) {
+			*mode = m // not value's text, which would be another allocation
+		}
+	}
+}
+
+func readTenant(value []byte, tenant *string) {
+	if len(value) <= source.MaxTenantBytes {
+		if text := string(value); source.IsText(text) {
+			*tenant = text
+		}
+	}
+}
+
+// ReadOrigin gives what ReadRaw says of how a record's event came and of its tenant, for who needs
+// neither times nor traces.
+func ReadOrigin(rec *kgo.Record) (mode source.Mode, tenant string) {
+	mode = source.ModeBackfill
+	for _, h := range rec.Headers {
+		switch h.Key {
+		case HeaderDelivery:
+			readMode(h.Value, &mode)
+		case HeaderTenant:
+			readTenant(h.Value, &tenant)
+		}
+	}
+	return mode, tenant
 }
 
 // maxUnderWay bounds how long before the broker had it an event was received: a

@@ -256,33 +256,53 @@ func TestReadRaw(t *testing.T) {
 		}
 		return r
 	}
-	bare := ReadRaw(record())
+	read := func(r *kgo.Record) Raw {
+		raw := ReadRaw(r)
+		mode, tenant := ReadOrigin(r)
+		require.Equal(t, raw.Mode, mode)
+		require.Equal(t, raw.Tenant, tenant)
+		return raw
+	}
+	bare := read(record())
 	require.Equal(t, Raw{Source: "stripe", Record: source.Record{Value: []byte("v"), Key: []byte("k"), Mode: source.ModeBackfill, ReceivedAt: stored}}, bare)
-	odd := ReadRaw(record(HeaderSource, "hubspot", HeaderReceivedAt, "yesterday", HeaderDelivery, "pigeon", HeaderTenant, strings.Repeat("x", 1000),
+	odd := read(record(HeaderSource, "hubspot", HeaderReceivedAt, "yesterday", HeaderDelivery, "pigeon", HeaderTenant, strings.Repeat("x", 1000),
 		HeaderQuarantineID, "-1", HeaderAttempts, "x", HeaderFirstSeen, "", "unknown", "\x00"))
 	require.Equal(t, bare, odd, "odd headers are as good as none")
-	future := ReadRaw(record(HeaderReceivedAt, "2036-01-01T00:00:00Z"))
+	future := read(record(HeaderReceivedAt, "2036-01-01T00:00:00Z"))
 	require.Equal(t, stored, future.ReceivedAt)
 	old := "2020-01-01T00:00:00Z"
-	require.Equal(t, stored, ReadRaw(record(HeaderReceivedAt, old)).ReceivedAt)
-	require.Equal(t, stored, ReadRaw(record(HeaderReceivedAt, old, HeaderDelivery, "webhook")).ReceivedAt)
-	require.Equal(t, 2020, ReadRaw(record(HeaderReceivedAt, old, HeaderDelivery, "replay")).ReceivedAt.Year(), "it waited in quarantine")
+	require.Equal(t, stored, read(record(HeaderReceivedAt, old)).ReceivedAt)
+	require.Equal(t, stored, read(record(HeaderReceivedAt, old, HeaderDelivery, "webhook")).ReceivedAt)
+	require.Equal(t, 2020, read(record(HeaderReceivedAt, old, HeaderDelivery, "replay")).ReceivedAt.Year(), "it waited in quarantine")
 	spooled := stored.Add(-7 * 24 * time.Hour)
-	require.Equal(t, spooled, ReadRaw(record(HeaderReceivedAt, spooled.Format(time.RFC3339))).ReceivedAt)
+	require.Equal(t, spooled, read(record(HeaderReceivedAt, spooled.Format(time.RFC3339))).ReceivedAt)
 
 	made := RawRecord("stripe", source.Record{Value: []byte("v"), Key: []byte("k"), Tenant: "acct_1", Mode: source.ModeWebhook, ReceivedAt: received}, "00-trace")
 	made.Timestamp = stored
-	got := ReadRaw(made)
+	got := read(made)
 	require.Equal(t, Raw{Source: "stripe", Traceparent: "00-trace", Record: source.Record{
 		Value: []byte("v"), Key: []byte("k"), Tenant: "acct_1", Mode: source.ModeWebhook, ReceivedAt: received,
 	}}, got)
 	require.Equal(t, "acct_1", string(Header(made, HeaderTenant)))
 	require.Nil(t, Header(made, "absent"))
 
-	replay := ReadRaw(record(HeaderDelivery, "replay", HeaderQuarantineID, "42", HeaderAttempts, "3", HeaderFirstSeen, "2025-01-01T00:00:00Z"))
+	replay := read(record(HeaderDelivery, "replay", HeaderQuarantineID, "42", HeaderAttempts, "3", HeaderFirstSeen, "2025-01-01T00:00:00Z"))
 	require.Equal(t, int64(42), replay.QuarantineID)
 	require.Equal(t, int32(3), replay.Attempts)
 	require.Equal(t, 2025, replay.FirstSeen.Year())
+}
+
+// Of many records few are committed, and it is none but the newest of each partition that count.
+func TestNewest(t *testing.T) {
+	t.Parallel()
+	at := func(topic string, partition, epoch int32, offset int64) *kgo.Record {
+		return &kgo.Record{Topic: topic, Partition: partition, LeaderEpoch: epoch, Offset: offset}
+	}
+	require.Empty(t, newest(nil))
+	batch := []*kgo.Record{
+		at("a", 0, 1, 5), at("a", 0, 1, 6), at("b", 0, 1, 1), at("b", 1, 1, 7), at("b", 1, 2, 3), at("b", 1, 1, 9), at("a", 0, 1, 7), at("a", 0, 1, 8),
+	}
+	require.Equal(t, []*kgo.Record{batch[1], batch[2], batch[4], batch[7]}, newest(batch))
 }
 
 func TestConfigValidate(t *testing.T) {

@@ -191,7 +191,7 @@ func (d *Drift) all() iter.Seq2[postgres.PayloadType, *held] {
 func (d *Drift) source(name string) *learned {
 	l := d.sources[name]
 	if l == nil {
-		l = &learned{types: map[postgres.PayloadType]*held{}, names: map[string]bool{}}
+		l = &learned{source: name, types: map[postgres.PayloadType]*held{}, names: map[string]bool{}}
 		d.sources[name] = l
 	}
 	return l
@@ -228,17 +228,31 @@ func (d *Drift) settle(t postgres.PayloadType, version int64, c *counts) postgre
 	c.cut += settled.Cut
 	u := postgres.ShapeUpdate{Changed: settled.Changed, Gone: settled.Gone, Events: make([]string, len(settled.Newest))}
 	for i, ref := range settled.Newest {
-		u.Events[i] = l.events[ref].id
+		u.Events[i] = d.id(l, ref)
 	}
 	for _, odd := range settled.Odd {
 		f := postgres.NewFinding{Odd: odd, At: postgres.RawPosition{Partition: -1, Offset: -1}}
 		if odd.Event >= 0 {
 			e := l.events[odd.Event]
-			f.EventID, f.At = e.id, postgres.RawPosition{Topic: e.rec.Topic, Partition: e.rec.Partition, Offset: e.rec.Offset}
+			f.EventID, f.At = d.id(l, odd.Event), postgres.RawPosition{Topic: e.rec.Topic, Partition: e.rec.Partition, Offset: e.rec.Offset}
 		}
 		u.Found = append(u.Found, f)
 	}
 	return u
+}
+
+// id gives the source_event_id of an event of the batch. Few are asked for, so that it is read then.
+func (d *Drift) id(l *learned, ref int32) string {
+	e := &l.events[ref]
+	if e.id == "" {
+		if src, ok := d.deps.Sources.Find(l.source); ok {
+			if top, err := l.doc.ParseBody(e.rec.Value, 0); err == nil {
+				ev, _ := keyed(src, d.readRaw(e.rec), e.rec, top) // it was typed, so that it has an id
+				e.id = ev.ID
+			}
+		}
+	}
+	return e.id
 }
 
 // evict forgets the types that were not seen for longest, when memory holds too much.

@@ -16,26 +16,29 @@ import (
 
 // learned is what is in memory of one source. One goroutine uses it at a time.
 type learned struct {
-	doc   rawjson.Doc
-	types map[postgres.PayloadType]*held
-	names map[string]bool // event types that are told apart
+	source string
+	doc    rawjson.Doc
+	types  map[postgres.PayloadType]*held
+	names  map[string]bool // event types that are told apart
 
 	// Of the batch.
 	touched []postgres.PayloadType
 	events  []observed
 	unread  int
+	newest  postgres.PayloadType // of the newest event, and what is held of it
+	held    *held
 }
 
-// observed is an event of a batch.
+// observed is an event of a batch. Few of them are ever asked for their id.
 type observed struct {
-	id  string
+	id  string // of a page's event; of a record that is one itself it is read when it is needed
 	rec *kgo.Record
 }
 
 // begin forgets the batch.
 func (l *learned) begin() {
 	clear(l.events) // records are let go of
-	l.touched, l.events, l.unread = nil, l.events[:0], 0
+	l.touched, l.events, l.unread, l.held = nil, l.events[:0], 0, nil
 }
 
 func partitionsOf(batch []*kgo.Record) (all []postgres.Partition) {
@@ -148,10 +151,12 @@ func (d *Drift) observe(batch []*kgo.Record, progress map[postgres.Partition]pos
 		d.source(s.source) // makes it, while nothing else looks for any
 		c.again -= int64(len(s.records))
 	}
-	inPieces(shares, func(source string, piece []*kgo.Record) {
-		l := d.sources[source]
-		for _, rec := range piece {
-			d.observeRecord(l, rec)
+	inPieces(shares, func(name string, piece []*kgo.Record) {
+		l := d.sources[name]
+		if src, ok := d.deps.Sources.Find(name); ok {
+			for _, rec := range piece {
+				d.observeRecord(l, src, rec)
+			}
 		}
 	})
 	var types []postgres.PayloadType
@@ -163,45 +168,71 @@ func (d *Drift) observe(batch []*kgo.Record, progress map[postgres.Partition]pos
 
 // observeRecord adds the events of a record. What no source can read is a dead letter,
 // and nothing to learn from.
-func (d *Drift) observeRecord(l *learned, rec *kgo.Record) {
+func (d *Drift) observeRecord(l *learned, src source.Source, rec *kgo.Record) {
 	if rec.Value == nil {
 		return
 	}
-	raw := stream.ReadRaw(rec)
-	src, ok := d.deps.Sources.Find(raw.Source)
-	if !ok || raw.Mode == source.ModeReplay { // a release was counted when it came first
+	mode, tenant := stream.ReadOrigin(rec)
+	if mode == source.ModeReplay { // a release was counted when it came first
 		return
 	}
-	raw.Tenant, raw.Brief = cmp.Or(raw.Tenant, d.options.Tenants[raw.Source]), true
 	top, err := l.doc.ParseBody(rec.Value, 0)
 	if err != nil {
 		l.unread++
 		return
 	}
 	if elements, isPage := source.Page(src, top); isPage {
+		raw := d.readRaw(rec)
 		for _, e := range elements.Elements() {
-			d.observeEvent(l, src, &raw, rec, e)
+			if ev, err := keyed(src, raw, rec, e); err != nil || ev.Test {
+				l.unread++
+			} else {
+				d.add(l, ev.Type, mode, observed{ev.ID, rec}, e)
+			}
 		}
 		return
 	}
-	d.observeEvent(l, src, &raw, rec, top)
-}
-
-func (d *Drift) observeEvent(l *learned, src source.Source, raw *stream.Raw, rec *kgo.Record, object rawjson.Value) {
-	record := raw.Record
-	record.Value, record.Object = object.Bytes(), object
-	_, ev, err := source.Keyed(src, record)
-	if err != nil && record.ReceivedAt.Before(rec.Timestamp) { // as the normalizer does
-		record.ReceivedAt = rec.Timestamp.UTC()
-		_, ev, err = source.Keyed(src, record)
+	record := source.Record{Value: rec.Value, Object: top, Mode: mode, Tenant: cmp.Or(tenant, d.options.Tenants[src.Name()]), ReceivedAt: rec.Timestamp}
+	eventType, test, err := source.Typed(src, record)
+	if err != nil { // a receiver's clock may be ahead of the broker's
+		if raw := d.readRaw(rec); raw.ReceivedAt.After(record.ReceivedAt) {
+			record.ReceivedAt = raw.ReceivedAt
+			eventType, test, err = source.Typed(src, record)
+		}
 	}
-	if err != nil || ev.Test {
+	if err != nil || test {
 		l.unread++
 		return
 	}
-	h := d.touch(l, postgres.PayloadType{Source: raw.Source, EventType: ev.Type, Pulled: raw.Mode != source.ModeWebhook})
-	h.shape.Observe(object, rec.Timestamp, int32(len(l.events)))
-	l.events = append(l.events, observed{ev.ID, rec})
+	d.add(l, eventType, mode, observed{"", rec}, top)
+}
+
+// add counts an event.
+func (d *Drift) add(l *learned, eventType string, mode source.Mode, o observed, object rawjson.Value) {
+	t := postgres.PayloadType{Source: l.source, EventType: eventType, Pulled: mode != source.ModeWebhook}
+	if l.held == nil || l.newest != t {
+		l.newest, l.held = t, d.touch(l, t)
+	}
+	l.held.shape.Observe(object, o.rec.Timestamp, int32(len(l.events)))
+	l.events = append(l.events, o)
+}
+
+func (d *Drift) readRaw(rec *kgo.Record) stream.Raw {
+	raw := stream.ReadRaw(rec)
+	raw.Tenant, raw.Brief = cmp.Or(raw.Tenant, d.options.Tenants[raw.Source]), true
+	return raw
+}
+
+// keyed asks the source for an event of a record, as the normalizer does.
+func keyed(src source.Source, raw stream.Raw, rec *kgo.Record, object rawjson.Value) (source.Event, error) {
+	record := raw.Record
+	record.Value, record.Object = object.Bytes(), object
+	_, ev, err := source.Keyed(src, record)
+	if err != nil && record.ReceivedAt.Before(rec.Timestamp) {
+		record.ReceivedAt = rec.Timestamp.UTC()
+		_, ev, err = source.Keyed(src, record)
+	}
+	return ev, err
 }
 
 // others is the type of events whose type is one too many.
