@@ -1,8 +1,6 @@
 package rawjson
 
 import (
-	"bytes"
-	"encoding/binary"
 	"hash/maphash"
 	"math"
 	"math/bits"
@@ -43,15 +41,10 @@ func (d *Doc) beginNames(used uint32) {
 	d.shift = uint32(32 - size)
 }
 
-// addName enters the name of the member whose node is next, or notes that its
-// object has one of that name.
-func (d *Doc) addName(n *node, object uint32) {
-	name := d.src[n.key:n.keyEnd]
-	if n.flags&keyOdd != 0 {
-		d.plain = unescape(d.plain[:0], name)
-		name = d.plain
-	}
-	tag := d.tag(name, object)
+// addName enters the name of the member whose node is next, by its hash, or notes that
+// its object has one of that name.
+func (d *Doc) addName(n *node, object uint32, hash uint64) {
+	tag := tagOf(hash, object)
 	at := d.slot(tag)
 	for {
 		stamp := uint32(d.slots[at])
@@ -59,7 +52,7 @@ func (d *Doc) addName(n *node, object uint32) {
 			d.slots[at] = uint64(tag)<<32 | uint64(d.base+uint32(len(d.nodes))+1)
 			return
 		}
-		if uint32(d.slots[at]>>32) == tag && d.named(stamp-d.base-1, name) {
+		if uint32(d.slots[at]>>32) == tag && d.named(stamp-d.base-1, string(d.nameOf(n))) {
 			d.note(duplicateName, int(n.key)-1)
 			return
 		}
@@ -67,9 +60,19 @@ func (d *Doc) addName(n *node, object uint32) {
 	}
 }
 
+// nameOf gives a name while scanning, without its escapes.
+func (d *Doc) nameOf(n *node) []byte {
+	name := d.src[n.key:n.keyEnd]
+	if n.flags&keyOdd != 0 {
+		d.plain = unescape(d.plain[:0], name)
+		name = d.plain
+	}
+	return name
+}
+
 // member finds the member of this name, the first of a repeated one.
-func (d *Doc) member(object uint32, name []byte) (uint32, bool) {
-	tag := d.tag(name, object)
+func (d *Doc) member(object uint32, name string) (uint32, bool) {
+	tag := tagOf(hashOf(d, name), object)
 	for at := d.slot(tag); ; at = d.following(at) {
 		stamp := uint32(d.slots[at])
 		if stamp <= d.base {
@@ -81,25 +84,31 @@ func (d *Doc) member(object uint32, name []byte) (uint32, bool) {
 	}
 }
 
-func (d *Doc) tag(name []byte, object uint32) uint32 {
-	return uint32(d.hash(name)>>32) + object
+func tagOf(hash uint64, object uint32) uint32 { return uint32(hash>>32) + object }
+
+// hashOf is the hash of a name: its words folded into each other, as in wyhash, and the
+// rest that is no whole word, which may be none, with the length. Doc.name makes the
+// same while it looks for the name's end.
+func hashOf[T string | []byte](d *Doc, name T) uint64 {
+	hash, rest := d.secret[0], name
+	for ; len(rest) >= 8; rest = rest[8:] {
+		hash = fold(hash^(uint64(rest[0])|uint64(rest[1])<<8|uint64(rest[2])<<16|uint64(rest[3])<<24|
+			uint64(rest[4])<<32|uint64(rest[5])<<40|uint64(rest[6])<<48|uint64(rest[7])<<56), d.secret[1])
+	}
+	last, n := uint64(0), len(rest)
+	switch { // parts that overlap have the same bits where they do
+	case n >= 4:
+		first := uint64(rest[0]) | uint64(rest[1])<<8 | uint64(rest[2])<<16 | uint64(rest[3])<<24
+		rest = rest[n-4:]
+		last = first | (uint64(rest[0])|uint64(rest[1])<<8|uint64(rest[2])<<16|uint64(rest[3])<<24)<<(8*(n-4))
+	case n > 0:
+		last = uint64(rest[0]) | uint64(rest[n/2])<<(8*(n/2)) | uint64(rest[n-1])<<(8*(n-1))
+	}
+	return fold(hash^last, d.secret[1]^uint64(len(name)))
 }
 
-// hash is maphash with a shorter way for short names (a multiplication folded,
-// as in wyhash), which takes a sixth off a whole scan.
-func (d *Doc) hash(name []byte) uint64 {
-	var first, last uint64
-	switch n := len(name); {
-	case n > 16:
-		return maphash.Bytes(d.seed, name)
-	case n >= 8:
-		first, last = binary.LittleEndian.Uint64(name), binary.LittleEndian.Uint64(name[n-8:])
-	case n >= 4:
-		first, last = uint64(binary.LittleEndian.Uint32(name)), uint64(binary.LittleEndian.Uint32(name[n-4:]))
-	case n > 0:
-		first = uint64(name[0]) | uint64(name[n/2])<<8 | uint64(name[n-1])<<16
-	}
-	high, low := bits.Mul64(first^d.secret[0], last^d.secret[1]^uint64(len(name)))
+func fold(a, b uint64) uint64 {
+	high, low := bits.Mul64(a, b)
 	return high ^ low
 }
 
@@ -109,14 +118,14 @@ func (d *Doc) slot(tag uint32) uint32 { return tag * 0x9E3779B1 >> d.shift }
 func (d *Doc) following(at uint32) uint32 { return (at + 1) & (1<<(32-d.shift) - 1) }
 
 // named reports whether the node's name is this.
-func (d *Doc) named(at uint32, name []byte) bool {
+func (d *Doc) named(at uint32, name string) bool {
 	if int(at) >= len(d.nodes) {
 		return false // entered, but the index was full
 	}
 	n := &d.nodes[at]
 	quoted := d.src[n.key:n.keyEnd]
 	if n.flags&keyOdd == 0 {
-		return string(quoted) == string(name)
+		return string(quoted) == name
 	}
-	return bytes.Equal(unescape(nil, quoted), name)
+	return string(unescape(nil, quoted)) == name
 }

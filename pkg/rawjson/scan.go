@@ -1,6 +1,9 @@
 package rawjson
 
-import "bytes"
+import (
+	"encoding/binary"
+	"math/bits"
+)
 
 // whiteSpace is JSON's.
 const whiteSpace = " \t\r\n"
@@ -114,18 +117,20 @@ func (d *Doc) name(i, depth int, n *node) int {
 	if i >= len(src) || src[i] != '"' {
 		return d.failed(stopped(src, i, "a member's name"))
 	}
-	end := ordinary(src, i+1)
+	end, hash := d.plainName(i + 1)
 	if end < len(src) && src[end] == '"' {
+		n.key, n.keyEnd = uint32(i+1), uint32(end)
 		end++
 	} else {
 		n.flags = keyOdd
 		if end = d.text(end); end < 0 {
 			return end
 		}
+		n.key, n.keyEnd = uint32(i+1), uint32(end-1)
+		hash = hashOf(d, d.nameOf(n))
 	}
-	n.key, n.keyEnd = uint32(i+1), uint32(end-1)
 	if depth <= d.levels {
-		d.addName(n, d.frames[depth-1].node)
+		d.addName(n, d.frames[depth-1].node, hash)
 	}
 	if end < len(src) && src[end] <= ' ' {
 		end = space(src, end)
@@ -139,21 +144,39 @@ func (d *Doc) name(i, depth int, n *node) int {
 	return end
 }
 
+// plainName gives where the name at i ends, or where more than ordinary characters are
+// in it, and its hash, which is good where it ends.
+func (d *Doc) plainName(i int) (end int, hash uint64) {
+	src, start := d.src, i
+	hash = d.secret[0]
+	for ; i+8 <= len(src); i += 8 {
+		x := binary.LittleEndian.Uint64(src[i:])
+		if special := specials(x); special != 0 {
+			n := bits.TrailingZeros64(special) &^ 7
+			i += n >> 3
+			return i, fold(hash^x&(1<<n-1), d.secret[1]^uint64(i-start))
+		}
+		hash = fold(hash^x, d.secret[1])
+	}
+	end = ordinary(src, i) // at the document's end
+	return end, hashOf(d, src[start:end])
+}
+
 // scalar reads a number or a literal.
 func (d *Doc) scalar(i int) int {
 	src := d.src
 	if i < len(src) {
 		switch rest := src[i:]; rest[0] {
 		case 't':
-			if bytes.HasPrefix(rest, []byte("true")) {
+			if len(rest) >= 4 && string(rest[:4]) == "true" {
 				return i + len("true")
 			}
 		case 'f':
-			if bytes.HasPrefix(rest, []byte("false")) {
+			if len(rest) >= 5 && string(rest[:5]) == "false" {
 				return i + len("false")
 			}
 		case 'n':
-			if bytes.HasPrefix(rest, []byte("null")) {
+			if len(rest) >= 4 && string(rest[:4]) == "null" {
 				return i + len("null")
 			}
 		case '-', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9':

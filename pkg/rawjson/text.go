@@ -45,16 +45,8 @@ func (d *Doc) runes(i int) int {
 // ordinary skips what needs no look: ASCII but for control characters, quotes
 // and backslashes, eight bytes at a time.
 func ordinary(src []byte, i int) int {
-	const (
-		ones = 0x0101010101010101
-		high = 0x8080808080808080
-	)
 	for ; i+8 <= len(src); i += 8 {
-		x := binary.LittleEndian.Uint64(src[i:])
-		quote, slash := x^ones*'"', x^ones*'\\'
-		// The lowest high bit in each term is exact; those above it may not be.
-		special := ((quote-ones)&^quote | (slash-ones)&^slash | (x-ones*' ')&^x | x) & high
-		if special != 0 {
+		if special := specials(binary.LittleEndian.Uint64(src[i:])); special != 0 {
 			return i + bits.TrailingZeros64(special)>>3
 		}
 	}
@@ -62,6 +54,17 @@ func ordinary(src []byte, i int) int {
 		i++
 	}
 	return i
+}
+
+// specials marks, by its highest bit, the first of eight bytes that ordinary does not skip:
+// the lowest mark is exact, those above it may not be.
+func specials(x uint64) uint64 {
+	const (
+		ones = 0x0101010101010101
+		high = 0x8080808080808080
+	)
+	quote, slash := x^ones*'"', x^ones*'\\'
+	return ((quote-ones)&^quote | (slash-ones)&^slash | (x-ones*' ')&^x | x) & high
 }
 
 // escape reads the escape at i and gives where it ends, or -1.

@@ -92,7 +92,7 @@ func (v Value) Get(name string) Value {
 		return Value{}
 	}
 	if v.indexed() {
-		if at, ok := v.d.member(v.node, []byte(name)); ok {
+		if at, ok := v.d.member(v.node, name); ok {
 			return v.d.value(at)
 		}
 		return Value{}
