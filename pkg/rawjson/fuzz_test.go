@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
 
@@ -62,6 +64,7 @@ func requireReference(t *testing.T, raw []byte) {
 	require.NoError(t, err)
 	require.Equal(t, wanted, genericOf(whole))
 	requireCursor(t, whole)
+	requireSkeleton(t, whole)
 	for depth := 1; depth < 4; depth++ {
 		cut, err := lenient.ParseBody(raw, depth)
 		require.NoError(t, err)
@@ -90,6 +93,41 @@ func requireCursor(t *testing.T, v rawjson.Value) {
 		next(nil, e)
 	}
 	require.False(t, c.More())
+}
+
+// requireSkeleton: a value and each part of it is of its own skeleton, and of that of another part only where their
+// members are the same.
+func requireSkeleton(t *testing.T, v rawjson.Value) {
+	if !v.Noted() {
+		return
+	}
+	parts := []rawjson.Value{v}
+	for i := 0; i < len(parts) && len(parts) < 12; i++ {
+		for c := parts[i].Cursor(); c.More(); c.Next() {
+			parts = append(parts, c.Value())
+		}
+	}
+	plain := !bytes.ContainsFunc(v.Bytes(), func(r rune) bool { return r == '\\' || r >= utf8.RuneSelf })
+	var s rawjson.Skeleton
+	for _, a := range parts {
+		s.Take(a)
+		require.Equal(t, a.Size(), s.Size())
+		require.True(t, s.Of(a))
+		for _, b := range parts {
+			if alike := boneless(a) == boneless(b); plain || !alike { // a name can be written in two ways
+				require.Equal(t, alike, s.Of(b), "%s and %s", a.Bytes(), b.Bytes())
+			}
+		}
+	}
+}
+
+// boneless writes names, as they are written, and kinds.
+func boneless(v rawjson.Value) string {
+	text := v.Kind().String() + "("
+	for c := v.Cursor(); c.More(); c.Next() {
+		text += strconv.Quote(string(c.Name())) + boneless(c.Value())
+	}
+	return text + ")"
 }
 
 // requireParts: each member or element says of itself what Parse says of it.

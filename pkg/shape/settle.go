@@ -64,6 +64,7 @@ type Settled struct {
 // Settle adds what was observed to the totals, says what is odd about it, and begins
 // a new batch.
 func (s *Shape) Settle(r Rules) Settled {
+	s.endRun()
 	out := Settled{Gone: s.gone, Cut: s.cut, Events: s.root.present}
 	if !s.touches(s.root) {
 		out.Events = 0
@@ -87,7 +88,7 @@ func (s *Shape) Settle(r Rules) Settled {
 	for _, n := range s.touched {
 		n.known = true
 	}
-	s.gone, s.cut = nil, 0
+	s.gone = nil
 	s.Reset()
 	return out
 }

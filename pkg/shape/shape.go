@@ -98,6 +98,9 @@ type Shape struct {
 	touched []*node // of the batch
 	gone    []string
 	cut     int64
+	changes int // how often nodes were added or folded
+
+	run run
 }
 
 // node is one path. What is read of it for each value comes first, so that it lies in
@@ -181,7 +184,14 @@ func (s *Shape) Paths() int { return s.paths }
 func (s *Shape) Observe(event rawjson.Value, at time.Time, ref int32) {
 	s.seq++
 	s.ref, s.at = ref, at.UnixNano()
+	if s.run.follows(event, s.at, ref) {
+		return
+	}
+	s.endRun()
+	s.run.nodes = s.run.nodes[:0]
+	cut, changes := s.cut, s.changes
 	s.value(s.root, event, 0)
+	s.beginRun(event, s.cut-cut, s.changes != changes)
 }
 
 func (s *Shape) value(n *node, v rawjson.Value, depth int) {
@@ -268,6 +278,7 @@ func (s *Shape) first(n *node) {
 	if fresh {
 		s.begin(n)
 	}
+	s.run.nodes = append(s.run.nodes, n)
 	n.seq, n.kinds = s.seq, 0
 	n.prevRef, n.ref = n.ref, s.ref
 	n.present++
@@ -339,6 +350,7 @@ func (s *Shape) add(n *node, segment Segment) *node {
 		return nil
 	}
 	s.paths++
+	s.changes++
 	kid := &node{segment: segment, name: segment.Name, parent: n, missed: noEvent, ref: noEvent, total: Path{Path: path}}
 	if segment.Kind == IsName {
 		n.append(kid)
@@ -361,6 +373,7 @@ func (n *node) append(kid *node) {
 
 // fold makes one * of all members of an object.
 func (s *Shape) fold(n *node) {
+	s.changes++
 	kids := n.kids
 	n.kids, n.byName, n.likely, n.total.Folded = nil, nil, 0, true
 	for _, kid := range kids {
@@ -470,6 +483,7 @@ func (p *Path) merge(o Path) {
 // Load replaces all totals by those that are stored. What was observed since the
 // last Settle stays.
 func (s *Shape) Load(stored []Path) error {
+	s.endRun()
 	s.clear(s.root)
 	s.gone = nil
 	for _, p := range stored {
@@ -530,8 +544,8 @@ func (s *Shape) clear(n *node) {
 
 // Reset forgets what was observed since the last Settle.
 func (s *Shape) Reset() {
-	s.touched = s.touched[:0]
-	s.since = s.seq
+	s.run = run{waits: s.run.waits} // memory, too
+	s.touched, s.since, s.cut = s.touched[:0], s.seq, 0
 }
 
 // touches: an event of the batch had the path.

@@ -273,6 +273,57 @@ func TestALargeEvent(t *testing.T) {
 	require.Equal(t, want.Settle(shape.Rules{}), got.Settle(shape.Rules{}))
 }
 
+// Events that follow each other and look alike are counted together, with the result that they
+// have one by one: of events that are not all noted nothing is known beforehand.
+func TestRuns(t *testing.T) {
+	t.Parallel()
+	rnd := rand.New(rand.NewPCG(3, 4))
+	forms := []string{
+		`{"a":1,"b":{"c":"x","d":[1,2,{"e":null}]},"m":{"k1234567":1}}`, `{"a":2,"b":{"c":"y","d":[3,4,{"e":null}]},"m":{"k1234567":2}}`,
+		`{"a":null,"b":{"c":"x","d":[1,2,{"e":null}]},"m":{"k1234567":1}}`, `{"a":1,"b":{"c":"x","d":[{"e":1},2,{"e":null}]}}`,
+		`{"b":{"c":"x"},"a":1}`, `{"m":{"p":1,"q":2,"r":3,"s":4}}`, `{"x":[[[[[[1]]]]]],"a":7}`, `{"x":[[[[[[2]]]]]],"a":8}`, `[1,{"a":2}]`, `7`, `{}`,
+	}
+	limits := shape.Limits{Children: 6, Depth: 5, Paths: 25}
+	together, single := shape.New(limits), shape.New(limits)
+	var whole, cut rawjson.Doc
+	at := start
+	alike := 0
+	for range 400 {
+		var ref int32
+		for range 1 + rnd.IntN(12) {
+			form := forms[rnd.IntN(len(forms))]
+			if rnd.IntN(8) == 0 {
+				form = fmt.Sprintf(`{"a":1,"new%d":{"z":1}}`, rnd.IntN(40))
+			}
+			for range 1 + rnd.IntN(5)*rnd.IntN(5) {
+				at = at.Add(time.Duration(rnd.IntN(100)-30) * time.Second)
+				v, err := whole.ParseBody([]byte(form), 0)
+				require.NoError(t, err)
+				together.Observe(v, at, ref)
+				v, err = cut.ParseBody([]byte("["+form+"]"), 1)
+				require.NoError(t, err)
+				for _, v := range v.Elements() {
+					require.Equal(t, len(form) < 3, v.Noted(), "what it holds is not noted")
+					single.Observe(v, at, ref)
+				}
+				ref++
+			}
+		}
+		switch rnd.IntN(10) {
+		case 0:
+			together.Reset()
+			single.Reset()
+		case 1:
+			require.NoError(t, together.Load(nil))
+			require.NoError(t, single.Load(nil))
+		}
+		got, want := together.Settle(shape.Rules{Learn: 20}), single.Settle(shape.Rules{Learn: 20})
+		require.Equal(t, want, got)
+		alike += len(got.Odd)
+	}
+	require.Positive(t, alike)
+}
+
 // A sender that makes names up gets no more memory than the limits give.
 func TestHostileNames(t *testing.T) {
 	t.Parallel()
