@@ -21,7 +21,7 @@ var seeds = []string{
 	` { "a" : 1.5e3 , "b":"x\"y\\", "c":{"d":[1,"}",{"e":null}]} ,"a":true}` + "\n", `{"\u0061":"\\","":""}`, `{"a":1,"\u0061":2}`,
 	`{"a":[],"b":{}}`, ``, `[1]`, `"a"`, `7`, `-0.0E+10`, `{`, `{"`, `{"a`, `{"a"`, `{"a":`, `{"a":"`, `{"a":"\`, `{a:1}`, `{"a":1]`, `{:}`, `[1,]`, `01`,
 	"{\"\xff\":1,\"\xfe\":2}", "{\"a\":\"\xed\xa0\x80\xc3\xa9\"}", `{"subject":"a","subject_ref":[1]}`, `{"o":{"a":{"a":{"a":0}}},"p":{"a":{"a":1}}}`,
-	`{"abcdefghijklmnopqrstuvwxyz":1,"abcdefghijklmnopqrstuvwxyy":"0123456789abcdef\n0123456789"}`, `{"a":{"b":1,"b":2},"c":"\u0000"}`,
+	`{"abcdefghijklmnopqrstuvwxyz":1,"abcdefghijklmnopqrstuvwxyy":"0123456789abcdef\n0123456789"}`, `{"a":{"b":1,"b":2},"c":"\u0000"}`, `[[[1],2],[[1,2]],{"a":1},{"b":1}]`,
 }
 
 func seed(f *testing.F) {

@@ -182,6 +182,15 @@ func TestIdentity(t *testing.T) {
 }
 
 // TestBothPlatformsMeet: the facts that testdata tells in both forms are the same rows.
+// A type alone is told only where the identity has its bounds, and two objects can be long.
+func TestTypeOfTwoObjects(t *testing.T) {
+	t.Parallel()
+	for _, from := range []string{"5", strings.Repeat("5", 2000)} {
+		value := fmt.Appendf(nil, `{"portalId":1,"subscriptionType":"contact.creation","objectId":7,"fromObjectId":"%s","toObjectId":9,"occurredAt":1760000000000}`, from)
+		sourcetest.RequireTyped(t, New(), source.Record{Value: value, ReceivedAt: time.Unix(1_760_000_060, 0)})
+	}
+}
+
 func TestBothPlatformsMeet(t *testing.T) {
 	t.Parallel()
 	split := func(path string) map[string]string {

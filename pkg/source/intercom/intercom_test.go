@@ -17,6 +17,16 @@ import (
 	"github.com/throughline-dev/throughline/pkg/source/sourcetest"
 )
 
+// A type alone is told only where the identity has its bounds: true is an id, too.
+func TestTypeOfOddParts(t *testing.T) {
+	t.Parallel()
+	for _, id := range []string{"7", strings.Repeat("7", 2000)} {
+		value := `{"topic":"conversation.user.replied","app_id":"a","id":"n","created_at":1760000000,"data":{"item":{"id":"` + id + `","conversation_parts":
+			{"conversation_parts":[{"id":true,"created_at":1760000000,"body":"x","author":{"type":"user"}}]}}}}`
+		sourcetest.RequireTyped(t, New(), source.Record{Value: []byte(value), ReceivedAt: time.Unix(1_760_000_060, 0)})
+	}
+}
+
 func TestContract(t *testing.T) {
 	t.Parallel()
 	sourcetest.Run(t, New(), sourcetest.Config{

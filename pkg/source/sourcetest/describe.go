@@ -91,17 +91,20 @@ func (s *suite) requireBrief(t require.TestingT, r source.Record, want source.Ev
 	require.NoError(t, err, "in brief")
 }
 
-// requireTyped: a Typer says what Keyed says, or nothing.
 func (s *suite) requireTyped(t require.TestingT, r source.Record) {
+	RequireTyped(t, s.src, s.received(r))
+}
+
+// RequireTyped demands that a Typer says of a record what Keyed says of it, or nothing.
+func RequireTyped(t require.TestingT, src source.Source, r source.Record) {
 	var doc rawjson.Doc
 	object, err := doc.ParseBody(r.Value, 0)
 	if err != nil {
 		return
 	}
-	r = s.received(r)
 	r.Object, r.Brief = object, true
-	eventType, test, typedErr := source.Typed(s.src, r)
-	_, want, err := source.Keyed(s.src, r)
+	eventType, test, typedErr := source.Typed(src, r)
+	_, want, err := source.Keyed(src, r)
 	if err != nil {
 		require.EqualError(t, typedErr, err.Error(), "the type alone of %s", r.Value)
 		return
@@ -175,20 +178,18 @@ func (s *suite) checkTypeAlone(t require.TestingT) {
 	said := 0
 	for _, r := range s.all(t) {
 		var doc rawjson.Doc
-		if object, err := doc.Parse(r.Value); err == nil {
-			r := s.received(r)
-			r.Object = object
-			if _, ok := typer.TypeOf(r); ok {
-				said++
-			}
-		} else {
+		object, err := doc.Parse(r.Value)
+		if err != nil {
 			continue
+		}
+		scanned := s.received(r)
+		scanned.Object = object
+		if _, ok := typer.TypeOf(scanned); ok {
+			said++
 		}
 		for _, pointer := range pointers(t, r.Value, func(rawjson.Kind) bool { return true }) {
 			for _, value := range strange {
-				if changed := replaced(r.Value, pointer, []byte(value)); pointer != "" {
-					s.requireTyped(t, source.Record{Value: changed, Tenant: r.Tenant})
-				}
+				s.requireTyped(t, source.Record{Value: replaced(r.Value, pointer, []byte(value)), Tenant: r.Tenant})
 			}
 		}
 		for _, tenant := range []string{"", " ", "0", "a b", "a ", "é", "\x01", long[:source.MaxTenantBytes], long} {

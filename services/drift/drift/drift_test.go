@@ -249,6 +249,31 @@ func TestABatchOfAllSorts(t *testing.T) {
 	require.Equal(t, []int{501, 401}, []int{count("throughline_drift_events_total"), count("throughline_drift_unread_total")})
 }
 
+// An event is plausible by the broker's clock, or by the receiver's where that one is ahead, as it is for the
+// normalizer; and the identity that is kept of one is the normalizer's, in a page and by itself.
+func TestWhoseClockCounts(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	s, deps := w.new(w.pool)
+	stored := time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)
+	at := func(created, received time.Duration) *kgo.Record {
+		rec := w.invoices(1, "1760000000", fmt.Sprint(stored.Add(created).Unix()))[0]
+		rec.Headers = append(rec.Headers, kgo.RecordHeader{Key: stream.HeaderReceivedAt, Value: stored.Add(received).AppendFormat(nil, time.RFC3339)})
+		return rec
+	}
+	ahead := at(50*time.Hour, 10*time.Hour)
+	ahead.Value = slices.Concat([]byte("["), ahead.Value, []byte("]"))
+	batch := placed([]*kgo.Record{at(0, 0), at(50*time.Hour, 0), at(47*time.Hour, -60*time.Hour), ahead, at(50*time.Hour, 10*time.Hour)}, 0)
+	require.NoError(t, s.Write(t.Context(), batch))
+	require.Equal(t, 4, int(servicetest.Metric(t, deps.Runtime.Registry, "throughline_drift_events_total")))
+	require.Equal(t, 1, int(servicetest.Metric(t, deps.Runtime.Registry, "throughline_drift_unread_total")))
+	paths, err := w.store.Shape(t.Context(), invoice)
+	require.NoError(t, err)
+	for _, p := range paths {
+		require.Equal(t, "evt_000005", p.EventID, p.Path.Path)
+	}
+}
+
 // The life of a finding: opened, acknowledged by a person, closed when it is over, and
 // found anew.
 func TestFindings(t *testing.T) {
