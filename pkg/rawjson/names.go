@@ -41,15 +41,19 @@ func (d *Doc) beginNames(used uint32) {
 	d.shift = uint32(32 - size)
 }
 
-// addName enters the name of the member whose node is next, by its hash, or notes that
-// its object has one of that name.
-func (d *Doc) addName(n *node, object uint32, hash uint64) {
-	tag := tagOf(hash, object)
+// entry is the slot of the member whose node is next.
+func (d *Doc) entry(tag uint32) uint64 {
+	return uint64(tag)<<32 | uint64(d.base+uint32(len(d.nodes))+1)
+}
+
+// addName enters the name of the member whose node is next, or notes that its object
+// has one of that name.
+func (d *Doc) addName(n *node, tag uint32) {
 	at := d.slot(tag)
 	for {
 		stamp := uint32(d.slots[at])
 		if stamp <= d.base {
-			d.slots[at] = uint64(tag)<<32 | uint64(d.base+uint32(len(d.nodes))+1)
+			d.slots[at] = d.entry(tag)
 			return
 		}
 		if uint32(d.slots[at]>>32) == tag && d.named(stamp-d.base-1, string(d.nameOf(n))) {

@@ -68,7 +68,12 @@ func (d *Doc) scan() int {
 		} else if i, depth = d.after(i, depth); i < 0 || depth == 0 {
 			return i
 		}
-		n = d.pending(depth)
+		if next := len(d.nodes); depth <= d.levels && next < cap(d.nodes) { // as pending does
+			n = &d.nodes[:next+1][next]
+			n.key, n.keyEnd, n.flags = 0, 0, 0
+		} else {
+			n = d.pending(depth)
+		}
 		if d.frames[depth-1].object {
 			if i = d.name(i, depth, n); i < 0 {
 				return i
@@ -117,7 +122,23 @@ func (d *Doc) name(i, depth int, n *node) int {
 	if i >= len(src) || src[i] != '"' {
 		return d.failed(stopped(src, i, "a member's name"))
 	}
-	end, hash := d.plainName(i + 1)
+	end, hash := i+1, d.secret[0]
+	for { // to where the name ends, or more than ordinary characters are in it
+		if end+8 > len(src) { // at the document's end
+			end = ordinary(src, end)
+			hash = hashOf(d, src[i+1:end])
+			break
+		}
+		x := binary.LittleEndian.Uint64(src[end:])
+		if special := specials(x); special != 0 {
+			n := bits.TrailingZeros64(special) &^ 7
+			end += n >> 3
+			hash = fold(hash^x&(1<<n-1), d.secret[1]^uint64(end-i-1))
+			break
+		}
+		hash = fold(hash^x, d.secret[1])
+		end += 8
+	}
 	if end < len(src) && src[end] == '"' {
 		n.key, n.keyEnd = uint32(i+1), uint32(end)
 		end++
@@ -130,7 +151,12 @@ func (d *Doc) name(i, depth int, n *node) int {
 		hash = hashOf(d, d.nameOf(n))
 	}
 	if depth <= d.levels {
-		d.addName(n, d.frames[depth-1].node, hash)
+		tag := tagOf(hash, d.frames[depth-1].node)
+		if at := d.slot(tag); uint32(d.slots[at]) <= d.base { // most often
+			d.slots[at] = d.entry(tag)
+		} else {
+			d.addName(n, tag)
+		}
 	}
 	if end < len(src) && src[end] <= ' ' {
 		end = space(src, end)
@@ -142,24 +168,6 @@ func (d *Doc) name(i, depth int, n *node) int {
 		end = space(src, end)
 	}
 	return end
-}
-
-// plainName gives where the name at i ends, or where more than ordinary characters are
-// in it, and its hash, which is good where it ends.
-func (d *Doc) plainName(i int) (end int, hash uint64) {
-	src, start := d.src, i
-	hash = d.secret[0]
-	for ; i+8 <= len(src); i += 8 {
-		x := binary.LittleEndian.Uint64(src[i:])
-		if special := specials(x); special != 0 {
-			n := bits.TrailingZeros64(special) &^ 7
-			i += n >> 3
-			return i, fold(hash^x&(1<<n-1), d.secret[1]^uint64(i-start))
-		}
-		hash = fold(hash^x, d.secret[1])
-	}
-	end = ordinary(src, i) // at the document's end
-	return end, hashOf(d, src[start:end])
 }
 
 // scalar reads a number or a literal.
