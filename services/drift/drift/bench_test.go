@@ -2,6 +2,8 @@ package drift_test
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -14,15 +16,22 @@ import (
 )
 
 // BenchmarkWrite is what a full batch costs between polling and committing, with its
-// transaction: of four vendors' events, and of events whose names are all different.
+// transaction: of four vendors' events; of those when no two that follow each other are
+// alike, and of events whose names are all different.
 func BenchmarkWrite(b *testing.B) {
 	events, err := traffic.Accounts(1000).Traffic()
 	require.NoError(b, err)
+	usual := func(i int) *kgo.Record {
+		src, rec, _, err := events.Raw(i)
+		require.NoError(b, err)
+		return stream.RawRecord(src.Name(), rec, "")
+	}
 	for name, record := range map[string]func(i int) *kgo.Record{
-		"usual": func(i int) *kgo.Record {
-			src, rec, _, err := events.Raw(i)
-			require.NoError(b, err)
-			return stream.RawRecord(src.Name(), rec, "")
+		"usual": usual,
+		"varied": func(i int) *kgo.Record {
+			rec := usual(i)
+			rec.Value = slices.Concat([]byte(`{"varied":[`+strings.Repeat("0,", i/4%5)), []byte("1],"), rec.Value[1:])
+			return rec
 		},
 		"strange": strange,
 	} {
