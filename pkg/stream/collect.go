@@ -30,7 +30,7 @@ const (
 )
 
 // collect gathers a batch: at least one record, at most MaxRecords or about
-// maxBatchBytes, waiting MaxWait after the first. It gives an empty batch only
+// maxBatchBytes, waiting MaxWait after the first, unless it is Enough. It gives an empty batch only
 // when ctx has ended, and an error when another client must take over.
 //
 // allow, if there is one, lets rebalances happen, which a poll holds back. It is
@@ -57,7 +57,7 @@ func (l *loop) collect(ctx context.Context, poll func(context.Context, int) kgo.
 		if len(batch) == 0 && allow != nil {
 			allow()
 		}
-		if len(batch) > 0 && (l.MaxWait <= 0 || wait.Err() != nil) {
+		if len(batch) > 0 && (l.MaxWait <= 0 || wait.Err() != nil || l.Enough > 0 && len(batch) >= l.Enough) {
 			break
 		}
 		if len(got) > 0 && wait == ctx {

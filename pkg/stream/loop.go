@@ -27,6 +27,10 @@ type LoopOptions struct {
 	// MaxWait is how long a batch that is not full waits for more records
 	// after its first; 0 takes what is there.
 	MaxWait time.Duration
+	// Enough, if it is more than 0, is how many records are a batch that waits for no
+	// more, though it is not full: a client fetches ahead while a batch is written, and
+	// not while it is waited for.
+	Enough int
 	// Metrics of the loop, made once per process by NewLoopMetrics.
 	Metrics *LoopMetrics
 	// OnState, if set, is told nil when the loop works and an error while a batch

@@ -292,6 +292,20 @@ func TestReadRaw(t *testing.T) {
 	require.Equal(t, 2025, replay.FirstSeen.Year())
 }
 
+// A batch that is enough waits for no more.
+func TestEnough(t *testing.T) {
+	t.Parallel()
+	c, client, _ := ready(t)
+	require.NoError(t, NewPublisher(client).Publish(t.Context(), &kgo.Record{Topic: RawTopic("stripe"), Value: []byte("a")}, &kgo.Record{Topic: RawTopic("stripe"), Value: []byte("b")}))
+	var got seen
+	stop := servicetest.Run(t, func(ctx context.Context) error {
+		o := LoopOptions{Config: c, Group: "g", Topics: []string{RawTopic("stripe")}, MaxWait: time.Hour, Enough: 2}
+		return RunBatches(ctx, o, time.Second, func(_ context.Context, batch []*kgo.Record) error { got.add(batch); return nil })
+	})
+	require.Eventually(t, func() bool { return got.distinct() == 2 }, patience, 5*time.Millisecond)
+	stop()
+}
+
 // Of many records few are committed, and it is none but the newest of each partition that count.
 func TestNewest(t *testing.T) {
 	t.Parallel()

@@ -127,11 +127,15 @@ func (d *Drift) Components() []service.Component {
 			Name: "drift", Group: d.deps.Kafka.Names().Group(stream.Drift), Topics: d.deps.RawTopics(), Batch: d.options.Tuning.Batch,
 			Opts: []kgo.Opt{kgo.FetchMaxBytes(4 << 20), kgo.FetchMaxPartitionBytes(256 << 10)},
 		}, func(ctx context.Context, _ int, o stream.LoopOptions) error {
+			o.Enough = enough
 			return stream.RunBatches(ctx, o, d.deps.Grace(), d.Write)
 		}),
 		{Name: "drift-silences", Run: d.watchSilences},
 	}
 }
+
+// enough events are worth a transaction; a backlog's fetch has more.
+const enough = 2000
 
 // Write adds one batch. It returns nil when the batch is in Postgres, and an error when
 // it must come again, which may be repeated at will. One call works at a time.
