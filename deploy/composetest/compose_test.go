@@ -102,7 +102,9 @@ func TestRules(t *testing.T) {
 			"%s keeps its data", name)
 	}
 	require.Equal(t, "apache/kafka:"+kafka.Version, project.Services["kafka"].Image, "the version that the tests know")
-	require.Equal(t, "2", KafkaProperties(project.Services["kafka"])["add.partitions.to.txn.retry.backoff.ms"])
+	properties := KafkaProperties(project.Services["kafka"])
+	require.Equal(t, "2", properties["add.partitions.to.txn.retry.backoff.ms"])
+	require.Equal(t, "1048576", properties["offsets.topic.segment.bytes"], "one broker alone (ADR 0012)")
 }
 
 // anyFile gives path, or a file in it.

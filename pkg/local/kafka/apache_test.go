@@ -43,6 +43,7 @@ func TestProperties(t *testing.T) {
 	alone := properties(nodes[0], nodes[:1], Options{})
 	require.Contains(t, alone, "\noffsets.topic.replication.factor=1\n")
 	require.Contains(t, alone, "\ntransaction.state.log.min.isr=1\n")
+	require.Contains(t, alone, "\noffsets.topic.segment.bytes=1048576\n", "groups come back soon (ADR 0012)")
 	require.NotContains(t, alone, "authorizer")
 
 	guarded := properties(nodes[1], nodes, Options{Users: map[string]string{"b": "two", "a": "one"}})

@@ -135,6 +135,9 @@ func quickness() map[string]string {
 		// A transaction that follows another at once waits for the other's markers,
 		// and asks for them again after this time.
 		"add.partitions.to.txn.retry.backoff.ms": "2", // [20]
+		// What lies in the newest segment is not compacted, and all of it is read before a group may join
+		// after a restart, again and again when a member writes meanwhile (ADR 0012).
+		"offsets.topic.segment.bytes": "1048576", // [100 MiB]
 		// A transaction whose producer was killed blocks read_committed
 		// consumers until its timeout is noticed. [10000]
 		"transaction.abort.timed.out.transaction.cleanup.interval.ms": "1000",

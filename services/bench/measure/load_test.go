@@ -44,7 +44,8 @@ func TestLoads(t *testing.T) {
 	require.Positive(t, report.Loads[1].Mixed.Verdict.Ordered)
 	out.Reset()
 	report.write(&out)
-	require.Contains(t, out.String(), "0 lost, 0 doubled")
+	require.Contains(t, out.String(), "0 lost, 0 doubled, 0 on another's timeline, 0 that nobody sent\n")
+	require.Regexp(t, `0 out of order \(of \d+ in account-events\)`, out.String())
 }
 
 func TestBackpressureNeedsKafka(t *testing.T) {

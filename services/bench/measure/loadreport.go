@@ -22,9 +22,6 @@ func (r *LoadRun) write(out io.Writer) {
 	fmt.Fprintf(out, "  ms, p50 / p99 / max: POST to 2xx %s; 2xx to visible %s\n", figures(m.Answered), figures(m.Shown))
 	fmt.Fprintf(out, "  answers: %s\n", answers(m.Answers))
 	fmt.Fprintf(out, "  %s", m.Verdict)
-	if m.Verdict.Ordered > 0 {
-		fmt.Fprintf(out, " (of %d in account-events)", m.Verdict.Ordered)
-	}
 	if m.Given > 0 {
 		fmt.Fprintf(out, "; %d events were refused and their vendors never come again", m.Given)
 	}

@@ -117,7 +117,11 @@ func (v Verdict) Kept() bool { return v.Lost+v.Doubled+v.Moved+v.Strangers+v.Dis
 
 // String is one line.
 func (v Verdict) String() string {
-	return fmt.Sprintf("%d lost, %d doubled, %d on another's timeline, %d that nobody sent, %d out of order", v.Lost, v.Doubled, v.Moved, v.Strangers, v.Disordered)
+	text := fmt.Sprintf("%d lost, %d doubled, %d on another's timeline, %d that nobody sent", v.Lost, v.Doubled, v.Moved, v.Strangers)
+	if v.Ordered > 0 {
+		text += fmt.Sprintf(", %d out of order (of %d in account-events)", v.Disordered, v.Ordered)
+	}
+	return text
 }
 
 const mostExamples = 10

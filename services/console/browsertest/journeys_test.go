@@ -287,6 +287,11 @@ func TestKeyboardOnly(t *testing.T) {
 	b.until(`document.documentElement.dataset.keys === "off"`)
 	b.press("g", "h", "?")
 	require.False(t, eval[bool](b, `document.querySelector("#keys").open`), "keys are off")
+	b.visit(s.url("/keys"))
+	b.click(`[name=keys]`)
+	b.until(`document.documentElement.dataset.keys !== "off" && document.querySelector("html.js")`) // the cookie is of every port, and the browser of every test
+	b.press("g", "h")
+	b.until(`document.title.startsWith("Home")`)
 }
 
 // TestWithoutScript: reading and deciding need no JavaScript.
