@@ -33,23 +33,6 @@ type binaries struct {
 	major int
 }
 
-// Version is that of the programs that Start runs with these options, as they print it. It fetches them if there are none.
-func Version(ctx context.Context, opts Options) (string, error) {
-	opts, err := opts.withDefaults()
-	if err != nil {
-		return "", err
-	}
-	bins, err := locate(ctx, opts)
-	if err != nil {
-		return "", err
-	}
-	out, err := exec.CommandContext(ctx, bins.path("postgres"), "--version").Output()
-	if err != nil {
-		return "", fmt.Errorf("asking postgres for its version: %w", err)
-	}
-	return strings.TrimSpace(string(out)), nil
-}
-
 func (b binaries) path(program string) string { return filepath.Join(b.dir, program) }
 
 // locate finds the programs to run. For a data directory that exists they are those of its major version: installed,

@@ -95,19 +95,11 @@ func (s *server) startOwn(ctx context.Context) (string, error) {
 	if err := s.lock.Lock(); err != nil {
 		return "", fmt.Errorf("marking the test server's directory: %w", err)
 	}
-	options := serverOptions(filepath.Join(dir, "data"))
-	if err := copySeed(ctx, options); err != nil {
-		return "", err
-	}
-	s.owned, err = pgserver.Start(ctx, options)
+	s.owned, err = pgserver.Start(ctx, pgserver.Options{DataDir: filepath.Join(dir, "data"), Database: "postgres", Unsafe: true})
 	if err != nil {
 		return "", fmt.Errorf("starting a Postgres for the tests (or set %s): %w", URLVariable, err)
 	}
 	return s.owned.URL(), nil
-}
-
-func serverOptions(dataDir string) pgserver.Options {
-	return pgserver.Options{DataDir: dataDir, Database: "postgres", Unsafe: true}
 }
 
 // sweep removes the directories of test binaries that were killed: those whose lock nobody holds. A directory
