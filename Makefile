@@ -40,7 +40,7 @@ race: ## every test with the race detector; takes long
 # Without the race detector: what is tested are mostly the programs as they are shipped. `make race` adds it.
 test-system: ## whole-system and fault tests: in-process broker, Apache Kafka, killed processes
 	@echo "testing whole systems and faults: up to 15 minutes, and a line at the end"
-	$(GO) test $(TEST_FLAGS) -parallel 3 -timeout 15m ./services/e2e/...
+	$(GO) test $(TEST_FLAGS) -parallel 4 -timeout 15m ./services/e2e/...
 
 quick: $(BIN)/golangci-lint ## tests and lint of the packages changed since BASE (HEAD), and what imports them: under 90 s
 	@.ci/quick $(BASE)
