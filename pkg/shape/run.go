@@ -82,8 +82,8 @@ func (s *Shape) endRun() {
 		for kinds := n.kinds; kinds != 0; kinds &= kinds - 1 {
 			n.counts[bits.TrailingZeros8(kinds)] += r.count
 		}
-		if p := n.parent; p != nil {
-			n.atLast = p.counts[rawjson.Object]
+		if p := n.parent; p != nil && p.kinds&(1<<rawjson.Object) != 0 { // one more in each, wherever in it the path comes
+			n.atLast += r.count
 		}
 		n.gap = max(n.gap, r.gapAfter(n.last))
 		n.last = max(n.last, last)
