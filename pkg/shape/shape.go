@@ -103,8 +103,8 @@ type Shape struct {
 	run run
 }
 
-// node is one path. What is read of it for each value comes first, so that it lies in
-// two of the processor's lines.
+// node is one path. What is read of it for each value comes first, so that it lies
+// together.
 type node struct {
 	name    string // its segment's, where that is a name
 	seq     int64  // the event that it was last in; up to Shape.since, of a batch before
@@ -422,7 +422,13 @@ func (s *Shape) merge(n, from *node) {
 			s.begin(n)
 			n.atFirst, n.begin, n.last = from.atFirst, from.begin, from.last
 		}
-		n.seq, n.kinds, n.ref, n.prevRef = max(n.seq, from.seq), n.kinds|from.kinds, max(n.ref, from.ref), max(n.prevRef, from.prevRef)
+		switch { // kinds are of the newest event alone
+		case from.seq > n.seq:
+			n.seq, n.kinds = from.seq, from.kinds
+		case from.seq == n.seq:
+			n.kinds |= from.kinds
+		}
+		n.ref, n.prevRef = max(n.ref, from.ref), max(n.prevRef, from.prevRef)
 		n.begin, n.last, n.gap = min(n.begin, from.begin), max(n.last, from.last), max(n.gap, from.gap)
 		n.present += from.present
 		n.counts.add(from.counts)

@@ -402,3 +402,16 @@ func BenchmarkObserve(b *testing.B) {
 		}
 	}
 }
+
+// What a map had in a batch before does not hide what the event has that folds it.
+func TestAFoldCountsItsEvent(t *testing.T) {
+	t.Parallel()
+	s := newStream(shape.Limits{Children: 3})
+	s.settle(t, times(9, `{"m":{"123":null}}`)...)
+	s.observe(t, `{"m":{"a":1,"b":1,"c":1,"d":null}}`)
+	for _, p := range s.Settle(shape.Rules{}).Changed {
+		if p.Path == "m.*" {
+			require.Equal(t, int64(10), p.Null)
+		}
+	}
+}
