@@ -15,9 +15,9 @@ func TestARunIsSmall(t *testing.T) {
 	t.Parallel()
 	var doc rawjson.Doc
 	for event, counted := range map[string]bool{
-		`{"type":"invoice.paid","amount":[1,2]}`:                true,
+		`{"type":"invoice.paid","amount":[1,2]}`:               true,
 		`{"a":[1` + strings.Repeat(`,"12345678"`, 1000) + `]}`: true,
-		`{"a":[1` + strings.Repeat(",1", 1000) + `]}`:           false,
+		`{"a":[1` + strings.Repeat(",1", 1000) + `]}`:          false,
 		`{"a":"` + strings.Repeat("x", maxRunBytes) + `"}`:     false,
 	} {
 		s := New(Limits{})

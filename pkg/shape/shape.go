@@ -486,8 +486,9 @@ func (p *Path) merge(o Path) {
 	p.WindowNulls += o.WindowNulls
 }
 
-// Load replaces all totals by those that are stored. What was observed since the
-// last Settle stays.
+// Load replaces all totals by those that are stored, of which an object comes before its members. What
+// was observed since the last Settle stays: of an object that it made a map of, what is stored of members
+// becomes part of the *, and they are gone.
 func (s *Shape) Load(stored []Path) error {
 	s.endRun()
 	s.clear(s.root)
@@ -497,8 +498,11 @@ func (s *Shape) Load(stored []Path) error {
 		if err != nil {
 			return err
 		}
-		n := s.root
+		n, gone := s.root, false
 		for _, segment := range segments {
+			if segment.Kind == IsName && n.total.Folded {
+				segment, gone = Segment{Kind: IsWildcard}, true
+			}
 			if n = s.step(n, segment); n == nil {
 				break
 			}
@@ -506,8 +510,17 @@ func (s *Shape) Load(stored []Path) error {
 		if n == nil {
 			continue // it was stored with larger limits
 		}
+		if gone {
+			s.gone = append(s.gone, p.Path)
+		}
 		folded := n.total.Folded
-		n.total, n.known = p, true
+		if n.known { // by another member
+			n.total.merge(p)
+		} else {
+			path := n.total.Path
+			n.total, n.known = p, true
+			n.total.Path = path
+		}
 		switch {
 		case folded:
 			n.total.Folded = true
@@ -531,9 +544,6 @@ func (s *Shape) step(n *node, segment Segment) *node {
 		}
 		return n.wild
 	default:
-		if n.total.Folded {
-			return nil
-		}
 		if kid := n.find([]byte(segment.Name)); kid != nil {
 			return kid
 		}

@@ -3,6 +3,7 @@ package shape_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -414,4 +415,27 @@ func TestAFoldCountsItsEvent(t *testing.T) {
 			require.Equal(t, int64(10), p.Null)
 		}
 	}
+}
+
+// Members that another replica stored, of an object that is a map here since this batch, are part of the *, and gone.
+func TestTotalsOfAMapOfThisBatch(t *testing.T) {
+	t.Parallel()
+	limits := shape.Limits{Children: 3}
+	other := newStream(limits)
+	other.observe(t, times(9, `{"m":{"a":{"x":1},"b b":1,"c":1}}`)...)
+	other.observe(t, `{"m":{"123":1}}`)
+	stored := other.Settle(shape.Rules{}).Changed
+	slices.SortFunc(stored, func(a, b shape.Path) int { return strings.Compare(a.Path, b.Path) }) // as Postgres gives them
+	s := newStream(limits)
+	s.observe(t, `{"m":{"d":1,"e":1,"f":1}}`, `{"m":{"g":1}}`)
+	require.NoError(t, s.Load(stored))
+	settled := s.Settle(shape.Rules{})
+	require.ElementsMatch(t, []string{"m.a", "m.a.x", `m."b b"`, "m.c"}, settled.Gone)
+	paths := map[string]shape.Path{}
+	for _, p := range settled.Changed {
+		paths[p.Path] = p
+	}
+	require.True(t, paths["m"].Folded)
+	require.Equal(t, int64(12), paths["m"].Present)
+	require.Equal(t, int64(3*9+1+4), paths["m.*"].Present)
 }
