@@ -22,9 +22,9 @@ const (
 
 // beginNames forgets the names of the document before, which had used nodes.
 func (d *Doc) beginNames(used uint32) {
-	if d.seed == (maphash.Seed{}) {
-		d.seed = maphash.MakeSeed()
-		d.secret = [2]uint64{maphash.String(d.seed, "a"), maphash.String(d.seed, "b")}
+	if d.secret == [2]uint64{} {
+		seed := maphash.MakeSeed()
+		d.secret = [2]uint64{maphash.String(seed, "a"), maphash.String(seed, "b")}
 	}
 	size := bits.Len(uint(min(max(len(d.src)/4, minSlots), maxSlots) - 1)) // as a power of two
 	if cap(d.slots) > keepSlots && 1<<size <= keepSlots/8 {

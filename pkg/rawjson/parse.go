@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"hash/maphash"
 
 	"github.com/throughline-dev/throughline/pkg/fault"
 )
@@ -22,12 +21,11 @@ type Doc struct {
 	frames [MaxDepth]frame // the open containers while scanning
 	unread node            // stands for values that are not noted
 
-	seed   maphash.Seed
-	secret [2]uint64
-	slots  []uint64 // names, by their object and hash: see names.go
-	shift  uint32   // of the view of slots in use
-	base   uint32   // stamps up to it are of earlier documents
-	plain  []byte   // a name without its escapes, while scanning
+	secret [2]uint64 // of the hash of names
+	slots  []uint64  // names, by their object and hash: see names.go
+	shift  uint32    // of the view of slots in use
+	base   uint32    // stamps up to it are of earlier documents
+	plain  []byte    // a name without its escapes, while scanning
 
 	notes    []note // what the strict reading refuses, in order of place
 	overflow bool   // there was more than notes holds

@@ -1,6 +1,8 @@
 package rawjson
 
-// Skeleton is what a value is like but for what its numbers, texts and literals say: its names as they are
+import "slices"
+
+// Skeleton is what a value is like but for what its numbers and texts say, and true or false: its names as they are
 // written, where each stands, and the kind of each value. Its zero value is that of nothing.
 type Skeleton struct {
 	names []byte // one after another
@@ -26,7 +28,7 @@ func (s *Skeleton) Take(v Value) {
 		return
 	}
 	d := v.d
-	s.bones = append(s.bones, bone{0, d.nodes[v.node].next - v.node, v.Kind()})
+	s.bones = append(slices.Grow(s.bones, v.Size()), bone{0, d.nodes[v.node].next - v.node, v.Kind()})
 	for at := v.node + 1; at < d.nodes[v.node].next; at++ {
 		n := &d.nodes[at]
 		s.names = append(s.names, d.src[n.key:n.keyEnd]...)

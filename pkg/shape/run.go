@@ -23,11 +23,14 @@ type run struct {
 	waits, wait int // after a run of one event, so many that could begin one do not
 }
 
-// The bounds of a run: what it needs of memory is little beside the batch's.
+// The bounds of a run: what it needs of memory is a few kilobytes, or about what its first two events
+// have. Without the last ones a batch of lists of numbers would need four times its own bytes.
 const (
 	maxRun      = 1024 // times that are later than all before
 	maxRunBytes = 64 << 10
 	maxWaits    = 63
+	fewValues   = 256
+	valueBytes  = 8 // of an event with more values, each at least
 )
 
 // follows reports whether an event is of the run, and takes it in if it is.
@@ -48,7 +51,8 @@ func (r *run) follows(event rawjson.Value, at int64, ref int32) bool {
 func (s *Shape) beginRun(event rawjson.Value, cut int64, changed bool) {
 	r := &s.run
 	size := event.Size()
-	likely := size == r.size && !changed && len(event.Bytes()) <= maxRunBytes
+	bytes := len(event.Bytes())
+	likely := size == r.size && !changed && bytes <= maxRunBytes && size <= max(fewValues, bytes/valueBytes)
 	r.size = size
 	switch {
 	case !likely:
@@ -82,8 +86,8 @@ func (s *Shape) endRun() {
 		for kinds := n.kinds; kinds != 0; kinds &= kinds - 1 {
 			n.counts[bits.TrailingZeros8(kinds)] += r.count
 		}
-		if p := n.parent; p != nil {
-			n.atLast = p.counts[rawjson.Object]
+		if p := n.parent; p != nil && p.kinds&(1<<rawjson.Object) != 0 { // one more in each, wherever in it the path comes
+			n.atLast += r.count
 		}
 		n.gap = max(n.gap, r.gapAfter(n.last))
 		n.last = max(n.last, last)

@@ -103,8 +103,8 @@ type Shape struct {
 	run run
 }
 
-// node is one path. What is read of it for each value comes first, so that it lies in
-// two of the processor's lines.
+// node is one path. What is read of it for each value comes first, so that it lies
+// together.
 type node struct {
 	name    string // its segment's, where that is a name
 	seq     int64  // the event that it was last in; up to Shape.since, of a batch before
@@ -422,7 +422,13 @@ func (s *Shape) merge(n, from *node) {
 			s.begin(n)
 			n.atFirst, n.begin, n.last = from.atFirst, from.begin, from.last
 		}
-		n.seq, n.kinds, n.ref, n.prevRef = max(n.seq, from.seq), n.kinds|from.kinds, max(n.ref, from.ref), max(n.prevRef, from.prevRef)
+		switch { // kinds are of the newest event alone
+		case from.seq > n.seq:
+			n.seq, n.kinds = from.seq, from.kinds
+		case from.seq == n.seq:
+			n.kinds |= from.kinds
+		}
+		n.ref, n.prevRef = max(n.ref, from.ref), max(n.prevRef, from.prevRef)
 		n.begin, n.last, n.gap = min(n.begin, from.begin), max(n.last, from.last), max(n.gap, from.gap)
 		n.present += from.present
 		n.counts.add(from.counts)
@@ -480,8 +486,9 @@ func (p *Path) merge(o Path) {
 	p.WindowNulls += o.WindowNulls
 }
 
-// Load replaces all totals by those that are stored. What was observed since the
-// last Settle stays.
+// Load replaces all totals by those that are stored, of which an object comes before its members. What
+// was observed since the last Settle stays: of an object that it made a map of, what is stored of members
+// becomes part of the *, and they are gone.
 func (s *Shape) Load(stored []Path) error {
 	s.endRun()
 	s.clear(s.root)
@@ -491,8 +498,11 @@ func (s *Shape) Load(stored []Path) error {
 		if err != nil {
 			return err
 		}
-		n := s.root
+		n, gone := s.root, false
 		for _, segment := range segments {
+			if segment.Kind == IsName && n.total.Folded {
+				segment, gone = Segment{Kind: IsWildcard}, true
+			}
 			if n = s.step(n, segment); n == nil {
 				break
 			}
@@ -500,8 +510,17 @@ func (s *Shape) Load(stored []Path) error {
 		if n == nil {
 			continue // it was stored with larger limits
 		}
+		if gone {
+			s.gone = append(s.gone, p.Path)
+		}
 		folded := n.total.Folded
-		n.total, n.known = p, true
+		if n.known { // by another member
+			n.total.merge(p)
+		} else {
+			path := n.total.Path
+			n.total, n.known = p, true
+			n.total.Path = path
+		}
 		switch {
 		case folded:
 			n.total.Folded = true
@@ -525,9 +544,6 @@ func (s *Shape) step(n *node, segment Segment) *node {
 		}
 		return n.wild
 	default:
-		if n.total.Folded {
-			return nil
-		}
 		if kid := n.find([]byte(segment.Name)); kid != nil {
 			return kid
 		}

@@ -3,6 +3,7 @@ package shape_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -281,7 +282,7 @@ func TestRuns(t *testing.T) {
 	forms := []string{
 		`{"a":1,"b":{"c":"x","d":[1,2,{"e":null}]},"m":{"k1234567":1}}`, `{"a":2,"b":{"c":"y","d":[3,4,{"e":null}]},"m":{"k1234567":2}}`,
 		`{"a":null,"b":{"c":"x","d":[1,2,{"e":null}]},"m":{"k1234567":1}}`, `{"a":1,"b":{"c":"x","d":[{"e":1},2,{"e":null}]}}`,
-		`{"b":{"c":"x"},"a":1}`, `{"m":{"p":1,"q":2,"r":3,"s":4}}`, `{"x":[[[[[[1]]]]]],"a":7}`, `{"x":[[[[[[2]]]]]],"a":8}`, `[1,{"a":2}]`, `7`, `{}`,
+		`{"b":{"c":"x"},"a":1}`, `{"m":{"p":1,"q":2,"r":3,"s":4}}`, `{"x":[[[[[[1]]]]]],"a":7}`, `{"x":[[[[[[2]]]]]],"a":8}`, `[1,{"a":2}]`, `[[1],{"a":2}]`, `7`, `{}`,
 	}
 	limits := shape.Limits{Children: 6, Depth: 5, Paths: 25}
 	together, single := shape.New(limits), shape.New(limits)
@@ -401,4 +402,40 @@ func BenchmarkObserve(b *testing.B) {
 			s.Settle(shape.Rules{})
 		}
 	}
+}
+
+// What a map had in a batch before does not hide what the event has that folds it.
+func TestAFoldCountsItsEvent(t *testing.T) {
+	t.Parallel()
+	s := newStream(shape.Limits{Children: 3})
+	s.settle(t, times(9, `{"m":{"123":null}}`)...)
+	s.observe(t, `{"m":{"a":1,"b":1,"c":1,"d":null}}`)
+	for _, p := range s.Settle(shape.Rules{}).Changed {
+		if p.Path == "m.*" {
+			require.Equal(t, int64(10), p.Null)
+		}
+	}
+}
+
+// Members that another replica stored, of an object that is a map here since this batch, are part of the *, and gone.
+func TestTotalsOfAMapOfThisBatch(t *testing.T) {
+	t.Parallel()
+	limits := shape.Limits{Children: 3}
+	other := newStream(limits)
+	other.observe(t, times(9, `{"m":{"a":{"x":1},"b b":1,"c":1}}`)...)
+	other.observe(t, `{"m":{"123":1}}`)
+	stored := other.Settle(shape.Rules{}).Changed
+	slices.SortFunc(stored, func(a, b shape.Path) int { return strings.Compare(a.Path, b.Path) }) // as Postgres gives them
+	s := newStream(limits)
+	s.observe(t, `{"m":{"d":1,"e":1,"f":1}}`, `{"m":{"g":1}}`)
+	require.NoError(t, s.Load(stored))
+	settled := s.Settle(shape.Rules{})
+	require.ElementsMatch(t, []string{"m.a", "m.a.x", `m."b b"`, "m.c"}, settled.Gone)
+	paths := map[string]shape.Path{}
+	for _, p := range settled.Changed {
+		paths[p.Path] = p
+	}
+	require.True(t, paths["m"].Folded)
+	require.Equal(t, int64(12), paths["m"].Present)
+	require.Equal(t, int64(3*9+1+4), paths["m.*"].Present)
 }

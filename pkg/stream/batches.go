@@ -112,8 +112,8 @@ func withGrace(parent context.Context, grace time.Duration) (context.Context, fu
 	return ctx, func() { stop(); cancel(context.Canceled) }
 }
 
-// newest gives the newest record of each run of records that follow each other and are of one partition: of
-// a partition's newest one is always there, and thousands of others, each of which the client would look up, are not.
+// newest gives the newest record of each run of records that follow each other and are of one partition. A
+// partition's newest is among them; thousands of others, each of which the client would look up, are not.
 func newest(batch []*kgo.Record) (newest []*kgo.Record) {
 	for _, r := range batch {
 		if last := len(newest) - 1; last < 0 || newest[last].Partition != r.Partition || newest[last].Topic != r.Topic {

@@ -58,7 +58,7 @@ func (h *holds) take(batch []*kgo.Record, held *HeldError) (written []*kgo.Recor
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if held == nil && len(h.held) == 0 {
-		return batch // as always, but for trouble
+		return batch // mostly: nothing is held
 	}
 	first := map[topicPartition]*kgo.Record{}
 	for _, r := range batch {

@@ -28,8 +28,8 @@ type LoopOptions struct {
 	// after its first; 0 takes what is there.
 	MaxWait time.Duration
 	// Enough, if it is more than 0, is how many records are a batch that waits for no
-	// more, though it is not full: a client fetches ahead while a batch is written, and
-	// not while it is waited for.
+	// more, though it is not full: another fetch for it would be waited for, while that
+	// for the next batch is under way when this one is written.
 	Enough int
 	// Metrics of the loop, made once per process by NewLoopMetrics.
 	Metrics *LoopMetrics

@@ -163,13 +163,7 @@ func (n *notice) subject() string {
 
 // id gives an id's text, whether it is written as a string or as a whole
 // number of any size.
-func id(v rawjson.Value) string {
-	text := v.Literal()
-	if v.Kind() == rawjson.String || v.Kind() == rawjson.Number && strings.Trim(text, "0123456789") == "" {
-		return text
-	}
-	return ""
-}
+func id(v rawjson.Value) string { return string(idBytes(v)) }
 
 // idBytes is id without a copy.
 func idBytes(v rawjson.Value) []byte {

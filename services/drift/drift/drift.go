@@ -159,11 +159,10 @@ func (d *Drift) Write(ctx context.Context, batch []*kgo.Record) error {
 		Load:    func(t postgres.PayloadType, stored []shape.Path) error { return d.held(t).shape.Load(stored) },
 		Settle:  func(t postgres.PayloadType, version int64) postgres.ShapeUpdate { return d.settle(t, version, &c) },
 	})
-	if err != nil {
-		for _, h := range d.all() {
+	if err != nil { // what the batch made of its types is in no total: they are read again
+		for t, h := range d.all() {
 			if h.batch == d.batch {
-				h.shape.Reset()
-				h.version = 0
+				d.forget(t)
 			}
 		}
 		return err
@@ -273,7 +272,11 @@ func (d *Drift) evict() {
 		if d.paths <= d.options.Tuning.MemoryPaths*3/4 {
 			return
 		}
-		d.paths -= d.held(t).paths
-		delete(d.sources[t.Source].types, t)
+		d.forget(t)
 	}
+}
+
+func (d *Drift) forget(t postgres.PayloadType) {
+	d.paths -= d.held(t).paths
+	delete(d.sources[t.Source].types, t)
 }

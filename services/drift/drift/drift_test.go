@@ -342,3 +342,39 @@ func TestHostileSenders(t *testing.T) {
 		require.NotContains(t, line, "@")
 	}
 }
+
+// What a batch that failed made a map of is none until it comes again: its members stay, with all that was counted.
+func TestAMapOfABatchThatFailed(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	s, _ := w.new(w.pool)
+	named := func(from, to int) []*kgo.Record {
+		var members []string
+		for n := from; n < to; n++ {
+			members = append(members, fmt.Sprintf("%q:1", letters(n)))
+		}
+		return w.invoices(1, `"customer":"cus_Acme"`, `"names":{`+strings.Join(members, ",")+`}`)
+	}
+	members := func() (n int) {
+		paths, err := w.store.Shape(t.Context(), invoice)
+		require.NoError(t, err)
+		for _, p := range paths {
+			if strings.HasPrefix(p.Path.Path, "data.object.names.") {
+				n++
+			}
+		}
+		return n
+	}
+	require.NoError(t, s.Write(t.Context(), placed(named(0, 200), 0)))
+	_, err := w.pool.Exec(t.Context(), "ALTER TABLE payload_shapes RENAME TO away")
+	require.NoError(t, err)
+	folded := placed(named(200, 260), 10)
+	require.Error(t, s.Write(t.Context(), folded))
+	_, err = w.pool.Exec(t.Context(), "ALTER TABLE away RENAME TO payload_shapes")
+	require.NoError(t, err)
+	require.NoError(t, s.Write(t.Context(), placed(w.invoices(1), 5)))
+	require.Equal(t, 200, members())
+	require.NoError(t, s.Write(t.Context(), folded))
+	require.Equal(t, 1, members())
+	require.Equal(t, int64(250), w.present("data.object.names.*"), "what the names had that became it")
+}
