@@ -21,7 +21,7 @@ import (
 //	Batch stage.Batch `embed:"" envprefix:"THROUGHLINE_SINK_" set:"batch_wait=10ms"`
 type Batch struct {
 	Records int           `name:"batch-records" env:"BATCH_RECORDS" default:"${batch_records=2000}" help:"Most records in one transaction (${default})."`
-	Wait    time.Duration `name:"batch-wait" env:"BATCH_WAIT" default:"${batch_wait=5ms}" help:"How long a transaction that is not full waits for more records (${default})."`
+	Wait    time.Duration `name:"batch-wait" env:"BATCH_WAIT" default:"${batch_wait=5ms}" help:"How long a transaction that is not full waits for more records at most (${default})."`
 }
 
 const (
