@@ -140,14 +140,17 @@ func (v Value) Is(text string) bool {
 // Literal gives the text of a string, a number or true or false as written, and
 // "" for null, arrays, objects and what is Missing: an id may come as text or as
 // a number. It is a copy.
-func (v Value) Literal() string {
+func (v Value) Literal() string { return string(v.LiteralBytes()) }
+
+// LiteralBytes is Literal without the copy, as TextBytes is Text.
+func (v Value) LiteralBytes() []byte {
 	switch v.Kind() {
 	case String:
-		return v.Text()
+		return v.TextBytes()
 	case Number, Bool:
-		return string(v.Bytes())
+		return v.Bytes()
 	default:
-		return ""
+		return nil
 	}
 }
 

@@ -129,8 +129,8 @@ func readTenant(value []byte, tenant *string) {
 	}
 }
 
-// ReadOrigin gives what ReadRaw says of how a record's event came and of its tenant, for who needs
-// neither times nor traces.
+// ReadOrigin gives what ReadRaw says of how a record's event came and of its tenant, for a caller
+// that needs neither times nor traces.
 func ReadOrigin(rec *kgo.Record) (mode source.Mode, tenant string) {
 	mode = source.ModeBackfill
 	for _, h := range rec.Headers {

@@ -56,14 +56,14 @@ func (intercom) TypeOf(r source.Record) (string, bool) {
 	if !known {
 		return "", false
 	}
-	app := idBytes(n.Get("app_id"))
+	app := n.Get("app_id").LiteralBytes()
 	if len(app) == 0 {
 		app = []byte(r.Tenant)
 	}
 	f := factOf(t.topic, n.At("data", "item"))
 	sure := certain(app)
-	if object, other := idBytes(f.object), idBytes(f.other); len(object) == 0 || len(other) == 0 && f.what != whatCreated {
-		sure = sure && certain(idBytes(n.Get("id")))
+	if object, other := f.object.LiteralBytes(), f.other.LiteralBytes(); len(object) == 0 || len(other) == 0 && f.what != whatCreated {
+		sure = sure && certain(n.Get("id").LiteralBytes())
 	} else {
 		sure = sure && certain(object) && (len(other) == 0 || certain(other))
 	}
@@ -76,17 +76,6 @@ func (intercom) TypeOf(r source.Record) (string, bool) {
 
 // certain: the bound of an identity holds three of it.
 func certain(id []byte) bool { return source.Certain(id, source.MaxIDBytes/16) }
-
-// idBytes is the literal of an id, without a copy.
-func idBytes(v rawjson.Value) []byte {
-	switch v.Kind() {
-	case rawjson.String:
-		return v.TextBytes()
-	case rawjson.Number, rawjson.Bool:
-		return v.Bytes()
-	}
-	return nil
-}
 
 // createdTopic gives the topic that told of the creation of an object of the API, or "".
 func createdTopic(object rawjson.Value) string {

@@ -78,7 +78,7 @@ func certain(id []byte) bool {
 	return source.Certain(id, source.MaxIDBytes/16) && string(id) != "0"
 }
 
-// idBytes gives what text is made of, without a copy.
+// idBytes gives what text is made of, without a copy: a boolean is none, unlike in a Literal.
 func idBytes(v rawjson.Value) []byte {
 	switch v.Kind() {
 	case rawjson.String:
