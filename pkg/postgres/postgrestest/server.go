@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -15,7 +16,7 @@ import (
 	"github.com/throughline-dev/throughline/pkg/local/pgserver"
 )
 
-// dirPattern names the directories of test servers in the system's temporary directory.
+// dirPattern names the directories of test servers.
 const dirPattern = "throughline-postgrestest-"
 
 // stopTimeout bounds the stop at the end of a test binary.
@@ -83,7 +84,7 @@ func (s *server) startOwn(ctx context.Context) (string, error) {
 	if err := sweep(); err != nil {
 		return "", err
 	}
-	dir, err := os.MkdirTemp("", dirPattern)
+	dir, err := os.MkdirTemp(place(), dirPattern)
 	if err != nil {
 		return "", fmt.Errorf("making the test server's directory: %w", err)
 	}
@@ -102,10 +103,30 @@ func (s *server) startOwn(ctx context.Context) (string, error) {
 	return s.owned.URL(), nil
 }
 
+// place is where the directories of test servers are made: in memory where the machine has room there, because a
+// database is hundreds of files and each test makes and drops one. Half the time of such tests went to the file
+// system. TMPDIR, where it is set, is obeyed.
+func place() string {
+	if dir := os.Getenv("TMPDIR"); dir != "" {
+		return dir
+	}
+	var memory syscall.Statfs_t
+	if err := syscall.Statfs(sharedMemory, &memory); err != nil || int64(memory.Bavail)*int64(memory.Bsize) < sharedMemoryNeeded { //nolint:unconvert // their types are not the same on all systems
+		return os.TempDir()
+	}
+	return sharedMemory
+}
+
+// sharedMemory is Linux's file system in memory; other systems have none there.
+const sharedMemory = "/dev/shm"
+
+// sharedMemoryNeeded is several times what the servers of test binaries that run at once hold.
+const sharedMemoryNeeded = 4 << 30
+
 // sweep removes the directories of test binaries that were killed: those whose lock nobody holds. A directory
 // younger than a minute may belong to a binary that has not locked it yet.
 func sweep() error {
-	dirs, err := filepath.Glob(filepath.Join(os.TempDir(), dirPattern+"*"))
+	dirs, err := filepath.Glob(filepath.Join(place(), dirPattern+"*"))
 	if err != nil {
 		return fmt.Errorf("looking for old test servers: %w", err)
 	}
