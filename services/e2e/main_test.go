@@ -52,14 +52,15 @@ func (r runner) Run() int {
 // programs are the services and examples as their users run them: built once
 // for all tests, by the first that needs one.
 var programs struct {
-	once sync.Once
-	dir  string
-	out  []byte
-	err  error
+	once  sync.Once
+	flags []string // of go build
+	dir   string
+	out   []byte
+	err   error
 }
 
-// buildTimeout bounds a build without any cache.
-const buildTimeout = 5 * time.Minute
+// buildTimeout bounds a build without any cache, of the standard library too where programs.flags change that.
+const buildTimeout = 15 * time.Minute
 
 // program gives the path of a program that was built from ../<path>.
 func program(t *testing.T, path string) string {
@@ -70,8 +71,8 @@ func program(t *testing.T, path string) string {
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), buildTimeout)
 		defer cancel()
-		build := exec.CommandContext(ctx, "go", "build", "-o", programs.dir+string(filepath.Separator),
-			"../receiver", "../normalizer", "../sink", "../quarantine", "../puller", "../learner", "../drift", "../alerter", "../console", "../throughline", "../examples/consumer", "../examples/backfill")
+		args := append([]string{"build", "-o", programs.dir + string(filepath.Separator)}, programs.flags...)
+		build := exec.CommandContext(ctx, "go", append(args, "../receiver", "../normalizer", "../sink", "../quarantine", "../puller", "../learner", "../drift", "../alerter", "../console", "../throughline", "../examples/consumer", "../examples/backfill")...)
 		programs.out, programs.err = build.CombinedOutput()
 	})
 	require.NoError(t, programs.err, "building the programs: %s", programs.out)

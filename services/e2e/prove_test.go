@@ -90,7 +90,7 @@ func newProver(t *testing.T) *prover {
 	p := &prover{random: rand.New(rand.NewPCG(*seedFlag, 0)), admins: map[*child]string{}, database: map[*postgrestest.Node]*network.Proxy{}, out: os.Stdout,
 		clocks: newClocks(t), disks: map[*postgrestest.Node]*disk{}}
 	if p.clocks.library == "" {
-		p.print("left out: clocks that jump, because libfaketime is not there (apt-get install faketime)")
+		p.print("left out: Postgres's clock that jumps, because libfaketime is not there (apt-get install faketime)")
 	}
 	p.print("three Apache Kafka brokers, a Postgres with a standby, all services; seed %d", *seedFlag)
 	p.kafka = streamtest.KafkaBehindProxies(t)
@@ -116,7 +116,7 @@ func newProver(t *testing.T) *prover {
 	p.spool = p.disk(t, "the receiver's spool", p.fleet.spool, 256<<20)
 	for _, c := range p.all() {
 		p.admins[c] = freeAddress(t)
-		c.env = append(c.env, "THROUGHLINE_ADMIN_ADDR="+p.admins[c])
+		c.env = append(c.env, "THROUGHLINE_ADMIN_ADDR="+p.admins[c], p.clocks.ofService(t, c.name))
 	}
 	dir := cmp.Or(*dirFlag, t.TempDir())
 	ledger := filepath.Join(dir, fmt.Sprintf("ledger-%d.ndjson", *seedFlag))

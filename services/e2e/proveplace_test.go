@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -85,57 +84,4 @@ func (p *prover) diskFaults() (all []faultCase) {
 		}})
 	}
 	return all
-}
-
-// clocks lets clocks jump while their programs run: of those that ask the C library what time it is.
-type clocks struct{ library, postgres string }
-
-// newClocks finds libfaketime; without it no clock jumps, and library is "".
-func newClocks(t *testing.T) *clocks {
-	t.Helper()
-	found, err := filepath.Glob("/usr/lib/*/faketime/libfaketime.so.1")
-	require.NoError(t, err)
-	if len(found) == 0 {
-		return &clocks{}
-	}
-	dir, err := os.MkdirTemp("", "throughline-clocks-")
-	require.NoError(t, err)
-	require.NoError(t, os.Chmod(dir, 0o755)) // Postgres's user reads it
-	t.Cleanup(func() { require.NoError(t, os.RemoveAll(dir)) })
-	c := &clocks{library: found[0], postgres: filepath.Join(dir, "postgres")}
-	c.set(t, c.postgres, "+0")
-	return c
-}
-
-// ofPostgres is the environment of a Postgres whose clock can jump.
-func (c *clocks) ofPostgres() []string {
-	if c.library == "" {
-		return nil
-	}
-	// What measures how long something takes goes on as ever: no machine's jumps.
-	return []string{"LD_PRELOAD=" + c.library, "FAKETIME_TIMESTAMP_FILE=" + c.postgres, "FAKETIME_CACHE_DURATION=1", "FAKETIME_DONT_FAKE_MONOTONIC=1", "DONT_FAKE_MONOTONIC=1"}
-}
-
-// set lets a clock jump: "+3600" seconds.
-func (c *clocks) set(t testing.TB, file, by string) {
-	t.Helper()
-	next := file + ".next"
-	require.NoError(t, os.WriteFile(next, []byte(by+"\n"), 0o644)) // as above
-	require.NoError(t, os.Rename(next, file))
-}
-
-func (p *prover) clockFaults() []faultCase {
-	if p.clocks.library == "" {
-		return nil
-	}
-	jump := func(file, by string) func(*prover) func() {
-		return func(p *prover) func() {
-			p.clocks.set(p.t, file, by)
-			return func() { p.clocks.set(p.t, file, "+0") }
-		}
-	}
-	return []faultCase{
-		{"Postgres: its clock is an hour ahead, and set right", 10 * time.Second, jump(p.clocks.postgres, "+3600")},
-		{"Postgres: its clock is an hour behind, and set right", 10 * time.Second, jump(p.clocks.postgres, "-3600")},
-	}
 }
