@@ -1,6 +1,7 @@
 package accounts
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -8,7 +9,6 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/throughline-dev/throughline/pkg/fault"
-	"github.com/throughline-dev/throughline/pkg/postgres"
 	"github.com/throughline-dev/throughline/pkg/source"
 )
 
@@ -36,10 +36,7 @@ func (d *deciding) linkIt(ctx context.Context) error {
 	if _, err := d.tx.Exec(ctx, `INSERT INTO account_links (source, tenant, kind, external_id, account_id, learned, evidence, created_by, decision_id)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
 		r.Source, r.Tenant, r.Kind, r.ID, d.To, d.Learned, string(d.Evidence), d.Author, d.effect.DecisionID); err != nil {
-		if postgres.IsErased(err) {
-			return refuse(fault.Conflict, "%s was erased on request, and is not linked again: a customer who is back is let in with `throughline erasures lift %[1]s`", d.Reference)
-		}
-		return fmt.Errorf("adding the link: %w", err)
+		return cmp.Or(d.erasedReference(err), fmt.Errorf("adding the link: %w", err))
 	}
 	return d.follow(ctx)
 }
@@ -144,7 +141,7 @@ func (d *deciding) deny(ctx context.Context) error {
 	}
 	if _, err := d.tx.Exec(ctx, `INSERT INTO account_link_denials (source, tenant, kind, external_id, account_id, decision_id)
 		VALUES ($1, $2, $3, $4, $5, $6)`, r.Source, r.Tenant, r.Kind, r.ID, d.From, d.effect.DecisionID); err != nil {
-		return fmt.Errorf("adding the denial: %w", err)
+		return cmp.Or(d.erasedReference(err), fmt.Errorf("adding the denial: %w", err))
 	}
 	if linked {
 		if err := d.dropLink(ctx); err != nil {

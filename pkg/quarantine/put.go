@@ -132,12 +132,14 @@ func (s *Store) put(ctx context.Context, tx pgx.Tx, letters []Letter) (PutResult
 	if err != nil {
 		return result, err
 	}
-	var entries []*entry // of this batch, each once
+	passed := map[string]int64{} // by source
+	var entries []*entry         // of this batch, each once
 	touched := map[*entry]bool{}
 	for i := range letters {
 		l := &letters[i]
 		if erased != nil && erased[i] != 0 {
 			result.Erased++
+			passed[l.Source]++
 			continue
 		}
 		e := l.record(keys[i], byKey, byID)
@@ -157,6 +159,9 @@ func (s *Store) put(ctx context.Context, tx pgx.Tx, letters []Letter) (PutResult
 		return result, err
 	}
 	if err := update(ctx, tx, s.hold, entries); err != nil {
+		return result, err
+	}
+	if err := resolve.CountSuppressed(ctx, tx, passed); err != nil {
 		return result, err
 	}
 	for _, e := range entries {

@@ -2,6 +2,7 @@ package cli_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -347,4 +348,25 @@ func TestSendWaitOfWhoWasErased(t *testing.T) {
 	require.Zero(t, r.code, r.err)
 	require.Contains(t, r.out, "1 kept nowhere: what it refers to was erased on request (`throughline erasures list`)")
 	require.NotContains(t, r.out+r.err, "not arrived")
+}
+
+// So is one that names them in a text only, which the sink passes over.
+func TestSendWaitOfATextThatNamesWhoWasErased(t *testing.T) {
+	t.Parallel()
+	sh := inDatabase(t)
+	sh.must("accounts", "add", "Acme", "--id", acme)
+	sh.must("link", "stripe:cus_1", acme)
+	sh.env["THROUGHLINE_STRIPE_SECRETS"] = secret
+	_, err := erase.New(sh.pool(), catalog.Set()).Begin(t.Context(), erase.Target{References: []source.Reference{{Source: "email", Kind: "email", ID: "kim@far.example"}}}, "ada", "")
+	require.NoError(t, err)
+	file := filepath.Join(t.TempDir(), "event.json")
+	body := func(text string) {
+		require.NoError(t, os.WriteFile(file, fmt.Appendf(nil, `{"id":"evt_text","object":"event","created":1761955200,"livemode":true,"type":"invoice.paid","data":{"object":{"object":"invoice","id":"in_1","customer":"cus_1","description":%q}}}`, text), 0o600))
+	}
+	body("asked by https://x.example/?e=kim%2540far.example")
+	r := sh.run("send", "stripe", "--file", file, "--url", newReceiver(t).URL, "--wait", "--timeout", "20s")
+	require.Zero(t, r.code, r.err)
+	require.Contains(t, r.out, "1 kept nowhere: what it refers to was erased on request (`throughline erasures list`)")
+	body("asked by bob@far.example")
+	require.Contains(t, sh.run("send", "stripe", "--file", file, "--url", newReceiver(t).URL, "--wait", "--timeout", "200ms").err, "1 event not arrived")
 }
