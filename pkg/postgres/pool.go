@@ -26,8 +26,9 @@ const (
 //
 // Connections keep no statement prepared by name, so that they may go through a pooler in transaction mode
 // (default_query_exec_mode in the URL says otherwise). They are made to servers that take writes only, unless the
-// URL has its own target_session_attrs. Each reads the files for TLS that the URL names anew. When one finds that its server has become read-only or shuts down, all of the
-// pool are dropped, and the next look for the server that takes writes among the hosts of the URL.
+// URL has its own target_session_attrs, with jit off, unless the URL says otherwise. Each reads the files for TLS that the
+// URL names anew. When one finds that its server has become read-only or shuts down, all of the pool are dropped, and the
+// next look for the server that takes writes among the hosts of the URL.
 func Open(ctx context.Context, c Config, name string) (*pgxpool.Pool, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
@@ -74,6 +75,9 @@ func poolConfig(c Config, name string) (*pgxpool.Config, error) {
 	if !asked.Has("target_session_attrs") {
 		conn.ValidateConnect = requireWritable
 	}
+	if _, set := conn.RuntimeParams["jit"]; !set {
+		conn.AfterConnect = withoutJIT
+	}
 	pc.PingTimeout = pingTimeout
 	conn.DialFunc = dial(c.peerTimeout())
 	pc.BeforeConnect = renewed(c)
@@ -89,6 +93,16 @@ func keepUnlessLost(lost func()) pgconn.PgErrorHandler {
 		}
 		return !strings.EqualFold(err.Severity, "FATAL")
 	}
+}
+
+// withoutJIT is for statements like ours, which read few rows by indexes: compiling one takes up to seconds, on estimates
+// that have little to do with what it reads, and saves nothing. It is no startup parameter, because poolers refuse those
+// that they do not know.
+func withoutJIT(ctx context.Context, conn *pgconn.PgConn) error {
+	if err := conn.Exec(ctx, "SET jit = off").Close(); err != nil {
+		return fmt.Errorf("switching the compilation of statements off: %w", err)
+	}
+	return nil
 }
 
 // errReadOnly refuses a connection to a server that takes no writes.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -21,9 +22,32 @@ const ticks = 100
 // children in turn, have taken of all cores so far, in seconds: those that live
 // and those that their parents have waited for. It is 0 where there is no /proc.
 func childrenCPU(program string) (seconds float64) {
+	return float64(settled(func() ([]int, int64) { return processesOf(program) })) / ticks
+}
+
+// settled looks until nobody has ended or begun from one look before to one look after. What a process took that ends
+// while the files are read is counted twice, or not at all: with its parent, which was read before or after.
+func settled(look func() (ids []int, took int64)) int64 {
+	var before []int
+	of, took := look()
+	for range mostLooks {
+		after, next := look()
+		if slices.Equal(before, of) && slices.Equal(of, after) {
+			break
+		}
+		before, of, took = of, after, next
+	}
+	return took
+}
+
+// mostLooks bounds how often the files are read where processes come and go all the time.
+const mostLooks = 50
+
+// processesOf gives the ids of these processes, in order, and the ticks that they have taken.
+func processesOf(program string) (ids []int, took int64) {
 	files, err := filepath.Glob("/proc/[0-9]*/stat")
 	if err != nil {
-		return 0
+		return nil, 0
 	}
 	processes := map[int]processStat{}
 	for _, file := range files {
@@ -37,10 +61,12 @@ func childrenCPU(program string) (seconds float64) {
 	}
 	for _, s := range processes {
 		if s.program == program && descends(processes, s, os.Getpid()) {
-			seconds += s.seconds
+			ids = append(ids, s.pid)
+			took += s.took
 		}
 	}
-	return seconds
+	slices.Sort(ids)
+	return ids, took
 }
 
 func descends(processes map[int]processStat, s processStat, from int) bool {
@@ -60,7 +86,7 @@ func descends(processes map[int]processStat, s processStat, from int) bool {
 type processStat struct {
 	pid, parent int
 	program     string
-	seconds     float64 // of CPU, with those of ended children
+	took        int64 // ticks of CPU, with those of ended children
 }
 
 // parseStat reads the file; ok is false when it is not of this form.
@@ -87,7 +113,7 @@ func parseStat(text []byte) (s processStat, ok bool) {
 		if err != nil {
 			return s, false
 		}
-		s.seconds += float64(n) / ticks
+		s.took += n
 	}
 	return s, true
 }

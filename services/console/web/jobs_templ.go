@@ -832,7 +832,7 @@ func auditView(p *page, list backend.Page[api.AuditEntry]) templ.Component {
 			ctx = templ.InitializeContext(ctx)
 			return nil
 		})
-		templ_7745c5c3_Err = heading("Audit log", "Who did what, or tried to. Every change through the console, the API and the command line is here.").Render(templ.WithChildren(ctx, templ_7745c5c3_Var37), templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = heading("Audit log", "Who did what through the console and the API, or tried to, and what the command line erased, deleted and issued. Its decisions about links, accounts and waiting events stand with those things, with who took them and why.").Render(templ.WithChildren(ctx, templ_7745c5c3_Var37), templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}

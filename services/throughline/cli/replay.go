@@ -116,6 +116,7 @@ func (c *replayCommand) Run(ctx context.Context, s *session) error {
 			o.Rate = 0 // nobody is burdened but the brokers, which read
 			counted, err := replay.Count(ctx, o, r)
 			bar.end()
+			c.sayLeftOut(s, counted)
 			if err != nil {
 				return err
 			}
@@ -126,12 +127,23 @@ func (c *replayCommand) Run(ctx context.Context, s *session) error {
 		for _, g := range done.Gone {
 			s.say("deleted from %s before it was read, and not replayed: %s", r.Topic, g)
 		}
+		c.sayLeftOut(s, done)
 		if err != nil {
 			s.say("it is not finished: `throughline replay --resume %d` goes on", r.ID)
 			return err
 		}
 		return c.show(s, done)
 	})
+}
+
+// sayLeftOut says what of the topic was read and not published.
+func (*replayCommand) sayLeftOut(s *session, r replay.Replay) {
+	if r.Copies > 0 {
+		s.say("%s not published: what an earlier replay or a release published again of others that were read", plural(r.Copies, "record"))
+	}
+	for _, u := range r.Unfit {
+		s.say("in %s, and cannot be published again: %s", r.Topic, u)
+	}
 }
 
 // prepare gives the replay that is to run.
