@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -86,6 +87,15 @@ func TestHelp(t *testing.T) {
 			require.Contains(t, r.out, "Usage: throughline")
 			require.Empty(t, r.err)
 		})
+	}
+}
+
+// A group that is a command without one says which.
+func TestHelpSaysWhatAGroupDoes(t *testing.T) {
+	t.Parallel()
+	sh := &shell{t: t}
+	for group, command := range map[string]string{"links": "links list", "alerts": "alerts list", "learning": "learning show", "tokens": "tokens list"} {
+		require.Contains(t, strings.Join(strings.Fields(sh.must(group, "--help")), " "), "Without a command it is `throughline "+command+"`")
 	}
 }
 

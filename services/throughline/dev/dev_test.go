@@ -320,6 +320,10 @@ func hintsWork(t *testing.T, printed string) {
 	require.Contains(t, all.String(), "stripe:customer:cus_NimbusLab")
 	require.Contains(t, all.String(), "customer.created", "the timeline of the new account has what waited")
 	require.Contains(t, all.String(), "1 event on the timeline of Acme Robotics")
+	// Beside it every command works, also the one that makes roles.
+	var out, errs bytes.Buffer
+	code := cli.Run(t.Context(), []string{"roles", "apply"}, cli.Streams{Out: &out, Err: &errs, Env: func(name string) (string, bool) { v, ok := env[name]; return v, ok }})
+	require.Zero(t, code, "%s%s", out.String(), errs.String())
 }
 
 // receivesNamed: named sources have a topic, a route, and the secrets of the file.
