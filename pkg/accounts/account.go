@@ -175,14 +175,17 @@ func (s *Store) AddAccount(ctx context.Context, a Account, by string) (Account, 
 }
 
 // Similar gives accounts, at most ten, that a's namesakes would be confused with: of the same name or the same
-// domain, upper and lower case being the same. a's own id is left out.
+// domain, upper and lower case being the same, or with an id or a domain that is a's name. a's own id is left out.
 func (s *Store) Similar(ctx context.Context, a Account) ([]Account, error) {
 	if err := a.check(); err != nil {
 		return nil, err
 	}
 	// Composed letters and single spaces are how most names are written.
 	plain := strings.Join(strings.Fields(norm.NFKC.String(a.Name)), " ")
-	return s.accountsWhere(ctx, "(lower(name) IN (lower($1), lower($4)) OR lower(domain) = $2) AND id <> $3 AND merged_into IS NULL", a.Name, a.Domain, a.ID, plain)
+	// A name that is another's id or domain would find that one.
+	id, _ := source.UUID(a.Name)
+	domain, _ := source.Domain(a.Name)
+	return s.accountsWhere(ctx, "(lower(name) IN (lower($1), lower($4)) OR lower(domain) IN ($2, $6) OR id = $5) AND id <> $3 AND merged_into IS NULL", a.Name, a.Domain, a.ID, plain, id, domain)
 }
 
 // Rename gives an account another name, and writes that to the ledger with its author and reason. The name that it has

@@ -52,7 +52,19 @@ func (d *deciding) linkedElsewhere(ctx context.Context) error {
 	if err := d.tx.QueryRow(ctx, "SELECT name FROM accounts WHERE id = $1", d.link.account).Scan(&name); err != nil {
 		return fmt.Errorf("finding the linked account: %w", err)
 	}
-	return refuse(fault.Conflict, "%s is linked to another account already: %s (%s)", d.Reference, name, d.link.account)
+	return fault.Permanent(fault.Conflict, &LinkedError{Reference: d.Reference, Account: d.link.account, Name: name})
+}
+
+// LinkedError refuses a link of what is linked to another account. It is Permanent(Conflict).
+type LinkedError struct {
+	Reference source.Reference
+	Account   uuid.UUID // where it is linked
+	Name      string    // that account's
+}
+
+// Error names the account.
+func (e *LinkedError) Error() string {
+	return fmt.Sprintf("%s is linked to another account already: %s (%s)", e.Reference, e.Name, e.Account)
 }
 
 func (d *deciding) unlink(ctx context.Context) error {

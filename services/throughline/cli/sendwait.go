@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -30,8 +31,7 @@ const (
 // takes too long.
 func (c *sendCommand) wait(ctx context.Context, s *session, pool *pgxpool.Pool, from string, report load.Report) (*landedView, error) {
 	if len(report.IDs) == 0 {
-		s.say("the source cannot read the body, so its event cannot be followed: see `throughline quarantine list`")
-		return nil, nil
+		return nil, errors.New("the source cannot read the body, so that its event cannot be followed: `throughline quarantine list` shows it")
 	}
 	l := newLanding(pool, from, report.IDs)
 	l.references, l.addresses = map[string][]source.Reference{}, map[string][]source.Reference{}
