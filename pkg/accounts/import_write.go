@@ -55,7 +55,7 @@ FROM (SELECT array_agg(source || CASE tenant WHEN '' THEN '' ELSE '/' || tenant 
   FROM import_links WHERE EXISTS (SELECT FROM suppressions)) AS e
 CROSS JOIN LATERAL suppressed(e.sources, e.kinds, e.tenants, e.ids) AS f
 UNION ALL
-SELECT e.lines[f.n], 'what this line says of an account (its id or its domain) was erased on request: a customer who is back is let in with ` + "`throughline erasures lift ' || e.kinds[f.n] || ':' || e.ids[f.n] || '`'" + `
+SELECT e.lines[f.n], format('what this line says of an account (its id or its domain) was erased on request: a customer who is back is let in with ` + "`throughline erasures lift %s:%s`" + `', e.kinds[f.n], e.ids[f.n])
 FROM (SELECT array_agg(r.kind) AS kinds, array_agg(''::text) AS tenants, array_agg(r.id) AS ids, array_agg(i.line) AS lines
   FROM import_accounts i CROSS JOIN LATERAL (VALUES ('account_uuid'::text, i.id::text), ('domain', nullif(i.domain, ''))) AS r (kind, id)
   WHERE r.id IS NOT NULL AND EXISTS (SELECT FROM suppressions)) AS e
