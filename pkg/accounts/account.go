@@ -109,17 +109,31 @@ func (s *Store) RenameDistinct(ctx context.Context, id uuid.UUID, name, by, reas
 	return s.distinct(ctx, Account{ID: id, Name: name}, func(s *Store) (Account, error) { return s.Rename(ctx, id, name, by, reason) })
 }
 
+// back says how what was erased is let in.
+const back = "a customer who is back is let in with `throughline erasures lift %s`"
+
 // erased says which part of an account was erased on request.
 func erased(a Account, err error) error {
-	const back = "a customer who is back is let in with `throughline erasures lift %s`"
 	switch postgres.ErasedColumn(err) {
 	case "domain":
-		return refuse(fault.Conflict, "the domain %s was erased on request: its events are passed over, and no account gets it. "+back, a.Domain, "domain:"+a.Domain)
+		return refuse(fault.Conflict, "the domain %s was erased on request: its events are passed over, and no account gets it; "+back, a.Domain, "domain:"+a.Domain)
 	case "id":
-		return refuse(fault.Conflict, "account %s was erased on request, and is not made again. "+back, a.ID, source.KindAccountUUID+":"+a.ID.String())
+		return refuse(fault.Conflict, "account %s was erased on request, and is not made again; "+back, a.ID, source.KindAccountUUID+":"+a.ID.String())
 	default: // of what is written, it says which
 		return postgres.Classify(err)
 	}
+}
+
+// erasedReference is the error of a decision about a reference that was erased on request; nil: err is another.
+func (d *deciding) erasedReference(err error) error {
+	if !postgres.IsErased(err) || postgres.ErasedColumn(err) != "" {
+		return nil
+	}
+	where := ""
+	if d.Reference.Tenant == "" && d.s.scoped(d.Reference) {
+		where = ", in one tenant at least"
+	}
+	return refuse(fault.Conflict, "%s was erased on request%s, and nothing is decided about it again; "+back, d.Reference, where, d.Reference)
 }
 
 // AddAccount adds an account made by this person or program; a zero ID gets a new one. An id that exists already
@@ -161,14 +175,17 @@ func (s *Store) AddAccount(ctx context.Context, a Account, by string) (Account, 
 }
 
 // Similar gives accounts, at most ten, that a's namesakes would be confused with: of the same name or the same
-// domain, upper and lower case being the same. a's own id is left out.
+// domain, upper and lower case being the same, or with an id or a domain that is a's name. a's own id is left out.
 func (s *Store) Similar(ctx context.Context, a Account) ([]Account, error) {
 	if err := a.check(); err != nil {
 		return nil, err
 	}
 	// Composed letters and single spaces are how most names are written.
 	plain := strings.Join(strings.Fields(norm.NFKC.String(a.Name)), " ")
-	return s.accountsWhere(ctx, "(lower(name) IN (lower($1), lower($4)) OR lower(domain) = $2) AND id <> $3 AND merged_into IS NULL", a.Name, a.Domain, a.ID, plain)
+	// A name that is another's id or domain would find that one.
+	id, _ := source.UUID(a.Name)
+	domain, _ := source.Domain(a.Name)
+	return s.accountsWhere(ctx, "(lower(name) IN (lower($1), lower($4)) OR lower(domain) IN ($2, $6) OR id = $5) AND id <> $3 AND merged_into IS NULL", a.Name, a.Domain, a.ID, plain, id, domain)
 }
 
 // Rename gives an account another name, and writes that to the ledger with its author and reason. The name that it has
@@ -247,6 +264,37 @@ func (s *Store) FindAccount(ctx context.Context, text string) (Account, error) {
 	}
 	return s.one(ctx, text, "lower(name) = lower($1)", text)
 }
+
+// NamedAccount is FindAccount for what is not undone: it gives the account that is named by what is its own. A person's address
+// at its domain, and what an account had that was merged into it, are Conflict, with what to write instead.
+func (s *Store) NamedAccount(ctx context.Context, text string) (Account, error) {
+	found, err := s.FindAccount(ctx, text)
+	if err != nil {
+		return Account{}, err
+	}
+	text = strings.TrimSpace(text)
+	domain, _ := source.Domain(text)
+	if strings.Contains(text, "@") {
+		domain = ""
+	}
+	id, _ := source.UUID(text)
+	named, err := s.accountsWhere(ctx, "id = $1 AND (id = $2 OR lower(name) = lower($3) OR lower(domain) = $4)", found.ID, id, text, domain)
+	switch {
+	case err != nil:
+		return Account{}, err
+	case len(named) == 1:
+		return found, nil
+	}
+	if address, ok := source.Email(text); ok {
+		return Account{}, refuse(fault.Conflict, "%s is an address of the domain %s, which the account %s (%s) has: name a person by email:%s, and the account by its id, its name or its domain",
+			text, found.Domain, found.Name, found.ID, address)
+	}
+	return Account{}, refuse(fault.Conflict, "what %q names was merged into the account %s (%s): name that one by its id, its own name or domain if it is meant, with all that was merged into it, or take the merge back first with `throughline accounts split %s`",
+		text, found.Name, found.ID, quoted(text))
+}
+
+// quoted is a text as a shell takes it.
+func quoted(text string) string { return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'" }
 
 func first(accounts []Account) Account {
 	if len(accounts) == 0 {

@@ -128,6 +128,14 @@ func (s *Store) checkReference(d *Decision) error {
 	return nil
 }
 
+// Linkable gives the reference in the form that a link of it has, or why it can have none. Whether its tenant is
+// missing is not looked at.
+func (s *Store) Linkable(ref source.Reference) (source.Reference, error) {
+	d := Decision{Verb: VerbLink, Reference: ref, EveryTenant: true}
+	err := s.checkReference(&d)
+	return d.Reference, err
+}
+
 // scoped: an id of this kind is unique within a tenant only.
 func (s *Store) scoped(ref source.Reference) bool {
 	for _, kind := range s.kinds(ref.Source) {

@@ -6,6 +6,8 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+
+	"github.com/throughline-dev/throughline/pkg/resolve"
 )
 
 // The file travels by COPY into two temporary tables; what needs the database is checked there, and only then the
@@ -48,19 +50,19 @@ JOIN account_links l ON l.source = t.source AND l.kind = t.kind AND l.external_i
 JOIN accounts a ON a.id = l.account_id
 WHERE l.account_id IS DISTINCT FROM i.id
 UNION ALL
-SELECT e.lines[f.n], 'a reference of this line was erased on request, and is not linked again: a customer who is back is let in with throughline erasures lift ' || e.refs[f.n]
-FROM (SELECT array_agg(source || CASE tenant WHEN '' THEN '' ELSE '/' || tenant END || ':' || kind || ':' || external_id) AS refs, array_agg(source) AS sources, array_agg(kind) AS kinds, array_agg(tenant) AS tenants, array_agg(external_id) AS ids, array_agg(line) AS lines
+SELECT e.lines[f.n], 'a reference of this line was erased on request, and is not linked again: a customer who is back is let in with ` + "`throughline erasures lift ' || e.refs[f.n] || '`'" + `
+FROM (SELECT array_agg(source || CASE tenant WHEN '' THEN '' ELSE '/' || tenant END || CASE kind WHEN source THEN '' ELSE ':' || kind END || ':' || external_id) AS refs, array_agg(source) AS sources, array_agg(kind) AS kinds, array_agg(coalesce(nullif(tenant, ''), E'\x1f')) AS tenants, array_agg(external_id) AS ids, array_agg(line) AS lines
   FROM import_links WHERE EXISTS (SELECT FROM suppressions)) AS e
 CROSS JOIN LATERAL suppressed(e.sources, e.kinds, e.tenants, e.ids) AS f
 UNION ALL
-SELECT e.lines[f.n], 'what this line says of an account (its id or its domain) was erased on request: a customer who is back is let in with throughline erasures lift ' || e.kinds[f.n] || ':' || e.ids[f.n]
+SELECT e.lines[f.n], 'what this line says of an account (its id or its domain) was erased on request: a customer who is back is let in with ` + "`throughline erasures lift ' || e.kinds[f.n] || ':' || e.ids[f.n] || '`'" + `
 FROM (SELECT array_agg(r.kind) AS kinds, array_agg(''::text) AS tenants, array_agg(r.id) AS ids, array_agg(i.line) AS lines
   FROM import_accounts i CROSS JOIN LATERAL (VALUES ('account_uuid'::text, i.id::text), ('domain', nullif(i.domain, ''))) AS r (kind, id)
   WHERE r.id IS NOT NULL AND EXISTS (SELECT FROM suppressions)) AS e
 CROSS JOIN LATERAL suppressed(e.kinds, e.kinds, e.tenants, e.ids) AS f
 UNION ALL
-SELECT i.line, 'the name holds an address that was erased on request, and is not kept again: leave it out, or let the customer who is back in with throughline erasures lift ' || e.id
-FROM import_accounts i CROSS JOIN LATERAL erased_address_in(i.name) AS e (id) WHERE i.name ~* '@|%40|&#64;|u0040' AND e.id IS NOT NULL AND EXISTS (SELECT FROM suppressions)
+SELECT i.line, 'the name holds an address that was erased on request, and is not kept again: leave it out, or let the customer who is back in with ` + "`throughline erasures lift ' || e.id || '`'" + `
+FROM import_accounts i CROSS JOIN LATERAL erased_address_in(i.name) AS e (id) WHERE i.name ~ '[@%&\\]' AND i.name ~* '` + resolve.SpelledAt + `' AND e.id IS NOT NULL AND EXISTS (SELECT FROM suppressions)
 ORDER BY 1 LIMIT 1000`
 
 const changeAccounts = `

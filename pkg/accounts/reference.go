@@ -162,7 +162,7 @@ func (p prefix) kindOf(id string) (string, error) {
 		switch {
 		case k.Prefix == "" || !strings.HasPrefix(id, k.Prefix) || len(k.Prefix) < length:
 		case len(k.Prefix) == length:
-			return "", refuse(fault.Malformed, "%q may be a %s or a %s: write %s:KIND:%s", id, best, k.Name, p.source, id)
+			return "", refuse(fault.Malformed, "%q may be of kind %s or %s: write %s:KIND:%s", id, best, k.Name, p.source, id)
 		default:
 			best, length = k.Name, len(k.Prefix)
 		}

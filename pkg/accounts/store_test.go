@@ -60,7 +60,7 @@ func TestParseReference(t *testing.T) {
 		{"looker:1", "", "\"looker\" is not a source"},
 		{"stripe:odd", "", "the kind of \"odd\" does not show: write stripe:KIND:odd"},
 		{"stripe:custmer:cus_1", "", "stripe has no kind \"custmer\""},
-		{"twins:x_1", "", "may be a left or a right"},
+		{"twins:x_1", "", "may be of kind left or right"},
 		{"stripe", "", "is not like stripe:cus_1"},
 		{"stripe:", "", "is not like stripe:cus_1"},
 		{"email:kim", "", "cannot be linked"},

@@ -1,6 +1,7 @@
 package accounts
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -8,7 +9,6 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/throughline-dev/throughline/pkg/fault"
-	"github.com/throughline-dev/throughline/pkg/postgres"
 	"github.com/throughline-dev/throughline/pkg/source"
 )
 
@@ -36,10 +36,7 @@ func (d *deciding) linkIt(ctx context.Context) error {
 	if _, err := d.tx.Exec(ctx, `INSERT INTO account_links (source, tenant, kind, external_id, account_id, learned, evidence, created_by, decision_id)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
 		r.Source, r.Tenant, r.Kind, r.ID, d.To, d.Learned, string(d.Evidence), d.Author, d.effect.DecisionID); err != nil {
-		if postgres.IsErased(err) {
-			return refuse(fault.Conflict, "%s was erased on request, and is not linked again: a customer who is back is let in with `throughline erasures lift %[1]s`", d.Reference)
-		}
-		return fmt.Errorf("adding the link: %w", err)
+		return cmp.Or(d.erasedReference(err), fmt.Errorf("adding the link: %w", err))
 	}
 	return d.follow(ctx)
 }
@@ -55,7 +52,19 @@ func (d *deciding) linkedElsewhere(ctx context.Context) error {
 	if err := d.tx.QueryRow(ctx, "SELECT name FROM accounts WHERE id = $1", d.link.account).Scan(&name); err != nil {
 		return fmt.Errorf("finding the linked account: %w", err)
 	}
-	return refuse(fault.Conflict, "%s is linked to another account already: %s (%s)", d.Reference, name, d.link.account)
+	return fault.Permanent(fault.Conflict, &LinkedError{Reference: d.Reference, Account: d.link.account, Name: name})
+}
+
+// LinkedError refuses a link of what is linked to another account. It is Permanent(Conflict).
+type LinkedError struct {
+	Reference source.Reference
+	Account   uuid.UUID // where it is linked
+	Name      string    // that account's
+}
+
+// Error names the account.
+func (e *LinkedError) Error() string {
+	return fmt.Sprintf("%s is linked to another account already: %s (%s)", e.Reference, e.Name, e.Account)
 }
 
 func (d *deciding) unlink(ctx context.Context) error {
@@ -144,7 +153,7 @@ func (d *deciding) deny(ctx context.Context) error {
 	}
 	if _, err := d.tx.Exec(ctx, `INSERT INTO account_link_denials (source, tenant, kind, external_id, account_id, decision_id)
 		VALUES ($1, $2, $3, $4, $5, $6)`, r.Source, r.Tenant, r.Kind, r.ID, d.From, d.effect.DecisionID); err != nil {
-		return fmt.Errorf("adding the denial: %w", err)
+		return cmp.Or(d.erasedReference(err), fmt.Errorf("adding the denial: %w", err))
 	}
 	if linked {
 		if err := d.dropLink(ctx); err != nil {

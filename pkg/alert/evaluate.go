@@ -70,9 +70,9 @@ func (r Rule) evaluate(s Snapshot) (found []Condition, known bool) {
 		for _, g := range s.Gaps {
 			switch {
 			case g.Failed:
-				add(g.Source+" "+g.Stream, g.Source, "the comparison of %s %s with the vendor failed: throughline gaps %s", plain(g.Source), plain(g.Stream), plain(g.Source))
+				add(g.Source+" "+g.Stream, g.Source, "the comparison of %s %s with the vendor failed: throughline gaps --source %s", plain(g.Source), plain(g.Stream), plain(g.Source))
 			case g.Missing > r.Count:
-				add(g.Source+" "+g.Stream, g.Source, "%s of %s %s that the vendor has are not here: throughline gaps %s", plural(g.Missing, "event"), plain(g.Source), plain(g.Stream), plain(g.Source))
+				add(g.Source+" "+g.Stream, g.Source, "%s of %s %s that the vendor has are not here: throughline gaps --source %s", plural(g.Missing, "event"), plain(g.Source), plain(g.Stream), plain(g.Source))
 			}
 		}
 	case Drift:
@@ -170,7 +170,8 @@ func (r Rule) onPages(m *Metrics, add func(key, source, format string, args ...a
 		}
 	case DeletedUnread:
 		for _, d := range m.Deleted {
-			add(d.Stage+" "+d.Topic, d.source(), "the brokers deleted %s of %s before the %s had read them: throughline reconcile", plural(int64(d.Records), "record"), plain(d.Topic), d.Stage)
+			add(d.Stage+" "+d.Topic, d.source(), "the brokers deleted %s of %s before the %s had read them: throughline reconcile %s", plural(int64(d.Records), "record"), plain(d.Topic), d.Stage,
+				plain(cmp.Or(d.source(), "SOURCE")))
 		}
 	case SinkHeld:
 		if m.Held > 0 {

@@ -39,7 +39,7 @@ func TestPagesOfWhatWasDeletedUnread(t *testing.T) {
 		}
 		return strings.Join(lines, "\n")
 	}
-	const text = "deleted_unread stripe: the brokers deleted %s of acme.raw.stripe before the normalizer had read them: throughline reconcile"
+	const text = "deleted_unread stripe: the brokers deleted %s of acme.raw.stripe before the normalizer had read them: throughline reconcile stripe"
 	require.Empty(t, told(0))
 	lost.Store(3)
 	require.Equal(t, fmt.Sprintf(text, "3 records"), told(time.Minute))

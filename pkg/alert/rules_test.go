@@ -106,8 +106,8 @@ warning quarantine_age : a record has waited in quarantine for 4d; the bound is 
 warning source_silent hubspot: no event of hubspot for 3h; normal: 20m at most: throughline connect hubspot
 warning source_silent segmnt: no event of segmnt was ever stored, and alerts are set for it: throughline connect segmnt
 warning source_silent zendesk: no event of zendesk for 4h; the bound is 3h: throughline connect zendesk
-warning events_missing stripe events: 2 events of stripe events that the vendor has are not here: throughline gaps stripe
-warning events_missing zendesk tickets: the comparison of zendesk tickets with the vendor failed: throughline gaps zendesk
+warning events_missing stripe events: 2 events of stripe events that the vendor has are not here: throughline gaps --source stripe
+warning events_missing zendesk tickets: the comparison of zendesk tickets with the vendor failed: throughline gaps --source zendesk
 warning drift finding 7: stripe invoice.paid: data.object.customer_email vanished, read by churn_risk, a, b and 1 more: throughline drift list --read
 warning backfill_failed hubspot contacts: the backfill of hubspot contacts failed: throughline pulls list
 warning poll_failed looker history: the poll of looker history failed: throughline pulls list

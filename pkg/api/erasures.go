@@ -37,12 +37,13 @@ func NewErasure(e erase.Erasure) Erasure {
 
 // ErasurePlan is what an erasure would do, or has done, and which topics still hold the data.
 type ErasurePlan struct {
-	DryRun    bool             `json:"dry_run"`
-	AccountID uuid.UUID        `json:"account_id,omitzero"` // that is counted; on a dry run of an account
-	Rows      map[string]int64 `json:"rows"`                // by table
-	Accounts  int64            `json:"accounts,omitempty"`  // on which there are such events; on a dry run
-	Erasure   *Erasure         `json:"erasure,omitempty"`
-	Topics    []TopicHolds     `json:"topics"`
+	DryRun      bool             `json:"dry_run"`
+	AccountID   uuid.UUID        `json:"account_id,omitzero"` // that is erased, and its name
+	AccountName string           `json:"account_name,omitempty"`
+	Rows        map[string]int64 `json:"rows"`               // by table
+	Accounts    int64            `json:"accounts,omitempty"` // on which there are such events; on a dry run
+	Erasure     *Erasure         `json:"erasure,omitempty"`
+	Topics      []TopicHolds     `json:"topics"`
 }
 
 // TopicHolds is until when a topic may still hold what was erased.

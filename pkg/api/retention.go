@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/throughline-dev/throughline/pkg/retention"
+	"github.com/throughline-dev/throughline/pkg/settings"
 	"github.com/throughline-dev/throughline/pkg/stream"
 )
 
@@ -86,11 +87,25 @@ func NewRetentionTopic(r stream.TopicRetention, oldest time.Time, o stream.Topic
 	}
 	switch {
 	case r.Compacted:
-		v.Does = "compacted: `throughline topics apply` repairs it"
+		v.Does = "compacted: `" + applying(o) + "` repairs it"
 	case r.Setting != wanted || r.Bytes >= 0:
-		v.Does = "differs: `throughline topics apply` sets it"
+		v.Does = "differs: `" + applying(o) + "` sets it"
 	}
 	return v
+}
+
+// applying is the command line that sets what topics keep to what these options say: without a flag it sets the defaults.
+func applying(o stream.TopicOptions) string {
+	var usual stream.TopicOptions
+	settings.Defaults(&usual)
+	line := "throughline topics apply"
+	if o.RawRetention != usual.RawRetention {
+		line += " --raw-retention " + span(o.RawRetention)
+	}
+	if o.EventRetention != usual.EventRetention {
+		line += " --event-retention " + span(o.EventRetention)
+	}
+	return line
 }
 
 // NewRetentionDone makes the JSON form.

@@ -67,7 +67,9 @@ func (e *examination) service(ctx context.Context, address string) Finding {
 	}
 	name := "a service"
 	if info := metrics["throughline_build_info"]; info != nil && len(info.Metric) > 0 {
-		name = "the " + scrape.Label(info.Metric[0], "service")
+		if name = "the " + scrape.Label(info.Metric[0], "service"); name == "the dev" {
+			name = "throughline dev" // all services in one process
+		}
 	}
 	if n := sum(metrics["throughline_sink_held_partitions"]); n > 0 {
 		return failed(strings.Join(append(advice, "docs/operations/runbooks/ThroughlineSinkHeld.md"), "; "), "%s holds %v partitions, because Postgres refuses row after row: %s", name, n, some(wrong))

@@ -203,7 +203,11 @@ func (e *examination) lagOf(service string) Finding {
 	case lag.behind > lateAfter:
 		return warning(lateAdvice(service), "the %s is behind: %s", service, lag.words())
 	}
-	return ok("%d members, %s", lag.members, lag.words())
+	members := "1 member"
+	if lag.members > 1 {
+		members = fmt.Sprintf("%d members", lag.members)
+	}
+	return ok("%s, %s", members, lag.words())
 }
 
 func (l stageLag) words() string {

@@ -124,5 +124,5 @@ func (e *examination) postgresClock(ctx context.Context, pool *pgxpool.Pool) Fin
 	case surely > clockMost:
 		return clockOff(-apart, "behind Postgres'", "")
 	}
-	return ok("this clock and Postgres' are less than %v apart", rounded(apart.Abs()+best/2))
+	return ok("this clock and Postgres' are less than %v apart", rounded(max(apart.Abs()+best/2, time.Millisecond)))
 }

@@ -7,11 +7,13 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	"github.com/throughline-dev/throughline/pkg/accounts"
 	"github.com/throughline-dev/throughline/pkg/fault"
 	"github.com/throughline-dev/throughline/pkg/postgres"
+	"github.com/throughline-dev/throughline/pkg/postgres/postgrestest"
 	"github.com/throughline-dev/throughline/pkg/quarantine"
 	"github.com/throughline-dev/throughline/pkg/source"
 	"github.com/throughline-dev/throughline/pkg/source/catalog"
@@ -93,12 +95,15 @@ func TestAnImportAsksForAddressesOnly(t *testing.T) {
 		t.Cleanup(func() { _ = tx.Rollback(context.Background()) }) // without which the pool would never close after a failure
 		_, err = tx.Exec(t.Context(), "SET LOCAL track_functions = 'all'")
 		require.NoError(t, err)
+		calls := func() (n int) { // of this connection, which another transaction may have used a moment ago
+			require.NoError(t, tx.QueryRow(t.Context(), "SELECT coalesce(sum(calls), 0) FROM pg_stat_xact_user_functions WHERE funcname = 'erased_address_in'").Scan(&n))
+			return n
+		}
+		before := calls()
 		imported, err := w.store.In(tx).Import(t.Context(), strings.NewReader("name\n"+names+"\n"), accounts.ImportOptions{By: "ada"})
 		require.NoError(t, err)
 		require.Equal(t, 3, imported.AccountsAdded)
-		var calls int
-		require.NoError(t, tx.QueryRow(t.Context(), "SELECT coalesce(sum(calls), 0) FROM pg_stat_xact_user_functions WHERE funcname = 'erased_address_in'").Scan(&calls))
-		require.Equal(t, want, calls, names)
+		require.Equal(t, want, calls()-before, names)
 		require.NoError(t, tx.Rollback(t.Context()))
 	}
 }
@@ -138,4 +143,89 @@ func TestNoTextTakesUpAnErasedAddress(t *testing.T) {
 	w.exec("INSERT INTO audit_log (who, role, action, target, result, why, via) VALUES ('user:ada@x.example', 'operator', 'linkReference', 'email:' || $1, 'refused', $2, 'console')", kim, text)
 	require.Equal(t, 1, w.count("SELECT count(*) FROM audit_log WHERE action = 'linkReference' AND result = 'refused' AND target ~ '^erased:[0-9a-f]{64}$' AND why = '(a text with an address that was erased)'"))
 	require.Empty(t, grep(t, w.pool, kim))
+}
+
+// Who did something is a text like the others, unless they have signed in; it is refused once it is erased, whoever writes it.
+func TestNoAuthorIsAnErasedAddress(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.exec("UPDATE accounts SET created_by = $1 WHERE id = $2", "cli:"+kim, w.acme)
+	w.exec("INSERT INTO audit_log (who, role, action, target, result, why, via) VALUES ($1, 'operator', 'x', 'y', 'done', '', 'cli')", "cli:"+kim)
+	w.exec("INSERT INTO link_decisions (verb, learned, author, reason) VALUES ('merge', 'operator', $1, '')", kim)
+	w.exec("INSERT INTO link_decisions (verb, learned, author, reason) VALUES ('merge', 'operator', 'user:bob@nimbus.example', '')")
+	_, err := w.eraser.Begin(t.Context(), Target{References: []source.Reference{{Source: "email", Kind: "email", ID: kim}}}, "cli:"+kim, "")
+	require.ErrorContains(t, err, "the author is kept, and holds what is to be erased: give another name with --by")
+	w.erase(Target{References: []source.Reference{{Source: "email", Kind: "email", ID: kim}, {Source: "email", Kind: "email", ID: "bob@nimbus.example"}}})
+	require.Empty(t, grep(t, w.pool, kim))
+	require.Equal(t, 1, w.count("SELECT count(*) FROM link_decisions WHERE author = 'user:bob@nimbus.example'"), "a user of Throughline")
+	require.Equal(t, 1, w.count("SELECT count(*) FROM link_decisions WHERE author ~ '^erased:[0-9a-f]{16}$'"))
+	_, err = w.store.Rename(t.Context(), w.acme, "Acme Robotics", kim, "")
+	require.ErrorContains(t, err, "the author (--by) holds an address that was erased on request")
+	w.lifts(err)
+	_, err = w.store.AddAccount(t.Context(), accounts.Account{Name: "Lee"}, kim)
+	require.ErrorContains(t, err, "the author (--by) holds an address that was erased on request")
+	_, err = w.store.AddAccount(t.Context(), accounts.Account{Name: "Lee"}, "user:bob@nimbus.example")
+	require.NoError(t, err)
+	w.exec("INSERT INTO audit_log (who, role, action, target, result, why, via) VALUES ($1, 'operator', 'x', 'y', 'done', '', 'cli')", "cli:"+kim)
+	require.Empty(t, grep(t, w.pool, kim))
+}
+
+// What the database refuses to take up again is what an erasure takes out: each text that a trigger looks at has a statement.
+func TestWhatIsRefusedIsTakenOut(t *testing.T) {
+	t.Parallel()
+	steps := map[string]string{}
+	for _, table := range Tables() {
+		for _, s := range table.steps {
+			steps[table.Name] += s.where + "\n"
+		}
+	}
+	rows, err := postgrestest.New(t).Query(t.Context(), `SELECT c.relname::text, split_part(encode(g.tgargs, 'escape'), '\000', 1) FROM pg_trigger g JOIN pg_class c ON c.oid = g.tgrelid
+		JOIN pg_proc p ON p.oid = g.tgfoid WHERE p.proname = 'refuse_erased'`)
+	require.NoError(t, err)
+	var table, column string
+	n := 0
+	_, err = pgx.ForEachRow(rows, []any{&table, &column}, func() error {
+		n++
+		require.Regexp(t, `\bt\.`+column+`\b`, steps[table], table+"."+column)
+		return nil
+	})
+	require.NoError(t, err)
+	require.Greater(t, n, 20)
+}
+
+// An id that was erased in one tenant is not linked, denied or imported for every tenant.
+func TestAnIDErasedInOneTenantIsNotLinkedInAll(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	user := source.Reference{Source: "zendesk", Tenant: "12514403", Kind: "user", ID: "77001234"}
+	everywhere := user
+	everywhere.Tenant = ""
+	_, err := w.store.Decide(t.Context(), accounts.Decision{Verb: accounts.VerbLink, Reference: everywhere, To: w.nimbus, Author: "ada", EveryTenant: true})
+	require.NoError(t, err)
+	done := w.erase(Target{References: []source.Reference{user}})
+	require.EqualValues(t, 1, done.References)
+	require.Empty(t, grep(t, w.pool, user.ID), "a link of every tenant is one of this")
+	for _, verb := range []accounts.Verb{accounts.VerbLink, accounts.VerbNotThisAccount} {
+		_, err = w.store.Decide(t.Context(), accounts.Decision{Verb: verb, Reference: everywhere, To: w.nimbus, From: w.nimbus, Author: "ada", EveryTenant: true})
+		require.Equal(t, fault.Conflict, fault.ReasonOf(err), "%s: %v", verb, err)
+		require.ErrorContains(t, err, "was erased on request, in one tenant at least")
+		w.lifts(err)
+	}
+	_, err = w.store.Import(t.Context(), strings.NewReader("name,id,zendesk:user\nNimbus Lab,"+w.nimbus.String()+","+user.ID+"\n"), accounts.ImportOptions{By: "ada", EveryTenant: true})
+	require.ErrorContains(t, err, "erased on request")
+	w.lifts(err)
+	require.Empty(t, grep(t, w.pool, user.ID))
+	other := user
+	other.Tenant = "99"
+	_, err = w.store.Decide(t.Context(), accounts.Decision{Verb: accounts.VerbLink, Reference: other, To: w.nimbus, Author: "ada"})
+	require.NoError(t, err, "the id of another tenant is somebody else's")
+	// An account's erasure leaves alone what another account has for every tenant.
+	organization := source.Reference{Source: "zendesk", Tenant: "12514403", Kind: "organization", ID: "88001234"}
+	w.link(organization, w.nimbus)
+	organization.Tenant = ""
+	_, err = w.store.Decide(t.Context(), accounts.Decision{Verb: accounts.VerbLink, Reference: organization, To: w.acme, Author: "ada", EveryTenant: true})
+	require.NoError(t, err)
+	w.erase(Target{Account: w.nimbus})
+	_, err = w.store.Decide(t.Context(), accounts.Decision{Verb: accounts.VerbNotThisAccount, Reference: organization, From: w.acme, Author: "ada"})
+	require.NoError(t, err)
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -81,7 +80,7 @@ type Erasure struct {
 const (
 	erasureColumns = ownColumns + ", " + keptColumn + ", e.target"
 	ownColumns     = "e.id, e.kind, e.label, e.digest, e.decision_id, e.state, e.stage, e.counts, e.requested_by, e.reason, e.created_at, e.finished_at, e.lifted_by, e.lifted_at, e.next, e.fence IS NOT NULL"
-	keptColumn     = "(SELECT count(DISTINCT s.digest) FROM suppressions s WHERE s.erasure_id = e.id)"
+	keptColumn     = "(SELECT count(DISTINCT s.digest) FROM suppressions s WHERE s.erasure_id = e.id AND NOT s.any_tenant)"
 	// againColumns are the same for who knows of erasure $1 what grows with what it looks for: each batch would read that again.
 	againColumns = ownColumns + ", CASE WHEN e.id = $1 THEN 0 ELSE " + keptColumn + " END, CASE WHEN e.id = $1 THEN NULL ELSE e.target END"
 )
@@ -144,9 +143,10 @@ func (e *Eraser) Begin(ctx context.Context, t Target, by, reason string) (Erasur
 	if err := t.check(); err != nil {
 		return Erasure{}, err
 	}
-	for _, r := range t.References {
-		if r.Kind == source.KindEmail && strings.Contains(strings.ToLower(reason), r.ID) {
-			return Erasure{}, refuse(fault.Malformed, "the reason is kept, and holds what is to be erased: give the number of the request")
+	for what, text := range map[string]string{"reason": reason, "author": by} {
+		if t.in(text) {
+			return Erasure{}, refuse(fault.Malformed, "the %s is kept, and holds what is to be erased: give %s", what,
+				map[string]string{"reason": "the number of the request", "author": "another name with --by"}[what])
 		}
 	}
 	var made Erasure
@@ -178,7 +178,7 @@ func (e *Eraser) Begin(ctx context.Context, t Target, by, reason string) (Erasur
 			return fmt.Errorf("writing the erasure: %w", err)
 		}
 		args := l.arguments()
-		args["erasure"], args["decision"], args["mentions"] = made.ID, made.DecisionID, l.Mentions
+		args["erasure"], args["decision"] = made.ID, made.DecisionID
 		tag, err := tx.Exec(ctx, `INSERT INTO suppressions (digest, erasure_id, source, kind, decision_id, mentions)
 			SELECT DISTINCT ON (1) reference_digest(r.source, r.kind, r.tenant, r.id), @erasure::bigint, r.source, r.kind, @decision::bigint, @mentions::boolean
 			FROM unnest(@sources::text[], @tenants::text[], @kinds::text[], @ids::text[]) AS r (source, tenant, kind, id)`, args)
@@ -186,6 +186,14 @@ func (e *Eraser) Begin(ctx context.Context, t Target, by, reason string) (Erasur
 			return fmt.Errorf("keeping it from coming back: %w", err)
 		}
 		made.References = tag.RowsAffected()
+		// Without its tenant a reference stands for all of them. Another account that has it so keeps it, when an account is erased.
+		if _, err := tx.Exec(ctx, `INSERT INTO suppressions (digest, erasure_id, source, kind, decision_id, mentions, any_tenant)
+			SELECT DISTINCT ON (1) reference_digest(r.source, r.kind, E'\x1f', r.id), @erasure::bigint, r.source, r.kind, @decision::bigint, @mentions::boolean, true
+			FROM unnest(@sources::text[], @tenants::text[], @kinds::text[], @ids::text[]) AS r (source, tenant, kind, id)
+			WHERE r.tenant <> '' AND (@mentions::boolean OR NOT EXISTS (SELECT FROM account_links l
+				WHERE l.source = r.source AND l.kind = r.kind AND l.external_id = r.id AND l.tenant = '' AND l.account_id <> ALL (@accounts::uuid[])))`, args); err != nil {
+			return fmt.Errorf("keeping it from coming back: %w", err)
+		}
 		// The sink knows by a move that the account did exist.
 		if _, err := tx.Exec(ctx, `INSERT INTO history_moves (decision_id, from_account, events, finished_at) SELECT $1, id, 0, now() FROM unnest($2::uuid[]) AS a (id)`,
 			made.DecisionID, l.Accounts); err != nil {
@@ -230,10 +238,10 @@ func (e *Eraser) Lift(ctx context.Context, id int64, by, reason string) (Erasure
 	return lifted, broken("lifting an erasure", err)
 }
 
-// ByReference gives the erasures, the newest first, that keep a reference away.
+// ByReference gives the erasures, the newest first, that keep a reference away; one without a tenant, in any tenant.
 func (e *Eraser) ByReference(ctx context.Context, r source.Reference) ([]Erasure, error) {
 	rows, err := e.pool.Query(ctx, "SELECT "+erasureColumns+` FROM erasures e WHERE e.id IN (
-		SELECT s.erasure_id FROM suppressions s WHERE s.digest = ANY (ARRAY[reference_digest($1, $2, $3, $4), reference_digest($1, $2, '', $4)])) ORDER BY e.id DESC`, r.Source, r.Kind, r.Tenant, r.ID)
+		SELECT s.erasure_id FROM suppressions s WHERE s.digest = ANY (ARRAY[reference_digest($1, $2, coalesce(nullif($3, ''), E'\x1f'), $4), reference_digest($1, $2, '', $4)])) ORDER BY e.id DESC`, r.Source, r.Kind, r.Tenant, r.ID)
 	if err == nil {
 		var list []Erasure
 		if list, err = pgx.CollectRows(rows, scanErasure); err == nil {
@@ -241,6 +249,25 @@ func (e *Eraser) ByReference(ctx context.Context, r source.Reference) ([]Erasure
 		}
 	}
 	return nil, broken("looking for erasures", err)
+}
+
+// Keeps says what an erasure keeps away, by kind ("email", "stripe customer"), the most frequent first.
+func (e *Eraser) Keeps(ctx context.Context, id int64) ([]Kept, error) {
+	rows, err := e.pool.Query(ctx, `SELECT CASE source WHEN kind THEN kind ELSE source || ' ' || kind END, count(DISTINCT digest) FROM suppressions
+		WHERE erasure_id = $1 AND NOT any_tenant GROUP BY 1 ORDER BY 2 DESC, 1`, id)
+	if err == nil {
+		var kept []Kept
+		if kept, err = pgx.CollectRows(rows, pgx.RowToStructByPos[Kept]); err == nil {
+			return kept, nil
+		}
+	}
+	return nil, broken("looking what an erasure keeps away", err)
+}
+
+// Kept is how many references of a kind an erasure keeps away.
+type Kept struct {
+	Kind       string
+	References int64
 }
 
 // audit proves it without holding the data.

@@ -166,75 +166,94 @@ WITH gone AS (
   INSERT INTO account_changes (source, source_event_id, from_account, decision_id)
   SELECT source, source_event_id, account_id, $2 FROM gone ORDER BY id
 )
-SELECT source, source_event_id FROM gone`
+SELECT id FROM gone`
+
+// samples are what is known of events (e) by their identity: the rows that have one, and what is taken out of them.
+var samples = []struct{ table, where, set string }{
+	{"payload_shapes t", "EXISTS (SELECT FROM payload_types p JOIN account_events e ON e.source = p.source WHERE p.id = t.type_id AND t.event_id <> '' AND e.source_event_id = t.event_id AND e.id = ANY ($1))", "event_id = ''"},
+	{"shape_findings t", "EXISTS (SELECT FROM account_events e WHERE t.event_id <> '' AND e.source = t.source AND e.source_event_id = t.event_id AND e.id = ANY ($1))",
+		"event_id = '', raw_topic = '', raw_partition = -1, raw_offset = -1"},
+}
 
 // deleteEvents deletes events, and what is known of them by their identity.
 func (e *Eraser) deleteEvents(ctx context.Context, tx pgx.Tx, now *Erasure, ids []int64) error {
 	if len(ids) == 0 {
 		return nil
 	}
-	rows, err := tx.Query(ctx, deleteEvents, ids, now.DecisionID)
-	if err != nil {
-		return fmt.Errorf("erasing events: %w", err)
-	}
-	var sources, eventIDs []string
-	var name, id string
-	if _, err := pgx.ForEachRow(rows, []any{&name, &id}, func() error {
-		sources, eventIDs = append(sources, name), append(eventIDs, id)
-		return nil
-	}); err != nil {
-		return fmt.Errorf("erasing events: %w", err)
-	}
-	now.Counts.add("account_events", int64(len(sources)))
-	now.Counts.add("account_event_origins", int64(len(sources)))
-	n, err := quarantine.EraseEvents(ctx, tx, sources, eventIDs)
+	records, err := countKnown(ctx, tx, ids, now.Counts)
 	if err != nil {
 		return err
 	}
-	now.Counts.add("quarantine", n)
-	for table, sql := range map[string]string{
-		"payload_shapes": `UPDATE payload_shapes s SET event_id = '' FROM payload_types t, unnest($1::text[], $2::text[]) AS r (source, id)
-			WHERE t.id = s.type_id AND t.source = r.source AND s.event_id = r.id`,
-		"shape_findings": `UPDATE shape_findings f SET event_id = '', raw_topic = '', raw_partition = -1, raw_offset = -1
-			FROM unnest($1::text[], $2::text[]) AS r (source, id) WHERE f.source = r.source AND f.event_id = r.id`,
-	} {
-		tag, err := tx.Exec(ctx, sql, sources, eventIDs)
-		if err != nil {
-			return fmt.Errorf("taking samples out of %s: %w", table, err)
+	for _, s := range samples {
+		if _, err := tx.Exec(ctx, "UPDATE "+s.table+" SET "+s.set+" WHERE "+s.where, ids); err != nil {
+			return fmt.Errorf("taking samples out of %s: %w", s.table, err)
 		}
-		now.Counts.add(table, tag.RowsAffected())
 	}
-	return nil
+	tag, err := tx.Exec(ctx, deleteEvents, ids, now.DecisionID)
+	if err != nil {
+		return fmt.Errorf("erasing events: %w", err)
+	}
+	now.Counts.add("account_events", tag.RowsAffected())
+	now.Counts.add("account_event_origins", tag.RowsAffected())
+	return eraseRecords(ctx, tx, records, now.Counts, false)
 }
 
-// countEvents counts the events that would go, and on how many accounts.
-func (e *Eraser) countEvents(ctx context.Context, tx pgx.Tx, l looked, counts Counts) (accounts int64, err error) {
-	var n int64
-	if len(l.Accounts) > 0 {
-		err = tx.QueryRow(ctx, "SELECT count(*), count(DISTINCT account_id) FROM account_events WHERE account_id = ANY ($1)", l.Accounts).Scan(&n, &accounts)
-	} else {
-		var ids []int64
-		if ids, err = e.indexed(ctx, tx, l); err != nil {
-			return 0, err
+// countKnown counts what is known of events by their identity, and gives the records of the quarantine that are theirs.
+func countKnown(ctx context.Context, tx pgx.Tx, ids []int64, counts Counts) (records []int64, err error) {
+	for _, s := range samples {
+		var n int64
+		if err := tx.QueryRow(ctx, "SELECT count(*) FROM "+s.table+" WHERE "+s.where, ids).Scan(&n); err != nil {
+			return nil, fmt.Errorf("counting samples of %s: %w", s.table, err)
 		}
-		if m := l.match(); len(m.Patterns) > 0 {
-			for after := int64(0); ; {
-				last, more, err := e.walk(ctx, tx, m, after)
-				if err != nil {
-					return 0, err
-				}
-				ids = append(ids, more...)
-				if after = last; last == 0 {
-					break
-				}
-			}
-		}
-		err = tx.QueryRow(ctx, "SELECT count(*), count(DISTINCT account_id) FROM account_events WHERE id = ANY ($1)", ids).Scan(&n, &accounts)
+		table, _, _ := strings.Cut(s.table, " ")
+		counts.add(table, n)
 	}
+	return quarantine.OfEvents(ctx, tx, ids)
+}
+
+// countEvents counts the events that would go, and what is known of them, and on how many accounts they are; gone are the
+// records of the quarantine that would go with them.
+func (e *Eraser) countEvents(ctx context.Context, tx pgx.Tx, l looked, counts Counts) (accounts int64, gone []int64, err error) {
+	ids, err := e.planned(ctx, tx, l)
 	if err != nil {
-		return 0, fmt.Errorf("counting events: %w", err)
+		return 0, nil, err
+	}
+	for page := range slices.Chunk(ids, idPage) {
+		records, err := countKnown(ctx, tx, page, counts)
+		if err != nil {
+			return 0, nil, err
+		}
+		gone = append(gone, records...)
+	}
+	var n int64
+	if err := tx.QueryRow(ctx, "SELECT count(*), count(DISTINCT account_id) FROM account_events WHERE id = ANY ($1)", ids).Scan(&n, &accounts); err != nil {
+		return 0, nil, fmt.Errorf("counting events: %w", err)
 	}
 	counts.add("account_events", n)
 	counts.add("account_event_origins", n)
-	return accounts, nil
+	return accounts, gone, nil
+}
+
+// planned gives the ids of all events that would go, each once.
+func (e *Eraser) planned(ctx context.Context, tx pgx.Tx, l looked) (ids []int64, err error) {
+	if len(l.Accounts) > 0 {
+		return collectIDs(ctx, tx, "SELECT id FROM account_events WHERE account_id = ANY ($1) ORDER BY id", l.Accounts)
+	}
+	if ids, err = e.indexed(ctx, tx, l); err != nil {
+		return nil, err
+	}
+	if m := l.match(); len(m.Patterns) > 0 {
+		for after := int64(0); ; {
+			last, more, err := e.walk(ctx, tx, m, after)
+			if err != nil {
+				return nil, err
+			}
+			ids = append(ids, more...)
+			if after = last; last == 0 {
+				break
+			}
+		}
+	}
+	slices.Sort(ids)
+	return slices.Compact(ids), nil
 }

@@ -100,6 +100,7 @@ func (w *world) everywhere() {
 	})
 	require.NoError(w.t, err)
 	w.exec(`INSERT INTO quarantine_decisions (from_status, to_status, decided_by, note, quarantine_ids, first_id, last_id) VALUES ('open', 'discarded', 'ada', $1, '{1}', 1, 1)`, "asked by "+kim)
+	w.exec(`INSERT INTO quarantine_decisions (quarantine_id, from_status, to_status, decided_by, note) SELECT id, 'open', 'discarded', 'ada', $1 FROM quarantine`, "for "+kim)
 	w.exec(`INSERT INTO learned_references (source, kind, external_id, evidence, why) VALUES ('email', 'email', $1, '{}', ''), ('hubspot', 'contact', '4711', jsonb_build_object('email', $1::text), 'points at ' || $1)`, kim)
 	w.exec(`INSERT INTO learned_leads (reference_id, origin, n, source, kind, external_id, by, field) SELECT id, 'api', 0, 'email', 'email', $1, 'person', 'email' FROM learned_references WHERE external_id = '4711'`, kim)
 	w.exec(`INSERT INTO link_suggestions (source, kind, external_id, account_id, rule, level, why, evidence) VALUES ('email', 'email', $1, $2, 1, 'weak', $1, jsonb_build_object('x', $1::text)), ('hubspot', 'company', 'c9', $3, 1, 'weak', 'like ' || $1, jsonb_build_object('x', $1::text))`, kim, w.nimbus, w.acme)

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -111,16 +113,18 @@ func (e *Eraser) step(ctx context.Context, tx pgx.Tx, now *Erasure, w *work) (wa
 			now.Stage, now.next = stageQuarantine, 0
 		}
 	case stageQuarantine:
-		n, last, err := quarantine.EraseMatching(ctx, tx, now.looked.match(), now.next, e.page, false)
+		ids, last, err := quarantine.Matching(ctx, tx, now.looked.match(), now.next, e.page)
 		if err != nil {
 			return false, err
 		}
-		now.Counts.add("quarantine", n)
+		if err := eraseRecords(ctx, tx, ids, now.Counts, false); err != nil {
+			return false, err
+		}
 		if now.next = last; last == 0 {
 			now.Stage = stageRest
 		}
 	default:
-		if err := rest(ctx, tx, now.looked, now.Counts, false); err != nil {
+		if err := rest(ctx, tx, now.looked, now.Counts, []int64{}, false); err != nil {
 			return false, err
 		}
 		return false, finish(ctx, tx, now)
@@ -157,34 +161,57 @@ func fenced(ctx context.Context, tx pgx.Tx, now *Erasure) (open bool, err error)
 	return open, nil
 }
 
-// rest does the tables that take one statement each, or counts what they have.
-func rest(ctx context.Context, tx pgx.Tx, l looked, counts Counts, dryRun bool) error {
+// rest does the tables that take a few statements each. The rows are counted before any is changed, each once: what one
+// statement does hides nothing from the count of another, and a dry run, which ends there, counts the same.
+func rest(ctx context.Context, tx pgx.Tx, l looked, counts Counts, gone []int64, dryRun bool) error {
 	args := l.arguments()
+	args["gone"] = gone
+	for _, t := range Tables() {
+		if len(t.steps) == 0 {
+			continue
+		}
+		var where []string
+		for _, s := range t.steps {
+			where = append(where, "("+s.where+")")
+		}
+		var n int64
+		if err := tx.QueryRow(ctx, "SELECT count(*) FROM "+t.Name+" t WHERE "+strings.Join(where, " OR "), args).Scan(&n); err != nil {
+			return fmt.Errorf("counting %s: %w", t.Name, err)
+		}
+		counts.add(t.Name, n)
+	}
+	if dryRun {
+		return nil
+	}
 	for _, t := range Tables() {
 		for _, s := range t.steps {
 			sql := "DELETE FROM " + t.Name + " t WHERE " + s.where
-			switch {
-			case dryRun:
-				sql = "SELECT count(*) FROM " + t.Name + " t WHERE " + s.where
-			case s.set != "":
+			if s.set != "" {
 				sql = "UPDATE " + t.Name + " t SET " + s.set + " WHERE " + s.where
 			}
-			var n int64
-			if dryRun {
-				if err := tx.QueryRow(ctx, sql, args).Scan(&n); err != nil {
-					return fmt.Errorf("counting %s: %w", t.Name, err)
-				}
-			} else {
-				tag, err := tx.Exec(ctx, sql, args)
-				if err != nil {
-					return fmt.Errorf("erasing from %s: %w", t.Name, err)
-				}
-				n = tag.RowsAffected()
+			if _, err := tx.Exec(ctx, sql, args); err != nil {
+				return fmt.Errorf("erasing from %s: %w", t.Name, err)
 			}
-			counts.add(t.Name, n)
 		}
 	}
 	return nil
+}
+
+// eraseRecords deletes records of the quarantine, or counts them with what goes with them.
+func eraseRecords(ctx context.Context, tx pgx.Tx, ids []int64, counts Counts, dryRun bool) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	var decisions int64
+	if err := tx.QueryRow(ctx, "SELECT count(*) FROM quarantine_decisions WHERE quarantine_id = ANY ($1)", ids).Scan(&decisions); err != nil {
+		return fmt.Errorf("counting decisions about records: %w", err)
+	}
+	counts.add("quarantine_decisions", decisions)
+	counts.add("quarantine", int64(len(ids)))
+	if dryRun {
+		return nil
+	}
+	return quarantine.EraseRecords(ctx, tx, ids)
 }
 
 // finish forgets what was looked for, and writes the audit row.
@@ -212,20 +239,26 @@ func (e *Eraser) Plan(ctx context.Context, t Target) (counts Counts, accounts in
 		if err != nil {
 			return err
 		}
-		if accounts, err = e.countEvents(ctx, tx, l, counts); err != nil {
+		var gone []int64
+		if accounts, gone, err = e.countEvents(ctx, tx, l, counts); err != nil {
 			return err
 		}
 		for after := int64(0); ; {
-			n, last, err := quarantine.EraseMatching(ctx, tx, l.match(), after, e.page, true)
+			ids, last, err := quarantine.Matching(ctx, tx, l.match(), after, e.page)
 			if err != nil {
 				return err
 			}
-			counts.add("quarantine", n)
+			gone = append(gone, ids...)
 			if after = last; last == 0 {
 				break
 			}
 		}
-		return rest(ctx, tx, l, counts, true)
+		slices.Sort(gone) // one may be there by its event and by what it holds
+		gone = slices.Compact(gone)
+		if err := eraseRecords(ctx, tx, gone, counts, true); err != nil {
+			return err
+		}
+		return rest(ctx, tx, l, counts, gone, true)
 	})
 	return counts, accounts, broken("counting what would be erased", err)
 }

@@ -42,6 +42,14 @@ func (t Target) check() error {
 	return nil
 }
 
+// in reports whether a text holds an e-mail address of the target.
+func (t Target) in(text string) bool {
+	return slices.ContainsFunc(t.References, func(r source.Reference) bool {
+		return r.Kind == source.KindEmail && (strings.Contains(strings.ToLower(text), r.ID) ||
+			slices.ContainsFunc(resolve.Addresses([]byte(text)), func(found source.Reference) bool { return found.ID == r.ID }))
+	})
+}
+
 // looked is what an erasure looks for, as its row has it in the clear while it runs.
 type looked struct {
 	Accounts   []uuid.UUID        `json:"accounts,omitempty"` // the account, and those that were merged into it
@@ -136,8 +144,9 @@ func inOneForm(r source.Reference) (source.Reference, bool) {
 	return r, true
 }
 
-// arguments are what statements are given: @accounts, @sources, @tenants, @kinds, @ids, @patterns (for ~*: texts that hold an
-// e-mail address, and not a longer one), @quoted (for LIKE: JSON that has an id as a text) and @targets (for the audit log).
+// arguments are what statements are given: @accounts, @sources, @tenants, @kinds, @ids, @mentions, @patterns (for ~*: texts that hold an
+// e-mail address, and not a longer one), @quoted (for LIKE: JSON that has an id as a text) @targets (for the audit log), and
+// @gone: records of the quarantine that are counted already.
 func (l looked) arguments() pgx.NamedArgs {
 	sources, tenants, kinds, ids := []string{}, []string{}, []string{}, []string{}
 	patterns, quoted, targets := []string{}, []string{}, []string{}
@@ -156,7 +165,7 @@ func (l looked) arguments() pgx.NamedArgs {
 	for _, id := range accounts {
 		targets = append(targets, id.String())
 	}
-	return pgx.NamedArgs{"accounts": accounts, "sources": sources, "tenants": tenants, "kinds": kinds, "ids": ids, "patterns": patterns, "quoted": quoted, "targets": targets}
+	return pgx.NamedArgs{"accounts": accounts, "sources": sources, "tenants": tenants, "kinds": kinds, "ids": ids, "patterns": patterns, "quoted": quoted, "targets": targets, "mentions": l.Mentions, "gone": []int64{}}
 }
 
 // keys are the references as the quarantine looks for them.
@@ -175,20 +184,18 @@ func (l looked) keys() []string {
 	return keys
 }
 
-// addressPattern matches an e-mail address where none that is longer stands, for ~*. Before it there may be an escape, as in
-// JSON's "\n" and in what encode makes of bytes, and around it Markdown's underscores.
+// addressPattern matches an e-mail address, in any spelling, where none that is longer stands, for ~*. Before it there may be
+// an escape, as in JSON's "\n", in a URL and in what encode makes of bytes, and around it Markdown's underscores.
 func addressPattern(address string) string {
 	user, host, _ := strings.Cut(address, "@")
-	spelled := regexp.QuoteMeta(user) + `(@|%40|&#64;|\\u0040)` + regexp.QuoteMeta(host)
-	return `(((?<![a-z0-9._%+-])|(?<=\\[nrtbf])|(?<=\\[0-7]{3}))` + spelled + `(?![a-z0-9-]|\.[a-z0-9])|(?<![a-z0-9._%+-])_+` + spelled + `_)`
+	written := strings.ReplaceAll(regexp.QuoteMeta(user), `\+`, `(?:\+|`+resolve.SpelledPlus+`)`) + `(?:` + resolve.SpelledAt + `)` + regexp.QuoteMeta(host)
+	return `(((?<![a-z0-9._%+-])|(?<=\\[nrtbf])|(?<=\\[0-7]{3})|(?<=` + resolve.SpelledGap + `))` + written + `(?![a-z0-9-]|\.[a-z0-9])|(?<![a-z0-9._%+-])_+` + written + `_)`
 }
 
-// addressLikes finds all that addressPattern may match, and more, for ILIKE.
-func addressLikes(address string) (likes []string) {
-	for _, at := range resolve.Ats() {
-		likes = append(likes, "%"+escapeLike(strings.Replace(address, "@", at, 1))+"%")
-	}
-	return likes
+// addressLike finds all that addressPattern may match, and more, for ILIKE.
+func addressLike(address string) string {
+	user, host, _ := strings.Cut(address, "@")
+	return "%" + strings.ReplaceAll(escapeLike(user), "+", "%") + "%" + escapeLike(host) + "%"
 }
 
 // shortestID is how long an id is, at least, that is looked for where nobody knows what is an id: shorter ones stand in any
@@ -206,7 +213,7 @@ func (l looked) match() quarantine.Match {
 			m.Sources, m.IDs = append(m.Sources, r.Source), append(m.IDs, r.ID)
 		}
 		if r.Kind == source.KindEmail {
-			m.Likes, m.Patterns = append(m.Likes, addressLikes(r.ID)...), append(m.Patterns, addressPattern(r.ID))
+			m.Likes, m.Patterns = append(m.Likes, addressLike(r.ID)), append(m.Patterns, addressPattern(r.ID))
 		}
 	}
 	return m

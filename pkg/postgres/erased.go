@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
@@ -11,14 +12,14 @@ import (
 )
 
 // erasedState is the SQLSTATE (a class of ours) with which the database refuses to take up again what was erased (migrations
-// 00027, 00029 and 00030).
+// 00027 and 00029 to 00031).
 const erasedState = "TL001"
 
 // IsErased reports whether the database refused a link or an account because what it names was erased on request.
 func IsErased(err error) bool { return code(err) == erasedState }
 
 // ErasedColumn gives the column that holds what was erased, where IsErased, or "": of an account its id, domain, name or owner,
-// of what people write a reason, note or comment.
+// of what people write a reason, note or comment, or who wrote it.
 func ErasedColumn(err error) string {
 	var pgErr *pgconn.PgError
 	if !IsErased(err) || !errors.As(err, &pgErr) {
@@ -44,7 +45,11 @@ type erasedTextError struct {
 
 // Error is error's.
 func (e *erasedTextError) Error() string {
-	return fmt.Sprintf("the %s holds an address that was erased on request, and is not kept again: leave it out, or let the customer who is back in with `throughline erasures lift %s`", e.column, e.erasure)
+	column := e.column
+	if column == "author" || column == "by" || strings.HasSuffix(column, "_by") {
+		column = "author (--by)"
+	}
+	return fmt.Sprintf("the %s holds an address that was erased on request, and is not kept again: leave it out, or let the customer who is back in with `throughline erasures lift %s`", column, e.erasure)
 }
 
 // Unwrap is for errors.As.

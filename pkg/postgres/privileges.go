@@ -97,19 +97,19 @@ func Privileges(role Role) []Privilege {
 	switch role {
 	case RoleNormalizer:
 		own = slices.Concat(of("accounts", "SELECT", "id, domain, merged_into"), resolving(),
-			on("suppressed_events", "SELECT, INSERT"), of("suppressed_events", "UPDATE", "events, last_at"))
+			passingOver())
 	case RoleSink:
 		own = slices.Concat(
 			on("account_events", "SELECT, INSERT"), ids("account_events"),
 			on("account_event_origins", "SELECT, INSERT"),
 			of("accounts", "SELECT", "id, domain, merged_into"), resolving(),
 			of("history_moves", "SELECT", "decision_id, from_account"), // what left an account while its events were on their way
-			moving(),
+			moving(), passingOver(),
 			functions("clean_payload_index()", "payload_index_pending_pages()"),
 		)
 	case RoleQuarantine:
 		own = slices.Concat(
-			on("quarantine", "INSERT, UPDATE"), on("quarantine_states", "SELECT"),
+			on("quarantine", "INSERT, UPDATE"), on("quarantine_states", "SELECT"), passingOver(),
 			of("quarantine_outbox_lease", "UPDATE", "holder, until"), on("quarantine_outbox_lease", "SELECT"),
 			on("account_events", "SELECT"), on("account_event_origins", "SELECT"),
 			of("accounts", "SELECT", "id, domain, merged_into"), resolving(),
@@ -223,10 +223,10 @@ func erasing() []Privilege {
 	}
 	for _, updates := range [][2]string{
 		{"account_events", "account_id"}, // which takes locking them
-		{"accounts", "name, owner, parent_id, merged_into"}, {"link_decisions", "external_id, tenant, reason, evidence"}, {"history_moves", "external_id, tenant"},
-		{"account_links", "evidence"}, {"learned_references", "name, evidence, why"}, {"link_suggestions", "evidence, why"}, {"suspect_domains", "examples, reason"},
-		{"payload_shapes", "event_id"}, {"shape_findings", "event_id, raw_topic, raw_partition, raw_offset, was, became"}, {"drift_decisions", "note"}, {"alert_silences", "comment"},
-		{"audit_log", "target, why"}, {"quarantine", "status"}, {"quarantine_decisions", "note"}, {"replays", "reason"}, {"pull_runs", "error"}, {"reconcile_reports", "error"}, {"learning_sources", "error"},
+		{"accounts", "name, owner, parent_id, merged_into, created_by"}, {"link_decisions", "external_id, tenant, reason, evidence, author"}, {"history_moves", "external_id, tenant"},
+		{"account_links", "evidence, created_by"}, {"learned_references", "name, evidence, why"}, {"link_suggestions", "evidence, why, decided_by"}, {"suspect_domains", "examples, reason, decided_by"},
+		{"payload_shapes", "event_id"}, {"shape_findings", "event_id, raw_topic, raw_partition, raw_offset, was, became, state_by"}, {"drift_decisions", "note, by"}, {"alert_silences", "comment, created_by, ended_by"}, {"drift_expectations", "declared_by"}, {"pull_requests", "asked_by"},
+		{"audit_log", "target, why, who"}, {"quarantine", "status, status_by"}, {"quarantine_decisions", "note, decided_by"}, {"replays", "reason, started_by"}, {"pull_runs", "error, started_by"}, {"reconcile_reports", "error, started_by"}, {"learning_sources", "error"},
 	} {
 		all = append(all, of(updates[0], "UPDATE", updates[1])...)
 	}
@@ -253,7 +253,7 @@ func Functions() []string {
 	return []string{
 		"addresses_in(text)", "announce_accounts()", "announce_links()", "announce_suspect_domain()", "clean_payload_index()", "delete_account_event_origins()", "empty_erased_audit()", "erased_address_in(text)", "expire_audit_log(timestamp with time zone, integer)", "mirror_quarantine()", "move_link_epoch()",
 		"note_link_change()", "payload_index_pending_pages()", "record_link()", "reference_digest(text, text, text, text)",
-		"refuse_erased()", "refuse_suppressed()", "refuse_suppressed_account()", "suppressed(text[], text[], text[], text[])",
+		"refuse_erased()", "refuse_suppressed()", "refuse_suppressed_account()", "spelled_at()", "spelled_gap()", "spelled_plus()", "suppressed(text[], text[], text[], text[])",
 	}
 }
 
@@ -273,6 +273,11 @@ func functions(signatures ...string) (all []Privilege) {
 		all = append(all, Privilege{Kind: KindFunction, Object: f, Operation: "EXECUTE"})
 	}
 	return all
+}
+
+// passingOver is what it takes to count events of what was erased.
+func passingOver() []Privilege {
+	return slices.Concat(on("suppressed_events", "SELECT, INSERT"), of("suppressed_events", "UPDATE", "events, last_at"))
 }
 
 // resolving is what it takes to find out where a reference leads (pkg/resolve), besides accounts.

@@ -31,7 +31,7 @@ func tlsAdvice(err error) string {
 		{"tls: unknown certificate authority", "the server does not know the authority of the client certificate (sslcert in THROUGHLINE_POSTGRES_URL): add it to the server's ssl_ca_file, or use another certificate"},
 		{"certificate authentication failed", "the server does not take the client certificate: its common name must be the user of THROUGHLINE_POSTGRES_URL (or be mapped to it in the server's pg_ident.conf)"},
 		{"no encryption", "the server lets this user in over TLS only, or not at all: set sslmode=verify-full in THROUGHLINE_POSTGRES_URL, and look at the server's pg_hba.conf"},
-		{"server refused TLS connection", "the server has TLS turned off (ssl in its postgresql.conf), or another program answers at that port"},
+		{"server refused TLS connection", "the server has TLS turned off (ssl in its postgresql.conf), or another program answers at that port; sslmode=disable in THROUGHLINE_POSTGRES_URL goes without TLS, on a network that nobody else reads"},
 	} {
 		if err != nil && strings.Contains(err.Error(), known.text) {
 			return known.advice

@@ -116,7 +116,7 @@ func TestClientCertificates(t *testing.T) {
 	})
 	t.Run("AServerWithoutTLS", func(t *testing.T) {
 		_, err := connect(with(t, postgrestest.EmptyURL(t), "sslmode", "verify-full"))
-		require.Equal(t, "the server has TLS turned off (ssl in its postgresql.conf), or another program answers at that port", postgres.Advice(err))
+		require.Equal(t, "the server has TLS turned off (ssl in its postgresql.conf), or another program answers at that port; sslmode=disable in THROUGHLINE_POSTGRES_URL goes without TLS, on a network that nobody else reads", postgres.Advice(err))
 	})
 	t.Run("FilesThatCannotBeUsed", func(t *testing.T) {
 		key := filepath.Join(dir, "other.key")

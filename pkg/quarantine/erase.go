@@ -58,49 +58,40 @@ const matches = `(reference_keys && $1 AND (NOT $2 OR reason = '` + string(fault
 // left out.
 const unreadable = ` LEFT JOIN LATERAL (SELECT replace(encode(raw || '\x20'::bytea || coalesce(record_key, ''), 'escape'), '\000', '') AS text WHERE reference_keys = '{}') AS unreadable ON true`
 
-// EraseMatching deletes, within tx, those of the next records with ids above after that match, with their decisions and
-// releases; or, on a dry run, counts them. It gives the last id that it looked at, 0: there are no more.
-func EraseMatching(ctx context.Context, tx pgx.Tx, m Match, after int64, limit int, dryRun bool) (n, last int64, err error) {
+// Matching gives, within tx, those of the next records with ids above after that match, and the last id that it looked at,
+// 0: there are no more.
+func Matching(ctx context.Context, tx pgx.Tx, m Match, after int64, limit int) (ids []int64, last int64, err error) {
 	rows, err := tx.Query(ctx, `WITH page AS MATERIALIZED (SELECT * FROM quarantine WHERE id > $4 ORDER BY id LIMIT $5)
 		SELECT coalesce((SELECT max(id) FROM page), 0), ARRAY (SELECT id FROM page`+unreadable+` WHERE `+matches+` ORDER BY id)`, m.Keys, m.Waiting, m.Likes, after, limit, m.Patterns, m.Sources, m.IDs)
 	if err != nil {
-		return 0, 0, fmt.Errorf("looking through the quarantine: %w", err)
+		return nil, 0, fmt.Errorf("looking through the quarantine: %w", err)
 	}
-	var ids []int64
 	if _, err := pgx.ForEachRow(rows, []any{&last, &ids}, func() error { return nil }); err != nil {
-		return 0, 0, fmt.Errorf("looking through the quarantine: %w", err)
+		return nil, 0, fmt.Errorf("looking through the quarantine: %w", err)
 	}
-	if dryRun {
-		return int64(len(ids)), last, nil
-	}
-	n, err = eraseRecords(ctx, tx, ids)
-	return n, last, err
+	return ids, last, nil
 }
 
-// EraseEvents deletes, within tx, the records of events, with their decisions and releases.
-func EraseEvents(ctx context.Context, tx pgx.Tx, sources, eventIDs []string) (int64, error) {
-	rows, err := tx.Query(ctx, `SELECT q.id FROM unnest($1::text[], $2::text[]) AS r (source, id) JOIN quarantine q ON q.source = r.source AND q.source_event_id = r.id ORDER BY q.id`, sources, eventIDs)
+// OfEvents gives the records of events of account_events, which these are the ids of.
+func OfEvents(ctx context.Context, tx pgx.Tx, ids []int64) ([]int64, error) {
+	rows, err := tx.Query(ctx, `SELECT q.id FROM account_events e JOIN quarantine q ON q.source = e.source AND q.source_event_id = e.source_event_id WHERE e.id = ANY ($1) ORDER BY q.id`, ids)
 	if err != nil {
-		return 0, fmt.Errorf("looking for records of erased events: %w", err)
+		return nil, fmt.Errorf("looking for records of erased events: %w", err)
 	}
-	ids, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+	records, err := pgx.CollectRows(rows, pgx.RowTo[int64])
 	if err != nil {
-		return 0, fmt.Errorf("looking for records of erased events: %w", err)
+		return nil, fmt.Errorf("looking for records of erased events: %w", err)
 	}
-	return eraseRecords(ctx, tx, ids)
+	return records, nil
 }
 
-// eraseRecords deletes records; their own decisions go with them, and a release that is under way finds nothing.
-func eraseRecords(ctx context.Context, tx pgx.Tx, ids []int64) (int64, error) {
-	if len(ids) == 0 {
-		return 0, nil
-	}
+// EraseRecords deletes records within tx; their own decisions go with them, and a release that is under way finds nothing.
+func EraseRecords(ctx context.Context, tx pgx.Tx, ids []int64) error {
 	if _, err := tx.Exec(ctx, "DELETE FROM quarantine_outbox WHERE quarantine_id = ANY ($1)", ids); err != nil {
-		return 0, fmt.Errorf("erasing releases: %w", err)
+		return fmt.Errorf("erasing releases: %w", err)
 	}
-	tag, err := tx.Exec(ctx, "DELETE FROM quarantine WHERE id = ANY ($1)", ids)
-	if err != nil {
-		return 0, fmt.Errorf("erasing records of the quarantine: %w", err)
+	if _, err := tx.Exec(ctx, "DELETE FROM quarantine WHERE id = ANY ($1)", ids); err != nil {
+		return fmt.Errorf("erasing records of the quarantine: %w", err)
 	}
-	return tag.RowsAffected(), nil
+	return nil
 }

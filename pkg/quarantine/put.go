@@ -104,10 +104,11 @@ type entry struct {
 	attempts int32
 	tried    []string
 	raw      [32]byte // the hash of the record's bytes
-	by       string   // who made the status
-	releases int      // by links
-	ruling   string   // of the newest one
-	held     bool     // that ruling is held off
+	source   string
+	by       string // who made the status
+	releases int    // by links
+	ruling   string // of the newest one
+	held     bool   // that ruling is held off
 
 	first, newest *Letter // newest is nil when nothing changes
 	waiting       *Letter // the letter whose references count
@@ -131,12 +132,14 @@ func (s *Store) put(ctx context.Context, tx pgx.Tx, letters []Letter) (PutResult
 	if err != nil {
 		return result, err
 	}
-	var entries []*entry // of this batch, each once
+	passed := map[string]int64{} // by source
+	var entries []*entry         // of this batch, each once
 	touched := map[*entry]bool{}
 	for i := range letters {
 		l := &letters[i]
 		if erased != nil && erased[i] != 0 {
 			result.Erased++
+			passed[l.Source]++
 			continue
 		}
 		e := l.record(keys[i], byKey, byID)
@@ -156,6 +159,9 @@ func (s *Store) put(ctx context.Context, tx pgx.Tx, letters []Letter) (PutResult
 		return result, err
 	}
 	if err := update(ctx, tx, s.hold, entries); err != nil {
+		return result, err
+	}
+	if err := resolve.CountSuppressed(ctx, tx, passed); err != nil {
 		return result, err
 	}
 	for _, e := range entries {
@@ -179,8 +185,9 @@ func (s *Store) put(ctx context.Context, tx pgx.Tx, letters []Letter) (PutResult
 // record gives the one that the letter belongs to, or nil.
 func (l *Letter) record(key string, byKey map[string]*entry, byID map[int64]*entry) *entry {
 	sum := sha256.Sum256(l.Value)
-	// A header's word alone is not enough: headers travel with copied records.
-	if e := byID[l.QuarantineID]; e != nil && e.raw == sum {
+	// A header's word alone is not enough: headers travel with copied records, and anybody who publishes may write them.
+	// No bytes are those of any record.
+	if e := byID[l.QuarantineID]; e != nil && len(l.Value) > 0 && e.raw == sum && e.isOf(l.Source) {
 		return e
 	}
 	if e := byKey[key]; e != nil {
@@ -190,6 +197,11 @@ func (l *Letter) record(key string, byKey map[string]*entry, byID map[int64]*ent
 		return e
 	}
 	return nil
+}
+
+// isOf reports whether a record may be of a source: one of the two may not be known.
+func (e *entry) isOf(source string) bool {
+	return e.source == "" || source == "" || e.source == clean(source)
 }
 
 // load locks and reads the records that the letters, with these keys, belong to.
@@ -204,7 +216,7 @@ func load(ctx context.Context, tx pgx.Tx, letters []Letter, keys []string) (byKe
 			ids = append(ids, id)
 		}
 	}
-	rows, err := tx.Query(ctx, `SELECT id, dedup_key, status, reason, attempts, tried, sha256(raw), status_by, releases, coalesce(ruling, ''),
+	rows, err := tx.Query(ctx, `SELECT id, dedup_key, status, reason, attempts, tried, sha256(raw), source, status_by, releases, coalesce(ruling, ''),
 		coalesce(held_until > now(), false) FROM quarantine
 		WHERE id = ANY ($1) OR dedup_key = ANY ($2) ORDER BY id FOR UPDATE`, ids, keys)
 	if err != nil {
@@ -213,7 +225,7 @@ func load(ctx context.Context, tx pgx.Tx, letters []Letter, keys []string) (byKe
 	found, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (*entry, error) {
 		e := &entry{}
 		var raw []byte
-		err := row.Scan(&e.id, &e.key, &e.status, &e.reason, &e.attempts, &e.tried, &raw, &e.by, &e.releases, &e.ruling, &e.held)
+		err := row.Scan(&e.id, &e.key, &e.status, &e.reason, &e.attempts, &e.tried, &raw, &e.source, &e.by, &e.releases, &e.ruling, &e.held)
 		copy(e.raw[:], raw)
 		return e, err
 	})

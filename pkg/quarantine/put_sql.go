@@ -44,7 +44,8 @@ func insert(ctx context.Context, tx pgx.Tx, entries []*entry) error {
 		headers, payloads = append(headers, f.headers()), append(payloads, f.payload())
 		references, referenceKeys = append(references, list), append(referenceKeys, join(listKeys))
 		attempts, tried = append(attempts, e.attempts), append(tried, join(e.tried))
-		firsts, lasts = append(firsts, timeOf(f.FirstSeen, f.At)), append(lasts, timeOf(n.At, n.At))
+		last := timeOf(n.At)
+		firsts, lasts = append(firsts, earlier(timeOf(f.FirstSeen, f.At), last)), append(lasts, last)
 		indexes = append(indexes, n.RawIndex)
 	}
 	if len(keys) == 0 {
@@ -134,6 +135,14 @@ func notNil(b []byte) []byte {
 		return []byte{}
 	}
 	return b
+}
+
+// earlier bounds a time that anybody may have written by one of the brokers'.
+func earlier(t, most time.Time) time.Time {
+	if t.After(most) {
+		return most
+	}
+	return t
 }
 
 // timeOf gives the first time that is one, else now.

@@ -2,6 +2,7 @@ package quarantine_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"strings"
 	"sync"
 	"testing"
@@ -103,6 +104,40 @@ func TestPut(t *testing.T) {
 		require.Equal(t, quarantine.Discarded, got.Status)
 		require.Equal(t, "ada", got.StatusBy)
 		require.EqualValues(t, 3, got.Attempts)
+	})
+	t.Run("AHeaderNamesNoRecordWithoutBytes", func(t *testing.T) {
+		t.Parallel()
+		s, _ := newStore(t)
+		large := letter(1, 17)
+		large.Value, large.Reason = nil, "oversized"
+		put(t, s, large)
+		id := only(t, s).ID
+		forged := quarantine.Letter{DeadLetter: letter(2, 90).DeadLetter, QuarantineID: id}
+		forged.Value, forged.Source, forged.Topic, forged.Reason, forged.SourceEventID = nil, "looker", "raw.looker", "malformed", ""
+		require.Equal(t, 1, put(t, s, forged).Inserted)
+		got := show(t, s, id)
+		require.Equal(t, []string{"oversized", "stripe", large.Topic}, []string{got.Reason, got.Source, got.Topic})
+	})
+	t.Run("AHeaderNamesNoRecordOfAnotherSource", func(t *testing.T) {
+		t.Parallel()
+		s, _ := newStore(t)
+		put(t, s, letter(1, 17))
+		id := only(t, s).ID
+		forged := quarantine.Letter{DeadLetter: letter(1, 90).DeadLetter, QuarantineID: id}
+		forged.Source, forged.Topic = "looker", "raw.looker"
+		require.Equal(t, 1, put(t, s, forged).Inserted)
+		require.Equal(t, "stripe", show(t, s, id).Source)
+	})
+	t.Run("WhatWasFirstSeenAfterItCame", func(t *testing.T) {
+		t.Parallel()
+		s, _ := newStore(t)
+		l := letter(1, 17)
+		l.FirstSeen = time.Date(30000, 1, 1, 0, 0, 0, 0, time.UTC)
+		put(t, s, l)
+		got := only(t, s)
+		require.Equal(t, got.LastSeen, got.FirstSeen)
+		_, err := json.Marshal(got)
+		require.NoError(t, err, "JSON has no years beyond 9999")
 	})
 	t.Run("OtherBytesOfTheSameEventMoveNothing", func(t *testing.T) {
 		t.Parallel()

@@ -64,7 +64,7 @@ func (f Filter) where() (string, []any) {
 }
 
 const recordColumns = `id, reason, error, source, tenant, coalesce(event_type, ''), coalesce(source_event_id, ''), topic, partition, "offset", raw_index,
-  "references", status, coalesce(outcome, ''), attempts, first_seen, last_seen, status_by, status_at, ` + publishedAt + `,
+  "references", status, coalesce(outcome, ''), attempts, least(first_seen, last_seen), last_seen, status_by, status_at, ` + publishedAt + `,
   CASE WHEN status = 'open' AND held_until > now() THEN held_until END`
 
 // recordFound joins the records that were found in quarantine_states, each by its id whatever the statistics say. Statements

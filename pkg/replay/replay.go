@@ -16,11 +16,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
-	"golang.org/x/time/rate"
 
 	"github.com/throughline-dev/throughline/pkg/fault"
 	"github.com/throughline-dev/throughline/pkg/postgres"
-	"github.com/throughline-dev/throughline/pkg/rawjson"
 	"github.com/throughline-dev/throughline/pkg/source"
 	"github.com/throughline-dev/throughline/pkg/stream"
 )
@@ -62,8 +60,23 @@ type Replay struct {
 	Reason       string
 	CreatedAt    time.Time
 	FinishedAt   time.Time // zero: not finished
-	// Gone is what Plan and Run found deleted of the period; it is not kept.
-	Gone []Gone
+	// What follows is not kept. Gone is what Plan and Run found deleted of the period, Copies how many records Run and
+	// Count passed over because they are copies of others, and Unfit those that cannot be published again.
+	Gone   []Gone
+	Copies int64
+	Unfit  []Unfit
+}
+
+// Unfit are records that cannot be published again. They stay in the topic.
+type Unfit struct {
+	Partition int32
+	Offset    int64 // the last, where it is a batch
+	Why       error // Permanent
+}
+
+// String says it in words.
+func (u Unfit) String() string {
+	return fmt.Sprintf("partition %d offset %d: %v", u.Partition, u.Offset, u.Why)
 }
 
 // Gone is a part of a partition that retention, or somebody, has deleted.
@@ -100,12 +113,6 @@ func (r Replay) Left() (n int64) {
 	return n
 }
 
-// batchRecords is how many records are published at once, and how many a crash publishes twice.
-const batchRecords = 500
-
-// patience is how long the brokers may be silent.
-const patience = time.Minute
-
 // Plan finds where the period lies in the topic. It is Permanent, NotFound, where there is no such topic or where its
 // retention has passed Since: the text says which part of which partition is gone. With FromOldest, Replay.Gone does.
 func Plan(ctx context.Context, o Options) (Replay, error) {
@@ -139,11 +146,20 @@ func Plan(ctx context.Context, o Options) (Replay, error) {
 	if len(from[r.Topic]) == 0 {
 		return r, refuse(fault.NotFound, "there is no topic %s", r.Topic)
 	}
+	// What a transaction holds that is not over yet nobody has read, so it comes by itself.
+	over, err := admin.ListCommittedOffsets(ctx, r.Topic)
+	if err == nil {
+		err = over.Error()
+	}
+	if err != nil {
+		return r, stream.Classify(fmt.Errorf("asking which transactions of %s are over: %w", r.Topic, err))
+	}
 	var oldest time.Time // where a partition has lost something of the period, perhaps
 	emptied := func(g Gone) bool { return g.Oldest.IsZero() }
 	from.Each(func(f kadm.ListedOffset) {
 		end, _ := to.Lookup(f.Topic, f.Partition)
-		r.Places[f.Partition] = Place{Next: f.Offset, End: end.Offset}
+		stable, _ := over.Lookup(f.Topic, f.Partition)
+		r.Places[f.Partition] = Place{Next: f.Offset, End: min(end.Offset, stable.Offset)}
 		start, _ := starts.Lookup(f.Topic, f.Partition)
 		if start.Offset == 0 || f.Offset != start.Offset {
 			return
@@ -294,107 +310,6 @@ func Run(ctx context.Context, o Options, r Replay) (Replay, error) {
 	return r, broken("finishing the replay", err)
 }
 
-// each reads what is left.
-func each(ctx context.Context, o Options, r *Replay) error {
-	if err := r.passGone(ctx, o.Client); err != nil {
-		return err
-	}
-	offsets := map[int32]kgo.Offset{}
-	for partition, p := range r.Places {
-		if p.Next < p.End {
-			offsets[partition] = kgo.NewOffset().At(p.Next)
-		}
-	}
-	if len(offsets) == 0 {
-		return nil
-	}
-	// The markers of transactions have offsets, too.
-	reader, err := stream.NewClient(o.Kafka, stream.Deps{Name: "replay"}, kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{r.Topic: offsets}), kgo.KeepControlRecords(),
-		kgo.FetchMaxBytes(16<<20), kgo.FetchMaxPartitionBytes(4<<20), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
-	if err != nil {
-		return err
-	}
-	defer reader.Close()
-	return read(ctx, o, r, reader)
-}
-
-// read reads, and unless o.Pool is nil publishes and keeps how far it is.
-func read(ctx context.Context, o Options, r *Replay, reader *kgo.Client) error {
-	limit, most := rate.NewLimiter(rate.Inf, batchRecords), batchRecords
-	if o.Rate > 0 {
-		most = min(batchRecords, o.Rate)
-		limit = rate.NewLimiter(rate.Limit(o.Rate), most)
-	}
-	publisher := stream.NewPublisher(o.Client)
-	for r.Left() > 0 {
-		polling, cancel := context.WithTimeout(ctx, patience)
-		fetches := reader.PollRecords(polling, most)
-		cancel()
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		if err := fetches.Err(); errors.Is(err, context.DeadlineExceeded) {
-			// Nothing comes: the rest may have been deleted.
-			before := len(r.Gone)
-			if err := r.passGone(ctx, o.Client); err != nil {
-				return err
-			}
-			if len(r.Gone) > before {
-				continue
-			}
-			return stream.Classify(fmt.Errorf("reading %s: %w", r.Topic, err))
-		} else if err != nil {
-			return stream.Classify(fmt.Errorf("reading %s: %w", r.Topic, err))
-		}
-		fetches.EachPartition(r.fetched)
-		var again []*kgo.Record
-		fetches.EachRecord(func(rec *kgo.Record) {
-			p := r.Places[rec.Partition]
-			if rec.Offset < p.Next || rec.Offset >= p.End {
-				p.Next = max(p.Next, min(rec.Offset, p.End)) // behind the end, or what retention took
-				r.Places[rec.Partition] = p
-				return
-			}
-			p.Next = rec.Offset + 1
-			r.Places[rec.Partition] = p
-			if rec.Attrs.IsControl() || rec.Value == nil {
-				return
-			}
-			r.Read++
-			if !r.isCopy(rec) && wanted(o.Source, r.Types, rec) {
-				again = append(again, onceMore(rec))
-			}
-		})
-		if o.Pool == nil {
-			r.Published += int64(len(again))
-			if o.Progress != nil {
-				o.Progress(*r)
-			}
-			continue
-		}
-		if len(again) > 0 {
-			if err := limit.WaitN(ctx, len(again)); err != nil {
-				return fmt.Errorf("keeping to the rate: %w", err)
-			}
-			if err := publisher.Publish(ctx, again...); err != nil {
-				return fmt.Errorf("publishing to %s again: %w", r.Topic, err)
-			}
-			r.Published += int64(len(again))
-		}
-		places, err := json.Marshal(r.Places)
-		if err != nil {
-			return fmt.Errorf("describing the replay: %w", err)
-		}
-		if _, err := o.Pool.Exec(ctx, "UPDATE replays SET places = $2, read = $3, published = $4, updated_at = now() WHERE id = $1", r.ID, string(places), r.Read, r.Published); err != nil {
-			return broken("noting the replay's progress", err)
-		}
-		if o.Progress != nil {
-			o.Progress(*r)
-		}
-	}
-	return nil
-}
-
 // fetched goes on behind what was deleted before it was fetched. The partition may begin behind what was fetched by now.
 func (r *Replay) fetched(p kgo.FetchTopicPartition) {
 	start := p.LogStartOffset
@@ -425,55 +340,6 @@ func (r *Replay) passGone(ctx context.Context, client *kgo.Client) error {
 	}
 	starts.Each(func(s kadm.ListedOffset) { r.pass(s.Partition, s.Offset) })
 	return nil
-}
-
-// clocksDiffer is how much the clocks of receivers and brokers may differ.
-const clocksDiffer = time.Minute
-
-// isCopy reports whether a record is what an earlier replay or a release published again of one that is read, too.
-func (r *Replay) isCopy(rec *kgo.Record) bool {
-	raw := stream.ReadRaw(rec)
-	return raw.Mode == source.ModeReplay && !raw.ReceivedAt.Before(r.Since.Add(clocksDiffer))
-}
-
-// wanted reports whether a record is, or as a page has, an event of the types. What cannot be read is wanted.
-func wanted(src source.Source, types []string, rec *kgo.Record) bool {
-	if len(types) == 0 {
-		return true
-	}
-	raw := stream.ReadRaw(rec)
-	var doc rawjson.Doc
-	top, err := doc.ParseBody(rec.Value, 0)
-	if err != nil {
-		return true
-	}
-	if elements, isPage := source.Page(src, top); isPage {
-		for _, e := range elements.Elements() {
-			one := raw.Record
-			one.Value, one.Object = e.Bytes(), e
-			if _, event, err := source.Keyed(src, one); err != nil || slices.Contains(types, event.Type) {
-				return true
-			}
-		}
-		return false
-	}
-	raw.Record.Object = top
-	_, event, err := source.Keyed(src, raw.Record)
-	return err != nil || slices.Contains(types, event.Type)
-}
-
-// onceMore is the record as it was, with the time at which it was received: where its headers do not say it, the brokers'.
-func onceMore(rec *kgo.Record) *kgo.Record {
-	again := &kgo.Record{Topic: rec.Topic, Key: rec.Key, Value: rec.Value}
-	received := stream.ReadRaw(rec).ReceivedAt
-	for _, h := range rec.Headers {
-		if h.Key != stream.HeaderReceivedAt && h.Key != stream.HeaderDelivery {
-			again.Headers = append(again.Headers, h)
-		}
-	}
-	again.Headers = append(again.Headers, kgo.RecordHeader{Key: stream.HeaderReceivedAt, Value: received.AppendFormat(nil, time.RFC3339Nano)},
-		kgo.RecordHeader{Key: stream.HeaderDelivery, Value: []byte(source.ModeReplay)})
-	return again
 }
 
 func refuse(reason fault.Reason, format string, args ...any) error {

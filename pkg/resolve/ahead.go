@@ -60,6 +60,13 @@ func (a *Ahead) Resolve(ctx context.Context, batch [][]source.Reference) ([]Reso
 	return decide(batch, verdicts), nil
 }
 
+// Mentions reports, after Resolve, whether events that only mention what is erased are erased, too: whether their texts
+// have to be looked at (Addresses, Suppressed). What is erased after that is for whoever stores the events.
+func (a *Ahead) Mentions() bool {
+	<-a.done
+	return a.now.mentions
+}
+
 // inSteps asks for what is unknown, and reports whether all answers are of a's epoch.
 func (a *Ahead) inSteps(ctx context.Context, batch [][]source.Reference, verdicts []*verdict) (same bool, err error) {
 	steps := []extent{firstUnknown, allUnknown}

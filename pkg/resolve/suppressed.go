@@ -3,8 +3,11 @@ package resolve
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/throughline-dev/throughline/pkg/postgres"
 	"github.com/throughline-dev/throughline/pkg/source"
@@ -66,4 +69,29 @@ func Suppressed(ctx context.Context, db DB, carried func() []Carried) ([]int64, 
 		return nil, postgres.Classify(fmt.Errorf("looking for what was erased: %w", err))
 	}
 	return by, nil
+}
+
+// Executor is what changes the database: a pool or a transaction.
+type Executor interface {
+	Exec(ctx context.Context, sql string, arguments ...any) (pgconn.CommandTag, error)
+}
+
+// CountSuppressed keeps how many events of each source were passed over because what they refer to was erased: it is all that
+// is left of them. Without any it costs nothing. Whoever counts within a transaction does so last, since others wait for the
+// source's row until it ends. Errors are the database's, marked by postgres.Classify.
+func CountSuppressed(ctx context.Context, db Executor, bySource map[string]int64) error {
+	if len(bySource) == 0 {
+		return nil
+	}
+	names := slices.Sorted(maps.Keys(bySource)) // one order for all processes
+	counts := make([]int64, len(names))
+	for i, name := range names {
+		counts[i] = bySource[name]
+	}
+	_, err := db.Exec(ctx, `INSERT INTO suppressed_events AS s (source, events) SELECT * FROM unnest($1::text[], $2::bigint[])
+		ON CONFLICT (source) DO UPDATE SET events = s.events + excluded.events, last_at = now()`, names, counts)
+	if err != nil {
+		return postgres.Classify(fmt.Errorf("counting events of what was erased: %w", err))
+	}
+	return nil
 }

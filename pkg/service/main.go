@@ -40,7 +40,9 @@ func Main(name, summary string, cfg settings.Config, args []string, run func(con
 // mainWith is Main without signals.
 func mainWith(ctx context.Context, hangup <-chan os.Signal, name, summary string, cfg settings.Config, args []string, run func(context.Context, *Runtime) error, opts ...settings.Option) int {
 	errs := settings.ErrorOutput(opts...)
-	if _, err := settings.Parse(args, cfg, append([]settings.Option{settings.WithName(name, summary)}, opts...)...); err != nil {
+	var strays []string
+	own := []settings.Option{settings.WithName(name, summary), settings.WithStrays(func(text string) { strays = append(strays, text) })}
+	if _, err := settings.Parse(args, cfg, append(own, opts...)...); err != nil {
 		if !errors.Is(err, settings.ErrDone) {
 			fmt.Fprintln(errs, err)
 		}
@@ -51,6 +53,9 @@ func mainWith(ctx context.Context, hangup <-chan os.Signal, name, summary string
 	if err != nil {
 		fmt.Fprintln(errs, name+": "+err.Error())
 		return settings.ExitFailure
+	}
+	for _, text := range strays {
+		rt.Log.Warn("a variable of the environment is not read", zap.String("problem", text))
 	}
 	rt.Log.Info("starting", zap.Stringer("memory_limit", settings.Bytes(LimitMemory(common.MemoryLimit))))
 	stopReloads := rt.reloadOn(hangup)

@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"reflect"
 	"strings"
+	"time"
 
 	"github.com/alecthomas/kong"
 )
@@ -62,7 +64,19 @@ func WithOutput(out, errs io.Writer) Option {
 
 // WithEnv replaces the process's environment; lookup is like os.LookupEnv.
 func WithEnv(lookup func(string) (string, bool)) Option {
-	return func(p *parser) { p.lookup = lookup }
+	return func(p *parser) { p.lookup, p.environ = lookup, nil }
+}
+
+// WithEnviron replaces the list of the process's environment, which is looked at for variables that no setting has;
+// list is like os.Environ. Without it WithEnv switches that off.
+func WithEnviron(list func() []string) Option {
+	return func(p *parser) { p.environ = list }
+}
+
+// WithStrays makes Parse tell of each variable of our prefix that no setting of any program has, instead of writing a
+// warning beside the problems. The text has no value.
+func WithStrays(told func(text string)) Option {
+	return func(p *parser) { p.onStray = told }
 }
 
 // WithKong passes options on to kong (bindings, variables, mappers).
@@ -84,7 +98,8 @@ func WithFiles(read func(path string)) Option {
 // that --config or THROUGHLINE_CONFIG names, the default. An environment
 // variable that is set to nothing counts as set. YAML keys are flag names,
 // whole (kafka-brokers) or nested at any dash (kafka: {brokers: …}); a
-// command's flags come under the command's name.
+// command's flags come under the command's name (accounts-list-limit), and those that
+// have a variable, which is what other programs may read too, also by their bare name.
 //
 // One line break at the end of any value does not count: editors and echo leave
 // it in a file, and secret managers in a variable. Each secret can also be given
@@ -106,9 +121,11 @@ type parser struct {
 	name, summary string
 	out, errs     io.Writer
 	lookup        func(string) (string, bool)
+	environ       func() []string
 	kong          []kong.Option
 	files         secretFiles
 	onRead        func(path string)
+	onStray       func(text string)
 
 	standard    standardFlags
 	problems    problems
@@ -121,13 +138,13 @@ const configEnv = "THROUGHLINE_CONFIG"
 
 // standardFlags are the flags of every program, whatever its configuration.
 type standardFlags struct {
-	Config   string `name:"config" env:"THROUGHLINE_CONFIG" placeholder:"FILE" help:"YAML file to read settings from; its keys are the names of the flags."`
+	Config   string `name:"config" env:"THROUGHLINE_CONFIG" placeholder:"FILE" help:"YAML file to read settings from; its keys are the names of the flags, behind the command where it is a command's: dev-data-dir."`
 	Validate bool   `name:"validate" help:"Check the whole configuration, print every problem, and exit (0: none, 2: some) without running."`
 	Version  bool   `name:"version" help:"Print the version and exit."`
 }
 
 func newParser(opts []Option) *parser {
-	p := &parser{out: os.Stdout, errs: os.Stderr, lookup: os.LookupEnv, onRead: func(string) {}}
+	p := &parser{out: os.Stdout, errs: os.Stderr, lookup: os.LookupEnv, environ: os.Environ, onRead: func(string) {}}
 	for _, o := range opts {
 		o(p)
 	}
@@ -157,6 +174,7 @@ func (p *parser) parse(args []string, cfg any) (*kong.Context, error) {
 	if read {
 		p.problems.check(ctx)
 		p.checkSecretFiles(ctx)
+		p.tellStrays(p.title(k), args)
 	}
 	if err != nil && (len(p.problems.lines) == 0 || !read) {
 		p.problems.add(hideArguments(flagOfVariable(err.Error(), k.Model.Node), args, k.Model))
@@ -171,6 +189,20 @@ func (p *parser) parse(args []string, cfg any) (*kong.Context, error) {
 	return ctx, nil
 }
 
+// tellStrays warns of variables that nobody reads: a misspelt one leaves its setting at the default in silence.
+func (p *parser) tellStrays(title string, args []string) {
+	if p.environ == nil {
+		return
+	}
+	for _, text := range strays(p.environ(), Peek(args, p.lookup, namedFlag, namedEnv)) {
+		if p.onStray != nil && !p.standard.Validate {
+			p.onStray(text)
+			continue
+		}
+		fmt.Fprintf(p.errs, "%s: warning: %s\n", title, text)
+	}
+}
+
 // build makes the kong parser and takes over what kong would do too early: it
 // would let the file win over the environment, and stop at the first bad value.
 func (p *parser) build(cfg any) (*kong.Kong, error) {
@@ -180,6 +212,7 @@ func (p *parser) build(cfg any) (*kong.Kong, error) {
 		kong.Exit(func(int) { p.exited = true }),
 		kong.Embed(&p.standard),
 		kong.Resolvers(&resolver{parser: p}),
+		kong.TypeMapper(reflect.TypeFor[time.Duration](), durations{}),
 		kong.ValueFormatter(p.helpText),
 		kong.ConfigureHelp(kong.HelpOptions{WrapUpperBound: 110}),
 	}
@@ -192,6 +225,9 @@ func (p *parser) build(cfg any) (*kong.Kong, error) {
 	}
 	p.files = addSecretFiles(k.Model.Node)
 	for _, flag := range allFlags(k.Model.Node) {
+		if flag.IsSlice() { // kong says itself that there may be more
+			flag.PlaceHolder = strings.TrimSuffix(strings.TrimSuffix(flag.PlaceHolder, ",..."), ",…")
+		}
 		flag.Tag.Envs = nil // flag.Envs keeps the names: the resolver reads them, help shows them
 		if flag != k.Model.HelpFlag {
 			flag.Mapper = recordingMapper{Mapper: flag.Mapper, flag: flag, problems: &p.problems}
@@ -262,7 +298,10 @@ func (r *resolver) direct(parent *kong.Path, flag *kong.Flag) (any, bool) {
 	if value, ok := r.fromEnv(flag); ok {
 		return value, true
 	}
-	value, ok := r.file[fileKey(parent.Node(), flag)]
+	if value, ok := r.file[fileKey(parent.Node(), flag)]; ok || !isShared(flag) {
+		return value, ok
+	}
+	value, ok := r.file[flag.Name]
 	return value, ok
 }
 

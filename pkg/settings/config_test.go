@@ -185,7 +185,7 @@ func TestAllProblemsAtOnce(t *testing.T) {
 		`FILE:2: unknown key "stripe-tokn": did you mean "stripe-tenant"?`,
 		`FILE:3: unknown key "zzzzzzzz"`,
 		`FILE:4: unknown key "ports-a": did you mean "ports"?`,
-		`--wait (THROUGHLINE_WAIT): expected duration but got "soon": time: invalid duration "soon"`,
+		`--wait (THROUGHLINE_WAIT): should be a duration like 90s, 12h, 1h30m, 30d or 4w, but is "soon"`,
 		`--log-format (THROUGHLINE_LOG_FORMAT) must be one of json, console, auto, but is "xml"`,
 		`--stripe-secrets (THROUGHLINE_STRIPE_SECRETS): secret 2 of 3 is empty`,
 		`--stripe-public-url (THROUGHLINE_STRIPE_PUBLIC_URL): should be an absolute URL like https://hooks.example.com/webhooks/…`,

@@ -61,6 +61,9 @@ func (r *fileReader) learn(node *kong.Node) {
 		case "help", "config", "validate", "version":
 		default:
 			r.known[fileKey(node, flag)] = flag
+			if _, taken := r.known[flag.Name]; !taken && isShared(flag) {
+				r.known[flag.Name] = flag
+			}
 		}
 	}
 	for _, child := range node.Children {
@@ -161,6 +164,10 @@ func fileKey(node *kong.Node, flag *kong.Flag) string {
 	slices.Reverse(parts)
 	return strings.Join(parts, "-")
 }
+
+// isShared reports whether a flag of a command is a setting that others may have, too, so that one file can serve all:
+// then it has a variable, and its bare name is a key as well.
+func isShared(flag *kong.Flag) bool { return len(flag.Envs) > 0 }
 
 // Nearest gives the known word that is fewest edits away, or "" when none is near
 // enough to be meant. Underscores count as dashes: they are the usual slip.

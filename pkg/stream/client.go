@@ -98,8 +98,8 @@ type Deps struct {
 }
 
 // NewClient makes a Kafka client that produces with acks=all, idempotently, in
-// batches no larger than our topics take. It does not connect. opts come last
-// and win.
+// batches no larger than our topics take, and reads committed records, within
+// bounds of what they decompress to. It does not connect. opts come last and win.
 func NewClient(c Config, d Deps, opts ...kgo.Opt) (*kgo.Client, error) {
 	base, err := clientOpts(c, d)
 	if err != nil {
@@ -113,17 +113,23 @@ func NewClient(c Config, d Deps, opts ...kgo.Opt) (*kgo.Client, error) {
 }
 
 func clientOpts(c Config, d Deps) ([]kgo.Opt, error) {
-	opts := []kgo.Opt{
+	opts, err := decompression()
+	if err != nil {
+		return nil, fmt.Errorf("bounding what fetches decompress to: %w", err)
+	}
+	opts = append(opts,
+		// What was aborted never was; account-events and its dead letters are written in transactions, and whoever
+		// publishes raw records may.
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.SeedBrokers(c.Brokers...),
-		kgo.ClientID("throughline-" + d.Name),
+		kgo.ClientID("throughline-"+d.Name),
 		kgo.RequiredAcks(kgo.AllISRAcks()),
 		kgo.ProducerBatchMaxBytesFn(batchBytes),
 		// Whoever produces here waits for it; batches form by themselves while
 		// earlier ones are in flight.
 		kgo.ProducerLinger(0),
-		kgo.MaxBufferedBytes(64 << 20),
-		kgo.RetryBackoffFn(retryBackoff),
-	}
+		kgo.MaxBufferedBytes(64<<20),
+		kgo.RetryBackoffFn(retryBackoff))
 	if d.Log != nil {
 		opts = append(opts, kgo.WithLogger(kzap.New(d.Log.Named("kafka"), kzap.Level(kgo.LogLevelWarn))))
 	}
@@ -158,6 +164,27 @@ func clientOpts(c Config, d Deps) ([]kgo.Opt, error) {
 }
 
 const dialTimeout = 5 * time.Second
+
+// WholePages are the options of a client that publishes, one by one, what FitsBatch says no to: a page, or a record that
+// somebody's producer compressed. What travels is bounded by the topic, and no record that can be read is larger.
+func WholePages() []kgo.Opt {
+	return []kgo.Opt{
+		kgo.ProducerBatchMaxBytesFn(func(string) int32 { return maxBatchDecompressed + batchOverhead }),
+		kgo.ProducerBatchCompression(kgo.ZstdCompression()),
+	}
+}
+
+// FitsBatch reports whether a client of NewClient publishes a record.
+func FitsBatch(r *kgo.Record) bool {
+	size := batchOverhead + len(r.Key) + len(r.Value)
+	for _, h := range r.Headers {
+		size += len(h.Key) + len(h.Value) + headerBytes
+	}
+	return size <= normalizedMaxMessageBytes
+}
+
+// batchOverhead is more than what a batch has beside the keys, values and headers of one record.
+const batchOverhead = 1 << 10
 
 // batchBytes is the largest batch that our clients build; each of our topics
 // takes it, and a raw topic even a whole page.

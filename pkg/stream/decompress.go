@@ -150,6 +150,23 @@ func skipped(e *kgo.ErrDecompressTooLarge) *kgo.Record {
 	}
 }
 
+// FetchErrors is for whoever polls without a loop. It gives the first error of a poll that the client does not get over by
+// itself, and a record for each batch that nobody can read (Unreadable): the client stands still at one, and another has
+// to go on behind it.
+func FetchErrors(fetches kgo.Fetches) (unread []*kgo.Record, first error) {
+	fetches.EachError(func(_ string, _ int32, err error) {
+		var bomb *kgo.ErrDecompressTooLarge
+		switch {
+		case errors.As(err, &bomb):
+			unread = append(unread, skipped(bomb))
+		case errors.Is(err, errFetchFull): // it comes again
+		case first == nil:
+			first = err
+		}
+	})
+	return unread, first
+}
+
 // Unreadable gives the Permanent error of a record that stands for a batch which the
 // loops could not read, and nil for all others. Such a record has its batch's place
 // and no bytes; whoever is handed a batch asks before it takes a nil value for a

@@ -121,8 +121,6 @@ func (l *loop) consumerOpts() []kgo.Opt {
 		kgo.ConsumeTopics(l.Topics...),
 		// A group that starts late must not skip what is already there.
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
-		// account-events and its dead letters are written in transactions.
-		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		// The markers of their transactions take offsets too. A group that does not
 		// commit those never reaches the end of a topic, and whoever looks at its lag
 		// sees one record a partition that never goes away.
@@ -166,11 +164,7 @@ func (l *loop) clientOpts(extra ...kgo.Opt) ([]kgo.Opt, error) {
 	if err != nil {
 		return nil, fault.Permanent(fault.Unsupported, err)
 	}
-	bounds, err := decompression()
-	if err != nil {
-		return nil, fault.Permanent(fault.Unsupported, fmt.Errorf("bounding what fetches decompress to: %w", err))
-	}
-	opts = append(append(append(append(opts, bounds...), l.consumerOpts()...), extra...), l.Opts...)
+	opts = append(append(append(opts, l.consumerOpts()...), extra...), l.Opts...)
 	if err := kgo.ValidateOpts(opts...); err != nil {
 		return nil, fault.Permanent(fault.Unsupported, fmt.Errorf("making the Kafka client: %w", err))
 	}

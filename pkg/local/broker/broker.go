@@ -160,6 +160,9 @@ func startError(o Options, err error) error {
 	return fmt.Errorf("starting the broker on data directory %s: %w (to start empty, move the directory away)", o.DataDir, err)
 }
 
+// ListensOn reports whether the embedded broker can listen on a host.
+func ListensOn(host string) bool { return host == "127.0.0.1" || host == "localhost" }
+
 // loopbackPort gives the port of an address on 127.0.0.1, the only host that
 // the library listens on: anything else would be ignored in silence.
 func loopbackPort(addr string) (int, error) {
@@ -167,7 +170,7 @@ func loopbackPort(addr string) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("reading broker address %q: %w", addr, err)
 	}
-	if host != "127.0.0.1" && host != "localhost" {
+	if !ListensOn(host) {
 		return 0, fmt.Errorf("broker address %q: the embedded broker listens on 127.0.0.1 only; for another host use a real Kafka", addr)
 	}
 	port, err := strconv.ParseUint(portText, 10, 16)

@@ -39,6 +39,8 @@ func (b *Service) rawRecord(ctx context.Context, o postgres.Origin) (rec *kgo.Re
 	switch {
 	case errors.Is(err, stream.ErrRecordGone):
 		return nil, "the raw topic does not have the record any more: its retention has passed it"
+	case fault.ReasonOf(err) == fault.Oversized:
+		return nil, "the raw record's batch decompresses to more than anybody reads"
 	case err != nil:
 		return nil, "the raw record could not be read from Kafka in time"
 	}

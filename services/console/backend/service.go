@@ -41,7 +41,7 @@ type Options struct {
 	Resolver *resolve.Resolver
 	Access   Access
 	// Raw reads a record of a raw topic, within about two seconds; nil: there are no brokers to ask. Errors are
-	// stream.ErrRecordGone, or Transient.
+	// stream.ErrRecordGone, Permanent(Oversized), or Transient.
 	Raw func(ctx context.Context, topic string, partition int32, offset int64) (*kgo.Record, error)
 	// Rejected gives the requests that the receivers have rejected, by source and reason; nil: not known. It is called
 	// under a lock, and must not wait.

@@ -55,6 +55,9 @@ func (n *Normalizer) transform(ctx context.Context, batch []*kgo.Record, refused
 	if err != nil {
 		return nil, err
 	}
+	if err := n.mentionsErased(ctx, ahead, items, resolutions); err != nil {
+		return nil, err
+	}
 	records := make([]kgo.Record, len(items)) // one allocation for all
 	out := make([]*kgo.Record, len(items))
 	failures := make([]error, sharesOf(len(items)))

@@ -100,7 +100,13 @@ func (s *Sink) upsert(ctx context.Context, part []entry) (postgres.Result, []con
 		}
 	}
 	var conflicts []conflict
-	result, err := s.writer.Upsert(ctx, rows, s.erased(part), s.mover.AfterUpsert(rows), s.resolve(rows, arrivals, &conflicts))
+	passed := map[string]int64{}
+	result, err := s.writer.Upsert(ctx, rows, s.erased(part, passed), s.mover.AfterUpsert(rows), s.resolve(rows, arrivals, &conflicts), countErased(passed))
+	if err == nil {
+		for _, n := range passed {
+			s.metrics.erased.Add(float64(n))
+		}
+	}
 	return result, conflicts, err
 }
 

@@ -15,8 +15,11 @@ import (
 // erased gives the work that takes those of the batch's new rows off again which nobody may keep: what they refer to was
 // erased while they were on their way, or they come again from a topic that remembers. It comes first of all work after
 // the rows are written, so that an erasure which this transaction does not see waits for it.
-func (s *Sink) erased(part []entry) postgres.After {
+//
+// passed has how many there are by source, when the work is done.
+func (s *Sink) erased(part []entry, passed map[string]int64) postgres.After {
 	return func(ctx context.Context, tx pgx.Tx, inserted postgres.Inserted) error {
+		clear(passed)
 		var places []int
 		by, err := resolve.Suppressed(ctx, tx, func() (carried []resolve.Carried) {
 			for i := range part {
@@ -35,6 +38,7 @@ func (s *Sink) erased(part []entry) postgres.After {
 		for n, decision := range by {
 			if row := &part[places[n]].row; decision != 0 {
 				sources, ids, decisions = append(sources, row.Source), append(ids, row.SourceEventID), append(decisions, decision)
+				passed[row.Source]++
 			}
 		}
 		if len(decisions) == 0 {
@@ -43,8 +47,14 @@ func (s *Sink) erased(part []entry) postgres.After {
 		if _, err := tx.Exec(ctx, accounts.EraseEvents, sources, ids, decisions); err != nil {
 			return postgres.Classify(fmt.Errorf("taking off events of what was erased: %w", err))
 		}
-		s.metrics.erased.Add(float64(len(decisions)))
 		return nil
+	}
+}
+
+// countErased gives the last work of the transaction: the erasures' count, which is of what is committed.
+func countErased(passed map[string]int64) postgres.After {
+	return func(ctx context.Context, tx pgx.Tx, _ postgres.Inserted) error {
+		return resolve.CountSuppressed(ctx, tx, passed)
 	}
 }
 

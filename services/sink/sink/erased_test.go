@@ -48,6 +48,8 @@ func TestEventsOnTheirWayOfWhatWasErased(t *testing.T) {
 	var told int
 	require.NoError(t, w.pool.QueryRow(t.Context(), "SELECT count(*) FROM account_changes WHERE to_account IS NULL").Scan(&told))
 	require.Equal(t, 6, told, "consumers of account-events have seen them, and are told to delete them: one that was stored, five that were not")
+	require.NoError(t, w.pool.QueryRow(t.Context(), "SELECT events FROM suppressed_events WHERE source = 'stripe'").Scan(&told))
+	require.Equal(t, 5, told, "`throughline erasures list` counts them")
 	require.Zero(t, func() (n int) {
 		require.NoError(t, w.pool.QueryRow(t.Context(), "SELECT count(*) FROM account_events WHERE account_id = $1 OR payload::text ILIKE '%kim@far%'", acme).Scan(&n))
 		return n

@@ -142,11 +142,22 @@ func (s *session) store(pool *pgxpool.Pool) *accounts.Store {
 // findAccount gives the account that a person means.
 func (s *session) findAccount(ctx context.Context, pool *pgxpool.Pool, text string) (accounts.Account, error) {
 	account, err := s.store(pool).FindAccount(ctx, text)
+	return account, listed(err)
+}
+
+// namedAccount gives the account that a person names by what is its own, for what is not undone.
+func (s *session) namedAccount(ctx context.Context, pool *pgxpool.Pool, text string) (accounts.Account, error) {
+	account, err := s.store(pool).NamedAccount(ctx, text)
+	return account, listed(err)
+}
+
+// listed says where accounts can be looked up, when none is meant, or several.
+func listed(err error) error {
 	switch fault.ReasonOf(err) {
-	case fault.NotFound, fault.Conflict: // none, or several
-		err = fmt.Errorf("%w (`throughline accounts list` shows them)", err)
+	case fault.NotFound, fault.Conflict:
+		return fmt.Errorf("%w (`throughline accounts list` shows them)", err)
 	}
-	return account, err
+	return err
 }
 
 // anyway says how to insist on an account, or a name, that others have.

@@ -8,6 +8,18 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+// What would find another account is no name without --anyway.
+func TestANameThatIsAnothersID(t *testing.T) {
+	t.Parallel()
+	sh := inDatabase(t)
+	sh.must("accounts", "add", "Acme GmbH", "--id", acme, "--domain", "acme.example")
+	for _, name := range []string{acme, "acme.example"} {
+		r := sh.run("accounts", "add", name)
+		require.Equal(t, 1, r.code)
+		require.Contains(t, r.err, "there is a similar account: Acme GmbH")
+	}
+}
+
 func TestAccounts(t *testing.T) {
 	t.Parallel()
 	inDatabase(t).golden("accounts", scrubTimes,

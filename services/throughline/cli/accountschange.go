@@ -60,7 +60,7 @@ func (c *accountsRenameCommand) tell(s *session, was, did string, now accounts.A
 }
 
 type accountsMergeCommand struct {
-	From string `arg:"" help:"The account to merge: its id, domain or name."`
+	From string `arg:"" help:"The account to merge: its own id, domain or name."`
 	Into string `arg:"" help:"The account to merge it into."`
 	Yes  bool   `name:"yes" short:"y" help:"Do not ask for confirmation. accounts split undoes a merge, except for the account hierarchy."`
 	decideFlags
@@ -69,7 +69,7 @@ type accountsMergeCommand struct {
 // Run is kong's.
 func (c *accountsMergeCommand) Run(ctx context.Context, s *session) error {
 	return s.withDatabase(ctx, func(pool *pgxpool.Pool) error {
-		from, err := s.findAccount(ctx, pool, c.From)
+		from, err := s.namedAccount(ctx, pool, c.From)
 		if err != nil {
 			return err
 		}
@@ -107,14 +107,14 @@ func (c *accountsSplitCommand) Run(ctx context.Context, s *session) error {
 }
 
 type accountsRemoveCommand struct {
-	Account string `arg:"" help:"The account: its id, domain or name."`
+	Account string `arg:"" help:"The account: its own id, domain or name."`
 	decideFlags
 }
 
 // Run is kong's.
 func (c *accountsRemoveCommand) Run(ctx context.Context, s *session) error {
 	return s.withDatabase(ctx, func(pool *pgxpool.Pool) error {
-		account, err := s.findAccount(ctx, pool, c.Account)
+		account, err := s.namedAccount(ctx, pool, c.Account)
 		if err != nil {
 			return err
 		}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/alecthomas/kong"
 	"golang.org/x/term"
@@ -19,7 +20,7 @@ import (
 const (
 	name    = "throughline"
 	summary = "One timeline per account, from every tool that a company sells, bills and supports with. " +
-		"Beside `make run`, every command works without a setting."
+		"Beside `make run`, commands need no setting."
 )
 
 // Streams is where a run reads and writes, and its environment. Tests give
@@ -29,6 +30,8 @@ type Streams struct {
 	Out, Err io.Writer
 	// Env is like os.LookupEnv.
 	Env func(string) (string, bool)
+	// Environ is like os.Environ; nil: nobody looks for variables that no setting has.
+	Environ func() []string
 	// InTerminal, OutTerminal and ErrTerminal: a person sits there.
 	InTerminal, OutTerminal, ErrTerminal bool
 	// OutWidth is how many columns Out's terminal has; 0: not known.
@@ -43,7 +46,7 @@ func Standard() Streams {
 		width = 0
 	}
 	return Streams{
-		In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Env: os.LookupEnv,
+		In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Env: os.LookupEnv, Environ: os.Environ,
 		InTerminal: is(os.Stdin), OutTerminal: is(os.Stdout), ErrTerminal: is(os.Stderr),
 		OutWidth: width,
 	}
@@ -59,6 +62,10 @@ func Run(ctx context.Context, args []string, streams Streams, more ...Command) i
 		s.report(err)
 		return settings.ExitConfig
 	}
+	if err := readable(args); err != nil {
+		s.report(err)
+		return settings.ExitCode(err)
+	}
 	chosen, err := s.parse(args, streams.Out, more)
 	if err == nil {
 		chosen.BindTo(ctx, (*context.Context)(nil))
@@ -69,6 +76,17 @@ func Run(ctx context.Context, args []string, streams Streams, more ...Command) i
 	}
 	s.report(err)
 	return settings.ExitCode(err)
+}
+
+// readable refuses arguments that are no UTF-8: what is stored, shown and compared is text, and what stands in for
+// a byte that is none would be taken for what was meant.
+func readable(args []string) error {
+	for i, arg := range args {
+		if !utf8.ValidString(arg) {
+			return usage("argument %d is not valid UTF-8: %q", i+1, arg)
+		}
+	}
+	return nil
 }
 
 // root is the whole command line.
@@ -128,6 +146,7 @@ func (s *session) parse(args []string, out io.Writer, more []Command) (*kong.Con
 		kong.PostBuild(localDefaults),
 		kong.PostBuild(func(k *kong.Kong) error {
 			s.help = helpFor(k.Model.Node, args)
+			tellDefaults(k.Model.Node)
 			return nil
 		}),
 		kong.BindTo(s.Streams.Out, (*io.Writer)(nil)),
@@ -139,7 +158,7 @@ func (s *session) parse(args []string, out io.Writer, more []Command) (*kong.Con
 		s.root.others[c.Name] = c.needs()
 		options = append(options, kong.DynamicCommand(c.Name, c.Help, "Developing", c.Target))
 	}
-	return settings.Parse(args, &s.root, settings.WithName(name, summary), settings.WithEnv(s.Env),
+	return settings.Parse(args, &s.root, settings.WithName(name, summary), settings.WithEnv(s.Env), settings.WithEnviron(s.Environ),
 		settings.WithOutput(out, s.Err), settings.WithKong(options...))
 }
 

@@ -1,11 +1,13 @@
 package cli_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -27,7 +29,11 @@ func TestUsage(t *testing.T) {
 		[]string{"accounts"},
 		[]string{"accounts", "add"},
 		[]string{"accounts", "add", "Acme", "--id", "4711"},
+		[]string{"accounts", "add", "-dash"},
 		[]string{"accounts", "list", "--limit", "0"},
+		[]string{"retention", "plan", "--raw-retention", "-24h"},
+		[]string{"retention", "plan", "--raw-retention", "30 days"},
+		[]string{"retention", "plan", "--raw-retention", "30d", "--validate"},
 		[]string{"link", "stripe:cus_1"},
 		[]string{"send", "strype", "body.json"},
 		[]string{"send"},
@@ -35,6 +41,35 @@ func TestUsage(t *testing.T) {
 		[]string{"event-types", "--json", "--markdown"},
 		[]string{"topics", "apply", "--partitions", "0"},
 	)
+}
+
+// What is no text is not stored as another text.
+func TestArgumentsAreText(t *testing.T) {
+	t.Parallel()
+	sh := inDatabase(t)
+	r := sh.run("accounts", "add", "Acme \xff")
+	require.Equal(t, 2, r.code)
+	require.Contains(t, r.err, `argument 3 is not valid UTF-8: "Acme \xff"`)
+	require.Empty(t, sh.must("accounts", "list"))
+	sh.must("accounts", "add", "--", "-dash")
+	require.Contains(t, sh.must("accounts", "list"), "-dash")
+}
+
+// Variables that no setting has are warned of, whatever the command.
+func TestStrayVariables(t *testing.T) {
+	t.Parallel()
+	var out, errs bytes.Buffer
+	env := map[string]string{"THROUGHLINE_NAMED_SOURCES": "billing=standardwebhooks"}
+	streams := cli.Streams{Out: &out, Err: &errs, Env: func(name string) (string, bool) { v, ok := env[name]; return v, ok },
+		Environ: func() []string {
+			return []string{"THROUGHLINE_STRIPE_SECRET=hush", "THROUGHLINE_BILLING_SECRETS=hush", "THROUGHLINE_BILLING_SECRET=hush", "THROUGHLINE_SINK_BATCH=1",
+				"THROUGHLINE_CONSOLE_SERVICE_HOST=10.0.0.1", "THROUGHLINE_CONSOLE_PORT_80_TCP_ADDR=10.0.0.1", "THROUGHLINE_CONSOLE_PORT=tcp://10.0.0.1:80", "THROUGHLINE_BY=kim", "THROUGHLINE_POSTGRES_URL_FILE=x"}
+		}}
+	require.Zero(t, cli.Run(t.Context(), []string{"version"}, streams))
+	require.Equal(t, `throughline: warning: THROUGHLINE_BILLING_SECRET is set, and no setting has that name: did you mean THROUGHLINE_BILLING_SECRETS?
+throughline: warning: THROUGHLINE_SINK_BATCH is set, and no setting has that name
+throughline: warning: THROUGHLINE_STRIPE_SECRET is set, and no setting has that name: did you mean THROUGHLINE_STRIPE_SECRETS?
+`, errs.String())
 }
 
 func TestHelp(t *testing.T) {
@@ -52,6 +87,15 @@ func TestHelp(t *testing.T) {
 			require.Contains(t, r.out, "Usage: throughline")
 			require.Empty(t, r.err)
 		})
+	}
+}
+
+// A group that is a command without one says which.
+func TestHelpSaysWhatAGroupDoes(t *testing.T) {
+	t.Parallel()
+	sh := &shell{t: t}
+	for group, command := range map[string]string{"links": "links list", "alerts": "alerts list", "learning": "learning show", "tokens": "tokens list"} {
+		require.Contains(t, strings.Join(strings.Fields(sh.must(group, "--help")), " "), "Without a command it is `throughline "+command+"`")
 	}
 }
 
@@ -94,6 +138,20 @@ func TestConfigurationFile(t *testing.T) {
 	sh.must("--config", file, "accounts", "add", "Acme")
 	sh.must("--config", file, "accounts", "add", "Nimbus")
 	require.NotContains(t, sh.must("--config", file, "accounts", "list"), "Nimbus")
+}
+
+// One file serves services and commands: what has a variable is known by its bare name, too.
+func TestOneFileServesAll(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "throughline.yaml")
+	require.NoError(t, os.WriteFile(file, []byte("timeline-retention: 1h\n"), 0o600))
+	r := (&shell{t: t}).run("retention", "apply", "--config", file, "--validate")
+	require.Equal(t, 2, r.code)
+	require.Contains(t, r.err, "THROUGHLINE_TIMELINE_RETENTION", "it is read: an hour is too short")
+	require.NoError(t, os.WriteFile(file, []byte("timeline-retention: 1h\nretention-apply-timeline-retention: 26280h\n"), 0o600))
+	(&shell{t: t}).must("retention", "apply", "--config", file, "--validate")
+	require.NoError(t, os.WriteFile(file, []byte("dry-run: true\n"), 0o600))
+	require.Contains(t, (&shell{t: t}).run("retention", "apply", "--config", file, "--validate").err, `unknown key "dry-run"`)
 }
 
 func TestUnreachable(t *testing.T) {

@@ -175,7 +175,7 @@ func (u *unreachable) Unwrap() error { return u.err }
 // explain gives an error as one line that ends with what to do, where that is
 // known.
 func (s *session) explain(err error) string {
-	text := strings.Join(strings.Fields(err.Error()), " ")
+	text := oneLine(err.Error())
 	var refused *pgconn.ConnectError
 	if errors.As(err, &refused) {
 		// The library tells of each address and each attempt; one says enough.
@@ -186,6 +186,17 @@ func (s *session) explain(err error) string {
 		return text + ": " + next
 	}
 	return text
+}
+
+// oneLine joins lines, and leaves what stands in one as it is: it may quote what was typed.
+func oneLine(text string) string {
+	var lines []string
+	for line := range strings.Lines(text) {
+		if line = strings.TrimSpace(line); line != "" {
+			lines = append(lines, line)
+		}
+	}
+	return strings.Join(lines, " ")
 }
 
 func (s *session) nextStep(err error) string {

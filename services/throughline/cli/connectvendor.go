@@ -45,7 +45,9 @@ func (*connectCommand) needs() need { return needsPostgres | needsReceiver | nee
 func (c *connectCommand) Validate() error { return checkURL("--url", c.URL) }
 
 func (c *connectCommand) checkSources(set source.Set) error {
-	if can := connectors(set); !slices.Contains(can, c.Source) {
+	if can := connectors(set); c.Source == "" {
+		return missingSource(can)
+	} else if !slices.Contains(can, c.Source) {
 		return fmt.Errorf("%q is no source that can be connected by this command: those are %s", c.Source, strings.Join(can, ", "))
 	}
 	return nil

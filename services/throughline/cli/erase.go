@@ -6,17 +6,17 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/throughline-dev/throughline/pkg/api"
 	"github.com/throughline-dev/throughline/pkg/erase"
+	"github.com/throughline-dev/throughline/pkg/fault"
 	"github.com/throughline-dev/throughline/pkg/source"
 	"github.com/throughline-dev/throughline/pkg/stream"
 )
 
 type eraseCommand struct {
-	Targets []string `arg:"" name:"target" help:"An account (its id, domain or name), or all references of one person: email:kim@acme.example hubspot/62515:contact:901."`
+	Targets []string `arg:"" name:"target" help:"An account (its own id, domain or name), or all references of one person: email:kim@acme.example hubspot/62515:contact:901."`
 	DryRun  bool     `name:"dry-run" help:"Print how many rows of which tables would be deleted or emptied, without changing anything."`
 	Yes     bool     `name:"yes" short:"y" help:"Do not ask for confirmation. Nothing brings back what is erased."`
 	Reason  string   `name:"reason" placeholder:"TEXT" help:"Why, as recorded: the number of the request, and nothing personal."`
@@ -36,7 +36,7 @@ func (*eraseCommand) needs() need { return needsPostgres | needsKafka | needsSou
 // Run is kong's.
 func (c *eraseCommand) Run(ctx context.Context, s *session) error {
 	return s.withDatabase(ctx, func(pool *pgxpool.Pool) error {
-		target, what, err := c.target(ctx, s, pool)
+		target, name, what, err := c.target(ctx, s, pool)
 		if err != nil {
 			return err
 		}
@@ -46,10 +46,8 @@ func (c *eraseCommand) Run(ctx context.Context, s *session) error {
 			if err != nil {
 				return err
 			}
-			if target.Account != uuid.Nil {
-				s.say("this counts %s", what) // which may have taken the place of the one that was named
-			}
-			return c.tell(ctx, s, api.ErasurePlan{DryRun: true, AccountID: target.Account, Rows: counts, Accounts: accounts})
+			s.say("this counts %s", what)
+			return c.tell(ctx, s, api.ErasurePlan{DryRun: true, AccountID: target.Account, AccountName: name, Rows: counts, Accounts: accounts})
 		}
 		if !c.Yes {
 			if err := s.confirm(ctx, fmt.Sprintf("Erase %s? Nothing brings it back.", what)); err != nil {
@@ -65,40 +63,43 @@ func (c *eraseCommand) Run(ctx context.Context, s *session) error {
 			return err
 		}
 		view := api.NewErasure(done)
-		return c.tell(ctx, s, api.ErasurePlan{Rows: done.Counts, Erasure: &view})
+		s.say("this erased %s", what)
+		return c.tell(ctx, s, api.ErasurePlan{AccountID: target.Account, AccountName: name, Rows: done.Counts, Erasure: &view})
 	})
 }
 
 // eraseForms says what can be typed.
 const eraseForms = "write an account's id, domain or name, or references of a person as email:kim@acme.example, stripe:cus_1 or hubspot/62515:contact:901"
 
-// target reads what is to be erased, and says it for a person.
-func (c *eraseCommand) target(ctx context.Context, s *session, pool *pgxpool.Pool) (erase.Target, string, error) {
-	var t erase.Target
+// target reads what is to be erased, and says it for a person; name is the account's.
+func (c *eraseCommand) target(ctx context.Context, s *session, pool *pgxpool.Pool) (t erase.Target, name, what string, err error) {
 	var texts []string
 	for _, text := range c.Targets {
 		ref, err := reference(text).parse(s.root.Sources.set)
 		if err != nil && len(c.Targets) == 1 && !strings.Contains(text, ":") {
-			account, err := s.findAccount(ctx, pool, text)
-			if err != nil {
-				return t, "", err
+			account, err := s.namedAccount(ctx, pool, text)
+			if address, is := source.Email(text); err != nil && is && fault.ReasonOf(err) == fault.NotFound {
+				err = fmt.Errorf("%w; did you mean the person: email:%s?", err, address)
 			}
-			return erase.Target{Account: account.ID}, fmt.Sprintf("account %s (%s)", account.Name, account.ID), nil
+			if err != nil {
+				return t, "", "", err
+			}
+			return erase.Target{Account: account.ID}, account.Name, fmt.Sprintf("account %s (%s)", clean(account.Name), account.ID), nil
 		}
 		switch {
 		case err != nil && !strings.Contains(text, ":"):
-			return t, "", usage("%q is no reference, and an account is erased on its own: %s", text, eraseForms)
+			return t, "", "", usage("%q is no reference, and an account is erased on its own: %s", text, eraseForms)
 		case err != nil:
-			return t, "", usage("%v: %s", err, eraseForms)
+			return t, "", "", usage("%v: %s", err, eraseForms)
 		case ref.Kind == source.KindDomain || ref.Kind == source.KindAccountUUID:
-			return t, "", usage("%s is no person: name the account, by its id, domain or name: `throughline erase %s`", text, ref.ID)
+			return t, "", "", usage("%s is no person: name the account, by its id, domain or name: `throughline erase %s`", text, ref.ID)
 		}
 		if ref.Kind == source.KindEmail {
 			ref = source.Reference{Source: source.KindEmail, Kind: source.KindEmail, ID: ref.ID}
 		}
-		t.References, texts = append(t.References, ref), append(texts, ref.String())
+		t.References, texts = append(t.References, ref), append(texts, clean(ref.String()))
 	}
-	return t, strings.Join(texts, ", "), nil
+	return t, "", strings.Join(texts, ", "), nil
 }
 
 // tableRows is a row of the result.

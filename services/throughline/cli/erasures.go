@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -46,7 +47,7 @@ func (c *erasuresListCommand) Run(ctx context.Context, s *session) error {
 			return err
 		}
 		for _, p := range passed {
-			s.say("%s of %s passed over since they refer to what was erased, the last at %s", plural(p.Events, "event"), p.Source, stamp(p.LastAt))
+			s.say("%s of %s passed over for what was erased, the last at %s", plural(p.Events, "event"), p.Source, stamp(p.LastAt))
 		}
 		return nil
 	})
@@ -108,6 +109,7 @@ func (c *erasuresResumeCommand) Run(ctx context.Context, s *session) error {
 
 type erasuresLiftCommand struct {
 	Target string `arg:"" name:"erasure" help:"The erasure's id, as list prints it, or a reference that it keeps away: email:kim@acme.example."`
+	Yes    bool   `name:"yes" short:"y" help:"Do not ask for confirmation where an erasure keeps away more than the reference that is named."`
 	Reason string `name:"reason" placeholder:"TEXT" help:"Why, as recorded."`
 	byFlags
 	outputFlags
@@ -115,7 +117,8 @@ type erasuresLiftCommand struct {
 
 // Help is kong's: what --help says beyond the summary.
 func (*erasuresLiftCommand) Help() string {
-	return "Nothing that was erased comes back by it. What the raw topics still hold can be read again: `throughline replay`."
+	return "Nothing that was erased comes back by it. What the raw topics still hold can be read again: `throughline replay`. " +
+		"An erasure is lifted as a whole: that of an account lets in all that it was known by."
 }
 
 func (*erasuresLiftCommand) needs() need { return needsPostgres | needsSources }
@@ -126,25 +129,13 @@ func (c *erasuresLiftCommand) Run(ctx context.Context, s *session) error {
 		eraser := erase.New(pool, s.root.Sources.set)
 		id, err := strconv.ParseInt(c.Target, 10, 64)
 		if err != nil {
-			ref, err := reference(c.Target).parse(s.root.Sources.set)
-			if err != nil {
+			if id, err = c.find(ctx, s, eraser); err != nil {
 				return err
 			}
-			found, err := eraser.ByReference(ctx, ref)
-			if err != nil {
-				return err
-			}
-			switch len(found) {
-			case 0:
-				return usage("nothing keeps %s away", ref)
-			case 1:
-				id = found[0].ID
-			default:
-				if err := listErasures(s, c.JSON, found); err != nil {
-					return err
-				}
-				return usage("several erasures keep %s away: lift each by its id", ref)
-			}
+		}
+		kept, err := eraser.Keeps(ctx, id)
+		if err != nil {
+			return err
 		}
 		lifted, err := eraser.Lift(ctx, id, c.actor().Who, c.Reason)
 		if err != nil {
@@ -154,6 +145,57 @@ func (c *erasuresLiftCommand) Run(ctx context.Context, s *session) error {
 			return writeJSON(s, api.NewErasure(lifted))
 		}
 		_, err = fmt.Fprintf(s.Out, "erasure %d is lifted: what it kept away may come again since %s\n", lifted.ID, lifted.LiftedAt.UTC().Format(time.RFC3339))
+		if len(kept) > 0 {
+			s.say("let in: %s", keptWords(kept))
+		}
 		return err
 	})
+}
+
+// find gives the erasure that keeps the reference away, and asks where it keeps away more.
+func (c *erasuresLiftCommand) find(ctx context.Context, s *session, eraser *erase.Eraser) (int64, error) {
+	ref, err := reference(c.Target).parse(s.root.Sources.set)
+	if err != nil {
+		if address, is := source.Email(c.Target); is && !strings.Contains(c.Target, ":") {
+			return 0, usage("%q is no reference: did you mean email:%s?", c.Target, address)
+		}
+		return 0, err
+	}
+	found, err := eraser.ByReference(ctx, ref)
+	if err != nil {
+		return 0, err
+	}
+	switch {
+	case len(found) == 0:
+		return 0, usage("nothing keeps %s away", ref)
+	case len(found) > 1:
+		if err := listErasures(s, c.JSON, found); err != nil {
+			return 0, err
+		}
+		return 0, usage("several erasures keep %s away: lift each by its id", ref)
+	case found[0].References > 1 && !c.Yes:
+		kept, err := eraser.Keeps(ctx, found[0].ID)
+		if err != nil {
+			return 0, err
+		}
+		of := "of several references"
+		if found[0].Kind == "account" {
+			of = "of an account"
+		}
+		more := fmt.Sprintf("erasure %d is %s, and keeps more than %s away: %s", found[0].ID, of, clean(ref.String()), keptWords(kept))
+		if !s.InTerminal {
+			return 0, usage("%s; lift it with --yes or by its id, if all of that may come again", more)
+		}
+		return found[0].ID, s.confirm(ctx, more+". Lift it?")
+	}
+	return found[0].ID, nil
+}
+
+// keptWords says what an erasure keeps away.
+func keptWords(kept []erase.Kept) string {
+	var words []string
+	for _, k := range kept {
+		words = append(words, fmt.Sprintf("%d %s", k.References, k.Kind))
+	}
+	return strings.Join(words, ", ")
 }

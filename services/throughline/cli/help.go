@@ -37,6 +37,16 @@ func (c *connections) printHelp(options kong.HelpOptions, ctx *kong.Context) err
 	return kong.DefaultHelpPrinter(options, ctx)
 }
 
+// tellDefaults makes the help of each group of commands say which of them it is without one.
+func tellDefaults(node *kong.Node) {
+	for _, child := range node.Children {
+		if d := child.DefaultCmd; d != nil {
+			child.Detail = strings.TrimSpace(fmt.Sprintf("%s\n\nWithout a command it is `%s %s`, whose --help has the flags.", child.Detail, name, d.Path()))
+		}
+		tellDefaults(child)
+	}
+}
+
 // helpFor gives the command line whose --help fits args.
 func helpFor(node *kong.Node, args []string) string {
 	words := []string{name}
@@ -80,9 +90,10 @@ func usage(format string, args ...any) error {
 }
 
 var (
-	missingArguments = regexp.MustCompile(`^expected "(<.*>)"$`)
+	missingArguments = regexp.MustCompile(`^expected "(<.*>(?: \.\.\.)?)"$`)
 	missingCommand   = regexp.MustCompile(`^expected one of (".*)$`)
-	negative         = regexp.MustCompile(`^(--[a-z-]+): expected \S+ value but got "(-[0-9]+)" \(short flag\)$`)
+	negative         = regexp.MustCompile(`^(--[a-z-]+): expected \S+ value but got "(-[0-9][0-9a-zµ.]*)" \(short flag\)$`)
+	shortFlag        = regexp.MustCompile(`^unknown flag -[^-]`)
 )
 
 // plainWords says in a person's words what the parser says in its own.
@@ -95,6 +106,9 @@ func plainWords(problem string) string {
 	}
 	if m := negative.FindStringSubmatch(problem); m != nil {
 		return m[1] + " cannot be negative, but is " + m[2]
+	}
+	if shortFlag.MatchString(problem) {
+		return problem + "; what begins with a dash and is no flag stands behind --"
 	}
 	return problem
 }

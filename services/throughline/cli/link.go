@@ -82,7 +82,7 @@ func (c *linkCommand) link(ctx context.Context, s *session, pool *pgxpool.Pool, 
 	effect, err := m.store.Decide(ctx, accounts.Decision{Verb: accounts.VerbLink, Reference: ref, To: account.ID, Author: c.author(), Reason: c.Reason,
 		EveryTenant: c.EveryTenant, DryRun: c.DryRun})
 	if err != nil {
-		return err
+		return orRelink(err, account)
 	}
 	view := api.Linked{Reference: ref.String(), AccountID: account.ID, AccountName: account.Name, Added: effect.Changed, DryRun: c.DryRun,
 		DecisionID: effect.DecisionID, Quarantined: int64(len(waiting)), Moves: api.NewMoveCounts(effect.Moves)}
@@ -101,6 +101,15 @@ func (c *linkCommand) link(ctx context.Context, s *session, pool *pgxpool.Pool, 
 		waitErr = errors.Join(writeJSON(s, view), waitErr)
 	}
 	return errors.Join(waitErr, m.finish(ctx, s, effect.MoveIDs))
+}
+
+// orRelink says how a link is moved, where there is one already.
+func orRelink(err error, to accounts.Account) error {
+	var linked *accounts.LinkedError
+	if errors.As(err, &linked) {
+		return fmt.Errorf("%w; `throughline relink %s %s` moves the link, and the events with it", err, shellWord(linked.Reference.String()), to.ID)
+	}
+	return err
 }
 
 func (c *linkCommand) tellLinked(ctx context.Context, s *session, store *accounts.Store, view api.Linked, effect accounts.Effect) error {

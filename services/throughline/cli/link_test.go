@@ -1,6 +1,7 @@
 package cli_test
 
 import (
+	"regexp"
 	"testing"
 	"time"
 
@@ -19,7 +20,10 @@ func (s *shell) pool() *pgxpool.Pool {
 // quarantine puts n records into quarantine that wait for this reference.
 func (s *shell) quarantine(n int, reason, source, key string) {
 	s.t.Helper()
-	_, err := s.pool().Exec(s.t.Context(), `INSERT INTO quarantine (dedup_key, reason, error, source, event_type, source_event_id, topic, partition, "offset", raw, payload, "references", reference_keys, status_by, first_seen, last_seen)
+	pool, err := pgxpool.New(s.t.Context(), s.env["THROUGHLINE_POSTGRES_URL"])
+	require.NoError(s.t, err)
+	defer pool.Close() // a server of tests has few connections
+	_, err = pool.Exec(s.t.Context(), `INSERT INTO quarantine (dedup_key, reason, error, source, event_type, source_event_id, topic, partition, "offset", raw, payload, "references", reference_keys, status_by, first_seen, last_seen)
 		SELECT $2 || $4 || i, $2, 'no link or account for ' || $4, $3, 'invoice.paid', 'evt_' || i, 'raw.' || $3, 0, i, convert_to('{"n":' || i || '}', 'UTF8'),
 			jsonb_build_object('n', i), CASE $3 WHEN '' THEN '[]' ELSE jsonb_build_array(jsonb_build_object('source', $3, 'kind', split_part($4, ':', 2), 'id', split_part($4, ':', 3))) END,
 			ARRAY[$4], 'feed', '2026-01-05T08:00:00Z', '2026-01-05T08:00:00Z'
@@ -77,6 +81,20 @@ func TestLinkWaits(t *testing.T) {
 	r := <-done
 	require.Zero(t, r.code, r.err)
 	require.Contains(t, r.err, "2 events released from quarantine")
+}
+
+// A second link is refused with the command that moves the first.
+func TestLinkElsewhereIsMoved(t *testing.T) {
+	t.Parallel()
+	sh := inDatabase(t)
+	sh.must("accounts", "add", "Acme GmbH", "--id", acme)
+	sh.must("accounts", "add", "Nimbus")
+	sh.must("link", "hubspot/62515:contact:a b", "Nimbus")
+	refused := sh.run("link", "hubspot/62515:contact:a b", acme)
+	require.Equal(t, 1, refused.code)
+	m := regexp.MustCompile("`throughline (relink [^`]+)`").FindStringSubmatch(refused.err)
+	require.NotNil(t, m, refused.err)
+	require.Contains(t, sh.must(words(m[1])...), "relinked from Nimbus")
 }
 
 // An id that is unique within one tenant is linked with its tenant, which what waits may show.

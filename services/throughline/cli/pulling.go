@@ -61,9 +61,16 @@ func pagers(set source.Set) (can []string) {
 	return can
 }
 
-// checkPager finds what is no source with an API, and no stream of it; "" is all.
+// missingSource is the error of a command that was given no source.
+func missingSource(can []string) error {
+	return fmt.Errorf("missing <source>: one of %s", strings.Join(can, ", "))
+}
+
+// checkPager finds what is no source with an API, and no stream of it; a stream of "" is all.
 func checkPager(set source.Set, name, stream string) error {
-	if can := pagers(set); !slices.Contains(can, name) {
+	if can := pagers(set); name == "" {
+		return missingSource(can)
+	} else if !slices.Contains(can, name) {
 		return fmt.Errorf("%q is no source with an API that can be asked for past events: those are %s", name, strings.Join(can, ", "))
 	}
 	found, _ := set.Find(name)

@@ -13,6 +13,7 @@ import (
 	"github.com/throughline-dev/throughline/pkg/api"
 	"github.com/throughline-dev/throughline/pkg/fault"
 	"github.com/throughline-dev/throughline/pkg/quarantine"
+	"github.com/throughline-dev/throughline/pkg/source"
 )
 
 // maxShown is how much of a record without JSON is shown; --raw gives all.
@@ -24,7 +25,7 @@ type quarantineShowCommand struct {
 	JSON bool  `name:"json" xor:"form" help:"Print one JSON object; raw, key and header values in base64."`
 }
 
-func (*quarantineShowCommand) needs() need { return needsPostgres }
+func (*quarantineShowCommand) needs() need { return needsPostgres | needsSources }
 
 // Run is kong's.
 func (c *quarantineShowCommand) Run(ctx context.Context, s *session) error {
@@ -70,7 +71,7 @@ func (s *session) showRecord(d quarantine.Detail) error {
 	if _, err := fmt.Fprint(s.Out, b.String()); err != nil {
 		return err
 	}
-	if next := nextFor(d); next != "" {
+	if next := s.nextFor(d); next != "" {
 		s.say("%s", next)
 	}
 	return nil
@@ -102,7 +103,8 @@ func cleanLines(text string) string {
 }
 
 // nextFor says what a person can do about a record.
-func nextFor(r quarantine.Detail) string {
+func (s *session) nextFor(r quarantine.Detail) string {
+	ref, linkable := s.linkable(r.References)
 	switch {
 	case r.Status == quarantine.Replaying:
 		return "it is on its way to the timeline; the quarantine service publishes it"
@@ -114,11 +116,32 @@ func nextFor(r quarantine.Detail) string {
 		return fmt.Sprintf("it has no raw topic, or no bytes, to publish, so that it cannot be released; to give it up: `throughline quarantine discard %d`", r.ID)
 	case r.HeldUntil != nil:
 		return fmt.Sprintf("a link released it and the normalizer still found no account: give normalizer and quarantine the same THROUGHLINE_RESOLVE_RULES; to try again now: `throughline quarantine release %d`", r.ID)
-	case r.Reason == string(fault.Unresolved) && len(r.References) > 0:
-		return fmt.Sprintf("say whose it is, and it is released: `throughline link %s ACCOUNT`", shellWord(r.References[0].String()))
+	case r.Reason == string(fault.Unresolved) && linkable:
+		return fmt.Sprintf("say whose it is, and it is released: `%s`", s.linkLine(ref, "ACCOUNT"))
 	default:
 		return fmt.Sprintf("when its cause is fixed: `throughline quarantine release %d`; to give it up: `throughline quarantine discard %d`", r.ID, r.ID)
 	}
+}
+
+// linkable gives the first of the references that `throughline link` takes. An account's id needs no link, and the
+// domain of a mail provider can have none.
+func (s *session) linkable(refs []source.Reference) (source.Reference, bool) {
+	for _, ref := range refs {
+		if _, err := s.store(nil).Linkable(ref); err == nil {
+			return ref, true
+		}
+	}
+	return source.Reference{}, false
+}
+
+// linkLine gives the command line that links the reference, as it is accepted: an id that is unique within one tenant
+// and stands here without one, because its event names none, is linked in every tenant.
+func (s *session) linkLine(ref source.Reference, account string) string {
+	line := fmt.Sprintf("throughline link %s %s", shellWord(ref.String()), account)
+	if ref.Tenant == "" && scoped(s.root.Sources.set, ref) {
+		line += " --every-tenant"
+	}
+	return line
 }
 
 // shellWord gives text as one word of a shell's command line: it is a vendor's, or a stranger's.

@@ -36,7 +36,8 @@ type replayCommand struct {
 
 // Help is kong's: what --help says beyond the summary.
 func (*replayCommand) Help() string {
-	return "The same bytes and headers go to the raw topic again. What is on the timeline stays as it is, what is not comes there or to quarantine, and what was erased is passed over. " +
+	return "The same bytes and headers go to the raw topic again. All records of the period are read; published are those of the --types, and those whose type cannot be read, " +
+		"without the copies that earlier replays and releases left there. What is on the timeline stays as it is, what is not comes there or to quarantine, and what was erased is passed over. " +
 		"It is what closes the gap after a restore of Postgres: docs/operations/restore.md."
 }
 
@@ -98,6 +99,10 @@ func (c *replayCommand) Run(ctx context.Context, s *session) error {
 			s.say("deleted from %s, and not replayed: %s", r.Topic, g)
 		}
 		r.Gone = nil // told
+		if !r.FinishedAt.IsZero() {
+			s.say("replay %d was finished at %s: nothing of it is left", r.ID, stamp(r.FinishedAt))
+			return c.show(s, r)
+		}
 		total := r.Left()
 		doing, did := "replaying ", "published"
 		if c.DryRun {
@@ -111,6 +116,7 @@ func (c *replayCommand) Run(ctx context.Context, s *session) error {
 			o.Rate = 0 // nobody is burdened but the brokers, which read
 			counted, err := replay.Count(ctx, o, r)
 			bar.end()
+			c.sayLeftOut(s, counted)
 			if err != nil {
 				return err
 			}
@@ -121,12 +127,23 @@ func (c *replayCommand) Run(ctx context.Context, s *session) error {
 		for _, g := range done.Gone {
 			s.say("deleted from %s before it was read, and not replayed: %s", r.Topic, g)
 		}
+		c.sayLeftOut(s, done)
 		if err != nil {
 			s.say("it is not finished: `throughline replay --resume %d` goes on", r.ID)
 			return err
 		}
 		return c.show(s, done)
 	})
+}
+
+// sayLeftOut says what of the topic was read and not published.
+func (*replayCommand) sayLeftOut(s *session, r replay.Replay) {
+	if r.Copies > 0 {
+		s.say("%s not published: what an earlier replay or a release published again of others that were read", plural(r.Copies, "record"))
+	}
+	for _, u := range r.Unfit {
+		s.say("in %s, and cannot be published again: %s", r.Topic, u)
+	}
 }
 
 // prepare gives the replay that is to run.
@@ -200,7 +217,7 @@ func (c *replayCommand) checkTypes(ctx context.Context, pool *pgxpool.Pool, src 
 		if near != "" {
 			problem += fmt.Sprintf(": did you mean %q?", near)
 		}
-		problems = append(problems, problem+fmt.Sprintf(" (`throughline event-types %s` lists those that have names; --anyway replays it all the same)", src.Name()))
+		problems = append(problems, problem+fmt.Sprintf(" (`throughline event-types --source %s` lists those that have names; --anyway replays it all the same)", src.Name()))
 	}
 	if len(problems) > 0 {
 		return &settings.ConfigError{Problems: problems}
@@ -223,5 +240,7 @@ func (c *replayCommand) show(s *session, all ...replay.Replay) error {
 		{title: "read", text: func(r api.Replay) string { return fmt.Sprint(r.Read) }, leave: 2},
 		{title: map[bool]string{true: "would be published", false: "published"}[c.DryRun], text: func(r api.Replay) string { return fmt.Sprint(r.Published) }},
 		{title: "finished_at", text: func(r api.Replay) string { return stamp(r.FinishedAt) }, leave: 3},
+		{title: "started_by", text: func(r api.Replay) string { return r.StartedBy }, leave: 5},
+		{title: "reason", text: func(r api.Replay) string { return r.Reason }, wide: true, leave: 4},
 	})
 }

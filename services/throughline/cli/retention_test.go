@@ -1,6 +1,7 @@
 package cli_test
 
 import (
+	"regexp"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -30,4 +31,10 @@ func TestRetention(t *testing.T) {
 		[]string{"retention", "apply", "--timeline-retention", "26281h", "--yes"},
 		[]string{"retention", "apply", "--timeline-retention", "26281h", "--yes", "--json"},
 	)
+	// What is advised does it.
+	wanted := []string{"retention", "plan", "--raw-retention", "48h", "--event-retention", "1000h"}
+	advice := regexp.MustCompile("differs: `throughline ([^`]+)`").FindStringSubmatch(sh.must(wanted...))
+	require.NotNil(t, advice)
+	sh.must(append(words(advice[1]), "--sources", "stripe")...)
+	require.NotContains(t, sh.must(wanted...), "differs")
 }

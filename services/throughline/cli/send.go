@@ -115,6 +115,9 @@ func (c sendCommand) Validate() error {
 	if c.File != "" && (c.Type != "" || c.Account != "" || c.Subject != "" || c.Batch > 1 || c.Late != "") {
 		problems = append(problems, errors.New("--file sends a body as it is: leave TYPE, --account, --subject, --batch and --late out"))
 	}
+	if c.Tamper && c.Wait {
+		problems = append(problems, errors.New("--tamper and --wait: a body that is changed after signing is refused, so that nothing arrives: leave --wait out"))
+	}
 	problems = append(problems, checkURL("--url", c.URL), checkURL("--public-url", c.PublicURL))
 	return errors.Join(problems...)
 }
@@ -180,7 +183,7 @@ func (c *sendCommand) send(ctx context.Context, s *session, pool *pgxpool.Pool, 
 	if err != nil && ctx.Err() == nil {
 		err = fmt.Errorf("%w: does a receiver listen there? `make run` starts one at %s; --url names another", err, LocalReceiver)
 	}
-	if err == nil && c.Wait {
+	if err == nil && c.Wait && c.verdict(report) == nil { // what was refused arrives nowhere
 		view.Landed, err = c.wait(ctx, s, pool, plan.Source, report)
 	}
 	if report.Deliveries > 0 {

@@ -2,11 +2,15 @@ package cli_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -113,8 +117,56 @@ func TestSendUsual(t *testing.T) {
 			require.Contains(t, r.err, "is not linked, so its events wait in quarantine: `throughline link "+src.Name())
 			tampered := sh.run("send", src.Name(), "--url", rec.URL, "--tamper")
 			require.Zero(t, tampered.code, tampered.err)
+			require.NotContains(t, tampered.err, "quarantine", "what is refused waits nowhere")
 		})
 	}
+}
+
+var advisedLink = regexp.MustCompile("`throughline (link [^`]+)`")
+
+// The link that is advised is one that is taken, of every source and whether its events name a tenant or not.
+func TestAdvisedLinksAreTaken(t *testing.T) {
+	t.Parallel()
+	rec := newReceiver(t)
+	sh := inDatabase(t)
+	sh.must("accounts", "add", "Acme GmbH", "--id", acme)
+	pool := sh.pool()
+	take := func(text string) {
+		t.Helper()
+		m := advisedLink.FindStringSubmatch(text)
+		require.NotNil(t, m, text)
+		sh.must(append(words(strings.ReplaceAll(m[1], "ACCOUNT", acme)), "--dry-run")...)
+	}
+	for _, src := range catalog.Set().Sources() {
+		take(sh.run("send", src.Name(), "--url", rec.URL, "--secret", secret).err)
+		kinds := src.Profile().Kinds
+		kinds = slices.DeleteFunc(slices.Clone(kinds), func(k source.Kind) bool { return k.Form != nil })
+		for _, kind := range kinds[:min(2, len(kinds))] {
+			sh.quarantine(1, "unresolved_account", src.Name(), src.Name()+":"+kind.Name+":"+kind.Prefix+"77")
+			var id int64
+			require.NoError(t, pool.QueryRow(t.Context(), "SELECT max(id) FROM quarantine").Scan(&id))
+			take(sh.run("quarantine", "show", strconv.FormatInt(id, 10)).err)
+		}
+	}
+	// The first reference that can have a link.
+	_, err := pool.Exec(t.Context(), `UPDATE quarantine SET "references" = '[{"source":"domain","kind":"domain","id":"gmail.com"},{"source":"segment","kind":"user","id":"it''s me"}]'`)
+	require.NoError(t, err)
+	shown := sh.run("quarantine", "show", "1").err
+	require.Contains(t, shown, `throughline link 'segment:user:it'\''s me' ACCOUNT --every-tenant`)
+}
+
+// An event that cannot be followed has not arrived.
+func TestSendOfWhatCannotBeRead(t *testing.T) {
+	t.Parallel()
+	sh := inDatabase(t)
+	sh.input = `{"no": "event"}`
+	r := sh.run("send", "stripe", "--file", "-", "--url", newReceiver(t).URL, "--secret", secret, "--wait")
+	require.Equal(t, 1, r.code, r.err)
+	require.Contains(t, r.err, "cannot be followed")
+	require.Contains(t, r.out, "200 OK")
+	r = sh.run("send", "stripe", "--url", newReceiver(t).URL, "--secret", secret, "--wait", "--tamper")
+	require.Equal(t, 2, r.code)
+	require.Contains(t, r.err, "nothing arrives")
 }
 
 func TestSendMany(t *testing.T) {
@@ -347,4 +399,25 @@ func TestSendWaitOfWhoWasErased(t *testing.T) {
 	require.Zero(t, r.code, r.err)
 	require.Contains(t, r.out, "1 kept nowhere: what it refers to was erased on request (`throughline erasures list`)")
 	require.NotContains(t, r.out+r.err, "not arrived")
+}
+
+// So is one that names them in a text only, which the sink passes over.
+func TestSendWaitOfATextThatNamesWhoWasErased(t *testing.T) {
+	t.Parallel()
+	sh := inDatabase(t)
+	sh.must("accounts", "add", "Acme", "--id", acme)
+	sh.must("link", "stripe:cus_1", acme)
+	sh.env["THROUGHLINE_STRIPE_SECRETS"] = secret
+	_, err := erase.New(sh.pool(), catalog.Set()).Begin(t.Context(), erase.Target{References: []source.Reference{{Source: "email", Kind: "email", ID: "kim@far.example"}}}, "ada", "")
+	require.NoError(t, err)
+	file := filepath.Join(t.TempDir(), "event.json")
+	body := func(text string) {
+		require.NoError(t, os.WriteFile(file, fmt.Appendf(nil, `{"id":"evt_text","object":"event","created":1761955200,"livemode":true,"type":"invoice.paid","data":{"object":{"object":"invoice","id":"in_1","customer":"cus_1","description":%q}}}`, text), 0o600))
+	}
+	body("asked by https://x.example/?e=kim%2540far.example")
+	r := sh.run("send", "stripe", "--file", file, "--url", newReceiver(t).URL, "--wait", "--timeout", "20s")
+	require.Zero(t, r.code, r.err)
+	require.Contains(t, r.out, "1 kept nowhere: what it refers to was erased on request (`throughline erasures list`)")
+	body("asked by bob@far.example")
+	require.Contains(t, sh.run("send", "stripe", "--file", file, "--url", newReceiver(t).URL, "--wait", "--timeout", "200ms").err, "1 event not arrived")
 }

@@ -60,12 +60,14 @@ func (c *sendCommand) about(ctx context.Context, s *session, pool *pgxpool.Pool,
 		return view, err
 	}
 	ref, linked := wayTo(events[0].References, made.Kinds, plan.Event.About.IDs, domain)
-	view.Reference, view.Linked = ref.Key(), linked
+	view.Reference, view.Linked = ref.String(), linked
 	if ref == (source.Reference{}) {
 		view.Reference = ""
-		s.say("%s has no reference to a customer: its events wait in quarantine", made.Vendor)
-	} else if !linked {
-		c.hint(s, view)
+		if !c.Tamper {
+			s.say("%s has no reference to a customer: its events wait in quarantine", made.Vendor)
+		}
+	} else if !linked && !c.Tamper { // what is changed after it was signed waits nowhere
+		c.hint(s, view, ref)
 	}
 	return view, nil
 }
@@ -115,13 +117,13 @@ func wayTo(refs []source.Reference, kinds []string, ids map[string]string, domai
 }
 
 // hint says how a made-up reference is linked.
-func (c *sendCommand) hint(s *session, view aboutView) {
+func (c *sendCommand) hint(s *session, view aboutView, ref source.Reference) {
 	account := "ACCOUNT"
 	if view.AccountID != nil {
 		account = view.AccountID.String()
 		s.say("%s has no linked id that such an event carries", view.AccountName)
 	}
-	s.say("%s is not linked, so its events wait in quarantine: `throughline link %s %s` releases them", view.Reference, view.Reference, account)
+	s.say("%s is not linked, so its events wait in quarantine: `%s` releases them", view.Reference, s.linkLine(ref, account))
 }
 
 // landedView is where events are.

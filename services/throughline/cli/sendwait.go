@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -30,13 +31,13 @@ const (
 // takes too long.
 func (c *sendCommand) wait(ctx context.Context, s *session, pool *pgxpool.Pool, from string, report load.Report) (*landedView, error) {
 	if len(report.IDs) == 0 {
-		s.say("the source cannot read the body, so its event cannot be followed: see `throughline quarantine list`")
-		return nil, nil
+		return nil, errors.New("the source cannot read the body, so that its event cannot be followed: `throughline quarantine list` shows it")
 	}
 	l := newLanding(pool, from, report.IDs)
-	l.references = map[string][]source.Reference{}
+	l.references, l.addresses = map[string][]source.Reference{}, map[string][]source.Reference{}
 	for i, id := range report.IDs {
 		l.references[id] = report.References[i]
+		l.addresses[id] = report.Addresses[i]
 	}
 	bar := s.newProgress("arriving", int64(len(l.pending)))
 	defer bar.end()
@@ -81,8 +82,9 @@ type landing struct {
 	pending map[string]bool
 	on      map[timelineView]int // without Events
 	reasons map[string]int
-	// references are the events', and passed how many are kept nowhere, because what they refer to was erased.
+	// references are the events', addresses those that stand anywhere in what was sent, and passed how many are kept nowhere, because what they refer to was erased.
 	references map[string][]source.Reference
+	addresses  map[string][]source.Reference
 	passed     int
 }
 
@@ -146,16 +148,21 @@ func (l *landing) erased(ctx context.Context) error {
 	}
 	resolver := resolve.Default(l.pool)
 	for ids := range slices.Chunk(sortedKeys(l.pending), eraseLooks) {
-		events := make([][]source.Reference, len(ids))
+		events, texts := make([][]source.Reference, len(ids)), make([]resolve.Carried, len(ids))
 		for i, id := range ids {
-			events[i] = l.references[id]
+			events[i], texts[i].All = l.references[id], l.addresses[id]
 		}
 		found, err := resolver.Resolve(ctx, events)
 		if err != nil {
 			return fmt.Errorf("looking whether the events are of somebody who was erased: %w", err)
 		}
+		// An address in a text is seen by whoever keeps events: the sink, and the quarantine.
+		named, err := resolve.Suppressed(ctx, l.pool, func() []resolve.Carried { return texts })
+		if err != nil {
+			return fmt.Errorf("looking whether the events name somebody who was erased: %w", err)
+		}
 		for i, r := range found {
-			if r.Erased {
+			if r.Erased || named != nil && named[i] != 0 {
 				l.passed++
 				delete(l.pending, ids[i])
 			}

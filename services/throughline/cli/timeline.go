@@ -2,7 +2,9 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -10,6 +12,7 @@ import (
 
 	"github.com/throughline-dev/throughline/pkg/api"
 	"github.com/throughline-dev/throughline/pkg/postgres"
+	"github.com/throughline-dev/throughline/pkg/replay"
 	"github.com/throughline-dev/throughline/pkg/settings"
 )
 
@@ -35,6 +38,12 @@ func (*timelineCommand) needs() need { return needsPostgres }
 func (c *timelineCommand) Validate() error {
 	if c.Limit < 0 {
 		return fmt.Errorf("--limit should be 0 (all) or more, but is %d", c.Limit)
+	}
+	if strings.TrimSpace(string(c.Since)) == "" {
+		return errors.New("--since is empty: leave it out for 90d, or say all")
+	}
+	if strings.Contains(c.Type, "*") {
+		return fmt.Errorf("--type takes one whole event_type, and no %q: throughline find has patterns", c.Type)
 	}
 	return nil
 }
@@ -79,8 +88,42 @@ func (c *timelineCommand) Run(ctx context.Context, s *session) error {
 		if !c.JSON {
 			s.say("%s", c.footer(s, account.Name, len(events), all))
 		}
+		if all == 0 {
+			return c.hintType(ctx, s, pool)
+		}
 		return nil
 	})
+}
+
+// hintType says where nothing was found that the type is one that no source has: it may be misspelt. It is no error,
+// because senders make up types of their own, and who reads payloads, and knows them, need not run.
+func (c *timelineCommand) hintType(ctx context.Context, s *session, pool *pgxpool.Pool) error {
+	if c.Type == "" {
+		return nil
+	}
+	var known []string
+	for _, src := range s.root.Sources.set.Sources() {
+		if c.Source != "" && src.Name() != c.Source {
+			continue
+		}
+		seen, err := replay.KnownTypes(ctx, pool, src.Name())
+		if err != nil {
+			return err
+		}
+		known = append(known, seen...)
+		for _, t := range src.Profile().Types {
+			known = append(known, t.Type)
+		}
+	}
+	if slices.Contains(known, c.Type) {
+		return nil
+	}
+	text := fmt.Sprintf("no source is known to have the event_type %q", c.Type)
+	if near := settings.Nearest(c.Type, known); near != "" {
+		text += fmt.Sprintf(": did you mean %q?", near)
+	}
+	s.say("%s (`throughline event-types` lists those that have names)", text)
+	return nil
 }
 
 // read reads page by page, and keeps the newest --limit events.

@@ -48,6 +48,11 @@ func TestTimeline(t *testing.T) {
 		[]string{"timeline", acme, "--since", "all", "--source", "stripe"},
 		[]string{"timeline", acme, "--since", "all", "--type", "ticket.created", "--json"},
 		[]string{"timeline", acme, "--since", "all", "--type", "nothing.happened"},
+		[]string{"timeline", acme, "--since", "all", "--type", "invoice.pade"},
+		[]string{"timeline", acme, "--type", "invoice.*"},
+		[]string{"timeline", acme, "--since", "all", "--type", "charge.refunded"},
+		[]string{"timeline", acme, "--since", ""},
+		[]string{"timeline", "Acme  Robotics"},
 		[]string{"timeline", "nobody.example"},
 	)
 }

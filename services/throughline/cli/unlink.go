@@ -144,7 +144,7 @@ func tenantOf(ctx context.Context, s *session, pool *pgxpool.Pool, ref source.Re
 	if err != nil {
 		return ref, err
 	}
-	only := fmt.Sprintf("the id of a %s is unique within one %s tenant only", ref.Kind, ref.Source)
+	only := fmt.Sprintf("an id of kind %s is unique within one %s tenant only", ref.Kind, ref.Source)
 	switch {
 	case len(tenants) == 0:
 		return ref, usage("%s: name the tenant (%s/TENANT:%s:%s), or use --every-tenant", only, ref.Source, ref.Kind, ref.ID)

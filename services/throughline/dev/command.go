@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -20,6 +21,7 @@ import (
 	"github.com/gofrs/flock"
 
 	"github.com/throughline-dev/throughline/pkg/alert/receivers"
+	"github.com/throughline-dev/throughline/pkg/local/broker"
 	"github.com/throughline-dev/throughline/pkg/local/process"
 	"github.com/throughline-dev/throughline/pkg/resolve"
 	"github.com/throughline-dev/throughline/pkg/service"
@@ -52,14 +54,32 @@ type Command struct {
 func (c *Command) Validate() error {
 	var problems []error
 	for flag, addr := range c.addresses() {
-		if _, _, err := net.SplitHostPort(addr); err != nil {
-			problems = append(problems, fmt.Errorf("%s is %q: it should be like 127.0.0.1:8080", flag, addr))
+		if problem := problemOf(addr); problem != "" {
+			problems = append(problems, fmt.Errorf("%s is %q: %s", flag, addr, problem))
 		}
+	}
+	if host, _, err := net.SplitHostPort(c.KafkaAddr); err == nil && !broker.ListensOn(host) {
+		problems = append(problems, fmt.Errorf("--kafka-addr is %q: the embedded broker listens on 127.0.0.1 only; for another host set THROUGHLINE_KAFKA_BROKERS to a real Kafka", c.KafkaAddr))
+	}
+	if c.DataDir == "" {
+		problems = append(problems, errors.New("--data-dir is empty"))
 	}
 	if c.PostgresPort < 0 || c.PostgresPort > 65535 {
 		problems = append(problems, fmt.Errorf("--postgres-port is %d: it should be 0 (a free one) to 65535", c.PostgresPort))
 	}
 	return errors.Join(append(problems, c.Alerts.Validate())...)
+}
+
+// problemOf says why nothing can listen at an address; "" when nothing is known against it.
+func problemOf(addr string) string {
+	_, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return "it should be like 127.0.0.1:8080"
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return "its port should be 0 (a free one) to 65535"
+	}
+	return ""
 }
 
 // Run is kong's way to Start, as a command of the throughline command line.
@@ -113,7 +133,7 @@ func (c *Command) orAnotherPort(err error) error {
 	}
 	for flag, addr := range c.addresses() {
 		if strings.Contains(err.Error(), addr) {
-			return fmt.Errorf("%w: %s chooses another (make run ARGS=\"%s 127.0.0.1:PORT\")", err, flag, flag)
+			return fmt.Errorf("the address %s is taken: stop the program that holds it, or choose another by %s (make run ARGS=\"%s 127.0.0.1:PORT\"): %w", addr, flag, flag, syscall.EADDRINUSE)
 		}
 	}
 	return err

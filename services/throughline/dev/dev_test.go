@@ -21,6 +21,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"go.uber.org/goleak"
 
+	"github.com/throughline-dev/throughline/pkg/fault"
 	"github.com/throughline-dev/throughline/pkg/postgres"
 	"github.com/throughline-dev/throughline/pkg/settings"
 	"github.com/throughline-dev/throughline/pkg/source"
@@ -319,6 +320,10 @@ func hintsWork(t *testing.T, printed string) {
 	require.Contains(t, all.String(), "stripe:customer:cus_NimbusLab")
 	require.Contains(t, all.String(), "customer.created", "the timeline of the new account has what waited")
 	require.Contains(t, all.String(), "1 event on the timeline of Acme Robotics")
+	// Beside it every command works, also the one that makes roles.
+	var out, errs bytes.Buffer
+	code := cli.Run(t.Context(), []string{"roles", "apply"}, cli.Streams{Out: &out, Err: &errs, Env: func(name string) (string, bool) { v, ok := env[name]; return v, ok }})
+	require.Zero(t, code, "%s%s", out.String(), errs.String())
 }
 
 // receivesNamed: named sources have a topic, a route, and the secrets of the file.
@@ -374,6 +379,31 @@ func TestDevEndsWithItsDatabase(t *testing.T) {
 	err = <-done
 	require.EqualError(t, err, "the local Postgres ended: its log is in "+filepath.Join(c.DataDir, "dev.log")+". Everything else was stopped; what was received is kept: run throughline dev again")
 	require.NoFileExists(t, c.ReadyFile)
+}
+
+func TestWhatCannotStartIsNotValid(t *testing.T) {
+	t.Parallel()
+	for says, change := range map[string]func(*Command){
+		"--console-addr is \"0.0.0.0:99999\": its port":   func(c *Command) { c.ConsoleAddr = "0.0.0.0:99999" },
+		"--registry-addr is \"bar:baz\": its port":        func(c *Command) { c.RegistryAddr = "bar:baz" },
+		"--listen is \"8080\"":                            func(c *Command) { c.Listen = "8080" },
+		"--data-dir is empty":                             func(c *Command) { c.DataDir = "" },
+		"--kafka-addr is \"0.0.0.0:19092\": the embedded": func(c *Command) { c.KafkaAddr = "0.0.0.0:19092" },
+	} {
+		c := command(t.TempDir())
+		settings.Defaults(&c.Alerts)
+		require.NoError(t, c.Validate())
+		change(c)
+		require.ErrorContains(t, c.Validate(), says)
+	}
+}
+
+// A database that is named and not there may be the one that an earlier start told the other commands of.
+func TestDevNamesTheVariableOfItsDatabase(t *testing.T) {
+	t.Parallel()
+	c := command(dataDir(t))
+	err := c.Start(t.Context(), new(buffer), onlyVendors(cli.Connections{Postgres: postgres.Config{URL: "postgres://throughline@127.0.0.1:1/throughline"}}))
+	require.Contains(t, fault.Advice(err), "unset it")
 }
 
 func TestDevSaysWhatIsWrong(t *testing.T) {

@@ -14,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/throughline-dev/throughline/pkg/event"
+	"github.com/throughline-dev/throughline/pkg/fault"
 	"github.com/throughline-dev/throughline/pkg/local/broker"
 	"github.com/throughline-dev/throughline/pkg/local/pgserver"
 	"github.com/throughline-dev/throughline/pkg/postgres"
@@ -98,11 +99,15 @@ func (s *stack) open(ctx context.Context) error {
 }
 
 // databaseSetup gives the services' role what only a superuser can: a measure of the
-// payload index. A server without contrib goes without.
+// payload index, without which a server that has no contrib goes, and the right to make
+// the roles of `throughline roles apply`.
 const databaseSetup = `DO $$ BEGIN
-	CREATE EXTENSION IF NOT EXISTS pgstattuple;
-	GRANT pg_stat_scan_tables TO throughline;
-EXCEPTION WHEN undefined_file OR feature_not_supported THEN NULL; END $$`
+	ALTER ROLE throughline CREATEROLE;
+	BEGIN
+		CREATE EXTENSION IF NOT EXISTS pgstattuple;
+		GRANT pg_stat_scan_tables TO throughline;
+	EXCEPTION WHEN undefined_file OR feature_not_supported THEN NULL; END;
+END $$`
 
 // step says what is being done, because a first start takes a while.
 func (s *stack) step(doing string) { fmt.Fprintln(s.out, "… "+doing) }
@@ -125,6 +130,10 @@ func (s *stack) openPostgres(ctx context.Context) error {
 	s.postgres, config.MaxConns = string(config.URL), 16
 	var err error
 	if s.pool, err = s.openPool(ctx, config); err != nil {
+		if s.database == nil && fault.Advice(err) == "" && postgres.Advice(err) == "" {
+			// It may be what an earlier start printed for the other commands.
+			return fault.Advise(err, "THROUGHLINE_POSTGRES_URL is set, so no Postgres is started here: unset it for one, or check that its server runs and is reachable")
+		}
 		return err
 	}
 	s.direct = s.pool

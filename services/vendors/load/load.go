@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/throughline-dev/throughline/pkg/resolve"
 	"github.com/throughline-dev/throughline/pkg/source"
 	"github.com/throughline-dev/throughline/services/vendors"
 )
@@ -27,6 +28,8 @@ type Report struct {
 	IDs []string
 	// References are those that the source gives the events, in the order of IDs.
 	References [][]source.Reference
+	// Addresses are the e-mail addresses that stand anywhere in what was sent with an event, in the order of IDs.
+	Addresses [][]source.Reference
 }
 
 // Answer is how often a receiver answered so.
@@ -148,6 +151,7 @@ type tally struct {
 	ids   []string
 	// references are the events', in the order of ids.
 	references [][]source.Reference
+	addresses  [][]source.Reference
 	answers    map[Answer]int // with Count 0
 	took       []time.Duration
 	progress   func(int)
@@ -178,11 +182,12 @@ func (t *tally) count(r result) {
 // identify keeps the ids that a delivery's events will have. What the source
 // cannot read has none.
 func (t *tally) identify(sender *vendors.Sender, d shipment, now time.Time) {
-	events, err := sender.Identify(d.Delivery, now)
+	events, err := sender.IdentifyParts(d.Delivery, now)
 	if err != nil {
 		return
 	}
 	for _, e := range events {
+		t.addresses = append(t.addresses, resolve.Addresses(e.Value))
 		t.ids = append(t.ids, e.ID)
 		t.references = append(t.references, e.References)
 	}
@@ -190,7 +195,7 @@ func (t *tally) identify(sender *vendors.Sender, d shipment, now time.Time) {
 
 func (t *tally) report(took time.Duration) Report {
 	r := t.total
-	r.Took, r.IDs, r.References = took, t.ids, t.references
+	r.Took, r.IDs, r.References, r.Addresses = took, t.ids, t.references, t.addresses
 	for a, n := range t.answers {
 		a.Count = n
 		r.Answers = append(r.Answers, a)
