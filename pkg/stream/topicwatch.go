@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/zap"
 
+	"github.com/throughline-dev/throughline/pkg/fault"
 	"github.com/throughline-dev/throughline/pkg/retry"
 )
 
@@ -26,6 +28,7 @@ type TopicWatch struct {
 	log    *zap.Logger
 	told   *retry.Told
 	unsafe atomic.Pointer[map[string]error] // by topic, as seen last; nil: not yet
+	asking sync.WaitGroup                   // questions, also those whose answers nobody waits for any more
 }
 
 // NewTopicWatch makes the watch of a part of a service that reads inputs and writes
@@ -43,8 +46,39 @@ func NewTopicWatch(c Config, part string, log *zap.Logger, inputs, outputs []str
 	}, nil
 }
 
-// Close ends it. Nothing else may be called after it.
-func (w *TopicWatch) Close() { w.client.Close() }
+// Close ends it, and what it still asks. Nothing else may be called after it.
+func (w *TopicWatch) Close() {
+	w.client.Close()
+	w.asking.Wait()
+}
+
+// ask puts a question to the brokers in a goroutine of its own, because the client
+// ignores the context while a broker takes its connection and does not answer (one
+// that is frozen, say): for ten seconds and more. Close waits for it.
+func ask[T any](ctx context.Context, w *TopicWatch, question func(context.Context) (T, error)) (T, error) {
+	type answer struct {
+		given T
+		err   error
+	}
+	answered := make(chan answer, 1)
+	w.asking.Go(func() {
+		given, err := question(ctx)
+		answered <- answer{given, err}
+	})
+	select {
+	case a := <-answered:
+		return a.given, a.err
+	case <-ctx.Done():
+		var none T
+		return none, fault.Transient(fault.Unavailable, fmt.Errorf("the brokers do not answer: %w", context.Cause(ctx)))
+	}
+}
+
+// Check is TopicCheck's, which ends with ctx.
+func (w *TopicWatch) Check(ctx context.Context) error {
+	_, err := ask(ctx, w, func(ctx context.Context) (struct{}, error) { return struct{}{}, w.TopicCheck.Check(ctx) })
+	return err
+}
 
 // AwaitSafe returns when the brokers have said that no topic is unsafe, and gives
 // ctx's end as an error. Until then the part must not work. It logs the topics'
@@ -56,7 +90,7 @@ func (w *TopicWatch) AwaitSafe(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, watchEvery)
 	defer cancel()
-	doubts, err := w.Doubts(ctx)
+	doubts, err := ask(ctx, w, w.Doubts)
 	if err != nil {
 		return nil //nolint:nilerr // Run tells of it
 	}
@@ -70,7 +104,7 @@ func (w *TopicWatch) AwaitSafe(ctx context.Context) error {
 func (w *TopicWatch) look(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, watchEvery)
 	defer cancel()
-	unsafe, err := w.Unsafe(ctx)
+	unsafe, err := ask(ctx, w, w.Unsafe)
 	if err != nil {
 		return err
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/throughline-dev/throughline/pkg/access"
 	"github.com/throughline-dev/throughline/pkg/resolve"
 	"github.com/throughline-dev/throughline/pkg/service"
+	"github.com/throughline-dev/throughline/pkg/service/strangers"
 	"github.com/throughline-dev/throughline/pkg/settings"
 	"github.com/throughline-dev/throughline/pkg/stage"
 	"github.com/throughline-dev/throughline/pkg/stream"
@@ -48,6 +49,9 @@ type Console struct {
 	server   *http.Server
 	listener atomic.Pointer[net.Listener]
 
+	connections *strangers.Connections
+	slots       chan struct{} // of requests that are worked on
+
 	serving    context.Context //nolint:containedctx // the life of the streams: stop must end it before the server's
 	endStreams context.CancelFunc
 }
@@ -60,7 +64,12 @@ func New(d stage.Deps, o Options) (*Console, error) {
 	if o.SignIn.Login == "" {
 		settings.Defaults(&o.SignIn)
 	}
-	c := &Console{o: o, rt: d.Runtime, metrics: newMetrics(d.Runtime.Registry)}
+	c := &Console{o: o, rt: d.Runtime, metrics: newMetrics(d.Runtime.Registry), slots: make(chan struct{}, maxInFlight)}
+	c.connections = strangers.NewConnections(strangers.Options{
+		Most: maxConnections, PerAddress: maxPerAddress, Busy: true,
+		ClosedOfAddress: c.metrics.closed.WithLabelValues("address"), ClosedOfAll: c.metrics.closed.WithLabelValues("all"),
+	})
+	c.metrics.connections(d.Runtime.Registry, c.connections.Count)
 	c.serving, c.endStreams = context.WithCancel(context.Background())
 	handler, err := c.handler(d)
 	if err != nil {
@@ -118,7 +127,7 @@ func (c *Console) handler(d stage.Deps) (http.Handler, error) {
 	for _, path := range []string{"/signin", "/signin/", "/signout"} {
 		mux.Handle(base+path, in)
 	}
-	doorOfAPI, doorOfPages := door.API(http.StripPrefix(base, api)), door.Pages(pages)
+	doorOfAPI, doorOfPages := door.API(c.inside(http.StripPrefix(base, api))), door.Pages(c.inside(pages))
 	mux.Handle(base+rest.Base, doorOfAPI)
 	mux.Handle(base+rest.Base+"/", doorOfAPI)
 	mux.Handle(base+"/assets/", pages) // the page to sign in needs them, too

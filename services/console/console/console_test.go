@@ -3,12 +3,15 @@ package console_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -182,6 +185,74 @@ func TestSlowSenders(t *testing.T) {
 	require.Equal(t, http.StatusBadRequest, a.status)
 	a = ask(http.MethodPost, address+"/signin", "token=tl_x")
 	require.Equal(t, http.StatusUnauthorized, a.status)
+}
+
+// Connections that a stranger keeps open, from one address, keep nobody out.
+func TestIdleStrangers(t *testing.T) {
+	t.Parallel()
+	address, store := start(t, func(*console.Options) {})
+	made, err := store.CreateToken(t.Context(), access.Actor{Who: "cli:root"}, "ada", access.Viewer, time.Time{})
+	require.NoError(t, err)
+	for range 1100 {
+		var dialer net.Dialer
+		conn, err := dialer.DialContext(t.Context(), "tcp", strings.TrimPrefix(address, "http://"))
+		require.NoError(t, err)
+		t.Cleanup(func() { _ = conn.Close() })
+		_, err = io.WriteString(conn, "GET /signin HTTP/1.1\r\nHost: x\r\n\r\n")
+		require.NoError(t, err)
+	}
+	transport := &http.Transport{DisableKeepAlives: true}
+	client := &http.Client{Transport: transport, Timeout: 20 * time.Second}
+	for range 5 {
+		require.Equal(t, http.StatusOK, status(t.Context(), client, address+"/api/v1/me", made.Secret))
+	}
+}
+
+// status gives that of an API's answer, 0 for none.
+func status(ctx context.Context, client *http.Client, address, token string) int {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		return 0
+	}
+	r.Header.Set("Authorization", "Bearer "+token)
+	resp, err := client.Do(r)
+	if err != nil {
+		return 0
+	}
+	defer resp.Body.Close()
+	_, _ = io.Copy(io.Discard, resp.Body)
+	return resp.StatusCode
+}
+
+// Hundreds who try one wrong token after the other take no slot from a right one.
+func TestWrongTokensShutNobodyOut(t *testing.T) {
+	t.Parallel()
+	address, store := start(t, func(*console.Options) {})
+	made, err := store.CreateToken(t.Context(), access.Actor{Who: "cli:root"}, "ada", access.Viewer, time.Time{})
+	require.NoError(t, err)
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	require.Equal(t, http.StatusOK, status(t.Context(), client, address+"/api/v1/me", made.Secret))
+	guessing, end := context.WithCancel(t.Context())
+	var strangers sync.WaitGroup
+	defer strangers.Wait()
+	defer end()
+	var refused atomic.Int64
+	for i := range 400 {
+		strangers.Go(func() {
+			transport := &http.Transport{}
+			defer transport.CloseIdleConnections()
+			guesser := &http.Client{Transport: transport}
+			for n := 0; guessing.Err() == nil; n++ {
+				if status(guessing, guesser, address+"/api/v1/me", fmt.Sprintf("tl_%020d%023d", i, n)) == http.StatusUnauthorized {
+					refused.Add(1)
+				}
+			}
+		})
+	}
+	require.Eventually(t, func() bool { return refused.Load() > 400 }, 60*time.Second, time.Millisecond)
+	for range 100 {
+		require.Equal(t, http.StatusOK, status(t.Context(), client, address+"/api/v1/me", made.Secret))
+	}
 }
 
 // A database that takes everything and answers nothing ends no statement: the console does.

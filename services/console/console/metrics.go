@@ -12,6 +12,7 @@ import (
 type metrics struct {
 	requests *prometheus.CounterVec
 	seconds  *prometheus.HistogramVec
+	closed   *prometheus.CounterVec
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -20,9 +21,17 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Help: "Requests, by what was asked for (api, page, asset, signin) and status."}, []string{"kind", "status"}),
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "throughline_console_request_seconds",
 			Help: "How long answers took, streams aside, by what was asked for.", Buckets: prometheus.ExponentialBuckets(0.001, 2, 14)}, []string{"kind"}),
+		closed: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "throughline_console_connections_closed_total",
+			Help: "Connections closed to keep within a limit, by limit (address, all)."}, []string{"cause"}),
 	}
-	reg.MustRegister(m.requests, m.seconds)
+	reg.MustRegister(m.requests, m.seconds, m.closed)
 	return m
+}
+
+// connections shows how many are open.
+func (m *metrics) connections(reg prometheus.Registerer, count func() int64) {
+	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "throughline_console_connections", Help: "Open connections."},
+		func() float64 { return float64(count()) }))
 }
 
 func (m *metrics) answered(r *http.Request, status int, took time.Duration) {

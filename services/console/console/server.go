@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"go.uber.org/zap"
-	"golang.org/x/net/netutil"
 
 	"github.com/throughline-dev/throughline/pkg/service"
 	"github.com/throughline-dev/throughline/pkg/tlsfiles"
@@ -30,11 +29,13 @@ const (
 	readTimeout       = 20 * time.Second
 	idleTimeout       = 2 * time.Minute
 	writeTimeout      = time.Minute // streams set their own
-	// maxInFlight bounds the requests that are worked on at a time, streams aside, which have a bound of their own.
+	// maxInFlight bounds the requests of those who are signed in that are worked on at a time, streams aside, which have a
+	// bound of their own. Those who are not are bounded by their connections.
 	maxInFlight = 256
-	// maxConnections bounds the open connections: those beyond it wait to be accepted until one ends. Idle ones end by
-	// themselves after idleTimeout, and those that send no request after readHeaderTimeout.
+	// maxConnections bounds the open connections. Beyond it one of somebody is closed who is not signed in, idle ones first;
+	// so is one of an address that has more than maxPerAddress of them.
 	maxConnections = 1024
+	maxPerAddress  = 256
 )
 
 // listen opens the port.
@@ -43,7 +44,6 @@ func (c *Console) listen(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	l = netutil.LimitListener(l, maxConnections)
 	c.listener.Store(&l)
 	c.rt.Log.Info("serving the console and the HTTP API", zap.String("address", l.Addr().String()), zap.String("login", c.o.SignIn.Login))
 	return nil
@@ -58,7 +58,11 @@ func (c *Console) Addr() string {
 }
 
 func (c *Console) newServer(handler http.Handler) (*http.Server, error) {
+	// The bounds know one request a connection: no HTTP/2, with or without TLS.
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
 	server := &http.Server{
+		Protocols: protocols, ConnState: c.connections.Track, ConnContext: c.connections.Context,
 		Handler: handler, MaxHeaderBytes: maxHeaderBytes, ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
 		ErrorLog: zap.NewStdLog(zap.NewNop()), // strangers write into it
 		// Streams end with it: a server's Shutdown does not wait for ever then.
@@ -117,7 +121,6 @@ func (c *Console) outermost(next http.Handler) (http.Handler, error) {
 	if c.o.SignIn.Login == signin.None {
 		next = service.LocalOnly(next)
 	}
-	slots := make(chan struct{}, maxInFlight)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		started := time.Now()
 		seen := &response{ResponseWriter: w}
@@ -141,14 +144,7 @@ func (c *Console) outermost(next http.Handler) (http.Handler, error) {
 		h.Set("Cross-Origin-Opener-Policy", "same-origin")
 		h.Set("Cross-Origin-Resource-Policy", "same-origin")
 		if !isStream(r) {
-			readAhead(r) // before it takes a slot: who sends slowly keeps nobody out
-			select {
-			case slots <- struct{}{}:
-				defer func() { <-slots }()
-			default:
-				problem.Write(seen, problem.Problem{Type: "about:blank", Title: "Service Unavailable", Status: 503, Detail: "too many requests at a time: try again in a second"}, time.Second)
-				return
-			}
+			readAhead(r) // before it takes a slot (inside): who sends slowly keeps nobody out
 			if r.Method == http.MethodGet || r.Method == http.MethodHead {
 				ctx, cancel := context.WithTimeout(r.Context(), c.readWithin(r))
 				defer cancel()
@@ -157,6 +153,24 @@ func (c *Console) outermost(next http.Handler) (http.Handler, error) {
 		}
 		next.ServeHTTP(seen, r)
 	}), nil
+}
+
+// inside is what every request passes that the door has let in. Its slots are behind the door, so that those who wait before
+// it, for their tokens to be looked up, take none from those who are known.
+func (c *Console) inside(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c.connections.Vouch(r.Context())
+		if !isStream(r) {
+			select {
+			case c.slots <- struct{}{}:
+				defer func() { <-c.slots }()
+			default:
+				problem.Write(w, problem.Problem{Type: "about:blank", Title: "Service Unavailable", Status: 503, Detail: "too many requests at a time: try again in a second"}, time.Second)
+				return
+			}
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // readWithin bounds the answer to a question. A server that hangs does not end its statements by itself.

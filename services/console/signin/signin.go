@@ -24,7 +24,8 @@ import (
 
 const (
 	// unknownAtOnce is how many tokens and sessions that were never right are looked up at once, all senders together. The
-	// others wait in their order, so guessing costs the database no more than this, and shuts nobody out who comes anew.
+	// others wait in their order, so guessing costs the database no more than this, and shuts nobody out who comes anew. How
+	// many wait is bounded by the connections of those who are not signed in (package strangers).
 	unknownAtOnce  = 2
 	maxSecretBytes = 200
 	maxFormBytes   = 8 << 10

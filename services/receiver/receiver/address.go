@@ -7,14 +7,15 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/throughline-dev/throughline/pkg/service/strangers"
 )
 
 // Bounds of what is remembered of addresses.
 const (
-	maxForwarded = 16               // hops of X-Forwarded-For that are looked at
-	maxAddresses = 8192             // in each generation of a memory
-	knownFor     = 30 * time.Minute // at least this long an address that verified is known
-	failuresFor  = time.Minute      // the window of the rate of failed verifications
+	maxForwarded = 16          // hops of X-Forwarded-For that are looked at
+	maxAddresses = 8192        // in each generation of a memory
+	failuresFor  = time.Minute // the window of the rate of failed verifications
 )
 
 // proxies are the peers whose X-Forwarded-For is believed.
@@ -49,9 +50,9 @@ func (p proxies) contains(addr netip.Addr) bool {
 // the nearest trusted proxy says of its own peer. It is the zero Addr when a
 // trusted proxy says nothing: then limits by address cannot apply.
 func (p proxies) client(remote string, header http.Header) netip.Addr {
-	peer := parseAddress(remote)
+	peer := strangers.ParseAddress(remote)
 	if len(p) == 0 || !p.contains(peer) {
-		return network(peer)
+		return strangers.Network(peer)
 	}
 	lines := header["X-Forwarded-For"]
 	looked := 0
@@ -61,79 +62,16 @@ func (p proxies) client(remote string, header http.Header) netip.Addr {
 			at := strings.LastIndexByte(rest, ',')
 			hop := rest[at+1:]
 			rest, more = rest[:max(at, 0)], at >= 0
-			addr := parseAddress(strings.TrimSpace(hop))
+			addr := strangers.ParseAddress(strings.TrimSpace(hop))
 			if !addr.IsValid() {
 				return netip.Addr{}
 			}
 			if !p.contains(addr) {
-				return network(addr)
+				return strangers.Network(addr)
 			}
 		}
 	}
 	return netip.Addr{}
-}
-
-// parseAddress reads an address with or without a port.
-func parseAddress(text string) netip.Addr {
-	if port, err := netip.ParseAddrPort(text); err == nil {
-		return port.Addr().Unmap()
-	}
-	addr, err := netip.ParseAddr(text)
-	if err != nil {
-		return netip.Addr{}
-	}
-	return addr.Unmap().WithZone("")
-}
-
-// network is what limits count as one: an IPv4 address, or an IPv6 /64, which
-// is what one customer of a provider has at least.
-func network(addr netip.Addr) netip.Addr {
-	if !addr.Is6() {
-		return addr
-	}
-	prefix, err := addr.WithZone("").Prefix(64)
-	if err != nil {
-		return addr
-	}
-	return prefix.Addr()
-}
-
-// known remembers the addresses from which a delivery was verified lately. Two
-// generations bound it: a lookup that finds an address in the old one keeps it.
-type known struct {
-	mu       sync.RWMutex
-	now, old map[netip.Addr]struct{}
-	began    time.Time
-}
-
-func (k *known) has(addr netip.Addr) bool {
-	k.mu.RLock()
-	defer k.mu.RUnlock()
-	_, ok := k.now[addr]
-	if !ok {
-		_, ok = k.old[addr]
-	}
-	return ok
-}
-
-// add remembers addr; the zero Addr is nobody's.
-func (k *known) add(addr netip.Addr, at time.Time) {
-	if !addr.IsValid() {
-		return
-	}
-	k.mu.RLock()
-	_, ok := k.now[addr]
-	fresh := at.Sub(k.began) < knownFor
-	k.mu.RUnlock()
-	if ok && fresh {
-		return
-	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.now == nil || at.Sub(k.began) >= knownFor || len(k.now) >= maxAddresses {
-		k.now, k.old, k.began = map[netip.Addr]struct{}{}, k.now, at
-	}
-	k.now[addr] = struct{}{}
 }
 
 // failureKey is an address; where that is not known, a source.

@@ -47,24 +47,10 @@ func TestWhomLimitsCountFor(t *testing.T) {
 	}
 }
 
-func TestAddressesAreForgotten(t *testing.T) {
+func TestFailuresAreForgotten(t *testing.T) {
 	t.Parallel()
 	addr := func(i int) netip.Addr { return netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}) }
 	at := time.Now()
-	k := &known{}
-	k.add(netip.Addr{}, at)
-	require.False(t, k.has(netip.Addr{}))
-	for i := range 3 * maxAddresses {
-		k.add(addr(i), at)
-		require.True(t, k.has(addr(i)))
-	}
-	require.LessOrEqual(t, len(k.now)+len(k.old), 2*maxAddresses)
-	k.add(addr(0), at.Add(knownFor))
-	require.True(t, k.has(addr(3*maxAddresses-1)), "known for as long again")
-	k.add(addr(0), at.Add(2*knownFor))
-	require.False(t, k.has(addr(3*maxAddresses-1)))
-	require.True(t, k.has(addr(0)))
-
 	f := &failures{most: 2}
 	require.Zero(t, f.add(addr(1), "stripe", at))
 	require.Zero(t, f.add(addr(1), "zendesk", at))

@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
+	"github.com/throughline-dev/throughline/pkg/service/strangers"
 )
 
 // errLimited: a request was cut because it took too much of what is kept for
@@ -38,14 +40,14 @@ type admission struct {
 	most       int
 	mostBytes  int64
 	perAddress int
-	known      *known
+	known      *strangers.Known
 	failures   *failures
 
 	mu        sync.Mutex
 	requests  int
 	bytes     int64
 	lines     []*line
-	addresses map[netip.Addr]*queue[unverified]
+	addresses map[netip.Addr]*strangers.Queue[unverified]
 }
 
 // line holds one source's requests.
@@ -56,7 +58,7 @@ type line struct {
 
 // group is a queue with what its requests hold.
 type group struct {
-	queue[unverified]
+	strangers.Queue[unverified]
 	bytes int64
 }
 
@@ -67,8 +69,8 @@ type unverified struct {
 	group     *group
 	addr      netip.Addr
 	writer    http.ResponseWriter
-	inLine    node[unverified]
-	inAddress node[unverified]
+	inLine    strangers.Node[unverified]
+	inAddress strangers.Node[unverified]
 	bytes     int64
 	cut       cause // "" while it is not
 }
@@ -81,7 +83,7 @@ func (a *admission) newLine(limited map[cause]counter) *line {
 
 // enter admits a request. It must leave before its handler returns.
 func (a *admission) enter(u *unverified, l *line, addr netip.Addr, w http.ResponseWriter) {
-	stranger := !a.known.has(addr)
+	stranger := !a.known.Has(addr)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	u.admission, u.line, u.addr, u.writer, u.bytes, u.cut = a, l, addr, w, 0, ""
@@ -89,45 +91,45 @@ func (a *admission) enter(u *unverified, l *line, addr netip.Addr, w http.Respon
 		a.bound(addr)
 		own := a.addresses[addr]
 		if own == nil {
-			own = &queue[unverified]{}
+			own = &strangers.Queue[unverified]{}
 			a.addresses[addr] = own
 		}
-		own.push(&u.inAddress, u)
+		own.Push(&u.inAddress, u)
 	}
 	for a.requests >= a.most {
-		a.end(a.victim(func(g *group) int64 { return int64(g.n) }), causeRequests)
+		a.end(a.victim(func(g *group) int64 { return int64(g.Len()) }), causeRequests)
 	}
 	a.requests++
 	u.group = &l.strangers
 	if !stranger {
 		u.group = &l.knowns
 	}
-	u.group.push(&u.inLine, u)
+	u.group.Push(&u.inLine, u)
 }
 
 // bound makes room for one more of this address.
 func (a *admission) bound(addr netip.Addr) {
-	if own := a.addresses[addr]; own != nil && own.n >= a.perAddress {
-		a.end(own.oldest(), causeAddress)
+	if own := a.addresses[addr]; own != nil && own.Len() >= a.perAddress {
+		a.end(own.Oldest(), causeAddress)
 	}
 }
 
 // victim gives the request that goes first, by what a group holds. There is one
 // while requests > 0.
 func (a *admission) victim(holds func(*group) int64) *unverified {
-	var strangers, knowns *group
+	var unknowns, knowns *group
 	for _, l := range a.lines {
-		if l.strangers.n > 0 && (strangers == nil || holds(&l.strangers) > holds(strangers)) {
-			strangers = &l.strangers
+		if l.strangers.Len() > 0 && (unknowns == nil || holds(&l.strangers) > holds(unknowns)) {
+			unknowns = &l.strangers
 		}
-		if l.knowns.n > 0 && (knowns == nil || holds(&l.knowns) > holds(knowns)) {
+		if l.knowns.Len() > 0 && (knowns == nil || holds(&l.knowns) > holds(knowns)) {
 			knowns = &l.knowns
 		}
 	}
-	if strangers != nil && (knowns == nil || holds(strangers) > 0) {
-		return strangers.oldest()
+	if unknowns != nil && (knowns == nil || holds(unknowns) > 0) {
+		return unknowns.Oldest()
 	}
-	return knowns.oldest()
+	return knowns.Oldest()
 }
 
 // end cuts a request: what waits for its body is woken, and what it held is
@@ -143,16 +145,16 @@ func (a *admission) end(u *unverified, why cause) {
 
 // forget takes a request out of all queues and gives back what it holds.
 func (a *admission) forget(u *unverified) {
-	if u.inLine.in == nil {
+	if u.inLine.In() == nil {
 		return
 	}
 	a.requests--
 	a.hold(u, -u.bytes)
-	u.inLine.remove()
-	if u.inAddress.in != nil {
-		own := u.inAddress.in
-		u.inAddress.remove()
-		if own.n == 0 {
+	u.inLine.Remove()
+	if u.inAddress.In() != nil {
+		own := u.inAddress.In()
+		u.inAddress.Remove()
+		if own.Len() == 0 {
 			delete(a.addresses, u.addr)
 		}
 	}
@@ -195,7 +197,7 @@ func (u *unverified) give(n int64) {
 	a := u.admission
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if u.inLine.in != nil { // else it was cut, and holds nothing
+	if u.inLine.In() != nil { // else it was cut, and holds nothing
 		a.hold(u, -n)
 	}
 }

@@ -120,9 +120,9 @@ func flood(ctx context.Context, target string, from func(i int) netip.Addr) *syn
 	}
 	slices.Sort(names)
 	var all sync.WaitGroup
-	for i := range strangers {
+	for i := range strangerCount {
 		all.Go(func() {
-			wait(ctx, time.Duration(i)*time.Second/strangers)
+			wait(ctx, time.Duration(i)*time.Second/strangerCount)
 			stranger(ctx, target, from(i), kinds[names[i%len(names)]])
 		})
 	}
@@ -178,8 +178,8 @@ func TestAFloodOfStrangers(t *testing.T) { //nolint:paralleltest // it takes all
 	} {
 		t.Run(what, func(t *testing.T) { //nolint:paralleltest // as above
 			r := newRig(t, func(o *Options) {
-				o.Config.MaxUnverified, o.Config.MaxUnverifiedBytes = strangers/10, 9<<20
-				o.Config.MaxConnections, o.Config.MaxFailures = strangers/2, 1
+				o.Config.MaxUnverified, o.Config.MaxUnverifiedBytes = strangerCount/10, 9<<20
+				o.Config.MaxConnections, o.Config.MaxFailures = strangerCount/2, 1
 			})
 			calm, end := context.WithTimeout(t.Context(), calmFor)
 			defer end()
@@ -226,7 +226,7 @@ func (r *rig) watch(ctx context.Context) (peak func() held) {
 		defer close(ended)
 		for ctx.Err() == nil && !done.Load() {
 			l := r.receiver.load.admission
-			most.connections = max(most.connections, r.receiver.conns.count())
+			most.connections = max(most.connections, r.receiver.conns.Count())
 			most.requests, most.bytes = max(most.requests, l.heldRequests()), max(most.bytes, l.heldBytes())
 			var memory runtime.MemStats
 			runtime.ReadMemStats(&memory)

@@ -2,4 +2,4 @@
 
 package receiver
 
-const strangers = 2000 // connections at a time
+const strangerCount = 2000 // connections at a time

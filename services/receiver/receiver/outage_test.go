@@ -18,6 +18,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/throughline-dev/throughline/pkg/stream/streamtest"
 )
 
 // impatient makes an outage show soon.
@@ -401,4 +403,18 @@ func TestALargeDeliveryIsAcknowledgedWhole(t *testing.T) {
 	require.Positive(t, refused.Load())
 	require.EqualValues(t, batchRecords, r.written())
 	require.Zero(t, r.metric("deliveries_total", "source", "looker"))
+}
+
+// Brokers that take connections and answer nothing, as frozen ones do, do not keep a receiver from listening: the
+// deliveries of vendors that never send twice are safe on its disk.
+func TestFrozenBrokersAtTheStart(t *testing.T) {
+	t.Parallel()
+	broker := streamtest.Frozen(t)
+	r := newRig(t, impatient)
+	r.stop()
+	r.options.Kafka.Brokers = []string{broker.Addr()}
+	r.start()
+	require.True(t, broker.Waits(t), "it listens before the client has given up")
+	require.Equal(t, http.StatusOK, r.post("looker", example(t, "looker")).status)
+	require.EqualValues(t, 1, r.metric("spool_deliveries", "source", "looker"))
 }

@@ -4,4 +4,4 @@ package receiver
 
 // With the race detector the strangers of the flood cost so much themselves that
 // fewer come.
-const strangers = 500
+const strangerCount = 500

@@ -17,6 +17,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/throughline-dev/throughline/pkg/service"
+	"github.com/throughline-dev/throughline/pkg/service/strangers"
 	"github.com/throughline-dev/throughline/pkg/settings"
 	"github.com/throughline-dev/throughline/pkg/stream"
 	"github.com/throughline-dev/throughline/services/receiver/spool"
@@ -52,7 +53,7 @@ type Receiver struct {
 	topics    *stream.TopicWatch
 	spools    map[string]*spool.Spool
 	load      *load
-	conns     *connections
+	conns     *strangers.Connections
 	deadlines *deadlines
 	handlers  map[string]*handler // by source
 	handler   http.Handler
@@ -147,23 +148,24 @@ func (r *Receiver) buildLimits(m *metrics) error {
 	if err != nil {
 		return err
 	}
-	seen := &known{}
+	seen := &strangers.Known{}
 	r.load = &load{
 		proxies: trusted, known: seen,
 		requests: budget{most: c.MaxInFlight}, bytes: budget{most: int64(c.MaxInFlightBytes)}, reserve: budget{most: int64(c.MaxInFlightBytes)},
 		admission: &admission{
 			most: int(c.MaxUnverified), mostBytes: int64(c.MaxUnverifiedBytes), perAddress: int(c.MaxUnverifiedPerAddress),
-			known: seen, failures: &failures{most: int(c.MaxFailures)}, addresses: map[netip.Addr]*queue[unverified]{},
+			known: seen, failures: &failures{most: int(c.MaxFailures)}, addresses: map[netip.Addr]*strangers.Queue[unverified]{},
 		},
 	}
-	r.conns = &connections{
-		most: int(c.MaxConnections), perAddress: int(c.MaxConnectionsPerAddress), known: seen, proxies: trusted,
-		closed: limits(m.closed), all: map[net.Conn]*connection{}, addresses: map[netip.Addr]*addressConnections{},
-	}
+	r.conns = strangers.NewConnections(strangers.Options{
+		Most: int(c.MaxConnections), PerAddress: int(c.MaxConnectionsPerAddress),
+		Trusted:         func(peer netip.Addr) bool { return trusted.contains(peer) || seen.Has(strangers.Network(peer)) },
+		ClosedOfAddress: m.closed.WithLabelValues(string(causeAddress)), ClosedOfAll: m.closed.WithLabelValues(string(causeRequests)),
+	})
 	l := r.load
 	m.gauge("unverified_requests", "Requests whose signature is not checked yet.", nil, l.admission.heldRequests)
 	m.gauge("unverified_bytes", "Bytes reserved for bodies whose signature is not checked yet.", nil, l.admission.heldBytes)
-	m.gauge("connections", "Open connections.", nil, r.conns.count)
+	m.gauge("connections", "Open connections.", nil, r.conns.Count)
 	m.gauge("in_flight_requests", "Requests being received, verified or not.", nil, func() int64 {
 		return l.admission.heldRequests() + l.requests.held.Load()
 	})
@@ -225,7 +227,7 @@ func (r *Receiver) newServer() *http.Server {
 		ReadTimeout:       r.o.Config.ReadTimeout,
 		WriteTimeout:      r.o.Config.ReadTimeout + r.o.Config.PublishTimeout + writeSlack,
 		IdleTimeout:       r.o.Config.IdleTimeout,
-		ConnState:         r.conns.track,
+		ConnState:         r.conns.Track,
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          silentLog(r.o.Runtime.Log),
 		// "OPTIONS *" is answered like every path that is not there.

@@ -3,6 +3,8 @@ package receiver
 import (
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"runtime/debug"
 	"strconv"
@@ -19,6 +21,7 @@ type refusal struct {
 	reason reason
 	err    error
 	wait   time.Duration // of a limited one, or one over its source's rate: when to come again
+	unread bool          // nothing can be read any more behind what was read of the body
 }
 
 // cutWait is the wait of a request that was cut to make room: others will be
@@ -39,16 +42,23 @@ func refusePermanent(err error) *refusal {
 	}
 }
 
-// refuseUnread labels why a body was not read.
+// refuseUnread labels why a body was not read. What came and is no body, or only its
+// start, is the sender's fault and the same the next time; what did not come in time
+// may.
 func refuseUnread(err error) *refusal {
 	var tooLarge *http.MaxBytesError
+	var network net.Error
 	switch {
 	case errors.As(err, &tooLarge):
 		return &refusal{reason: oversized, err: fault.Permanent(fault.Oversized, fmt.Errorf("the body has more than %d bytes", tooLarge.Limit))}
 	case errors.Is(err, errOverloaded):
 		return &refusal{reason: overloaded, err: fault.Transient(fault.Unavailable, err)}
+	case errors.As(err, &network), errors.Is(err, net.ErrClosed):
+		return &refusal{reason: incomplete, err: fault.Transient(fault.Unavailable, fmt.Errorf("reading the body: %w", err)), unread: true}
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return &refusal{reason: incomplete, err: fault.Permanent(fault.Malformed, errors.New("the body ends before it is complete")), unread: true}
 	default:
-		return &refusal{reason: incomplete, err: fault.Transient(fault.Unavailable, fmt.Errorf("reading the body: %w", err))}
+		return &refusal{reason: malformed, err: fault.Permanent(fault.Malformed, fmt.Errorf("the body cannot be read: %w", err)), unread: true}
 	}
 }
 
@@ -71,7 +81,7 @@ func (h *handler) refuse(w http.ResponseWriter, r *http.Request, q *request, no 
 	if entry := h.log.Check(zap.DebugLevel, "refused a delivery"); entry != nil {
 		entry.Write(zap.String("source", h.name), zap.String("reason", string(no.reason)), zap.String("remote", r.RemoteAddr), zap.Error(no.err))
 	}
-	if q.body == nil || no.reason == limited || no.reason == incomplete {
+	if q.body == nil || no.reason == limited || no.unread {
 		// The server would wait for the rest of the body before it answers.
 		w.Header().Set("Connection", "close")
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/throughline-dev/throughline/pkg/fault"
+	"github.com/throughline-dev/throughline/pkg/service/strangers"
 	"github.com/throughline-dev/throughline/pkg/source"
 )
 
@@ -15,7 +16,7 @@ import (
 // apart from those, which a stranger uses up, the bounds of what is.
 type load struct {
 	proxies   proxies
-	known     *known
+	known     *strangers.Known
 	admission *admission
 	requests  budget // verified, in flight
 	bytes     budget // of their bodies
@@ -127,7 +128,7 @@ func (h *handler) verify(q *request, secrets *opened) error {
 	if key >= 0 && key < len(secrets.matched) {
 		secrets.matched[key].Inc()
 	}
-	h.load.known.add(q.client, q.delivery.ReceivedAt)
+	h.load.known.Add(q.client, q.delivery.ReceivedAt)
 	return nil
 }
 
