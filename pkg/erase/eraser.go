@@ -143,11 +143,11 @@ func (e *Eraser) Begin(ctx context.Context, t Target, by, reason string) (Erasur
 	if err := t.check(); err != nil {
 		return Erasure{}, err
 	}
-	for what, text := range map[string]string{"reason": reason, "author": by} {
-		if t.in(text) {
-			return Erasure{}, refuse(fault.Malformed, "the %s is kept, and holds what is to be erased: give %s", what,
-				map[string]string{"reason": "the number of the request", "author": "another name with --by"}[what])
-		}
+	if t.in(reason) {
+		return Erasure{}, refuse(fault.Malformed, "the reason is kept, and holds what is to be erased: give the number of the request")
+	}
+	if t.in(by) {
+		return Erasure{}, refuse(fault.Malformed, "the author is kept, and holds what is to be erased: give another name with --by")
 	}
 	var made Erasure
 	err := pgx.BeginFunc(ctx, e.pool, func(tx pgx.Tx) error {

@@ -122,24 +122,15 @@ func Plan(ctx context.Context, o Options) (Replay, error) {
 		return r, refuse(fault.Malformed, "the period ends (%s) before it begins (%s)", stamp(o.Until), stamp(o.Since))
 	}
 	admin := kadm.NewClient(o.Client)
-	starts, err := admin.ListStartOffsets(ctx, r.Topic)
-	if err == nil {
-		err = starts.Error()
-	}
+	starts, err := listed(admin.ListStartOffsets(ctx, r.Topic))
 	if err != nil {
 		return r, stream.Classify(fmt.Errorf("asking where %s begins: %w", r.Topic, err))
 	}
-	from, err := admin.ListOffsetsAfterMilli(ctx, o.Since.UnixMilli(), r.Topic)
-	if err == nil {
-		err = from.Error()
-	}
+	from, err := listed(admin.ListOffsetsAfterMilli(ctx, o.Since.UnixMilli(), r.Topic))
 	if err != nil {
 		return r, stream.Classify(fmt.Errorf("looking for %s in %s: %w", stamp(o.Since), r.Topic, err))
 	}
-	to, err := admin.ListOffsetsAfterMilli(ctx, o.Until.UnixMilli(), r.Topic)
-	if err == nil {
-		err = to.Error()
-	}
+	to, err := listed(admin.ListOffsetsAfterMilli(ctx, o.Until.UnixMilli(), r.Topic))
 	if err != nil {
 		return r, stream.Classify(fmt.Errorf("looking for %s in %s: %w", stamp(o.Until), r.Topic, err))
 	}
@@ -147,10 +138,7 @@ func Plan(ctx context.Context, o Options) (Replay, error) {
 		return r, refuse(fault.NotFound, "there is no topic %s", r.Topic)
 	}
 	// What a transaction holds that is not over yet nobody has read, so it comes by itself.
-	over, err := admin.ListCommittedOffsets(ctx, r.Topic)
-	if err == nil {
-		err = over.Error()
-	}
+	over, err := listed(admin.ListCommittedOffsets(ctx, r.Topic))
 	if err != nil {
 		return r, stream.Classify(fmt.Errorf("asking which transactions of %s are over: %w", r.Topic, err))
 	}
@@ -197,6 +185,14 @@ func Plan(ctx context.Context, o Options) (Replay, error) {
 	}
 	return r, refuse(fault.NotFound, "retention has passed %s: of %s may be gone %s; replay from when on all is there (--since %s), or what is left of the period (--from-oldest)",
 		stamp(o.Since), r.Topic, goneText(r.Gone), stamp(oldest))
+}
+
+// listed makes a partition's error that of the answer.
+func listed(offsets kadm.ListedOffsets, err error) (kadm.ListedOffsets, error) {
+	if err == nil {
+		err = offsets.Error()
+	}
+	return offsets, err
 }
 
 // keepsSince gives since when the topic keeps all records, by its retention; zero: for ever.
@@ -331,10 +327,7 @@ func (r *Replay) pass(partition int32, start int64) {
 
 // passGone goes on behind what the topic does not have any more.
 func (r *Replay) passGone(ctx context.Context, client *kgo.Client) error {
-	starts, err := kadm.NewClient(client).ListStartOffsets(ctx, r.Topic)
-	if err == nil {
-		err = starts.Error()
-	}
+	starts, err := listed(kadm.NewClient(client).ListStartOffsets(ctx, r.Topic))
 	if err != nil {
 		return stream.Classify(fmt.Errorf("asking where %s begins: %w", r.Topic, err))
 	}

@@ -179,28 +179,34 @@ func (c *Connections) closable(of *connection) {
 func (c *Connections) active(conn net.Conn) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	of := c.all[conn]
+	of := c.unqueued(conn)
 	if of == nil {
 		return
 	}
-	of.inAll.Remove()
-	of.inAddress.Remove()
 	of.vouched = false
 	if c.o.Busy && !c.o.Trusted(of.peer) {
 		c.closable(of)
 	}
 }
 
+// unqueued takes a connection out of the order in which they are closed; nil: it was closed.
+func (c *Connections) unqueued(conn net.Conn) *connection {
+	of := c.all[conn]
+	if of != nil {
+		of.inAll.Remove()
+		of.inAddress.Remove()
+	}
+	return of
+}
+
 // rest: its request was answered.
 func (c *Connections) rest(conn net.Conn) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	of := c.all[conn]
+	of := c.unqueued(conn)
 	if of == nil {
 		return
 	}
-	of.inAll.Remove()
-	of.inAddress.Remove()
 	switch {
 	case of.vouched:
 		c.spare.Push(&of.inAll, of)
