@@ -3,7 +3,6 @@ package doctor_test
 import (
 	"context"
 	"fmt"
-	"net"
 	"net/url"
 	"os"
 	"strings"
@@ -367,7 +366,7 @@ func TestNothingAnswers(t *testing.T) {
 	require.Eventually(t, func() bool { return w.find("kafka.topics").State == doctor.OK }, patience, 100*time.Millisecond) // all brokers know them
 	proxy := postgrestest.NewProxy(t, string(w.s.Postgres.URL))
 	proxy.Lose(true)
-	silent := silentServer(t)
+	silent := streamtest.Frozen(t).Addr()
 	w.s.Postgres.URL = settings.URL(proxy.URL())
 	w.s.Registry.URL = settings.URL("http://" + silent)
 	w.s.Admin = []string{"http://" + silent}
@@ -395,7 +394,7 @@ func TestNothingAnswers(t *testing.T) {
 func TestTheFirstBrokerIsFrozen(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	silent := silentServer(t)
+	silent := streamtest.Frozen(t).Addr()
 	w.s.Kafka.Brokers = append([]string{silent}, w.s.Kafka.Brokers...)
 	require.Equal(t, doctor.OK, w.find("kafka.reachable").State)
 	require.Eventually(t, func() bool { return w.find("kafka.topics").State == doctor.OK }, patience, 100*time.Millisecond) // all brokers know them
@@ -403,15 +402,6 @@ func TestTheFirstBrokerIsFrozen(t *testing.T) {
 	require.Equal(t, doctor.Failed, f.State)
 	require.Contains(t, f.Found, "brokers that do not answer: "+silent)
 	require.NotContains(t, f.Found, w.s.Kafka.Brokers[1])
-}
-
-// silentServer takes connections and never answers.
-func silentServer(t *testing.T) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = listener.Close() })
-	return listener.Addr().String() // the kernel accepts
 }
 
 // A lock that somebody holds on a table is a query that hangs, not a report that does.

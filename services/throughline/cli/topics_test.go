@@ -1,7 +1,6 @@
 package cli_test
 
 import (
-	"net"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -24,9 +23,6 @@ func TestTopics(t *testing.T) {
 // A broker that takes connections and says nothing, first in the list, is not waited for.
 func TestTheFirstBrokerIsFrozen(t *testing.T) {
 	t.Parallel()
-	silent, err := net.Listen("tcp", "127.0.0.1:0") // the kernel accepts
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = silent.Close() })
-	sh := &shell{t: t, env: map[string]string{"THROUGHLINE_KAFKA_BROKERS": silent.Addr().String() + "," + streamtest.Embedded(t)[0]}}
+	sh := &shell{t: t, env: map[string]string{"THROUGHLINE_KAFKA_BROKERS": streamtest.Frozen(t).Addr() + "," + streamtest.Embedded(t)[0]}}
 	require.Contains(t, sh.must("topics", "apply"), "account-events")
 }
