@@ -99,7 +99,7 @@ func (l *loop) writeBatch(work context.Context, h *holds, batch []*kgo.Record, c
 		commits.Succeeded("committing offsets")
 	}
 	l.done(batch, len(withoutMarkers(batch)), start)
-	return skip(h.client, batch)
+	return l.skip(h.client, batch)
 }
 
 // withGrace gives a context that ends grace after parent does.

@@ -84,11 +84,9 @@ func sleep(ctx context.Context, pause time.Duration) {
 
 // pollState is what one client's polls have brought.
 type pollState struct {
-	up     func() // the session works
-	pauses *backoff.ExponentialBackOff
-	// settled: the client works. Until then polls are bounded, because one that
-	// waits for records says nothing.
-	settled bool
+	up      func() // the session works
+	pauses  *backoff.ExponentialBackOff
+	settled bool      // the client works
 	since   time.Time // of the first error; zero: none since polls settled
 	newest  time.Time // of the newest error, else of the session's first poll
 }
@@ -97,20 +95,21 @@ func newPollState(up func()) pollState {
 	return pollState{up: up, pauses: retry.Policy{First: 50 * time.Millisecond, Most: maxPollPause}.BackOff(), newest: time.Now()}
 }
 
-// poll polls once. With errors comes the pause before the next poll, so that a
-// client that answers with errors alone is no busy loop; it gives an error when
-// they go on.
+// poll polls once, no longer than settleAfter: a poll that waits for records says
+// nothing, neither that the client works nor that it stands still. With errors comes
+// the pause before the next poll, so that a client that answers with errors alone is
+// no busy loop; it gives an error when they go on, or when the client stands still.
 func (l *loop) poll(ctx context.Context, poll func(context.Context, int) kgo.Fetches, most int) (kgo.Fetches, time.Duration, error) {
-	bounded, cancel := ctx, context.CancelFunc(func() {})
-	if !l.polled.settled {
-		bounded, cancel = context.WithTimeout(ctx, settleAfter)
-	}
+	bounded, cancel := context.WithTimeout(ctx, settleAfter)
 	defer cancel()
 	fetches := poll(bounded, most)
 	if fetches.IsClientClosed() {
 		return nil, 0, errClosed
 	}
 	pause, err := l.note(l.firstError(bounded, fetches), fetches.NumRecords())
+	if err == nil {
+		err = l.stopped.polled(time.Now())
+	}
 	return fetches, pause, err
 }
 
@@ -126,6 +125,7 @@ func (l *loop) firstError(polling context.Context, fetches kgo.Fetches) error {
 		case errors.As(err, &loss):
 			l.lost(loss)
 		case errors.As(err, &bomb):
+			l.stopped.forget(topic, partition)
 			l.skipped = append(l.skipped, skipped(bomb))
 		case errors.Is(err, errFetchFull): // it comes again
 		case first == nil && topic == "": // of the group

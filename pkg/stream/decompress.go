@@ -184,23 +184,23 @@ var errSkipped = errors.New("going on behind a batch that cannot be read")
 
 // skip lets client, whose partitions stand still at what it could not read, go on
 // behind the unreadable records of a batch whose offsets are committed. An error
-// means that another client must.
-func skip(client *kgo.Client, batch []*kgo.Record) error {
-	var committed map[string]map[int32]kgo.EpochOffset
-	for _, rec := range batch {
-		if Unreadable(rec) == nil {
-			continue
+// means that another client must: setting an offset drops what was fetched of other
+// partitions, and what nobody was told of them.
+func (l *loop) skip(client *kgo.Client, batch []*kgo.Record) error {
+	next := map[string]map[int32]kgo.EpochOffset{}
+	for _, rec := range unreadable(batch) {
+		if next[rec.Topic] == nil {
+			next[rec.Topic] = map[int32]kgo.EpochOffset{}
 		}
-		next := kgo.EpochOffset{Epoch: rec.LeaderEpoch, Offset: rec.Offset + 1}
-		client.SetOffsets(map[string]map[int32]kgo.EpochOffset{rec.Topic: {rec.Partition: next}})
-		if committed == nil {
-			committed = client.CommittedOffsets()
-		}
-		// It does not set a partition of which nothing was committed before.
-		if _, ok := committed[rec.Topic][rec.Partition]; !ok {
-			return errSkipped
-		}
+		next[rec.Topic][rec.Partition] = kgo.EpochOffset{Epoch: rec.LeaderEpoch, Offset: rec.Offset + 1}
 	}
+	if len(next) == 0 {
+		return nil
+	}
+	if l.stopped.any() {
+		return errSkipped
+	}
+	client.SetOffsets(next)
 	return nil
 }
 

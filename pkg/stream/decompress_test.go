@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -122,6 +123,118 @@ func TestADecompressionBombIsSkipped(t *testing.T) {
 			}
 		})
 	}
+}
+
+// failures counts the batches of partitions that could not be decompressed.
+type failures struct {
+	mu sync.Mutex
+	of map[int32]int
+}
+
+// OnFetchBatchRead is called with each batch of a fetch.
+func (f *failures) OnFetchBatchRead(_ kgo.BrokerMetadata, _ string, partition int32, m kgo.FetchBatchMetrics) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if m.NumRecords == 0 {
+		f.of[partition]++
+	}
+}
+
+func (f *failures) all(partitions ...int32) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return !slices.ContainsFunc(partitions, func(p int32) bool { return f.of[p] == 0 })
+}
+
+// apart gives three brokers, each with one partition of a topic that takes bombs, and a function that puts one there with
+// a record behind it. A client fetches from all of them at once.
+func apart(t *testing.T, f *failures) (o LoopOptions, put func(partition int32, values ...[]byte)) {
+	t.Helper()
+	c, _, cluster := ready(t, kfake.NumBrokers(3), kfake.BrokerConfigs(map[string]string{"message.max.bytes": "104857600"}))
+	for p := range int32(3) {
+		require.NoError(t, cluster.MoveTopicPartition(RawTopic("stripe"), p, p))
+	}
+	client := compressing(t, c, kgo.ZstdCompression())
+	return LoopOptions{Config: c, Group: "g", Topics: []string{RawTopic("stripe")}, Opts: []kgo.Opt{kgo.WithHooks(f), kgo.MaxConcurrentFetches(3)}},
+		func(partition int32, values ...[]byte) {
+			for _, value := range values {
+				require.NoError(t, client.ProduceSync(t.Context(), &kgo.Record{Topic: RawTopic("stripe"), Partition: partition, Value: value}).FirstErr())
+			}
+		}
+}
+
+// The client drops what it has fetched when a partition is set behind a bomb, or moves, and keeps quiet of the bombs that
+// were in it; their partitions would stand still.
+func TestABombThatWasFetchedAndDropped(t *testing.T) {
+	t.Parallel()
+	bomb := make([]byte, 32<<20)
+	for name, committed := range map[string]bool{"of a partition that has begun": true, "of a partition where nothing is committed": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f, g := &failures{of: map[int32]int{}}, &got{}
+			o, put := apart(t, f)
+			met, goOn := make(chan struct{}), make(chan struct{})
+			meet := sync.OnceFunc(func() { close(met) })
+			servicetest.Run(t, func(ctx context.Context) error {
+				return RunBatches(ctx, o, time.Second, func(ctx context.Context, batch []*kgo.Record) error {
+					g.add(batch)
+					if _, bombs := g.count(); bombs > 0 {
+						meet()
+						select {
+						case <-goOn:
+						case <-ctx.Done():
+						}
+					}
+					return nil
+				})
+			})
+			want := 6
+			if committed {
+				for p := range int32(3) {
+					put(p, []byte("first"))
+				}
+				want += 3
+				require.Eventually(t, func() bool { all, _ := g.count(); return all == 3 }, patience, 5*time.Millisecond)
+			}
+			put(0, bomb, []byte("behind"))
+			<-met
+			for p := range int32(2) {
+				put(1+p, bomb, []byte("behind"))
+			}
+			require.Eventually(t, func() bool { return f.all(1, 2) }, patience, 5*time.Millisecond)
+			close(goOn)
+			require.Eventually(t, func() bool { all, bombs := g.count(); return all == want && bombs == 3 }, patience, 5*time.Millisecond)
+		})
+	}
+}
+
+// Whatever else makes the client drop what it has fetched, here that a partition is held.
+func TestABombThatIsDroppedWithoutAWord(t *testing.T) {
+	t.Parallel()
+	f, g := &failures{of: map[int32]int{}}, &got{}
+	o, put := apart(t, f)
+	met, goOn := make(chan struct{}), make(chan struct{})
+	begun := false
+	servicetest.Run(t, func(ctx context.Context) error {
+		return RunBatches(ctx, o, time.Second, func(_ context.Context, batch []*kgo.Record) error {
+			if !begun {
+				begun = true
+				close(met)
+				<-goOn
+				return &HeldError{Partitions: map[string][]int32{RawTopic("stripe"): {0}}, Err: errors.New("not yet")}
+			}
+			g.add(batch)
+			return nil
+		})
+	})
+	put(0, []byte("first"))
+	<-met
+	for p := range int32(2) {
+		put(1+p, make([]byte, 32<<20), []byte("behind"))
+	}
+	require.Eventually(t, func() bool { return f.all(1, 2) }, patience, 5*time.Millisecond)
+	close(goOn)
+	require.Eventually(t, func() bool { all, bombs := g.count(); return all == 5 && bombs == 2 }, patience, 5*time.Millisecond)
 }
 
 // Batches that each keep to the bound are a bomb together: a fetch holds a hundred.

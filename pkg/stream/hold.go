@@ -88,6 +88,7 @@ func (h *holds) add(tp topicPartition, first *kgo.Record, held *HeldError) {
 	}
 	partition := map[string][]int32{tp.topic: {tp.partition}}
 	h.client.PauseFetchPartitions(partition)
+	h.loop.stopped.forget(tp.topic, tp.partition)
 	h.client.SetOffsets(map[string]map[int32]kgo.EpochOffset{tp.topic: {tp.partition: {Epoch: first.LeaderEpoch, Offset: first.Offset}}})
 	h.loop.reading.set(tp, first.Offset)
 	pause := old.pauses.NextBackOff()

@@ -61,6 +61,7 @@ type loop struct {
 	LoopOptions
 	lag        *lag
 	reading    reading
+	stopped    stopped
 	told       [kinds]*retry.Told
 	polled     pollState
 	maxRecords int           // as the options have it
@@ -131,6 +132,7 @@ func (l *loop) consumerOpts() []kgo.Opt {
 		// A partition's lag would stay on the gauge of whoever had it first.
 		kgo.OnPartitionsRevoked(forget),
 		kgo.OnPartitionsLost(forget),
+		kgo.WithHooks(&l.stopped),
 		// A killed instance's partitions wait this long for a new owner.
 		kgo.SessionTimeout(10 * time.Second),
 		kgo.HeartbeatInterval(time.Second),
@@ -155,6 +157,11 @@ func (l *loop) consumerOpts() []kgo.Opt {
 func (l *loop) forget(lost map[string][]int32) {
 	l.lag.forget(lost)
 	l.reading.forget(lost)
+	for topic, partitions := range lost {
+		for _, p := range partitions {
+			l.stopped.forget(topic, p)
+		}
+	}
 }
 
 // clientOpts gives all options of the loop's client, extra ones between the
@@ -186,6 +193,7 @@ func (l *loop) sessions(ctx context.Context, session func(ctx context.Context) e
 		func(ctx context.Context, up func()) error {
 			defer l.lag.forgetAll()
 			l.polled, l.skipped = newPollState(up), nil
+			l.stopped.forgetAll()
 			return session(ctx)
 		})
 }

@@ -13,6 +13,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
+// knownWithin is how long a topic that was made is asked for until it is known.
+const knownWithin = 10 * time.Second
+
 // TopicChange says what ApplyTopics did to one topic.
 type TopicChange struct {
 	Topic   string `json:"topic"`
@@ -51,8 +54,14 @@ func applyTopic(ctx context.Context, adm *kadm.Client, spec topicSpec, o TopicOp
 		for name, c := range made.Configs {
 			current[name] = c.MaybeValue()
 		}
-		_, err = configure(ctx, adm, spec, current, int(made.ReplicationFactor))
-		return change, err
+		if _, err = configure(ctx, adm, spec, current, int(made.ReplicationFactor)); err != nil {
+			return change, err
+		}
+		// Who goes on with the topic at once is not to hear from a slow broker that there is none.
+		known, cancel := context.WithTimeout(ctx, knownWithin)
+		defer cancel()
+		_, _ = replicasOf(known, adm, spec.name)
+		return change, nil
 	case !errors.Is(err, kerr.TopicAlreadyExists):
 		return change, Classify(fmt.Errorf("creating topic %s: %w", spec.name, err))
 	}

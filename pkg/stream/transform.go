@@ -119,5 +119,5 @@ func (l *loop) transformBatch(ctx context.Context, session *kgo.GroupTransactSes
 	if err := session.Client().CommitRecords(ctx, lost...); err != nil {
 		return Classify(fmt.Errorf("committing offsets: %w", err))
 	}
-	return skip(session.Client(), lost)
+	return l.skip(session.Client(), lost)
 }
