@@ -164,6 +164,12 @@ func sicknesses() []sick {
 		{"ClockAhead", clock(time.Hour), "postgres.clock", doctor.Failed, "1h0m0s ahead of Postgres'", "timedatectl"},
 		{"ClockALittleBehind", clock(-5 * time.Second), "postgres.clock", doctor.Warning, "5s behind Postgres'", "timedatectl"},
 		{"StageNotRunning", func(w *world) { w.publish(events(w), 3) }, "lag.sink", doctor.Failed, "no sink is a member", "start the sink"},
+		{"StageNotRunningBeforeABatchThatNobodyCanRead", func(w *world) {
+			client, err := stream.NewClient(*w.s.Kafka, stream.Deps{Name: "bomb"}, kgo.ProducerBatchCompression(kgo.ZstdCompression()), kgo.ProducerBatchMaxBytes(64<<20))
+			require.NoError(w.t, err)
+			w.t.Cleanup(client.Close)
+			require.NoError(w.t, client.ProduceSync(w.t.Context(), &kgo.Record{Topic: events(w), Value: make([]byte, 32<<20)}).FirstErr())
+		}, "lag.sink", doctor.Failed, "and 1 records wait", "start the sink"},
 		{"StageBehind", func(w *world) {
 			w.join(stream.Sink, events(w))
 			w.publish(events(w), 3)

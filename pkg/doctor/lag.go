@@ -166,8 +166,14 @@ func (e *examination) firstRecords(ctx context.Context, from map[string]map[int3
 	first := map[partition]time.Time{}
 	for len(until) > 0 {
 		fetches := client.PollFetches(ctx)
-		if err := ctx.Err(); err != nil {
+		unread, err := stream.FetchErrors(fetches)
+		if err := cmp.Or(ctx.Err(), err); err != nil {
 			return nil, fmt.Errorf("reading the first records that wait: %w", err)
+		}
+		for _, r := range unread { // its time is unknown
+			at := partition{r.Topic, r.Partition}
+			first[at] = r.Timestamp
+			delete(until, at)
 		}
 		fetches.EachPartition(func(p kgo.FetchTopicPartition) {
 			at := partition{p.Topic, p.Partition}
