@@ -101,7 +101,7 @@ type Deps struct {
 // batches no larger than our topics take, and reads committed records, within
 // bounds of what they decompress to. It does not connect. opts come last and win.
 func NewClient(c Config, d Deps, opts ...kgo.Opt) (*kgo.Client, error) {
-	base, err := clientOpts(c, d)
+	base, err := clientOpts(c, d, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -112,8 +112,9 @@ func NewClient(c Config, d Deps, opts ...kgo.Opt) (*kgo.Client, error) {
 	return cl, nil
 }
 
-func clientOpts(c Config, d Deps) ([]kgo.Opt, error) {
-	opts, err := decompression()
+// clientOpts gives the options of every client. Who polls in a loop has a stopped.
+func clientOpts(c Config, d Deps, s *stopped) ([]kgo.Opt, error) {
+	opts, err := decompression(s)
 	if err != nil {
 		return nil, fmt.Errorf("bounding what fetches decompress to: %w", err)
 	}

@@ -35,12 +35,13 @@ var errFetchFull = fmt.Errorf("the batches of the fetch hold more than %d bytes"
 // brokers fetches overlap and share what one may have; whoever gets nothing of it
 // comes again.
 type decompressor struct {
-	inner kgo.Decompressor
-	left  atomic.Int64
+	inner   kgo.Decompressor
+	left    atomic.Int64
+	stopped *stopped // nil: nobody asks
 }
 
-// decompression gives the options of a client that keeps to the bounds.
-func decompression() ([]kgo.Opt, error) {
+// decompression gives the options of a client that keeps to the bounds; s may be nil.
+func decompression(s *stopped) ([]kgo.Opt, error) {
 	// A client makes a decompressor with its bound; there is no other way to one.
 	bounded := kgo.MaxDecompressBatchBytes(maxBatchDecompressed)
 	maker, err := kgo.NewClient(bounded)
@@ -52,9 +53,13 @@ func decompression() ([]kgo.Opt, error) {
 	if !ok {
 		return nil, errors.New("the Kafka client gives no decompressor")
 	}
-	d := &decompressor{inner: inner}
+	d := &decompressor{inner: inner, stopped: s}
 	d.left.Store(maxFetchHeld)
-	return []kgo.Opt{bounded, kgo.WithDecompressor(d), kgo.WithHooks(d)}, nil
+	opts := []kgo.Opt{bounded, kgo.WithDecompressor(d), kgo.WithHooks(d)}
+	if s != nil {
+		opts = append(opts, kgo.WithHooks(s))
+	}
+	return opts, nil
 }
 
 // OnBrokerRead is called when a response has been read.
@@ -70,12 +75,15 @@ func (d *decompressor) Decompress(src []byte, codec kgo.CompressionCodecType) ([
 		return nil, errFetchFull
 	}
 	out, err := d.inner.Decompress(src, codec)
-	if err != nil {
-		return nil, err
-	}
 	weight := weigh(out)
 	if weight > maxFetchHeld {
-		return nil, kgo.ErrMaxDecompress
+		err = kgo.ErrMaxDecompress
+	}
+	if err != nil {
+		if d.stopped != nil && errors.Is(err, kgo.ErrMaxDecompress) {
+			d.stopped.refused(len(src))
+		}
+		return nil, err
 	}
 	if d.left.Add(-weight) < 0 { // never of a fetch's first batch
 		return nil, errFetchFull

@@ -132,7 +132,6 @@ func (l *loop) consumerOpts() []kgo.Opt {
 		// A partition's lag would stay on the gauge of whoever had it first.
 		kgo.OnPartitionsRevoked(forget),
 		kgo.OnPartitionsLost(forget),
-		kgo.WithHooks(&l.stopped),
 		// A killed instance's partitions wait this long for a new owner.
 		kgo.SessionTimeout(10 * time.Second),
 		kgo.HeartbeatInterval(time.Second),
@@ -167,7 +166,7 @@ func (l *loop) forget(lost map[string][]int32) {
 // clientOpts gives all options of the loop's client, extra ones between the
 // consumer's and the caller's. An error is Permanent: no session could begin.
 func (l *loop) clientOpts(extra ...kgo.Opt) ([]kgo.Opt, error) {
-	opts, err := clientOpts(l.Config, l.Deps)
+	opts, err := clientOpts(l.Config, l.Deps, &l.stopped)
 	if err != nil {
 		return nil, fault.Permanent(fault.Unsupported, err)
 	}
