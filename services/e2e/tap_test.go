@@ -5,6 +5,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -93,7 +95,7 @@ func newTap(t *testing.T, p *place) *tap {
 	}
 	client, err := kgo.NewClient(kgo.SeedBrokers(p.brokers...), kgo.ConsumeTopics(topics...),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
-		kgo.KeepControlRecords(), kgo.MetadataMinAge(100*time.Millisecond), kgo.MaxDecompressBatchBytes(1<<30))
+		kgo.KeepControlRecords(), kgo.MetadataMinAge(100*time.Millisecond), kgo.MetadataMaxAge(5*time.Second), kgo.MaxDecompressBatchBytes(1<<30))
 	require.NoError(t, err)
 	registry, err := event.NewRegistry(event.RegistryConfig{URL: settings.URL(p.registry)})
 	require.NoError(t, err)
@@ -210,14 +212,16 @@ func (w *tap) behind(ctx context.Context) (string, error) {
 	if w.err != nil {
 		return "", w.err
 	}
-	unread := ""
+	// All that is behind, in order: a state that does not change is how a caller knows that nothing moves.
+	var behind []string
 	ends.Each(func(o kadm.ListedOffset) {
 		if read := w.read[partition{o.Topic, o.Partition}]; read < o.Offset {
-			unread = fmt.Sprintf("%d of %d of %s/%d is read", read, o.Offset, o.Topic, o.Partition)
+			behind = append(behind, fmt.Sprintf("%d of %d of %s/%d is read", read, o.Offset, o.Topic, o.Partition))
 		}
 	})
-	if unread != "" {
-		return unread, nil
+	if len(behind) > 0 {
+		slices.Sort(behind)
+		return strings.Join(behind, "; "), nil
 	}
 	if w.outRecords < w.rawEvents {
 		return fmt.Sprintf("the normalizer made %d of %d records", w.outRecords, w.rawEvents), nil
@@ -231,10 +235,11 @@ func (w *tap) behind(ctx context.Context) (string, error) {
 			group = stream.Names{}.Group(stream.Quarantine)
 		}
 		if got, ok := committed[group].Lookup(at.topic, at.number); !ok || got.At < next {
-			return fmt.Sprintf("%s has committed %d of %d of %s/%d", group, got.At, next, at.topic, at.number), nil
+			behind = append(behind, fmt.Sprintf("%s has committed %d of %d of %s/%d", group, got.At, next, at.topic, at.number))
 		}
 	}
-	return "", nil
+	slices.Sort(behind)
+	return strings.Join(behind, "; "), nil
 }
 
 // anew reads a topic that was made anew from its start.
