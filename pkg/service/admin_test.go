@@ -2,6 +2,7 @@ package service_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -87,6 +88,22 @@ func TestAdminEndpoints(t *testing.T) {
 		require.NoError(t, admin.Stop(t.Context()), "it may be stopped again")
 	}
 	require.NoError(t, service.NewAdmin(rt, "127.0.0.1:0", false).Stop(t.Context()), "or before it started")
+}
+
+// A part with a state and a check is one part, and what is wrong with it is told.
+func TestAPartWithAStateAndACheck(t *testing.T) {
+	t.Parallel()
+	h := service.NewHealth()
+	for _, wrong := range []struct{ state, check error }{{nil, nil}, {errors.New("stopped"), nil}, {nil, errors.New("full")}} {
+		h.Set("spool", wrong.state)
+		h.Check("spool", time.Minute, func(context.Context) error { return wrong.check })
+		report := h.Report(t.Context())
+		require.Len(t, report.Components, 1)
+		require.Equal(t, wrong.state == nil && wrong.check == nil, report.Ready)
+		if err := cmp.Or(wrong.state, wrong.check); err != nil {
+			require.Equal(t, err.Error(), report.Components[0].Error)
+		}
+	}
 }
 
 func TestHealthChecks(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -100,10 +101,7 @@ func (h *Health) Remove(name string) {
 // their names.
 func (h *Health) Report(ctx context.Context) HealthReport {
 	h.mu.Lock()
-	report := HealthReport{Components: make([]ComponentHealth, 0, len(h.states)+len(h.checks))}
-	for _, state := range h.states {
-		report.Components = append(report.Components, state)
-	}
+	parts := maps.Clone(h.states)
 	answers := make(chan ComponentHealth, len(h.checks))
 	waiting := len(h.checks)
 	for _, check := range h.checks {
@@ -111,9 +109,13 @@ func (h *Health) Report(ctx context.Context) HealthReport {
 	}
 	h.mu.Unlock()
 	for range waiting { // each ask is bounded
-		report.Components = append(report.Components, <-answers)
+		// Of a part that has a state and a check, what is wrong is told.
+		answer := <-answers
+		if state, both := parts[answer.Name]; !both || state.Ready && !answer.Ready {
+			parts[answer.Name] = answer
+		}
 	}
-	slices.SortFunc(report.Components, func(a, b ComponentHealth) int { return strings.Compare(a.Name, b.Name) })
+	report := HealthReport{Components: slices.SortedFunc(maps.Values(parts), func(a, b ComponentHealth) int { return strings.Compare(a.Name, b.Name) })}
 	report.Ready = len(report.Components) > 0
 	for _, c := range report.Components {
 		report.Ready = report.Ready && c.Ready

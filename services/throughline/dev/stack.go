@@ -229,7 +229,7 @@ func (s *stack) openServices(ctx context.Context) error {
 	s.admin = service.NewAdmin(s.rt, s.command.AdminAddr, s.command.Pprof)
 	parts := []service.Component{{Name: "admin", Start: s.admin.Start, Stop: s.admin.Stop}}
 	if s.database != nil {
-		parts = append(parts, service.Component{Name: "Postgres", Run: s.watchDatabase})
+		parts = append(parts, service.Component{Name: "local-postgres", Run: s.watchDatabase})
 	}
 	s.group = s.rt.Group(append(parts, s.services.Components()...)...)
 	return nil
