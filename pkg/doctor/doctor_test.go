@@ -478,3 +478,18 @@ func TestThePageIsComplete(t *testing.T) {
 	rows := strings.Count(table, "\n| `")
 	require.Equal(t, len(doctor.Checks()), rows, "the page has no check that there is not")
 }
+
+// A check leaves what another one reads as it is.
+func TestConflictsAreToldBesideTheOthers(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.waits(fault.Conflict, "open", "NULL")
+	w.waits(fault.Unresolved, "open", "NULL")
+	w.s.Only = []string{"quarantine.open", "quarantine.conflicts"}
+	found := map[string]string{}
+	for _, f := range doctor.Run(t.Context(), w.s) {
+		found[f.Check] = f.Found
+	}
+	require.Contains(t, found["quarantine.conflicts"], "1 records contradict the timeline")
+	require.NotContains(t, found["quarantine.open"], "conflict")
+}

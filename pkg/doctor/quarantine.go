@@ -40,12 +40,11 @@ func (e *examination) quarantined(context.Context, *pgxpool.Pool) Finding {
 	if err != nil {
 		return queryFailed(err)
 	}
-	delete(stats.Open, string(fault.Conflict)) // quarantine.conflicts
-	if len(stats.Open) == 0 {
+	reasons := slices.DeleteFunc(slices.Collect(maps.Keys(stats.Open)), func(reason string) bool { return reason == string(fault.Conflict) }) // quarantine.conflicts tells of these
+	if len(reasons) == 0 {
 		return ok("nothing waits in quarantine")
 	}
 	age := func(reason string) time.Duration { return max(e.Now().Sub(stats.OldestOf[reason]), 0) }
-	reasons := slices.Collect(maps.Keys(stats.Open))
 	slices.SortFunc(reasons, func(a, b string) int { return cmp.Or(cmp.Compare(age(b), age(a)), cmp.Compare(a, b)) })
 	var parts []string
 	for _, reason := range reasons {

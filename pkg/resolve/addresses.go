@@ -3,7 +3,11 @@ package resolve
 import (
 	"bytes"
 	"regexp"
+	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf16"
+	"unicode/utf8"
 
 	"github.com/throughline-dev/throughline/pkg/source"
 )
@@ -21,14 +25,20 @@ const (
 )
 
 var (
-	// address is what can be an e-mail address in a text.
-	address = regexp.MustCompile(`[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+`)
+	// host is what can stand behind an address's @.
+	host = regexp.MustCompile(`^[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+`)
 	// spelled is what plain reads.
 	spelled = regexp.MustCompile(`(?i)(` + strings.TrimPrefix(SpelledAt, "@|") + `)|(` + SpelledPlus + `)|` + SpelledGap)
 )
 
-// mostAddresses bounds what Addresses gives of one text.
-const mostAddresses = 500
+const (
+	// mostAddresses bounds what Addresses gives of one text.
+	mostAddresses = 500
+	// mostLocal bounds the letters before an @ (RFC 5321, 4.5.3.1.1: 64 octets).
+	mostLocal = 64
+	// mostNested is how often a text is read as JSON's: an event, JSON in a string of it, and once more.
+	mostNested = 3
+)
 
 // plain gives a text with addresses as they are.
 func plain(text []byte) []byte {
@@ -55,29 +65,123 @@ func plain(text []byte) []byte {
 	return append(out, text[from:]...)
 }
 
-// Addresses gives the e-mail addresses that stand in a text, such as an event's bytes, in any spelling of SpelledAt: the
-// first 500, each once. They are no evidence of whose an event is, since anybody writes texts; they are what may have been
-// erased.
+// Addresses gives the e-mail addresses that stand in a text, such as an event's bytes, in any spelling of SpelledAt, and
+// in the strings of JSON, also of JSON within them: the first 500, each once. Where it cannot be known where an address
+// begins (o'hara@x.example may be hara@x.example after a quote) it gives each of both. They are no evidence of whose an
+// event is, since anybody writes texts; they are what may have been erased.
 func Addresses(text []byte) (refs []source.Reference) {
-	if text = plain(text); !bytes.ContainsRune(text, '@') {
-		return nil
-	}
 	seen := map[string]bool{}
-	add := func(found string) {
-		if one, ok := source.Email(found); ok && !seen[one] && source.IsText(one) {
+	add := func(found []byte) {
+		if one, ok := source.Email(string(found)); ok && !seen[one] && source.IsText(one) {
 			seen[one] = true
 			refs = append(refs, source.Reference{Source: source.KindEmail, Kind: source.KindEmail, ID: one})
 		}
 	}
-	for _, at := range address.FindAllIndex(text, mostAddresses) {
-		found := string(text[at[0]:at[1]])
-		add(found)
-		if at[0] > 0 && text[at[0]-1] == '\\' { // the letter of an escape, as in "\n"
-			add(found[1:])
+	for level := 0; ; level++ {
+		inText(plain(text), func(found []byte) bool {
+			add(found)
+			return len(refs) < mostAddresses
+		})
+		if level == mostNested || len(refs) >= mostAddresses || bytes.IndexByte(text, '\\') < 0 {
+			return refs[:min(len(refs), mostAddresses)]
 		}
-		if bytes.HasPrefix(text[at[1]:], []byte("_")) { // Markdown's
-			add(strings.TrimLeft(found, "_"))
+		text = unescaped(text)
+	}
+}
+
+// inText gives what may be an address in a text, until found returns false.
+func inText(text []byte, found func([]byte) bool) {
+	for from := 0; ; {
+		at := bytes.IndexByte(text[from:], '@')
+		if at < 0 {
+			return
+		}
+		at += from
+		from = at + 1
+		rest := host.Find(text[from:])
+		if rest == nil {
+			continue
+		}
+		end, begin := from+len(rest), at
+		for range mostLocal {
+			r, size := utf8.DecodeLastRune(text[:begin])
+			if !isLocal(r) {
+				break
+			}
+			if !isWord(r) && begin < at && !found(text[begin:end]) {
+				return
+			}
+			begin -= size
+		}
+		if begin == at {
+			continue
+		}
+		if !found(text[begin:end]) {
+			return
+		}
+		if begin > 0 && text[begin-1] == '\\' && !found(text[begin+1:end]) { // the letter of an escape, as in "\n"
+			return
+		}
+		if bytes.HasPrefix(text[end:], []byte("_")) && !found(bytes.TrimLeft(text[begin:end], "_")) { // Markdown's
+			return
 		}
 	}
-	return refs[:min(len(refs), mostAddresses)]
+}
+
+// isWord says whether a letter is of an address wherever it stands.
+func isWord(r rune) bool {
+	return r < utf8.RuneSelf && (unicode.IsLetter(r) || unicode.IsDigit(r) || strings.ContainsRune("._%+-", r))
+}
+
+// isLocal says whether a letter may be of an address's local part (RFC 5322, 3.2.3, and RFC 6532).
+func isLocal(r rune) bool {
+	return r != utf8.RuneError && (isWord(r) || strings.ContainsRune("!#$&'*/=?^`{|}~", r) || r >= utf8.RuneSelf && (unicode.IsLetter(r) || unicode.IsDigit(r) || unicode.IsMark(r)))
+}
+
+// unescaped reads the escapes of JSON's strings, one time, wherever they stand.
+func unescaped(text []byte) []byte {
+	out := make([]byte, 0, len(text))
+	for len(text) > 0 {
+		at := bytes.IndexByte(text, '\\')
+		if at < 0 || at+1 == len(text) {
+			return append(out, text...)
+		}
+		out = append(out, text[:at]...)
+		letter := text[at+1]
+		text = text[at+2:]
+		switch {
+		case strings.IndexByte(`"\/`, letter) >= 0:
+			out = append(out, letter)
+		case strings.IndexByte("bfnrt", letter) >= 0:
+			out = append(out, ' ')
+		case letter == 'u':
+			r, size := hex4(text)
+			if low, more := rune(0), 0; utf16.IsSurrogate(r) && len(text) > size+2 && text[size] == '\\' && text[size+1] == 'u' {
+				if low, more = hex4(text[size+2:]); more > 0 {
+					r, size = utf16.DecodeRune(r, low), size+2+more
+				}
+			}
+			if size > 0 {
+				out = utf8.AppendRune(out, r)
+				text = text[size:]
+				continue
+			}
+			out = append(out, '\\', letter)
+		default:
+			out = append(out, '\\', letter)
+		}
+	}
+	return out
+}
+
+// hex4 reads four hexadecimal digits; a size of 0 says that there are none.
+func hex4(text []byte) (r rune, size int) {
+	if len(text) < 4 {
+		return 0, 0
+	}
+	n, err := strconv.ParseUint(string(text[:4]), 16, 16)
+	if err != nil {
+		return 0, 0
+	}
+	return rune(n), 4
 }

@@ -209,6 +209,15 @@ func (l *loop) skip(client *kgo.Client, batch []*kgo.Record) error {
 		return errSkipped
 	}
 	client.SetOffsets(next)
+	committed := client.CommittedOffsets()
+	for topic, partitions := range next {
+		for partition := range partitions {
+			// It does not set a partition of which nothing was committed before.
+			if _, ok := committed[topic][partition]; !ok {
+				return errSkipped
+			}
+		}
+	}
 	return nil
 }
 

@@ -160,6 +160,8 @@ type Reader interface {
 	// Tail sends events to the channel until ctx ends; the channel is closed then. At most 100 run at a time in a
 	// process, 8 of one actor: then Transient.
 	Tail(ctx context.Context, q TailQuery) (<-chan TailEvent, error)
+	// TailPlace gives the After of a Tail of which the first event is the first that becomes visible from now on.
+	TailPlace(ctx context.Context) (string, error)
 	// Export reads the first page of what is asked for, and gives the rest as a file. Who may is a setting (ExportPolicy);
 	// beginExport and export are in the audit log. At most 4 run at a time in a process: then Transient.
 	Export(ctx context.Context, q ExportQuery) (*Export, error)

@@ -1,6 +1,7 @@
 package backend_test
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -100,6 +101,18 @@ func TestTail(t *testing.T) {
 	require.Equal(t, b, (<-more).Event.ID)
 	c := w.event(w.pool, w.acme, "invoice.paid", `{}`)
 	require.Equal(t, c, (<-more).Event.ID)
+
+	// A page that is read now goes on from its place, of one account, too.
+	place, err := w.TailPlace(w.viewer())
+	require.NoError(t, err)
+	d := w.event(w.pool, w.acme, "invoice.paid", `{}`)
+	while, end := context.WithCancel(w.viewer())
+	fromPlace, err := w.Tail(while, backend.TailQuery{Account: w.acme, After: place})
+	require.NoError(t, err)
+	require.Equal(t, d, (<-fromPlace).Event.ID)
+	end()
+	for range fromPlace { //nolint:revive // until it has ended
+	}
 
 	_, err = w.Tail(w.viewer(), backend.TailQuery{After: "nonsense"})
 	require.Equal(t, "Last-Event-ID", problem.From(err).Field)

@@ -184,6 +184,18 @@ func (b *Service) follow(ctx context.Context, from postgres.FeedPlace, tell func
 	}
 }
 
+// TailPlace is Reader's.
+func (b *Service) TailPlace(ctx context.Context) (string, error) {
+	if err := access.ActorOf(ctx).Require(access.Viewer); err != nil {
+		return "", err
+	}
+	_, now, err := b.feed(ctx, postgres.FeedQuery{Limit: 1})
+	if err != nil {
+		return "", err
+	}
+	return tailID(now), nil
+}
+
 // Tail is Reader's.
 func (b *Service) Tail(ctx context.Context, q TailQuery) (<-chan TailEvent, error) {
 	by := access.ActorOf(ctx)

@@ -28,17 +28,16 @@ const (
 
 // timelineOf is what a timeline's page shows.
 type timelineOf struct {
-	account    api.AccountSummary
-	strip      api.Density
-	days       []day
-	next       string
-	ascending  bool
-	at         time.Time
-	sources    []string
-	types      []string
-	open       *api.Event // the event in the panel
-	newest     int64      // the newest event, where the page begins with it
-	newestTime time.Time
+	account   api.AccountSummary
+	strip     api.Density
+	days      []day
+	next      string
+	ascending bool
+	at        time.Time
+	sources   []string
+	types     []string
+	open      *api.Event // the event in the panel
+	newest    string     // where the live tail goes on, where the page begins with the newest event
 }
 
 // day is the events of one day, as they stand on a page.
@@ -73,6 +72,13 @@ func (s *server) timeline(p *page) (templ.Component, error) {
 	if q, t.at, err = p.timelineQuery(id); err != nil {
 		return nil, err
 	}
+	if q.Until.IsZero() && q.Cursor == "" && !t.ascending {
+		p.live = true
+		// Before the events are read: what comes meanwhile is told once more, and the page knows it.
+		if t.newest, err = s.Backend.TailPlace(ctx); err != nil {
+			return nil, err
+		}
+	}
 	found, err := s.Backend.Timeline(ctx, q)
 	if err != nil {
 		return nil, err
@@ -88,12 +94,6 @@ func (s *server) timeline(p *page) (templ.Component, error) {
 	t.next = found.Next
 	t.days = p.days(found.Items)
 	t.sources, t.types = choices(found.Items, q.Source, q.Type)
-	if q.Until.IsZero() && q.Cursor == "" && !t.ascending {
-		p.live = true
-		if len(found.Items) > 0 {
-			t.newest, t.newestTime = found.Items[0].ID, found.Items[0].OccurredAt
-		}
-	}
 	return timelineView(p, t), nil
 }
 

@@ -628,6 +628,18 @@ func (f *Fake) Feed(context.Context, string, string, time.Duration, backend.Pagi
 	return backend.Page[api.Event]{Items: []api.Event{}, Next: "0"}, nil
 }
 
+// TailPlace is behind the newest event that was told.
+func (f *Fake) TailPlace(ctx context.Context) (string, error) {
+	if err := f.may(ctx, access.Viewer); err != nil {
+		return "", err
+	}
+	defer f.mu.Unlock()
+	if len(f.told) == 0 {
+		return "0", nil
+	}
+	return f.told[len(f.told)-1].ID, nil
+}
+
 // Tail sends what Store and Skip tell.
 func (f *Fake) Tail(ctx context.Context, q backend.TailQuery) (<-chan backend.TailEvent, error) {
 	if err := f.may(ctx, access.Viewer); err != nil {
