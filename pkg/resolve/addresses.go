@@ -156,8 +156,8 @@ func unescaped(text []byte) []byte {
 			out = append(out, ' ')
 		case letter == 'u':
 			r, size := hex4(text)
-			if low, more := rune(0), 0; utf16.IsSurrogate(r) && len(text) > size+2 && text[size] == '\\' && text[size+1] == 'u' {
-				if low, more = hex4(text[size+2:]); more > 0 {
+			if utf16.IsSurrogate(r) && bytes.HasPrefix(text[size:], []byte(`\u`)) {
+				if low, more := hex4(text[size+2:]); more > 0 {
 					r, size = utf16.DecodeRune(r, low), size+2+more
 				}
 			}

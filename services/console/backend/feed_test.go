@@ -111,7 +111,7 @@ func TestTail(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, d, (<-fromPlace).Event.ID)
 	end()
-	for range fromPlace { //nolint:revive // until it has ended
+	for range fromPlace { // until it has ended
 	}
 
 	_, err = w.Tail(w.viewer(), backend.TailQuery{After: "nonsense"})
