@@ -115,7 +115,8 @@ func (h *Health) Report(ctx context.Context) HealthReport {
 			parts[answer.Name] = answer
 		}
 	}
-	report := HealthReport{Components: slices.SortedFunc(maps.Values(parts), func(a, b ComponentHealth) int { return strings.Compare(a.Name, b.Name) })}
+	report := HealthReport{Components: slices.AppendSeq([]ComponentHealth{}, maps.Values(parts))} // never null
+	slices.SortFunc(report.Components, func(a, b ComponentHealth) int { return strings.Compare(a.Name, b.Name) })
 	report.Ready = len(report.Components) > 0
 	for _, c := range report.Components {
 		report.Ready = report.Ready && c.Ready
