@@ -124,8 +124,13 @@ func hex4(src []byte, i int) rune {
 	return r
 }
 
-// unescape appends the text of what stands between a string's quotes, which has
-// passed text. What is not Unicode becomes U+FFFD.
+// Unescape reads JSON's escapes in any bytes, wherever they stand, for whoever looks
+// for something in them: the strings of a document are as their reader has them. What
+// is no escape stays, and what is not Unicode becomes U+FFFD.
+func Unescape(text []byte) []byte { return unescape(make([]byte, 0, len(text)), text) }
+
+// unescape appends the text of what stands between a string's quotes. What is not
+// Unicode becomes U+FFFD. What text has not passed may have no whole escape at its end.
 func unescape(dst, quoted []byte) []byte {
 	for i := 0; i < len(quoted); {
 		plain := i
@@ -138,6 +143,9 @@ func unescape(dst, quoted []byte) []byte {
 			dst = utf8.AppendRune(dst, r)
 			i += size
 			continue
+		}
+		if i+1 == len(quoted) {
+			return append(dst, '\\')
 		}
 		switch c := quoted[i+1]; c {
 		case 'b':
@@ -152,6 +160,10 @@ func unescape(dst, quoted []byte) []byte {
 			dst = append(dst, '\t')
 		case 'u':
 			r := hex4(quoted, i+2)
+			if r < 0 {
+				dst = append(dst, '\\', 'u')
+				break
+			}
 			i += 4
 			if utf16.IsSurrogate(r) {
 				if r = utf16.DecodeRune(r, escaped(quoted, i+2)); r != utf8.RuneError {

@@ -165,3 +165,15 @@ func TestIntBounds(t *testing.T) {
 		}
 	})
 }
+
+func TestUnescape(t *testing.T) {
+	for text, want := range map[string]string{
+		`{"a":"\u003ckim\n\"\/\\u003c"}`: "{\"a\":\"<kim\n\"/\\u003c\"}",
+		`\ud83d\ude00 \ud83d x`:          "😀 \uFFFD x",
+		`\u00zz \u00 \k \`:               `\u00zz \u00 k \`,
+		"\xff\x00":                       "\uFFFD\x00",
+		"":                               "",
+	} {
+		require.Equal(t, want, string(rawjson.Unescape([]byte(text))), text)
+	}
+}

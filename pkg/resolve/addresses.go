@@ -3,12 +3,11 @@ package resolve
 import (
 	"bytes"
 	"regexp"
-	"strconv"
 	"strings"
 	"unicode"
-	"unicode/utf16"
 	"unicode/utf8"
 
+	"github.com/throughline-dev/throughline/pkg/rawjson"
 	"github.com/throughline-dev/throughline/pkg/source"
 )
 
@@ -32,11 +31,13 @@ var (
 )
 
 const (
-	// mostAddresses bounds what Addresses gives of one text.
+	// mostAddresses is how many places with an @ Addresses looks at.
 	mostAddresses = 500
 	// mostLocal bounds the letters before an @ (RFC 5321, 4.5.3.1.1: 64 octets).
 	mostLocal = 64
-	// mostNested is how often a text is read as JSON's: an event, JSON in a string of it, and once more.
+	// mostAmbiguous bounds the letters before an @ at which an address may begin or go on.
+	mostAmbiguous = 8
+	// mostNested is how often a text's escapes are read: of an event, of JSON in a string of it, and once more.
 	mostNested = 3
 )
 
@@ -66,9 +67,9 @@ func plain(text []byte) []byte {
 }
 
 // Addresses gives the e-mail addresses that stand in a text, such as an event's bytes, in any spelling of SpelledAt, and
-// in the strings of JSON, also of JSON within them: the first 500, each once. Where it cannot be known where an address
-// begins (o'hara@x.example may be hara@x.example after a quote) it gives each of both. They are no evidence of whose an
-// event is, since anybody writes texts; they are what may have been erased.
+// in the strings of JSON, also of JSON within them: of the first 500 places with an @, each once. Where it cannot be known
+// where an address begins (o'hara@x.example may be hara@x.example behind a quote) it gives each of both. They are no
+// evidence of whose an event is, since anybody writes texts; they are what may have been erased.
 func Addresses(text []byte) (refs []source.Reference) {
 	seen := map[string]bool{}
 	add := func(found []byte) {
@@ -77,53 +78,46 @@ func Addresses(text []byte) (refs []source.Reference) {
 			refs = append(refs, source.Reference{Source: source.KindEmail, Kind: source.KindEmail, ID: one})
 		}
 	}
-	for level := 0; ; level++ {
-		inText(plain(text), func(found []byte) bool {
-			add(found)
-			return len(refs) < mostAddresses
-		})
-		if level == mostNested || len(refs) >= mostAddresses || bytes.IndexByte(text, '\\') < 0 {
-			return refs[:min(len(refs), mostAddresses)]
-		}
-		text = unescaped(text)
+	inText(plain(text), add)
+	for level := 0; level < mostNested && bytes.IndexByte(text, '\\') >= 0; level++ {
+		text = rawjson.Unescape(text)
+		inText(plain(text), add)
 	}
+	return refs
 }
 
-// inText gives what may be an address in a text, until found returns false.
-func inText(text []byte, found func([]byte) bool) {
-	for from := 0; ; {
+// inText gives what may be an address in a text.
+func inText(text []byte, add func([]byte)) {
+	from := 0
+	for range mostAddresses {
 		at := bytes.IndexByte(text[from:], '@')
 		if at < 0 {
 			return
 		}
 		at += from
 		from = at + 1
-		rest := host.Find(text[from:])
-		if rest == nil {
+		end := from + len(host.Find(text[from:]))
+		if end == from {
 			continue
 		}
-		end, begin := from+len(rest), at
+		begin, ambiguous := at, 0
 		for range mostLocal {
 			r, size := utf8.DecodeLastRune(text[:begin])
 			if !isLocal(r) {
 				break
 			}
-			if !isWord(r) && begin < at && !found(text[begin:end]) {
-				return
+			if !isWord(r) && ambiguous < mostAmbiguous {
+				ambiguous++
+				add(text[begin:end])
 			}
 			begin -= size
 		}
-		if begin == at {
-			continue
+		add(text[begin:end])
+		if begin > 0 && begin < at && text[begin-1] == '\\' { // the letter of an escape, as in "\n"
+			add(text[begin+1 : end])
 		}
-		if !found(text[begin:end]) {
-			return
-		}
-		if begin > 0 && text[begin-1] == '\\' && !found(text[begin+1:end]) { // the letter of an escape, as in "\n"
-			return
-		}
-		if bytes.HasPrefix(text[end:], []byte("_")) && !found(bytes.TrimLeft(text[begin:end], "_")) { // Markdown's
-			return
+		if bytes.HasPrefix(text[end:], []byte("_")) { // Markdown's
+			add(bytes.TrimLeft(text[begin:end], "_"))
 		}
 	}
 }
@@ -136,52 +130,4 @@ func isWord(r rune) bool {
 // isLocal says whether a letter may be of an address's local part (RFC 5322, 3.2.3, and RFC 6532).
 func isLocal(r rune) bool {
 	return r != utf8.RuneError && (isWord(r) || strings.ContainsRune("!#$&'*/=?^`{|}~", r) || r >= utf8.RuneSelf && (unicode.IsLetter(r) || unicode.IsDigit(r) || unicode.IsMark(r)))
-}
-
-// unescaped reads the escapes of JSON's strings, one time, wherever they stand.
-func unescaped(text []byte) []byte {
-	out := make([]byte, 0, len(text))
-	for len(text) > 0 {
-		at := bytes.IndexByte(text, '\\')
-		if at < 0 || at+1 == len(text) {
-			return append(out, text...)
-		}
-		out = append(out, text[:at]...)
-		letter := text[at+1]
-		text = text[at+2:]
-		switch {
-		case strings.IndexByte(`"\/`, letter) >= 0:
-			out = append(out, letter)
-		case strings.IndexByte("bfnrt", letter) >= 0:
-			out = append(out, ' ')
-		case letter == 'u':
-			r, size := hex4(text)
-			if utf16.IsSurrogate(r) && bytes.HasPrefix(text[size:], []byte(`\u`)) {
-				if low, more := hex4(text[size+2:]); more > 0 {
-					r, size = utf16.DecodeRune(r, low), size+2+more
-				}
-			}
-			if size > 0 {
-				out = utf8.AppendRune(out, r)
-				text = text[size:]
-				continue
-			}
-			out = append(out, '\\', letter)
-		default:
-			out = append(out, '\\', letter)
-		}
-	}
-	return out
-}
-
-// hex4 reads four hexadecimal digits; a size of 0 says that there are none.
-func hex4(text []byte) (r rune, size int) {
-	if len(text) < 4 {
-		return 0, 0
-	}
-	n, err := strconv.ParseUint(string(text[:4]), 16, 16)
-	if err != nil {
-		return 0, 0
-	}
-	return rune(n), 4
 }

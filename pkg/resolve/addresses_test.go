@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/throughline-dev/throughline/pkg/source"
 )
 
 func TestAddresses(t *testing.T) {
@@ -43,5 +45,8 @@ func TestAddresses(t *testing.T) {
 		require.NotContains(t, got, "hn@acme.example", text)
 		require.Equal(t, want == "", len(got) == 0, text)
 	}
+	// Others' addresses that can be read in many ways, in front of it, do not hide one.
+	junk := strings.Repeat("https://a.test/?x='o'hara'&y=''@b.example ", 400)
+	require.Contains(t, Addresses([]byte(junk+"kim@acme.example")), source.Reference{Source: "email", Kind: "email", ID: "kim@acme.example"})
 	require.Len(t, Addresses([]byte(strings.Repeat("a@b.example ", 3)+strings.Repeat("x", 10)+"@c.example")), 2)
 }

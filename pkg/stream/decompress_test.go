@@ -216,11 +216,14 @@ func TestABombThatIsDroppedWithoutAWord(t *testing.T) {
 	met, goOn := make(chan struct{}), make(chan struct{})
 	begun := false
 	servicetest.Run(t, func(ctx context.Context) error {
-		return RunBatches(ctx, o, time.Second, func(_ context.Context, batch []*kgo.Record) error {
+		return RunBatches(ctx, o, time.Second, func(ctx context.Context, batch []*kgo.Record) error {
 			if !begun {
 				begun = true
 				close(met)
-				<-goOn
+				select {
+				case <-goOn:
+				case <-ctx.Done():
+				}
 				return &HeldError{Partitions: map[string][]int32{RawTopic("stripe"): {0}}, Err: errors.New("not yet")}
 			}
 			g.add(batch)
