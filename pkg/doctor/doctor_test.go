@@ -486,7 +486,7 @@ func TestConflictsAreToldBesideTheOthers(t *testing.T) {
 	w.waits(fault.Conflict, "open", "NULL")
 	w.waits(fault.Unresolved, "open", "NULL")
 	w.s.Only = []string{"quarantine.open", "quarantine.conflicts"}
-	for range 20 { // checks run side by side, in no order
+	for range 8 { // checks run side by side, in no order
 		found := map[string]string{}
 		for _, f := range doctor.Run(t.Context(), w.s) {
 			found[f.Check] = f.Found
