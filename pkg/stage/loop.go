@@ -62,9 +62,9 @@ type Loop struct {
 
 const (
 	defaultSlowAfter = 30 * time.Second
-	// graceShare of a stop's time is left to the batch under way, so that it ends
-	// within the half that the Group gives to the part that stops first.
-	graceShare = 0.4
+	// graceShare of a stop's time is left to the batch under way, so that it ends, and
+	// the brokers are told, within the half that the Group gives to the part that stops first.
+	graceShare = 0.35
 )
 
 // Grace is how long the work under way may still take when a service stops.
@@ -118,7 +118,7 @@ func (d Deps) loopOptions(l Loop, name string, metrics *stream.LoopMetrics) stre
 	return stream.LoopOptions{
 		Config: d.Kafka, Deps: stream.Deps{Name: name, Log: d.Runtime.Log, Registry: d.Runtime.Registry},
 		Group: l.Group, Topics: l.Topics, MaxRecords: l.Batch.Records, MaxWait: l.Batch.Wait,
-		Metrics: metrics, OnState: func(err error) { d.Runtime.Health.Set(name, err) },
+		Grace: d.Grace(), Metrics: metrics, OnState: func(err error) { d.Runtime.Health.Set(name, err) },
 		Advice: postgres.Advice, Progress: new(stream.Progress), Opts: l.Opts,
 	}
 }

@@ -118,7 +118,7 @@ func TestMembersShareThePartitions(t *testing.T) {
 		mu.Lock()
 		instances[n] = o.Config.InstanceID
 		mu.Unlock()
-		return stream.RunBatches(ctx, o, d.Grace(), func(_ context.Context, batch []*kgo.Record) error {
+		return stream.RunBatches(ctx, o, func(_ context.Context, batch []*kgo.Record) error {
 			mu.Lock()
 			defer mu.Unlock()
 			for _, r := range batch {
@@ -155,7 +155,7 @@ func TestABatchThatTakesLongIsNotReady(t *testing.T) {
 	release := make(chan struct{})
 	loop := stage.Loop{Name: "toy", Group: "g", Topics: []string{stream.RawTopic("stripe")}, Batch: stage.Batch{Records: 10}, SlowAfter: 50 * time.Millisecond}
 	servicetest.Run(t, d.Group(toy{d.Consume(loop, func(ctx context.Context, _ int, o stream.LoopOptions) error {
-		return stream.RunBatches(ctx, o, d.Grace(), func(context.Context, []*kgo.Record) error { <-release; return nil })
+		return stream.RunBatches(ctx, o, func(context.Context, []*kgo.Record) error { <-release; return nil })
 	})}).Run)
 	servicetest.RequireReady(t, d.Runtime, true)
 	publish(t, client, 1)
@@ -179,7 +179,7 @@ func TestReadinessTellsWhatNeedsAPerson(t *testing.T) {
 	fail(fault.Transient(fault.Unavailable, missing))
 	loop := stage.Loop{Name: "toy", Group: "g", Topics: []string{stream.RawTopic("stripe")}, Batch: stage.Batch{Records: 10}}
 	servicetest.Run(t, d.Group(toy{d.Consume(loop, func(ctx context.Context, _ int, o stream.LoopOptions) error {
-		return stream.RunBatches(ctx, o, d.Grace(), func(context.Context, []*kgo.Record) error { mu.Lock(); defer mu.Unlock(); return failure })
+		return stream.RunBatches(ctx, o, func(context.Context, []*kgo.Record) error { mu.Lock(); defer mu.Unlock(); return failure })
 	})}).Run)
 	publish(t, client, 1)
 	advised := func(want bool) func() bool {
@@ -204,7 +204,7 @@ func TestReadinessTellsOfAMissingTopic(t *testing.T) {
 	admin := kadm.NewClient(client)
 	loop := stage.Loop{Name: "toy", Group: "g", Topics: []string{stream.RawTopic("stripe")}, Outputs: []string{stream.AccountEvents}, Batch: stage.Batch{Records: 10}}
 	servicetest.Run(t, d.Group(toy{d.Consume(loop, func(ctx context.Context, _ int, o stream.LoopOptions) error {
-		return stream.RunBatches(ctx, o, d.Grace(), func(context.Context, []*kgo.Record) error { return nil })
+		return stream.RunBatches(ctx, o, func(context.Context, []*kgo.Record) error { return nil })
 	})}).Run)
 	servicetest.RequireReady(t, d.Runtime, true)
 	for _, topic := range []string{stream.RawTopic("stripe"), stream.AccountEvents} {

@@ -20,9 +20,9 @@ import (
 // error only if the client cannot be made. A client that the brokers fence, or
 // whose fetches they refuse, is replaced by a new one.
 //
-// write gets a context that outlives ctx by grace, so that a stop lets a batch
+// write gets a context that outlives ctx by o.Grace, so that a stop lets a batch
 // finish.
-func RunBatches(ctx context.Context, o LoopOptions, grace time.Duration, write func(ctx context.Context, batch []*kgo.Record) error) error {
+func RunBatches(ctx context.Context, o LoopOptions, write func(ctx context.Context, batch []*kgo.Record) error) error {
 	l := newLoop(o)
 	h := &holds{loop: l, held: map[topicPartition]*hold{}}
 	forget := func(_ context.Context, _ *kgo.Client, lost map[string][]int32) { l.forget(lost); h.forget(lost) }
@@ -35,15 +35,15 @@ func RunBatches(ctx context.Context, o LoopOptions, grace time.Duration, write f
 	if err != nil {
 		return err
 	}
-	work, stop := withGrace(ctx, grace)
+	work, stop := withGrace(ctx, l.Grace)
 	defer stop()
 	commits := &retry.Told{Log: l.Deps.Log} // no state: at worst batches come again
 	l.sessions(ctx, func(ctx context.Context) error {
-		client, err := kgo.NewClient(opts...)
+		client, closeClient, err := newMember(l.Grace/4, opts, kgo.NewClient, (*kgo.Client).CloseAllowingRebalance)
 		if err != nil {
-			return fmt.Errorf("making the Kafka client: %w", err)
+			return err
 		}
-		defer client.CloseAllowingRebalance()
+		defer closeClient()
 		h.client = client
 		l.reading.begin(client.CommittedOffsets)
 		defer h.forgetAll()

@@ -70,7 +70,7 @@ func TestADecompressionBombIsSkipped(t *testing.T) {
 	}
 	loops := map[string]func(ctx context.Context, o LoopOptions, g *got) error{
 		"batches": func(ctx context.Context, o LoopOptions, g *got) error {
-			return RunBatches(ctx, o, time.Second, func(_ context.Context, batch []*kgo.Record) error { g.add(batch); return nil })
+			return RunBatches(ctx, o, func(_ context.Context, batch []*kgo.Record) error { g.add(batch); return nil })
 		},
 		"transform": func(ctx context.Context, o LoopOptions, g *got) error {
 			return RunTransform(ctx, TransformOptions{LoopOptions: o, TransactionalID: "t" + o.Group}, func(_ context.Context, batch []*kgo.Record) ([]*kgo.Record, error) {
@@ -176,7 +176,7 @@ func TestABombThatWasFetchedAndDropped(t *testing.T) {
 			met, goOn := make(chan struct{}), make(chan struct{})
 			meet := sync.OnceFunc(func() { close(met) })
 			servicetest.Run(t, func(ctx context.Context) error {
-				return RunBatches(ctx, o, time.Second, func(ctx context.Context, batch []*kgo.Record) error {
+				return RunBatches(ctx, o, func(ctx context.Context, batch []*kgo.Record) error {
 					g.add(batch)
 					if _, bombs := g.count(); bombs > 0 {
 						meet()
@@ -216,7 +216,7 @@ func TestABombThatIsDroppedWithoutAWord(t *testing.T) {
 	met, goOn := make(chan struct{}), make(chan struct{})
 	begun := false
 	servicetest.Run(t, func(ctx context.Context) error {
-		return RunBatches(ctx, o, time.Second, func(ctx context.Context, batch []*kgo.Record) error {
+		return RunBatches(ctx, o, func(ctx context.Context, batch []*kgo.Record) error {
 			if !begun {
 				begun = true
 				close(met)
@@ -253,7 +253,7 @@ func TestManySmallBombsAreReadInTurn(t *testing.T) {
 	g := &got{}
 	o := LoopOptions{Config: c, Group: "g", Topics: []string{RawTopic("stripe")}}
 	servicetest.Run(t, func(ctx context.Context) error {
-		return RunBatches(ctx, o, time.Second, func(_ context.Context, batch []*kgo.Record) error {
+		return RunBatches(ctx, o, func(_ context.Context, batch []*kgo.Record) error {
 			bytes := 0
 			for _, r := range batch {
 				largest = max(largest, len(r.Value))
@@ -299,7 +299,7 @@ func TestManyRecordsAndHeadersAreABombToo(t *testing.T) {
 	g := &got{}
 	o := LoopOptions{Config: c, Group: "g", Topics: []string{RawTopic("stripe")}}
 	servicetest.Run(t, func(ctx context.Context) error {
-		return RunBatches(ctx, o, time.Second, func(_ context.Context, batch []*kgo.Record) error { g.add(batch); return nil })
+		return RunBatches(ctx, o, func(_ context.Context, batch []*kgo.Record) error { g.add(batch); return nil })
 	})
 	require.Eventually(t, func() bool { all, _ := g.count(); return all == 4 }, patience, 5*time.Millisecond)
 	require.Error(t, g.reads["0/0"])

@@ -46,7 +46,7 @@ func TestWhatIsDeletedUnreadIsNamed(t *testing.T) {
 	t.Parallel()
 	loops := map[string]func(ctx context.Context, o LoopOptions, add func([]*kgo.Record)) error{
 		"batches": func(ctx context.Context, o LoopOptions, add func([]*kgo.Record)) error {
-			return RunBatches(ctx, o, time.Second, func(_ context.Context, batch []*kgo.Record) error { add(batch); return nil })
+			return RunBatches(ctx, o, func(_ context.Context, batch []*kgo.Record) error { add(batch); return nil })
 		},
 		"transform": func(ctx context.Context, o LoopOptions, add func([]*kgo.Record)) error {
 			return RunTransform(ctx, TransformOptions{LoopOptions: o, TransactionalID: "t"}, func(_ context.Context, batch []*kgo.Record) ([]*kgo.Record, error) {

@@ -30,7 +30,7 @@ func TestLargeRecordsPass(t *testing.T) {
 	var got seen
 	stop := servicetest.Run(t, func(ctx context.Context) error {
 		o := LoopOptions{Config: c, Group: "reader", Topics: []string{RawTopic("stripe"), DeadLetters}}
-		return RunBatches(ctx, o, time.Second, func(_ context.Context, batch []*kgo.Record) error { got.add(batch); return nil })
+		return RunBatches(ctx, o, func(_ context.Context, batch []*kgo.Record) error { got.add(batch); return nil })
 	})
 	require.Eventually(t, func() bool { return got.distinct() == len(records) }, patience, 5*time.Millisecond)
 	stop()

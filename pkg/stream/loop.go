@@ -31,6 +31,9 @@ type LoopOptions struct {
 	// more, though it is not full: another fetch for it would be waited for, while that
 	// for the next batch is under way when this one is written.
 	Enough int
+	// Grace is how long what is under way may take when the loop is to end; the goodbye
+	// to the brokers has a quarter of it more. The default is 5 s.
+	Grace time.Duration
 	// Metrics of the loop, made once per process by NewLoopMetrics.
 	Metrics *LoopMetrics
 	// OnState, if set, is told nil when the loop works and an error while a batch
@@ -75,6 +78,9 @@ type loop struct {
 func newLoop(o LoopOptions) *loop {
 	if o.MaxRecords <= 0 {
 		o.MaxRecords = 2000
+	}
+	if o.Grace <= 0 {
+		o.Grace = 5 * time.Second
 	}
 	if o.Deps.Log == nil {
 		o.Deps.Log = zap.NewNop()
@@ -195,6 +201,24 @@ func (l *loop) sessions(ctx context.Context, session func(ctx context.Context) e
 			l.stopped.forgetAll()
 			return session(ctx)
 		})
+}
+
+// newMember makes a client of a group and gives what closes it: in order, but in no more
+// than within, where the client by itself would wait for as long as any request may take.
+// Brokers that do not answer wait for the session timeout then, as they do for a member
+// that was killed.
+func newMember[C any](within time.Duration, opts []kgo.Opt, newClient func(...kgo.Opt) (C, error), closeClient func(C)) (C, func(), error) {
+	life, end := context.WithCancel(context.Background())
+	client, err := newClient(append(slices.Clip(opts), kgo.WithContext(life))...)
+	if err != nil {
+		end()
+		return client, nil, fmt.Errorf("making the Kafka client: %w", err)
+	}
+	return client, func() {
+		defer end()
+		defer time.AfterFunc(within, end).Stop()
+		closeClient(client)
+	}, nil
 }
 
 // retry calls work until it succeeds or ctx ends, with jittered backoff. The

@@ -57,7 +57,7 @@ func TestAGroupReachesTheEndOfATransactionalTopic(t *testing.T) {
 	reading := func(most int) (stop func(), metrics *LoopMetrics) {
 		o := LoopOptions{Config: c, Group: "g", Topics: []string{AccountEvents}, MaxRecords: most, Metrics: NewLoopMetrics(nil, "test")}
 		return servicetest.Run(t, func(ctx context.Context) error {
-			return RunBatches(ctx, o, time.Second, func(_ context.Context, batch []*kgo.Record) error {
+			return RunBatches(ctx, o, func(_ context.Context, batch []*kgo.Record) error {
 				require.NotEmpty(t, batch)
 				for _, r := range batch {
 					require.False(t, r.Attrs.IsControl())

@@ -138,7 +138,7 @@ func TestRunBatches(t *testing.T) {
 			got.add(batch)
 			return nil
 		}
-		stop := servicetest.Run(t, func(ctx context.Context) error { return RunBatches(ctx, o, time.Second, write) })
+		stop := servicetest.Run(t, func(ctx context.Context) error { return RunBatches(ctx, o, write) })
 		require.Eventually(t, func() bool { return got.distinct() == 100 }, patience, 5*time.Millisecond)
 		stop()
 		require.Equal(t, 2.0, testutil.ToFloat64(o.Metrics.retries))
@@ -148,7 +148,7 @@ func TestRunBatches(t *testing.T) {
 		publish(t, client, 100, 110)
 		var later seen
 		stop = servicetest.Run(t, func(ctx context.Context) error {
-			return RunBatches(ctx, o, time.Second, func(_ context.Context, batch []*kgo.Record) error { later.add(batch); return nil })
+			return RunBatches(ctx, o, func(_ context.Context, batch []*kgo.Record) error { later.add(batch); return nil })
 		})
 		require.Eventually(t, func() bool { return later.distinct() == 10 }, patience, 5*time.Millisecond)
 		stop()
@@ -157,16 +157,16 @@ func TestRunBatches(t *testing.T) {
 		t.Parallel()
 		c, client, _ := ready(t)
 		publish(t, client, 0, 20)
-		o := LoopOptions{Config: c, Group: "g", Topics: []string{RawTopic("stripe")}}
+		o := LoopOptions{Config: c, Group: "g", Topics: []string{RawTopic("stripe")}, Grace: time.Millisecond}
 		tried := make(chan struct{}, 1000)
 		stop := servicetest.Run(t, func(ctx context.Context) error {
-			return RunBatches(ctx, o, 0, func(context.Context, []*kgo.Record) error { tried <- struct{}{}; return errors.New("no") })
+			return RunBatches(ctx, o, func(context.Context, []*kgo.Record) error { tried <- struct{}{}; return errors.New("no") })
 		})
 		<-tried
 		stop()
 		var got seen
 		stop = servicetest.Run(t, func(ctx context.Context) error {
-			return RunBatches(ctx, o, time.Second, func(_ context.Context, batch []*kgo.Record) error { got.add(batch); return nil })
+			return RunBatches(ctx, o, func(_ context.Context, batch []*kgo.Record) error { got.add(batch); return nil })
 		})
 		require.Eventually(t, func() bool { return got.distinct() == 20 }, patience, 5*time.Millisecond)
 		stop()
@@ -177,7 +177,7 @@ func TestRunBatches(t *testing.T) {
 		o := LoopOptions{Config: c, Group: "g", Topics: []string{RawTopic("stripe")}, MaxWait: 100 * time.Millisecond}
 		sizes := make(chan int, 100)
 		servicetest.Run(t, func(ctx context.Context) error {
-			return RunBatches(ctx, o, time.Second, func(_ context.Context, batch []*kgo.Record) error { sizes <- len(batch); return nil })
+			return RunBatches(ctx, o, func(_ context.Context, batch []*kgo.Record) error { sizes <- len(batch); return nil })
 		})
 		publish(t, client, 0, 1)
 		require.Positive(t, <-sizes)
@@ -228,7 +228,7 @@ func TestRunTransform(t *testing.T) {
 	var got seen
 	stopReading := servicetest.Run(t, func(ctx context.Context) error {
 		o := LoopOptions{Config: c, Group: "reader", Topics: []string{AccountEvents}}
-		return RunBatches(ctx, o, time.Second, func(_ context.Context, batch []*kgo.Record) error { got.add(batch); return nil })
+		return RunBatches(ctx, o, func(_ context.Context, batch []*kgo.Record) error { got.add(batch); return nil })
 	})
 	require.Eventually(t, func() bool { return got.distinct() == n }, patience, 5*time.Millisecond)
 	stop()
@@ -300,7 +300,7 @@ func TestEnough(t *testing.T) {
 	var got seen
 	stop := servicetest.Run(t, func(ctx context.Context) error {
 		o := LoopOptions{Config: c, Group: "g", Topics: []string{RawTopic("stripe")}, MaxWait: time.Hour, Enough: 2}
-		return RunBatches(ctx, o, time.Second, func(_ context.Context, batch []*kgo.Record) error { got.add(batch); return nil })
+		return RunBatches(ctx, o, func(_ context.Context, batch []*kgo.Record) error { got.add(batch); return nil })
 	})
 	require.Eventually(t, func() bool { return got.distinct() == 2 }, patience, 5*time.Millisecond)
 	stop()

@@ -29,11 +29,9 @@ type transaction struct {
 
 // run produces out and commits the session's offsets, or neither. Not committed
 // without an error means that partitions moved: the batch comes again. An error is
-// not classified. It does not
-// take the caller's context: a transaction under way is ended in order, within its
-// own timeout, also when the process is asked to stop.
-func (t *transaction) run(out []*kgo.Record) (bool, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), t.timeout)
+// not classified. What it does not end before ctx, or its own timeout, the brokers abort.
+func (t *transaction) run(ctx context.Context, out []*kgo.Record) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, t.timeout)
 	defer cancel()
 	if err := t.session.Begin(); err != nil {
 		return false, fmt.Errorf("beginning a transaction: %w", err)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/throughline-dev/throughline/pkg/fault"
 	"github.com/throughline-dev/throughline/pkg/service/servicetest"
@@ -88,4 +89,31 @@ func TestRefusedRecordsAreReplaced(t *testing.T) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	require.NoError(t, errors.Join(s.errs...), "no session had to end")
+}
+
+// A stop has a bound, which brokers that do not answer must not use up: what a transaction left open they abort.
+func TestAStopDoesNotWaitForBrokersThatDoNotAnswer(t *testing.T) {
+	t.Parallel()
+	c, client, cluster := ready(t)
+	publish(t, client, 0, 10)
+	ending := make(chan struct{})
+	cluster.ControlKey(int16(kmsg.EndTxn), func(kmsg.Request) (kmsg.Response, error, bool) {
+		close(ending)
+		<-t.Context().Done() // no broker answers anything meanwhile
+		return nil, nil, false
+	})
+	o := TransformOptions{
+		LoopOptions:     LoopOptions{Config: c, Group: "g", Topics: []string{RawTopic("stripe")}, Grace: time.Second},
+		TransactionalID: TransactionalID(c, "test", 0),
+	}
+	stop := servicetest.Run(t, func(ctx context.Context) error {
+		return RunTransform(ctx, o, func(_ context.Context, batch []*kgo.Record) (out []*kgo.Record, err error) {
+			for _, r := range batch {
+				out = append(out, &kgo.Record{Topic: AccountEvents, Value: r.Value})
+			}
+			return out, nil
+		})
+	})
+	<-ending
+	stop() // fails after servicetest.Patience; without a bound it took 91 s
 }

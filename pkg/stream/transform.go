@@ -31,8 +31,9 @@ type TransformOptions struct {
 // returns (a nil is none) together with the batch's offsets in one transaction: a record's
 // output is visible exactly once or not yet. A failing transform is tried again
 // with backoff, outside of any transaction, so it must be free of effects.
-// Topics of the output must exist. It returns nil when ctx ends; a session that
-// the brokers fence or that breaks is replaced by a new one.
+// Topics of the output must exist. It returns nil when ctx ends, though a transaction
+// under way has o.Grace more; a session that the brokers fence or that breaks is replaced
+// by a new one.
 func RunTransform(ctx context.Context, o TransformOptions, transform func(ctx context.Context, batch []*kgo.Record) ([]*kgo.Record, error)) error {
 	if o.TransactionTimeout <= 0 {
 		o.TransactionTimeout = 10 * time.Second
@@ -42,12 +43,14 @@ func RunTransform(ctx context.Context, o TransformOptions, transform func(ctx co
 	if err != nil {
 		return err
 	}
+	work, stop := withGrace(ctx, l.Grace)
+	defer stop()
 	l.sessions(ctx, func(ctx context.Context) error {
-		tx, err := kgo.NewGroupTransactSession(opts...)
+		tx, closeTx, err := newMember(l.Grace/4, opts, kgo.NewGroupTransactSession, (*kgo.GroupTransactSession).Close)
 		if err != nil {
-			return fmt.Errorf("making the Kafka client: %w", err)
+			return err
 		}
-		defer tx.Close()
+		defer closeTx()
 		if err := takeOver(ctx, tx.Client(), o.TransactionTimeout); err != nil {
 			return l.classify(err)
 		}
@@ -57,7 +60,7 @@ func RunTransform(ctx context.Context, o TransformOptions, transform func(ctx co
 			if err != nil || len(batch) == 0 {
 				return err
 			}
-			if err := l.transformBatch(ctx, tx, o, batch, transform); err != nil {
+			if err := l.transformBatch(ctx, work, tx, o, batch, transform); err != nil {
 				return err
 			}
 		}
@@ -77,8 +80,9 @@ func takeOver(ctx context.Context, client *kgo.Client, timeout time.Duration) er
 	return nil
 }
 
-// transformBatch gives an error when the session must end.
-func (l *loop) transformBatch(ctx context.Context, session *kgo.GroupTransactSession, o TransformOptions, batch []*kgo.Record,
+// transformBatch gives an error when the session must end. The transaction may outlive
+// ctx until work ends.
+func (l *loop) transformBatch(ctx, work context.Context, session *kgo.GroupTransactSession, o TransformOptions, batch []*kgo.Record,
 	transform func(context.Context, []*kgo.Record) ([]*kgo.Record, error)) error {
 	start := l.Progress.begin()
 	defer l.Progress.end()
@@ -94,7 +98,7 @@ func (l *loop) transformBatch(ctx context.Context, session *kgo.GroupTransactSes
 		return err // ctx has ended
 	}
 	tx := transaction{session: session, user: o.Config.User, timeout: o.TransactionTimeout, batch: events, replace: o.Replace}
-	committed, err := tx.run(out)
+	committed, err := tx.run(work, out)
 	if err != nil {
 		if len(tx.refused) > 0 { // they may have been too many for one transaction
 			l.MaxRecords = max(1, len(events)/2)

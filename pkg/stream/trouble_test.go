@@ -158,7 +158,7 @@ func TestAFencedMemberJoinsAnew(t *testing.T) {
 	core, lines := observer.New(zapcore.InfoLevel)
 	o := LoopOptions{Config: c, Deps: Deps{Log: zap.New(core)}, Group: "g", Topics: []string{RawTopic("stripe")}, OnState: s.set}
 	stop := servicetest.Run(t, func(ctx context.Context) error {
-		return RunBatches(ctx, o, time.Second, func(_ context.Context, batch []*kgo.Record) error { got.add(batch); return nil })
+		return RunBatches(ctx, o, func(_ context.Context, batch []*kgo.Record) error { got.add(batch); return nil })
 	})
 	require.Eventually(t, func() bool { return got.distinct() == 10 }, patience, 5*time.Millisecond)
 
@@ -199,7 +199,7 @@ func TestATopicIsDeletedAndMadeAnew(t *testing.T) {
 	var s state
 	o := LoopOptions{Config: c, Deps: Deps{Log: zap.New(core)}, Group: "g", Topics: []string{RawTopic("stripe")}, OnState: s.set}
 	stop := servicetest.Run(t, func(ctx context.Context) error {
-		return RunBatches(ctx, o, time.Second, func(_ context.Context, batch []*kgo.Record) error { got.add(batch); return nil })
+		return RunBatches(ctx, o, func(_ context.Context, batch []*kgo.Record) error { got.add(batch); return nil })
 	})
 	require.Eventually(t, func() bool { return got.distinct() == 10 }, patience, 5*time.Millisecond)
 	admin := kadm.NewClient(client)
@@ -228,7 +228,7 @@ func TestRebalancesDoNotWaitForABatchThatFails(t *testing.T) {
 	tried := make(chan struct{})
 	var once sync.Once
 	servicetest.Run(t, func(ctx context.Context) error {
-		return RunBatches(ctx, o, time.Second, func(context.Context, []*kgo.Record) error {
+		return RunBatches(ctx, o, func(context.Context, []*kgo.Record) error {
 			once.Do(func() { close(tried) })
 			return fault.Transient(fault.Unavailable, errors.New("the database is away from here"))
 		})
@@ -237,7 +237,7 @@ func TestRebalancesDoNotWaitForABatchThatFails(t *testing.T) {
 	<-tried
 	var second seen
 	servicetest.Run(t, func(ctx context.Context) error {
-		return RunBatches(ctx, o, time.Second, func(_ context.Context, batch []*kgo.Record) error { second.add(batch); return nil })
+		return RunBatches(ctx, o, func(_ context.Context, batch []*kgo.Record) error { second.add(batch); return nil })
 	})
 	next := 50
 	require.Eventually(t, func() bool {
@@ -257,7 +257,7 @@ func TestRebalancesWaitForTheBatch(t *testing.T) {
 	var once sync.Once
 	var written atomic.Bool
 	servicetest.Run(t, func(ctx context.Context) error {
-		return RunBatches(ctx, o, time.Second, func(context.Context, []*kgo.Record) error {
+		return RunBatches(ctx, o, func(context.Context, []*kgo.Record) error {
 			once.Do(func() { close(writing); <-release; written.Store(true) })
 			return nil
 		})
@@ -267,7 +267,7 @@ func TestRebalancesWaitForTheBatch(t *testing.T) {
 	var early atomic.Bool
 	second := make(chan struct{}, 100)
 	servicetest.Run(t, func(ctx context.Context) error {
-		return RunBatches(ctx, o, time.Second, func(context.Context, []*kgo.Record) error {
+		return RunBatches(ctx, o, func(context.Context, []*kgo.Record) error {
 			early.CompareAndSwap(false, !written.Load())
 			second <- struct{}{}
 			return nil
@@ -298,7 +298,7 @@ func TestProgressTellsOfABatchThatTakesLong(t *testing.T) {
 	o := LoopOptions{Config: c, Group: "g", Topics: []string{RawTopic("stripe")}, Progress: &p}
 	release := make(chan struct{})
 	stop := servicetest.Run(t, func(ctx context.Context) error {
-		return RunBatches(ctx, o, time.Second, func(context.Context, []*kgo.Record) error { <-release; return nil })
+		return RunBatches(ctx, o, func(context.Context, []*kgo.Record) error { <-release; return nil })
 	})
 	publish(t, client, 0, 1)
 	require.Eventually(t, func() bool { return p.Busy() > 50*time.Millisecond }, patience, 5*time.Millisecond)
@@ -313,7 +313,7 @@ func TestTheLagOfLostPartitionsIsForgotten(t *testing.T) {
 	pass := func(_ context.Context, batch []*kgo.Record) ([]*kgo.Record, error) { return nil, nil }
 	loops := map[string]func(ctx context.Context, o LoopOptions) error{
 		"batches": func(ctx context.Context, o LoopOptions) error {
-			return RunBatches(ctx, o, time.Second, func(context.Context, []*kgo.Record) error { return nil })
+			return RunBatches(ctx, o, func(context.Context, []*kgo.Record) error { return nil })
 		},
 		"transform": func(ctx context.Context, o LoopOptions) error {
 			return RunTransform(ctx, TransformOptions{LoopOptions: o, TransactionalID: TransactionalID(o.Config, "test", 0)}, pass)
@@ -371,7 +371,7 @@ func TestATransactionWhoseOutputFailsIsNotCommitted(t *testing.T) {
 	var got seen
 	servicetest.Run(t, func(ctx context.Context) error {
 		o := LoopOptions{Config: c, Group: "reader", Topics: []string{AccountEvents}}
-		return RunBatches(ctx, o, time.Second, func(_ context.Context, batch []*kgo.Record) error { got.add(batch); return nil })
+		return RunBatches(ctx, o, func(_ context.Context, batch []*kgo.Record) error { got.add(batch); return nil })
 	})
 	require.Eventually(t, func() bool { return got.distinct() == 10 }, patience, 5*time.Millisecond, "all come after all")
 	require.EqualValues(t, 1, refusals.Load())

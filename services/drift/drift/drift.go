@@ -128,7 +128,7 @@ func (d *Drift) Components() []service.Component {
 			Opts: []kgo.Opt{kgo.FetchMaxBytes(4 << 20), kgo.FetchMaxPartitionBytes(256 << 10)},
 		}, func(ctx context.Context, _ int, o stream.LoopOptions) error {
 			o.Enough = enough
-			return stream.RunBatches(ctx, o, d.deps.Grace(), d.Write)
+			return stream.RunBatches(ctx, o, d.Write)
 		}),
 		{Name: "drift-silences", Run: d.watchSilences},
 	}

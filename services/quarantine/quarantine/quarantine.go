@@ -157,7 +157,7 @@ func (q *Quarantine) Components() []service.Component {
 		}},
 		q.deps.Consume(stage.Loop{Name: "quarantine", Group: names.Group(stream.Quarantine), Topics: []string{names.DeadLetters()}, Outputs: append(q.deps.RawTopics(), names.AccountChanges()), Batch: q.tuning.Batch},
 			func(ctx context.Context, _ int, o stream.LoopOptions) error {
-				return stream.RunBatches(ctx, o, q.deps.Grace(), q.Feed)
+				return stream.RunBatches(ctx, o, q.Feed)
 			}),
 	}
 }

@@ -175,7 +175,7 @@ func (s *Sink) Components() []service.Component {
 			// A whole batch fetched ahead: smaller fetches make smaller batches and a fifth fewer rows.
 			Opts: []kgo.Opt{kgo.FetchMaxBytes(4 << 20), kgo.FetchMaxPartitionBytes(1 << 20)},
 		}, func(ctx context.Context, _ int, o stream.LoopOptions) error {
-			return stream.RunBatches(ctx, o, s.deps.Grace(), s.Write)
+			return stream.RunBatches(ctx, o, s.Write)
 		}),
 	}
 }
