@@ -66,6 +66,7 @@ func markFor(source string, n int) string { return fmt.Sprintf("%s-%d", source, 
 type tap struct {
 	place  *place
 	client *kgo.Client
+	again  chan again // what the reader does between two polls
 	mu     sync.Mutex
 	raw    map[string]int // raw records by mark
 	event  map[string]int // account-events by mark
@@ -76,9 +77,19 @@ type tap struct {
 	rawRecords, rawEvents, tombstones, outRecords int
 	next                                          map[partition]int64 // behind the last record of each partition
 	read                                          map[partition]int64 // behind the last offset, be it a transaction's marker
+	refused                                       map[partition]error // by the brokers or the client, as polled last
+	still                                         string              // what the reader is behind of, …
+	since                                         time.Time           // … and since when it has not changed
 	// garbage: records of the topics may be what nobody can read; they do not count.
 	garbage bool
 	err     error
+}
+
+// again asks the reader to read a topic from its start once more, or, if there is none, to go
+// on with another client.
+type again struct {
+	topic string
+	done  chan struct{}
 }
 
 // partition is one that a consumer group works on.
@@ -89,38 +100,109 @@ type partition struct {
 
 func newTap(t *testing.T, p *place) *tap {
 	t.Helper()
-	topics := []string{stream.AccountEvents, stream.DeadLetters}
-	for _, name := range p.sources.Names() {
-		topics = append(topics, stream.RawTopic(name))
-	}
-	client, err := kgo.NewClient(kgo.SeedBrokers(p.brokers...), kgo.ConsumeTopics(topics...),
-		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
-		kgo.KeepControlRecords(), kgo.MetadataMinAge(100*time.Millisecond), kgo.MetadataMaxAge(5*time.Second), kgo.MaxDecompressBatchBytes(1<<30))
-	require.NoError(t, err)
 	registry, err := event.NewRegistry(event.RegistryConfig{URL: settings.URL(p.registry)})
 	require.NoError(t, err)
 	decoder, err := event.NewDecoder(registry)
 	require.NoError(t, err)
-	tp := &tap{place: p, client: client, raw: map[string]int{}, event: map[string]int{}, dead: map[string]int{}, delivery: map[string]source.Mode{}, next: map[partition]int64{}, read: map[partition]int64{}}
+	w := &tap{
+		place: p, again: make(chan again), raw: map[string]int{}, event: map[string]int{}, dead: map[string]int{}, delivery: map[string]source.Mode{},
+		next: map[partition]int64{}, read: map[partition]int64{}, refused: map[partition]error{},
+	}
+	w.client, err = w.newClient(kgo.ConsumeTopics(w.topics()...))
+	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	var reading sync.WaitGroup
 	reading.Go(func() {
 		for ctx.Err() == nil {
-			client.PollFetches(ctx).EachRecord(func(r *kgo.Record) { tp.see(ctx, decoder, r) })
+			w.poll(ctx, decoder)
 		}
 	})
 	t.Cleanup(func() {
 		cancel()
 		reading.Wait()
-		client.Close()
+		w.client.Close()
 	})
-	return tp
+	return w
+}
+
+func (w *tap) newClient(what ...kgo.Opt) (*kgo.Client, error) {
+	return kgo.NewClient(append(what, kgo.SeedBrokers(w.place.brokers...),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.KeepControlRecords(), kgo.MetadataMinAge(100*time.Millisecond), kgo.MetadataMaxAge(5*time.Second), kgo.MaxDecompressBatchBytes(1<<30))...)
+}
+
+// poll reads once, or does what it is asked to: what was fetched before a topic was made
+// anew must not be counted afterwards.
+func (w *tap) poll(ctx context.Context, decoder *event.Decoder) {
+	select {
+	case a := <-w.again:
+		if a.topic == "" {
+			w.reopen(ctx)
+		} else {
+			w.anewNow(a.topic)
+		}
+		close(a.done)
+	default:
+	}
+	polling, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	fetches := w.client.PollFetches(polling)
+	fetches.EachError(func(topic string, number int32, err error) {
+		if topic != "" {
+			w.mu.Lock()
+			w.refused[partition{topic, number}] = err
+			w.mu.Unlock()
+		}
+	})
+	fetches.EachRecord(func(r *kgo.Record) { w.see(ctx, decoder, r) })
+}
+
+// ask has the reader do something, and waits for it.
+func (w *tap) ask(ctx context.Context, topic string) {
+	a := again{topic, make(chan struct{})}
+	select {
+	case w.again <- a:
+		<-a.done
+	case <-ctx.Done(): // the reader has ended
+	}
+}
+
+// reopen goes on with another client behind what was read.
+func (w *tap) reopen(ctx context.Context) {
+	ends, err := kadm.NewClient(w.place.kafka).ListEndOffsets(ctx, w.topics()...)
+	if err != nil {
+		return // asked once more
+	}
+	offsets := map[string]map[int32]kgo.Offset{}
+	w.mu.Lock()
+	ends.Each(func(o kadm.ListedOffset) {
+		if offsets[o.Topic] == nil {
+			offsets[o.Topic] = map[int32]kgo.Offset{}
+		}
+		offsets[o.Topic][o.Partition] = kgo.NewOffset().At(w.read[partition{o.Topic, o.Partition}])
+	})
+	w.mu.Unlock()
+	client, err := w.newClient(kgo.ConsumePartitions(offsets))
+	if err != nil {
+		return
+	}
+	w.client.Close()
+	w.client = client
+}
+
+func (w *tap) topics() []string {
+	topics := []string{stream.AccountEvents, stream.DeadLetters}
+	for _, name := range w.place.sources.Names() {
+		topics = append(topics, stream.RawTopic(name))
+	}
+	return topics
 }
 
 func (w *tap) see(ctx context.Context, decoder *event.Decoder, r *kgo.Record) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.read[partition{r.Topic, r.Partition}] = r.Offset + 1
+	delete(w.refused, partition{r.Topic, r.Partition})
 	if r.Attrs.IsControl() {
 		return
 	}
@@ -174,8 +256,23 @@ func (w *tap) settle(within time.Duration) {
 		if err != nil {
 			return false, err.Error()
 		}
+		if w.standsStill() {
+			w.place.t.Logf("the tests' own reader stands still, and goes on with another client: %s", state)
+			w.ask(w.place.t.Context(), "")
+		}
 		return state == "", state
 	})
+}
+
+// standsStill reports, once a minute, that the reader has been behind and has not come further.
+func (w *tap) standsStill() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.still == "" || time.Since(w.since) < time.Minute {
+		return false
+	}
+	w.since = time.Now()
+	return true
 }
 
 // behind says which stage still has work; "" when none has.
@@ -196,11 +293,7 @@ func (w *tap) behind(ctx context.Context) (string, error) {
 		}
 		committed[group] = offsets
 	}
-	topics := []string{stream.AccountEvents, stream.DeadLetters}
-	for _, name := range w.place.sources.Names() {
-		topics = append(topics, stream.RawTopic(name))
-	}
-	ends, err := adm.ListEndOffsets(ctx, topics...)
+	ends, err := adm.ListEndOffsets(ctx, w.topics()...)
 	if err != nil {
 		return "", err
 	}
@@ -216,12 +309,19 @@ func (w *tap) behind(ctx context.Context) (string, error) {
 	var behind []string
 	ends.Each(func(o kadm.ListedOffset) {
 		if read := w.read[partition{o.Topic, o.Partition}]; read < o.Offset {
-			behind = append(behind, fmt.Sprintf("%d of %d of %s/%d is read", read, o.Offset, o.Topic, o.Partition))
+			says := fmt.Sprintf("%d of %d of %s/%d is read", read, o.Offset, o.Topic, o.Partition)
+			if err := w.refused[partition{o.Topic, o.Partition}]; err != nil {
+				says += " (" + err.Error() + ")"
+			}
+			behind = append(behind, says)
 		}
 	})
+	slices.Sort(behind)
+	if state := strings.Join(behind, "; "); state != w.still {
+		w.still, w.since = state, time.Now()
+	}
 	if len(behind) > 0 {
-		slices.Sort(behind)
-		return strings.Join(behind, "; "), nil
+		return w.still, nil
 	}
 	if w.outRecords < w.rawEvents {
 		return fmt.Sprintf("the normalizer made %d of %d records", w.outRecords, w.rawEvents), nil
@@ -243,16 +343,18 @@ func (w *tap) behind(ctx context.Context) (string, error) {
 }
 
 // anew reads a topic that was made anew from its start.
-func (w *tap) anew(topic string) {
+func (w *tap) anew(topic string) { w.ask(w.place.t.Context(), topic) }
+
+func (w *tap) anewNow(topic string) {
 	w.client.PurgeTopicsFromConsuming(topic)
 	w.mu.Lock()
+	defer w.mu.Unlock()
 	for at := range w.read {
 		if at.topic == topic {
 			delete(w.read, at)
 			delete(w.next, at)
 		}
 	}
-	w.mu.Unlock()
 	w.client.AddConsumeTopics(topic)
 }
 
