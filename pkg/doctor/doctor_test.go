@@ -223,6 +223,10 @@ func sicknesses() []sick {
 		{"AReceiverFails", func(w *world) {
 			w.exec("UPDATE alert_evaluation SET evaluated_at = now(); INSERT INTO alert_receivers (receiver, known_since, failing_since) VALUES ('slack', now(), now()), ('email', now(), NULL)")
 		}, "alerts.receivers", doctor.Warning, "1 of 2 receivers of alerts cannot be told", "throughline alerts test"},
+		{"ErasureNotFinished", func(w *world) {
+			w.exec(`WITH d AS (INSERT INTO link_decisions (verb, author, learned) VALUES ('erase', 'cli:ada', 'operator') RETURNING id)
+				INSERT INTO erasures (kind, label, digest, decision_id, requested_by, created_at) SELECT 'reference', 'email', '', id, 'cli:ada', now() - interval '1 hour' FROM d`)
+		}, "accounts.erasures", doctor.Warning, "1 erasures are not finished, the oldest for 1h0m0s", "throughline erasures resume"},
 		{"ChangesNotPublished", func(w *world) {
 			w.exec("INSERT INTO account_changes (source, source_event_id, from_account, decision_id, at) VALUES ('stripe', 'evt_1', gen_random_uuid(), 1, now() - interval '1 hour')")
 		}, "accounts.changes", doctor.Failed, "1 changes of accounts wait to be published, the oldest for 1h0m0s", "start the quarantine service"},

@@ -22,6 +22,8 @@ const (
 	stuckAfter, outboxMost = 10 * time.Minute, 2 * time.Minute
 	// moveMost is how long a move of history may take.
 	moveMost = 30 * time.Minute
+	// erasureMost is how long an erasure may take: a million events take less.
+	erasureMost = 10 * time.Minute
 )
 
 func quarantineChecks() []Check {
@@ -30,6 +32,7 @@ func quarantineChecks() []Check {
 		onPostgres("quarantine.conflicts", "nothing contradicts the timeline", (*examination).conflicts),
 		onPostgres("quarantine.releases", "released records are published and arrive", (*examination).releases),
 		onPostgres("accounts.moves", "the events of changed links have moved", (*examination).moves),
+		onPostgres("accounts.erasures", "no erasure was left unfinished", (*examination).erasures),
 		onPostgres("accounts.changes", "changes of accounts are published to account-changes", (*examination).changes),
 		onPostgres("alerts.receivers", "somebody is told of alerts", (*examination).receivers),
 	}
@@ -112,6 +115,17 @@ func (e *examination) moves(ctx context.Context, pool *pgxpool.Pool) Finding {
 		return warning("throughline accounts moves --pending lists them, --resume finishes them; see postgres.transactions for what they wait for", "%d moves are not finished, the oldest for %v", n, rounded(oldest))
 	}
 	return ok("%d moves are under way", n)
+}
+
+func (e *examination) erasures(ctx context.Context, pool *pgxpool.Pool) Finding {
+	n, oldest, err := ageOf(ctx, pool, "SELECT count(*), coalesce(max(now() - created_at), '0') FROM erasures WHERE state = 'running'")
+	if err != nil {
+		return queryFailed(err)
+	}
+	if oldest > erasureMost {
+		return warning("throughline erasures resume finishes them; throughline erasures list says how far they are", "%d erasures are not finished, the oldest for %v: what they look for is still stored in part", n, rounded(oldest))
+	}
+	return ok("%d erasures are under way", n)
 }
 
 func (e *examination) changes(ctx context.Context, pool *pgxpool.Pool) Finding {

@@ -1,14 +1,21 @@
 package erase
 
 import (
+	"encoding/base64"
+	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
+	"github.com/throughline-dev/throughline/pkg/event"
+	"github.com/throughline-dev/throughline/pkg/quarantine"
 	"github.com/throughline-dev/throughline/pkg/resolve"
 	"github.com/throughline-dev/throughline/pkg/source"
+	"github.com/throughline-dev/throughline/pkg/source/catalog"
 )
 
 // What people write about an erasure is text like all other: a person who comes back and is erased again, and one who asked
@@ -66,6 +73,85 @@ func TestSpellings(t *testing.T) {
 		_, err = w.store.Rename(t.Context(), w.acme, "Acme "+fmt.Sprint(len(text)), "ada", "for "+text)
 		require.ErrorContains(t, err, "the reason holds an address that was erased on request", text)
 	}
+}
+
+// What is in letters beyond ASCII, and in JSON within a string, is found in what is stored.
+func TestSpellingsOfStoredEvents(t *testing.T) {
+	t.Parallel()
+	for address, texts := range map[string][2][]string{
+		"lea@köln.example": {
+			{"lea@köln.example", "LEA@KÖLN.example", "lea@xn--kln-sna.example", "lea@ko\u0308ln.example", `{"e":"lea@k\u00f6ln.example"}`, `{"e":"\u003clea@K\u00D6LN.example\u003e"}`, "lea%40k%C3%B6ln.example", "lea@k&#246;ln.example"},
+			{"lea@koln.example", "lea@kln.example", "lea@köln.example.org", "a.lea@köln.example", "lea@kölln.example"},
+		},
+		"o'hara@nimbus.example": {
+			{"o'hara@nimbus.example", `{"e":"o\u0027hara@nimbus.example"}`, "o&#39;hara@nimbus.example", "o%27hara%40nimbus.example"},
+			{"ohara@nimbus.example", "hara@nimbus.example", "o hara@nimbus.example"},
+		},
+		"zoë@nimbus.example": {
+			{"zoë@nimbus.example", "ZOË@nimbus.example", `{"e":"zo\u00eb@nimbus.example"}`, "zo%C3%AB@nimbus.example"},
+			{"zoe@nimbus.example", "zo@nimbus.example"},
+		},
+		"pia@nimbus.example": {
+			{`{"e":"\u003cpia@nimbus.example\u003e"}`, `{"e":"\u00a0pia@nimbus.example"}`, `{"e":"{\"e\":\"\\u003cpia\\u0040nimbus.example\"}"}`},
+			{`{"e":"\u0061pia@nimbus.example"}`, `{"e":"\u002dpia@nimbus.example"}`},
+		},
+	} {
+		t.Run(address, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			id, ok := source.Email(address)
+			require.True(t, ok)
+			hers, others := texts[0], texts[1]
+			var letters []quarantine.Letter
+			for i, text := range append(hers, others...) {
+				note, err := json.Marshal(map[string]string{"note": text})
+				require.NoError(t, err)
+				w.event(w.acme, "evt_s%d", i, string(note), "stripe:customer:cus_Acme")
+				letters = append(letters, letter(fmt.Sprintf("evt_r%d", i), "no JSON: "+text))
+			}
+			_, err := quarantine.NewStore(w.pool).WithSources(catalog.Set()).Put(t.Context(), letters)
+			require.NoError(t, err)
+			w.erase(Target{References: []source.Reference{{Source: "email", Kind: "email", ID: id}}})
+			for table, name := range map[string]string{"account_events": "evt_s", "quarantine": "evt_r"} {
+				rows, err := w.pool.Query(t.Context(), "SELECT substr(source_event_id, 6)::int FROM "+table+" WHERE source_event_id LIKE $1 ORDER BY 1", name+"%")
+				require.NoError(t, err)
+				left, err := pgx.CollectRows(rows, pgx.RowTo[int])
+				require.NoError(t, err)
+				for i, text := range append(hers, others...) {
+					require.Equal(t, i >= len(hers), slices.Contains(left, i), "%s: %s", table, text)
+				}
+			}
+		})
+	}
+}
+
+// Where programs take an address for an id, or it stands beside the payload, it goes too.
+func TestAnAddressThatIsAnID(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.link(source.Reference{Source: "segment", Kind: "user", ID: kim}, w.acme)
+	w.link(source.Reference{Source: "looker", Kind: "external_user", ID: "login:" + kim}, w.acme)
+	w.link(source.Reference{Source: "stripe", Kind: "customer", ID: "cus_7", Tenant: kim}, w.acme)
+	w.exec("INSERT INTO learned_references (source, kind, external_id) VALUES ('segment', 'user', $1)", "x:"+kim)
+	w.exec("UPDATE payload_shapes SET event_id = 'invite:' || $1 WHERE path = '/a'", kim)
+	w.exec("UPDATE shape_findings SET event_id = 'invite:' || $1 WHERE path = '/a'", kim)
+	w.event(w.acme, "invite:%d:"+kim, 1, `{"id":"x"}`, "stripe:customer:cus_Acme")
+	header := letter("evt_h", `{"id":"evt_h"}`)
+	header.Headers = []event.Header{{Key: "x-forwarded-user", Value: []byte(kim)}}
+	tenant := letter("evt_t", `{"id":"evt_t"}`)
+	tenant.Tenant = kim
+	_, err := quarantine.NewStore(w.pool).WithSources(catalog.Set()).Put(t.Context(), []quarantine.Letter{header, tenant})
+	require.NoError(t, err)
+	target := Target{References: []source.Reference{{Source: "email", Kind: "email", ID: kim}}}
+	plan, _, err := w.eraser.Plan(t.Context(), target)
+	require.NoError(t, err)
+	done := w.erase(target)
+	require.Equal(t, plan, done.Counts, "a dry run counts what a run does")
+	w.exec("DELETE FROM account_changes") // which has identities for a week
+	require.Empty(t, grep(t, w.pool, kim, base64.StdEncoding.EncodeToString([]byte(kim))))
+	put, err := quarantine.NewStore(w.pool).WithSources(catalog.Set()).Put(t.Context(), []quarantine.Letter{header, tenant, letter("invite:"+kim, `{"id":"x"}`)})
+	require.NoError(t, err)
+	require.Equal(t, 3, put.Erased)
 }
 
 // An id that was the key of a map is a part of paths.

@@ -138,8 +138,9 @@ func (e *Eraser) carrying(ctx context.Context, tx pgx.Tx, l looked, r source.Ref
 
 // walk looks at the next events for texts, and gives the last that it looked at, 0: there are no more.
 func (e *Eraser) walk(ctx context.Context, tx pgx.Tx, m quarantine.Match, after int64) (last int64, ids []int64, err error) {
-	err = tx.QueryRow(ctx, `WITH page AS MATERIALIZED (SELECT id, payload FROM account_events WHERE id > $1 ORDER BY id LIMIT $2)
-		SELECT coalesce((SELECT max(id) FROM page), 0), ARRAY (SELECT id FROM page WHERE payload::text ILIKE ANY ($3) AND payload::text ~* ANY ($4) ORDER BY id)`, after, e.page, m.Likes, m.Patterns).Scan(&last, &ids)
+	err = tx.QueryRow(ctx, `WITH page AS MATERIALIZED (SELECT id, source_event_id, event_type, payload FROM account_events WHERE id > $1 ORDER BY id LIMIT $2)
+		SELECT coalesce((SELECT max(id) FROM page), 0), ARRAY (SELECT id FROM page WHERE payload::text ILIKE ANY ($3) AND payload::text ~* ANY ($4)
+			OR source_event_id ILIKE ANY ($3) AND source_event_id ~* ANY ($4) OR event_type ILIKE ANY ($3) AND event_type ~* ANY ($4) ORDER BY id)`, after, e.page, m.Likes, m.Patterns).Scan(&last, &ids)
 	if err != nil {
 		return 0, nil, fmt.Errorf("reading payloads: %w", err)
 	}

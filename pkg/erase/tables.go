@@ -18,11 +18,13 @@ type step struct{ where, set string }
 const (
 	isReference = `EXISTS (SELECT FROM unnest(@sources::text[], @tenants::text[], @kinds::text[], @ids::text[]) AS r (source, tenant, kind, id)
 	WHERE t.external_id = r.id AND t.kind = r.kind AND (r.source = r.kind OR t.source = r.source AND (r.tenant = '' OR t.tenant = r.tenant OR t.tenant = '' AND @mentions::boolean)))`
+	// isHers: also by an id, or a tenant, that holds a person's address: programs take addresses for ids.
+	isHers    = `(` + isReference + ` OR @mentions::boolean AND (t.external_id || ' ' || t.tenant) ~* ANY (@patterns::text[]))`
 	ofAccount = `t.account_id = ANY (@accounts::uuid[])`
 	ofOthers  = `(t.quarantine_id IS NULL OR t.quarantine_id <> ALL (@gone::bigint[]))`
 	evidence  = `(t.evidence::text ~* ANY (@patterns::text[]) OR t.evidence::text LIKE ANY (@quoted::text[]))`
 	// digest stands where a reference was: what is the same stays the same.
-	digest = `external_id = 'erased:' || encode(reference_digest(t.source, t.kind, t.tenant, t.external_id), 'hex')`
+	digest = `external_id = 'erased:' || encode(reference_digest(t.source, t.kind, t.tenant, t.external_id), 'hex'), tenant = CASE WHEN t.tenant ~* ANY (@patterns::text[]) THEN 'erased' ELSE t.tenant END`
 )
 
 // like: a text of the column holds an e-mail address.
@@ -62,25 +64,27 @@ func Tables() []Table {
 		{Name: "quarantine_outbox", Holds: nothing, Does: "deleted with the record"},
 		{Name: "quarantine_states", Holds: "references of dead letters", Does: "deleted with the record, by a trigger"},
 
-		{Name: "account_links", Holds: "references, and what they were learned from", Does: "deleted; what others were learned from is emptied", steps: []step{
-			{where: isReference + " OR " + ofAccount}, {where: evidence, set: "evidence = '{}'"}, author("created_by")}},
-		{Name: "account_link_denials", Holds: "references", Does: "deleted", steps: []step{{where: isReference + " OR " + ofAccount}}},
-		{Name: "learned_leads", Holds: "references", Does: "deleted", steps: []step{{where: isReference}}},
+		{Name: "account_links", Holds: "references, and what they were learned from", Does: "deleted, also an id that holds an e-mail address; what others were learned from is emptied", steps: []step{
+			{where: isHers + " OR " + ofAccount}, {where: evidence, set: "evidence = '{}'"}, author("created_by")}},
+		{Name: "account_link_denials", Holds: "references", Does: "deleted", steps: []step{{where: isHers + " OR " + ofAccount}}},
+		{Name: "learned_leads", Holds: "references", Does: "deleted", steps: []step{{where: isHers}}},
 		{Name: "learned_references", Holds: "references, names of companies, ids of the vendor's answers", Does: "deleted; what others were learned from is emptied", steps: []step{
-			{where: isReference}, {where: evidence + " OR " + like("name") + " OR " + like("why"), set: "name = '', evidence = '{}', why = ''"}}},
+			{where: isHers}, {where: evidence + " OR " + like("name") + " OR " + like("why"), set: "name = '', evidence = '{}', why = ''"}}},
 		{Name: "link_suggestions", Holds: "references, and what they were learned from", Does: "deleted; what others were learned from is emptied", steps: []step{
-			{where: isReference + " OR " + ofAccount}, {where: evidence + " OR " + like("why"), set: "evidence = '{}', why = ''"}, author("decided_by")}},
+			{where: isHers + " OR " + ofAccount}, {where: evidence + " OR " + like("why"), set: "evidence = '{}', why = ''"}, author("decided_by")}},
 		{Name: "link_decisions", Holds: "the ledger: references, reasons, what links were learned from, names of accounts", Does: "the row stays, because later ones rest on it: the reference becomes its digest, the rest is emptied", steps: []step{
-			{where: "t.external_id <> '' AND t.external_id NOT LIKE 'erased:%' AND (" + isReference + " OR t.from_account = ANY (@accounts::uuid[]) OR t.to_account = ANY (@accounts::uuid[]))", set: digest + ", reason = '', evidence = '{}'"},
+			{where: "t.external_id <> '' AND t.external_id NOT LIKE 'erased:%' AND (" + isHers + " OR t.from_account = ANY (@accounts::uuid[]) OR t.to_account = ANY (@accounts::uuid[]))", set: digest + ", reason = '', evidence = '{}'"},
 			{where: "(t.reason <> '' OR t.evidence <> '{}') AND (t.from_account = ANY (@accounts::uuid[]) OR t.to_account = ANY (@accounts::uuid[]) OR " + like("reason") + " OR " + evidence + ")", set: "reason = '', evidence = '{}'"}, author("author")}},
 		{Name: "history_moves", Holds: "references", Does: "the reference becomes its digest", steps: []step{
-			{where: "t.external_id <> '' AND t.external_id NOT LIKE 'erased:%' AND (" + isReference + " OR t.from_account = ANY (@accounts::uuid[]))", set: digest}}},
+			{where: "t.external_id <> '' AND t.external_id NOT LIKE 'erased:%' AND (" + isHers + " OR t.from_account = ANY (@accounts::uuid[]))", set: digest}}},
 		{Name: "suspect_domains", Holds: "domains, and accounts as examples", Does: "an account's domain is deleted, the account taken out of examples", steps: []step{
 			{where: "EXISTS (SELECT FROM unnest(@kinds::text[], @ids::text[]) AS r (kind, id) WHERE r.kind = 'domain' AND r.id = t.domain)"},
 			{where: "t.examples && @accounts::uuid[]", set: "examples = ARRAY (SELECT x FROM unnest(t.examples) AS x WHERE x <> ALL (@accounts::uuid[]))"},
 			emptied("reason"), author("decided_by")}},
-		{Name: "payload_shapes", Holds: "the identity of an event as a sample; a path may hold a map's key", Does: "the sample of an erased event is taken out, a path that holds an e-mail address, or an id as the key of a map, deleted", steps: []step{{where: like("path") + " OR " + keyed("payload_shapes")}}},
-		{Name: "shape_findings", Holds: "as payload_shapes", Does: "as payload_shapes", steps: []step{{where: like("path") + " OR " + keyed("shape_findings") + " OR " + like("was") + " OR " + like("became")}, author("state_by")}},
+		{Name: "payload_shapes", Holds: "the identity of an event as a sample; a path may hold a map's key", Does: "the sample of an erased event, and one whose identity holds an e-mail address, is taken out, a path that holds an e-mail address, or an id as the key of a map, deleted", steps: []step{
+			{where: like("path") + " OR " + keyed("payload_shapes")}, {where: like("event_id"), set: "event_id = ''"}}},
+		{Name: "shape_findings", Holds: "as payload_shapes", Does: "as payload_shapes", steps: []step{{where: like("path") + " OR " + keyed("shape_findings") + " OR " + like("was") + " OR " + like("became")},
+			{where: like("event_id"), set: "event_id = '', raw_topic = '', raw_partition = -1, raw_offset = -1"}, author("state_by")}},
 		{Name: "drift_decisions", Holds: "notes of people", Does: "a note that holds an e-mail address is emptied", steps: []step{emptied("note"), author("by")}},
 		{Name: "alert_silences", Holds: "comments of people", Does: "emptied where they hold an e-mail address", steps: []step{emptied("comment"), author("created_by"), author("ended_by")}},
 		{Name: "drift_expectations", Holds: "texts of statements", Does: "deleted where they hold an e-mail address", steps: []step{{where: like("reader") + " OR " + like("path") + " OR " + keyed("drift_expectations")}, author("declared_by")}},

@@ -3,7 +3,6 @@ package erase
 import (
 	"context"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -184,20 +183,6 @@ func (l looked) keys() []string {
 	return keys
 }
 
-// addressPattern matches an e-mail address, in any spelling, where none that is longer stands, for ~*. Before it there may be
-// an escape, as in JSON's "\n", in a URL and in what encode makes of bytes, and around it Markdown's underscores.
-func addressPattern(address string) string {
-	user, host, _ := strings.Cut(address, "@")
-	written := strings.ReplaceAll(regexp.QuoteMeta(user), `\+`, `(?:\+|`+resolve.SpelledPlus+`)`) + `(?:` + resolve.SpelledAt + `)` + regexp.QuoteMeta(host)
-	return `(((?<![a-z0-9._%+-])|(?<=\\[nrtbf])|(?<=\\[0-7]{3})|(?<=` + resolve.SpelledGap + `))` + written + `(?![a-z0-9-]|\.[a-z0-9])|(?<![a-z0-9._%+-])_+` + written + `_)`
-}
-
-// addressLike finds all that addressPattern may match, and more, for ILIKE.
-func addressLike(address string) string {
-	user, host, _ := strings.Cut(address, "@")
-	return "%" + strings.ReplaceAll(escapeLike(user), "+", "%") + "%" + escapeLike(host) + "%"
-}
-
 // shortestID is how long an id is, at least, that is looked for where nobody knows what is an id: shorter ones stand in any
 // text.
 const shortestID = 4
@@ -213,7 +198,7 @@ func (l looked) match() quarantine.Match {
 			m.Sources, m.IDs = append(m.Sources, r.Source), append(m.IDs, r.ID)
 		}
 		if r.Kind == source.KindEmail {
-			m.Likes, m.Patterns = append(m.Likes, addressLike(r.ID)), append(m.Patterns, addressPattern(r.ID))
+			m.Likes, m.Patterns = append(m.Likes, addressLikes(r.ID)...), append(m.Patterns, addressPattern(r.ID))
 		}
 	}
 	return m

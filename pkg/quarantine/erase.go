@@ -18,7 +18,13 @@ func carried(letters []Letter) []resolve.Carried {
 	list := make([]resolve.Carried, len(letters))
 	for i := range letters {
 		l := &letters[i]
-		list[i].All = slices.Concat(l.References, resolve.Addresses(l.Value))
+		list[i].All = slices.Concat(l.References, resolve.Addresses(l.Value), resolve.Addresses(l.Key))
+		for _, text := range []string{l.Tenant, l.SourceEventID, l.Type} {
+			list[i].All = append(list[i].All, resolve.Addresses([]byte(text))...)
+		}
+		for _, h := range l.Headers {
+			list[i].All = append(list[i].All, resolve.Addresses(h.Value)...)
+		}
 		if l.Reason != string(fault.Unresolved) {
 			list[i].Deciding = l.References[:min(1, len(l.References))]
 			continue
@@ -40,7 +46,7 @@ func LockedTables() []string { return []string{"quarantine"} }
 type Match struct {
 	Keys    []string // in the form of resolve.Keys: of what their references are
 	Waiting bool     // by keys only those that wait for an account
-	// Texts that their bytes, payload or error hold: Patterns for ~*, and for each what ILIKE finds of it faster.
+	// Texts that their bytes, payload, headers or error hold: Patterns for ~*, and for each what ILIKE finds of it faster.
 	Likes, Patterns []string
 	// Of a record without references, which nobody could read: a source's ids that its bytes may hold (a name of any source's
 	// is of the source "").
@@ -50,6 +56,8 @@ type Match struct {
 const matches = `(reference_keys && $1 AND (NOT $2 OR reason = '` + string(fault.Unresolved) + `')
 	OR payload::text ILIKE ANY ($3) AND payload::text ~* ANY ($6) OR encode(raw, 'escape') ILIKE ANY ($3) AND encode(raw, 'escape') ~* ANY ($6)
 	OR error ~* ANY ($6) OR encode(record_key, 'escape') ~* ANY ($6)
+	OR concat_ws(' ', page.tenant, page.source_event_id, page.event_type, "references"::text) ~* ANY ($6)
+	OR EXISTS (SELECT FROM jsonb_array_elements(headers) AS h WHERE encode(decode(h ->> 'value', 'base64'), 'escape') ~* ANY ($6))
 	OR reference_keys = '{}' AND (unreadable.text ~* ANY ($6) OR EXISTS (SELECT FROM unnest($7::text[], $8::text[]) AS r (source, id)
 		WHERE r.source IN ('', page.source) AND strpos(unreadable.text, encode(convert_to(r.id, 'UTF8'), 'escape')) > 0
 			AND unreadable.text ~ ('((?<![A-Za-z0-9_])|(?<=\\[0-7]{3})|(?<=\\[nrtbf]))' || regexp_replace(encode(convert_to(r.id, 'UTF8'), 'escape'), '([^A-Za-z0-9_])', '\\\1', 'g') || '(?![A-Za-z0-9_])'))))`

@@ -18,7 +18,8 @@ func (n *Normalizer) mentionsErased(ctx context.Context, ahead *resolve.Ahead, i
 			if resolutions[i].Erased || items[i].err != nil { // what cannot be read may be of many people
 				continue
 			}
-			if addresses := resolve.Addresses(items[i].value); len(addresses) > 0 {
+			addresses := append(resolve.Addresses(items[i].value), resolve.Addresses([]byte(items[i].raw.Tenant))...)
+			if len(addresses) > 0 {
 				places = append(places, i)
 				carried = append(carried, resolve.Carried{All: addresses})
 			}

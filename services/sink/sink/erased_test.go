@@ -20,7 +20,7 @@ func TestEventsOnTheirWayOfWhatWasErased(t *testing.T) {
 	store, eraser := accounts.NewStore(w.pool, catalog.Set().Kinds), erase.New(w.pool, catalog.Set())
 	other, err := store.AddAccount(t.Context(), accounts.Account{Name: "Other"}, "test")
 	require.NoError(t, err)
-	ofAcme, ofOther := events(0, 3), events(10, 15)
+	ofAcme, ofOther := events(0, 3), events(10, 16)
 	for i := range ofOther {
 		ofOther[i].AccountID, ofOther[i].Reference = other.ID, "stripe:customer:cus_2"
 		email, text := "bob@other.example", ""
@@ -29,6 +29,8 @@ func TestEventsOnTheirWayOfWhatWasErased(t *testing.T) {
 			email = "Kim@far.example"
 		case 2:
 			text = "ask kim%40far.example"
+		case 5: // of whoever publishes to account-events
+			ofOther[i].Tenant = "kim@far.example"
 		}
 		ofOther[i].Payload = fmt.Appendf(nil, `{"id":"%s","object":"event","created":1761955200,"livemode":true,"type":"invoice.paid","data":{"object":{"object":"invoice","customer":"cus_2","customer_email":"%s","description":"%s"}}}`, ofOther[i].SourceEventID, email, text)
 	}
@@ -47,9 +49,9 @@ func TestEventsOnTheirWayOfWhatWasErased(t *testing.T) {
 	w.requireLetters(t, 0)
 	var told int
 	require.NoError(t, w.pool.QueryRow(t.Context(), "SELECT count(*) FROM account_changes WHERE to_account IS NULL").Scan(&told))
-	require.Equal(t, 6, told, "consumers of account-events have seen them, and are told to delete them: one that was stored, five that were not")
+	require.Equal(t, 7, told, "consumers of account-events have seen them, and are told to delete them: one that was stored, six that were not")
 	require.NoError(t, w.pool.QueryRow(t.Context(), "SELECT events FROM suppressed_events WHERE source = 'stripe'").Scan(&told))
-	require.Equal(t, 5, told, "`throughline erasures list` counts them")
+	require.Equal(t, 6, told, "`throughline erasures list` counts them")
 	require.Zero(t, func() (n int) {
 		require.NoError(t, w.pool.QueryRow(t.Context(), "SELECT count(*) FROM account_events WHERE account_id = $1 OR payload::text ILIKE '%kim@far%'", acme).Scan(&n))
 		return n
