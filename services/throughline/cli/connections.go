@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
 	"strings"
 	"time"
 
@@ -53,6 +52,9 @@ type connections struct {
 	Postgres postgresFlags `embed:"" group:"Connections"`
 	Kafka    kafkaFlags    `embed:"" group:"Connections"`
 
+	// localPostgres, localKafka: nobody gave them, so they are those of `make run`.
+	localPostgres, localKafka bool
+
 	needed need
 	chosen any             // the command
 	others map[string]need // of other packages' commands, by name
@@ -97,8 +99,15 @@ func (n need) of(flag *kong.Flag) bool {
 	return n&(needsSources|needsReceiver|needsAPI) != 0
 }
 
-// Validate reports every problem with the settings that the chosen command uses.
+// Validate reports every problem with the settings that the chosen command uses. It is the first that sees all that was
+// given: what was not stands for `make run` from here on.
 func (c *connections) Validate() error {
+	if c.Postgres.URL == "" {
+		c.Postgres.URL, c.localPostgres = LocalPostgres, true
+	}
+	if len(c.Kafka.Brokers) == 0 {
+		c.Kafka.Brokers, c.localKafka = []string{LocalBroker}, true
+	}
 	var problems []error
 	if c.needed&needsPostgres != 0 {
 		problems = append(problems, postgres.Config(c.Postgres).Validate())
@@ -125,12 +134,11 @@ func commandOf(node *kong.Node) any {
 	return node.Target.Addr().Interface()
 }
 
-// localDefaults gives the connection flags the defaults of `make run`.
+// localDefaults tells of the connection flags' defaults, which Validate sets: kong would not say whether somebody gave them.
 func localDefaults(k *kong.Kong) error {
 	defaults := map[string]string{"postgres-url": LocalPostgres, "kafka-brokers": LocalBroker}
 	for _, flag := range k.Model.Flags {
 		if value, ok := defaults[flag.Name]; ok {
-			flag.HasDefault, flag.Default = true, value
 			flag.Help += " Default: what `make run` starts, " + value + "."
 		}
 	}
@@ -203,7 +211,7 @@ func (s *session) nextStep(err error) string {
 	var pg *pgconn.PgError
 	var refused *pgconn.ConnectError
 	var kafka *unreachable
-	if errors.As(err, &refused) && s.root.Postgres.URL == LocalPostgres && !exists(localPassFile) {
+	if errors.As(err, &refused) && s.root.localPostgres && !exists(localPassFile) {
 		return "there is no " + localPassFile + " here: run the command in the directory of `make run` while that runs, or set THROUGHLINE_POSTGRES_URL"
 	}
 	if advice := cmp.Or(fault.Advice(err), postgres.Advice(err)); advice != "" {
@@ -213,12 +221,12 @@ func (s *session) nextStep(err error) string {
 	case errors.As(err, &pg):
 		return ""
 	case errors.As(err, &refused):
-		if s.root.Postgres.URL == LocalPostgres {
+		if s.root.localPostgres {
 			return "start `make run`, or set THROUGHLINE_POSTGRES_URL to the database to use"
 		}
 		return "check that the server of THROUGHLINE_POSTGRES_URL runs and is reachable from here"
 	case errors.As(err, &kafka):
-		if slices.Equal(s.root.Kafka.Brokers, []string{LocalBroker}) {
+		if s.root.localKafka {
 			return "start `make run`, or set THROUGHLINE_KAFKA_BROKERS to the brokers to use"
 		}
 		return "check THROUGHLINE_KAFKA_BROKERS (and _TLS, _SASL_MECHANISM, _USER), and that the brokers run"

@@ -119,7 +119,7 @@ func (c *doctorCommand) Run(ctx context.Context, s *session) error {
 
 // settings are those that were given. Where none of the three connections was, they are those of `make run`: local.
 func (c *doctorCommand) settings(s *session) (found doctor.Settings, local bool) {
-	given, _ := s.set() // it has no errors
+	kafka, database := stream.Config(s.root.Kafka), postgres.Config(s.root.Postgres)
 	registry := event.RegistryConfig(c.Registry)
 	found = doctor.Settings{Admin: c.Admin, As: c.As, Sources: s.root.Sources.set.Names(), Now: s.now}
 	for _, name := range c.Only {
@@ -128,25 +128,24 @@ func (c *doctorCommand) settings(s *session) (found doctor.Settings, local bool)
 	for i, address := range found.Admin {
 		found.Admin[i] = strings.TrimRight(address, "/")
 	}
-	local = len(given.Kafka.Brokers) == 0 && given.Postgres.URL == "" && registry.URL == ""
+	local = s.root.localKafka && s.root.localPostgres && registry.URL == ""
 	if local {
-		given.Kafka, given.Postgres = stream.Config(s.root.Kafka), postgres.Config(s.root.Postgres)
 		registry.URL = LocalRegistry
 		if a, ok := readLocalAddresses(); ok { // whatever ports were chosen
-			given.Kafka.Brokers, registry.URL = a.Kafka, settings.URL(a.SchemaRegistry)
+			kafka.Brokers, registry.URL = a.Kafka, settings.URL(a.SchemaRegistry)
 			if u, err := url.Parse(a.Postgres); err == nil && !hasPassword(u) {
-				given.Postgres.URL = settings.URL(a.Postgres)
+				database.URL = settings.URL(a.Postgres)
 			}
 			if len(found.Admin) == 0 && a.Admin != "" {
 				found.Admin = []string{a.Admin}
 			}
 		}
 	}
-	if len(given.Kafka.Brokers) > 0 {
-		found.Kafka = &given.Kafka
+	if local || !s.root.localKafka {
+		found.Kafka = &kafka
 	}
-	if given.Postgres.URL != "" {
-		found.Postgres = &given.Postgres
+	if local || !s.root.localPostgres {
+		found.Postgres = &database
 	}
 	if registry.URL != "" {
 		found.Registry = &registry

@@ -40,6 +40,16 @@ func TestDoctorFails(t *testing.T) {
 	require.NotContains(t, r.out+r.err, "hunter2")
 }
 
+// What was set is checked, also where it is what `make run` would have.
+func TestDoctorTakesASettingThatEqualsTheDefault(t *testing.T) {
+	t.Parallel()
+	sh := inDatabase(t)
+	sh.env["THROUGHLINE_KAFKA_BROKERS"] = cli.LocalBroker
+	r := sh.run("doctor", "--only", "kafka.reachable,registry.reachable")
+	require.NotContains(t, r.out, "not checked  kafka.reachable")
+	require.Contains(t, r.out, "not checked  registry.reachable")
+}
+
 // Beside `make run` doctor finds what it started, at whatever ports, without a flag.
 func TestDoctorBesideMakeRun(t *testing.T) {
 	sh := &shell{t: t, env: map[string]string{}}

@@ -47,7 +47,8 @@ func (c Command) needs() need {
 	return n
 }
 
-// set gives what somebody set; the URL and the brokers are empty where nobody has.
+// set gives what somebody set; the URL and the brokers are empty where nobody has, or where they are those of `make run`, which
+// `make run` itself may be given.
 func (s *session) set() (Connections, error) {
 	c := Connections{
 		Kafka: stream.Config(s.root.Kafka), Postgres: postgres.Config(s.root.Postgres),
