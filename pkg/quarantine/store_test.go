@@ -119,6 +119,10 @@ func TestReleaseByLink(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, ids)
 
+	ids, err = s.ReleasingIDs(t.Context(), []string{"stripe:customer:cus_0", "stripe:customer:cus_1", "stripe:customer:cus_2"})
+	require.NoError(t, err)
+	require.Equal(t, []int64{waiting[0].ID}, ids, "one is on its way")
+
 	unsettled, err := s.Unsettled(t.Context(), []int64{gone, waiting[1].ID, waiting[0].ID, 1 << 40})
 	require.NoError(t, err)
 	require.Equal(t, []int64{waiting[0].ID, waiting[1].ID}, unsettled, "one is on its way, one waits")

@@ -32,6 +32,16 @@ func (s *Store) WaitingIDs(ctx context.Context, keys []string) ([]int64, error) 
 	return ids, broken("looking for what waits for an account", err)
 }
 
+// ReleasingIDs gives the ids, in order, of the records with these keys whose release is under way: few at any time.
+func (s *Store) ReleasingIDs(ctx context.Context, keys []string) ([]int64, error) {
+	rows, err := s.pool.Query(ctx, "SELECT id FROM quarantine_states WHERE status = 'replaying' AND reference_keys && $1 ORDER BY id", keys)
+	if err != nil {
+		return nil, broken("looking for what is being released", err)
+	}
+	ids, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+	return ids, broken("looking for what is being released", err)
+}
+
 // WaitingAmong gives those of the records that are still open without an account, by id. None counts as held off,
 // because whoever changed a link has a reason.
 //

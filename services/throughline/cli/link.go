@@ -93,8 +93,14 @@ func (c *linkCommand) link(ctx context.Context, s *session, pool *pgxpool.Pool, 
 	}
 	var waitErr error
 	if c.Wait {
+		var releasing []int64 // by an earlier link
+		if releasing, err = records.ReleasingIDs(ctx, []string{ref.Key()}); err != nil {
+			return err
+		}
+		ids := slices.Concat(waiting, releasing) // some are in both by now
+		slices.Sort(ids)
 		var left int64
-		left, waitErr = c.wait(ctx, s, records, waiting)
+		left, waitErr = c.wait(ctx, s, records, slices.Compact(ids))
 		view.Waiting = &left
 	}
 	if c.JSON {

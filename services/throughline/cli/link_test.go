@@ -68,7 +68,14 @@ func TestLinkWaits(t *testing.T) {
 	require.Contains(t, late.out, `"waiting":2`)
 	require.Contains(t, late.err, "2 events still in quarantine")
 
+	// Those that an earlier link has begun to release are waited for, too.
 	pool := sh.pool()
+	_, err := pool.Exec(t.Context(), "UPDATE quarantine SET status = 'replaying'")
+	require.NoError(t, err)
+	late = sh.run("link", "stripe:cus_1", acme, "--wait", "--timeout", "10ms")
+	require.Equal(t, 1, late.code)
+	require.Contains(t, late.err, "2 events still in quarantine")
+
 	sh.quarantine(2, "unresolved_account", "stripe", "stripe:customer:cus_2")
 	done := make(chan result, 1)
 	go func() { done <- sh.run("link", "stripe:cus_2", acme, "--wait", "--timeout", "1m") }()
@@ -76,7 +83,7 @@ func TestLinkWaits(t *testing.T) {
 		var links int
 		return pool.QueryRow(t.Context(), "SELECT count(*) FROM account_links").Scan(&links) == nil && links == 2
 	}, 30*time.Second, 10*time.Millisecond)
-	_, err := pool.Exec(t.Context(), "UPDATE quarantine SET status = 'resolved', outcome = 'inserted'")
+	_, err = pool.Exec(t.Context(), "UPDATE quarantine SET status = 'resolved', outcome = 'inserted'")
 	require.NoError(t, err)
 	r := <-done
 	require.Zero(t, r.code, r.err)

@@ -142,9 +142,6 @@ func (c *quarantineReleaseCommand) Run(ctx context.Context, s *session) error {
 
 type quarantineDiscardCommand struct{ changeFlags }
 
-// maxDiscard is the most that one command gives up: it names each.
-const maxDiscard = 100_000
-
 // Run is kong's.
 func (c *quarantineDiscardCommand) Run(ctx context.Context, s *session) error {
 	filter, err := c.meant(s)
@@ -154,25 +151,9 @@ func (c *quarantineDiscardCommand) Run(ctx context.Context, s *session) error {
 	return s.withDatabase(ctx, func(pool *pgxpool.Pool) error {
 		records, bar := following(s, pool, "discarding")
 		defer bar.end()
-		filter.Limit = maxDiscard
-		found, err := records.List(ctx, filter)
-		if err != nil {
-			return err
-		}
-		var open []int64
-		for _, r := range found {
-			if r.Status == quarantine.Open {
-				open = append(open, r.ID)
-			}
-		}
 		return c.change(ctx, s, filter, verb{"discard", "discarded"}, func(dryRun bool) (quarantine.Counts, error) {
-			counts := quarantine.Counts{Matched: len(found), Changed: len(open), Skipped: len(found) - len(open)}
-			if dryRun {
-				return counts, nil
-			}
-			done, err := records.Discard(ctx, open, c.author(), c.Note)
+			counts, err := records.DiscardAll(ctx, filter, c.author(), c.Note, dryRun)
 			bar.end()
-			counts.Changed, counts.Skipped = done.Changed, len(found)-done.Changed
 			return counts, err
 		})
 	})

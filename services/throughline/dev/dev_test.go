@@ -21,6 +21,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"go.uber.org/goleak"
 
+	"github.com/throughline-dev/throughline/pkg/erase"
 	"github.com/throughline-dev/throughline/pkg/fault"
 	"github.com/throughline-dev/throughline/pkg/postgres"
 	"github.com/throughline-dev/throughline/pkg/settings"
@@ -215,10 +216,33 @@ func heardToTheEnd(t *testing.T, c *Command) {
 	require.Contains(t, out.String(), "is told again")
 	require.Equal(t, 1, strings.Count(out.String(), "subscription.deleted"))
 	hintsWork(t, out.String())
+	eraseStory(t, c)
 	require.NoError(t, stop())
 	content, err = os.ReadFile(path)
 	require.NoError(t, err)
 	require.Equal(t, begun+"told\n", string(content))
+	out, stop = start(t, c, onlyVendors(cli.Connections{}))
+	require.Contains(t, out.String(), "its account has been erased, removed or merged since")
+	require.NoError(t, stop())
+}
+
+// eraseStory erases the story's account, as somebody may who tries `throughline erase`.
+func eraseStory(t *testing.T, c *Command) {
+	t.Helper()
+	var ready Addresses
+	content, err := os.ReadFile(c.ReadyFile)
+	require.NoError(t, err)
+	require.NoError(t, json.Unmarshal(content, &ready))
+	config := postgres.Config{}
+	settings.Defaults(&config)
+	config.URL = settings.URL(ready.Postgres)
+	pool, err := postgres.Open(t.Context(), config, "test")
+	require.NoError(t, err)
+	defer pool.Close()
+	eraser := erase.New(pool, catalog.Set())
+	_, err = eraser.Begin(t.Context(), erase.Target{Account: story.Account}, "test", "")
+	require.NoError(t, err)
+	require.NoError(t, eraser.Run(t.Context(), nil))
 }
 
 // refusesASecond: a second start in the data directory of c, which is running,

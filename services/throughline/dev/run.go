@@ -97,6 +97,10 @@ func (s *stack) tell(ctx context.Context) error {
 	}
 	store := accounts.NewStore(s.pool, s.set.Sources.Kinds)
 	_, err = store.FindAccount(ctx, story.Account.String())
+	if err != nil && progress.all {
+		fmt.Fprintln(s.out, "The demo story was told in an earlier start; its account has been erased, removed or merged since. `make clean` first tells it anew.")
+		return nil
+	}
 	if known := err == nil; known && (progress.all || progress.at.IsZero()) {
 		fmt.Fprintln(s.out, "The demo story is there already, from an earlier start; `make clean` first tells it anew.")
 		return s.showTimeline(ctx)
@@ -107,7 +111,7 @@ func (s *stack) tell(ctx context.Context) error {
 		return err
 	}
 	if _, err := store.Import(ctx, bytes.NewReader(csv), accounts.ImportOptions{By: "demo", EveryTenant: true}); err != nil {
-		return err
+		return fmt.Errorf("%w (--no-demo starts without it)", err)
 	}
 	events, err := story.Tell(progress.at)
 	if err != nil {
