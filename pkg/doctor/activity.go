@@ -103,7 +103,7 @@ func (e *examination) vacuum(ctx context.Context, pool *pgxpool.Pool) Finding {
 		return queryFailed(err)
 	}
 	if len(tables) == 0 {
-		return notChecked("", "postgres.schema failed: there are no tables")
+		return noTables()
 	}
 	switch worst := tables[0]; {
 	case age > wrapAge:

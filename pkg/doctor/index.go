@@ -24,6 +24,9 @@ func indexChecks() []Check {
 }
 
 func (e *examination) keeper(ctx context.Context, pool *pgxpool.Pool) Finding {
+	if missing := e.tables(ctx, pool); missing != nil {
+		return *missing
+	}
 	k, err := postgres.KeeperNow(ctx, pool)
 	if err != nil {
 		return queryFailed(err)

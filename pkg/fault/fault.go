@@ -10,6 +10,7 @@ package fault
 import (
 	"errors"
 	"net/http"
+	"slices"
 )
 
 // Reason is a closed set of codes that say why something failed. The same code
@@ -111,6 +112,11 @@ func DeadLetterReason(err error) Reason {
 	default:
 		return Malformed
 	}
+}
+
+// DeadLetterReasons gives those that a dead letter can have, in the order of Reasons.
+func DeadLetterReasons() []Reason {
+	return slices.DeleteFunc(Reasons(), func(r Reason) bool { return DeadLetterReason(Permanent(r, errors.New(string(r)))) != r })
 }
 
 // failure carries the mark. Its text is its cause's text: the kind belongs in

@@ -218,7 +218,7 @@ func alertsView(p *page, found api.Alerts, silences []api.Silence, state string)
 				return templ_7745c5c3_Err
 			}
 			if len(found.Items) == 0 {
-				templ_7745c5c3_Err = nothing("Nothing of this state", "What a rule finds shows here within a minute.").Render(ctx, templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = nothing("No alerts in this state", "What a rule finds shows here within a minute.").Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}

@@ -27,11 +27,6 @@ type metrics struct {
 	held        prometheus.Gauge
 }
 
-// reasons are those that a dead letter can have.
-func reasons() []fault.Reason {
-	return []fault.Reason{fault.Unresolved, fault.Malformed, fault.Unsupported, fault.Oversized, fault.Unstorable}
-}
-
 // Who released a record, as a label: people's names would make a series each.
 const (
 	byLink   = "link"
@@ -60,7 +55,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		stuck:     gauge("stuck", "Released records that were published too long ago (--stuck-after)."),
 		held:      gauge("held", "Open records that are held off, because a link released them without use: the services' rules differ."),
 	}
-	for _, reason := range reasons() {
+	for _, reason := range fault.DeadLetterReasons() {
 		m.letters.WithLabelValues(string(reason))
 		m.open.WithLabelValues(string(reason))
 	}
@@ -72,7 +67,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 
 // label bounds the values of a label to those that exist: a letter may hold anything.
 func label(reason string) string {
-	for _, known := range reasons() {
+	for _, known := range fault.DeadLetterReasons() {
 		if reason == string(known) {
 			return reason
 		}
@@ -100,7 +95,7 @@ func (m *metrics) publishedPage(r quarantine.PublishResult) {
 
 func (m *metrics) count(s quarantine.Stats, now time.Time) {
 	counts := map[string]int{}
-	for _, reason := range reasons() {
+	for _, reason := range fault.DeadLetterReasons() {
 		counts[string(reason)] = 0
 	}
 	for reason, n := range s.Open {

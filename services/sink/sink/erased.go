@@ -74,7 +74,7 @@ func (s *Sink) carried(e *entry) resolve.Carried {
 			c.All = described.References
 		}
 	}
-	c.All = append(c.All, resolve.Addresses(e.event.Payload)...) // an erased person's, in somebody's text
+	c.All = append(c.All, resolve.Addresses(e.event.Payload)...)                                            // an erased person's, in somebody's text
 	for _, text := range []string{e.event.Tenant, e.event.SourceEventID, e.event.Type, e.event.Reference} { // of whoever publishes account-events
 		c.All = append(c.All, resolve.Addresses([]byte(text))...)
 	}

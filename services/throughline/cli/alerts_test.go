@@ -114,7 +114,7 @@ func TestAlertsTestAsksAllAtOnce(t *testing.T) {
 	sh.env["THROUGHLINE_ALERTS_WEBHOOK_URL"] = silent.URL
 	delete(sh.env, "THROUGHLINE_ALERTS_TEAMS_URL")
 	r = sh.runContext(ctx, "alerts", "test")
-	require.Equal(t, 1, r.code)
+	require.Equal(t, 130, r.code, "as shells say it")
 	require.Regexp(t, `webhook +cancelled`, r.out)
 	require.Equal(t, "throughline: interrupted\n", r.err)
 }

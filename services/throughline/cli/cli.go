@@ -72,11 +72,15 @@ func Run(ctx context.Context, args []string, streams Streams, more ...Command) i
 		err = chosen.Run(s)
 	}
 	if ctxErr := ctx.Err(); err != nil && ctxErr != nil && errors.Is(err, ctxErr) {
-		err = errors.New("interrupted")
+		s.report(errors.New("interrupted"))
+		return exitInterrupted
 	}
 	s.report(err)
 	return settings.ExitCode(err)
 }
+
+// exitInterrupted is what shells give for a process that SIGINT ended.
+const exitInterrupted = 130
 
 // readable refuses arguments that are no UTF-8: what is stored, shown and compared is text, and what stands in for
 // a byte that is none would be taken for what was meant.

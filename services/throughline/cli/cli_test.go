@@ -180,7 +180,7 @@ func TestInterrupt(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	r := sh.runContext(ctx, "accounts", "list")
-	require.Equal(t, 1, r.code)
+	require.Equal(t, 130, r.code, "as shells say it")
 	require.Equal(t, "throughline: interrupted\n", r.err)
 }
 

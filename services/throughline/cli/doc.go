@@ -11,7 +11,7 @@
 //     NO_COLOR turns the first off.
 //   - Text that came from outside cannot steer the terminal: see clean.
 //   - Exit codes: 0 it did what was asked, 1 it tried and could not, 2 wrong usage
-//     or configuration.
+//     or configuration, 130 interrupted.
 //   - An error is one line that ends with what to do.
 //
 // A command is a kong struct with Run(context.Context, *session) error.

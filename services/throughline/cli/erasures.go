@@ -144,7 +144,7 @@ func (c *erasuresLiftCommand) Run(ctx context.Context, s *session) error {
 		if c.JSON {
 			return writeJSON(s, api.NewErasure(lifted))
 		}
-		_, err = fmt.Fprintf(s.Out, "erasure %d is lifted: what it kept away may come again since %s\n", lifted.ID, lifted.LiftedAt.UTC().Format(time.RFC3339))
+		_, err = fmt.Fprintf(s.Out, "erasure %d is lifted: what it kept away may come again from %s on\n", lifted.ID, lifted.LiftedAt.UTC().Format(time.RFC3339))
 		if len(kept) > 0 {
 			s.say("let in: %s", keptWords(kept))
 		}

@@ -32,10 +32,8 @@ type quarantineReason string
 
 func quarantineReasons() []string {
 	var names []string
-	for _, r := range fault.Reasons() {
-		if r == fault.DeadLetterReason(fault.Permanent(r, fmt.Errorf("%s", r))) {
-			names = append(names, string(r))
-		}
+	for _, r := range fault.DeadLetterReasons() {
+		names = append(names, string(r))
 	}
 	return names
 }

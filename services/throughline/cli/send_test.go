@@ -397,7 +397,7 @@ func TestSendWaitOfWhoWasErased(t *testing.T) {
 	require.NoError(t, err)
 	r := sh.run("send", "stripe", "--account", "Acme", "--url", newReceiver(t).URL, "--wait", "--timeout", "20s")
 	require.Zero(t, r.code, r.err)
-	require.Contains(t, r.out, "1 kept nowhere: what it refers to was erased on request (`throughline erasures list`)")
+	require.Contains(t, r.out, "1 passed over: what it refers to was erased on request (`throughline erasures list`)")
 	require.NotContains(t, r.out+r.err, "not arrived")
 }
 
@@ -417,7 +417,7 @@ func TestSendWaitOfATextThatNamesWhoWasErased(t *testing.T) {
 	body("asked by https://x.example/?e=kim%2540far.example")
 	r := sh.run("send", "stripe", "--file", file, "--url", newReceiver(t).URL, "--wait", "--timeout", "20s")
 	require.Zero(t, r.code, r.err)
-	require.Contains(t, r.out, "1 kept nowhere: what it refers to was erased on request (`throughline erasures list`)")
+	require.Contains(t, r.out, "1 passed over: what it refers to was erased on request (`throughline erasures list`)")
 	body("asked by bob@far.example")
 	require.Contains(t, sh.run("send", "stripe", "--file", file, "--url", newReceiver(t).URL, "--wait", "--timeout", "200ms").err, "1 event not arrived")
 }

@@ -155,7 +155,7 @@ func (l landedView) words() string {
 		parts = append(parts, text)
 	}
 	if l.Erased > 0 {
-		parts = append(parts, fmt.Sprintf("%d kept nowhere: what it refers to was erased on request (`throughline erasures list`)", l.Erased))
+		parts = append(parts, fmt.Sprintf("%d passed over: what it refers to was erased on request (`throughline erasures list`)", l.Erased))
 	}
 	if l.Pending > 0 {
 		parts = append(parts, fmt.Sprintf("%d not arrived", l.Pending))

@@ -86,7 +86,7 @@ func TestMovesAreResumed(t *testing.T) {
 	}, 30*time.Second, 10*time.Millisecond)
 	cancel()
 	r := <-done
-	require.Equal(t, 1, r.code)
+	require.Equal(t, 130, r.code)
 	require.Contains(t, r.out, "relinked from Acme GmbH")
 	require.Contains(t, r.err, "throughline accounts moves --resume")
 	require.Contains(t, sh.must("accounts", "moves", "--pending"), "stripe:customer:cus_1")
