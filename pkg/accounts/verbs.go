@@ -91,7 +91,7 @@ func (d *deciding) lift(ctx context.Context) error {
 		return err
 	}
 	if len(denied) == 0 {
-		return refuse(fault.NotFound, "%s is not linked", d.Reference)
+		return refuse(fault.NotFound, "%s is not linked: `throughline links` shows what is", d.Reference)
 	}
 	if err := d.append(ctx); err != nil {
 		return err
@@ -105,7 +105,7 @@ func (d *deciding) lift(ctx context.Context) error {
 func (d *deciding) relink(ctx context.Context) error {
 	switch {
 	case d.link == nil:
-		return refuse(fault.NotFound, "%s is not linked: link it", d.Reference)
+		return refuse(fault.NotFound, "%s is not linked: `throughline link` does that", d.Reference)
 	case d.From != uuid.Nil && d.From != d.link.account:
 		return d.linkedElsewhere(ctx)
 	case d.link.account == d.To:

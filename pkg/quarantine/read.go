@@ -116,7 +116,7 @@ func (s *Store) Show(ctx context.Context, id int64) (Detail, error) {
 	err := s.pool.QueryRow(ctx, "SELECT "+recordColumns+", record_key, headers::text, raw, payload::text FROM quarantine WHERE id = $1", id).
 		Scan(append(d.targets(), &d.Key, &headers, &d.Raw, &payload)...)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return Detail{}, refuse(fault.NotFound, "the quarantine has no record %d", id)
+		return Detail{}, refuse(fault.NotFound, "the quarantine has no record %d: `throughline quarantine list --status all` shows what it has", id)
 	}
 	if err != nil {
 		return Detail{}, broken("reading a record", err)

@@ -40,7 +40,7 @@ func TestListAndShow(t *testing.T) {
 	_, err = s.List(t.Context(), quarantine.Filter{Status: "gone"})
 	require.True(t, fault.IsPermanent(err))
 	_, err = s.Show(t.Context(), 4711)
-	require.EqualError(t, err, "the quarantine has no record 4711")
+	require.EqualError(t, err, "the quarantine has no record 4711: `throughline quarantine list --status all` shows what it has")
 	require.True(t, fault.IsPermanent(err))
 
 	stats, err := s.Stats(t.Context(), time.Minute, 0)

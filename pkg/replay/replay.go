@@ -135,7 +135,7 @@ func Plan(ctx context.Context, o Options) (Replay, error) {
 		return r, stream.Classify(fmt.Errorf("looking for %s in %s: %w", stamp(o.Until), r.Topic, err))
 	}
 	if len(from[r.Topic]) == 0 {
-		return r, refuse(fault.NotFound, "there is no topic %s", r.Topic)
+		return r, refuse(fault.NotFound, "there is no topic %s: `throughline topics apply` makes those of the sources", r.Topic)
 	}
 	// What a transaction holds that is not over yet nobody has read, so it comes by itself.
 	over, err := listed(admin.ListCommittedOffsets(ctx, r.Topic))
@@ -243,7 +243,7 @@ func List(ctx context.Context, pool *pgxpool.Pool, limit int) ([]Replay, error) 
 func Find(ctx context.Context, pool *pgxpool.Pool, id int64) (Replay, error) {
 	list, err := query(ctx, pool, "WHERE id = $1", id)
 	if err == nil && len(list) == 0 {
-		err = refuse(fault.NotFound, "there is no replay %d", id)
+		err = refuse(fault.NotFound, "there is no replay %d: `throughline replay --list` shows them", id)
 	}
 	if err != nil {
 		return Replay{}, err

@@ -231,7 +231,12 @@ func (c *replayCommand) show(s *session, all ...replay.Replay) error {
 		views[i] = api.NewReplay(all[i])
 	}
 	return list(s, c.JSON, views, []column[api.Replay]{
-		{title: "id", text: func(r api.Replay) string { return fmt.Sprint(r.ID) }},
+		{title: "id", text: func(r api.Replay) string {
+			if r.ID == 0 {
+				return "" // a dry run has none
+			}
+			return fmt.Sprint(r.ID)
+		}},
 		{title: "topic", text: func(r api.Replay) string { return r.Topic }},
 		{title: "since", text: func(r api.Replay) string { return stamp(r.Since) }},
 		{title: "until", text: func(r api.Replay) string { return stamp(r.Until) }},

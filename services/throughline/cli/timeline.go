@@ -30,6 +30,8 @@ type timelineCommand struct {
 	Limit   int    `name:"limit" help:"At most so many, the newest; 0: all." default:"0"`
 	Follow  bool   `name:"follow" short:"f" help:"Keep printing new events as they arrive, until interrupted."`
 	outputFlags
+
+	sources, types int // widths of columns, of --follow
 }
 
 func (*timelineCommand) needs() need { return needsPostgres }
@@ -211,13 +213,18 @@ func (c *timelineCommand) follow(ctx context.Context, s *session, pool *pgxpool.
 }
 
 // print is list for what grows: a line an event. What is to come cannot be
-// measured, so a longer value moves the rest of its line.
+// measured, so a column is as wide as what has come needs, up to widest.
 func (c *timelineCommand) print(s *session, events []api.Event) error {
 	if c.JSON {
 		return writeJSON(s, events...)
 	}
+	const widest = 48
 	for _, e := range events {
-		line := fmt.Sprintf("%-20s  %-9s  %-28s  %s", stamp(e.OccurredAt), s.cell(e.Source, false), s.cell(e.EventType, false), s.cell(e.Subject, true))
+		c.sources = min(max(c.sources, 9, len(e.Source)), widest)
+		c.types = min(max(c.types, 28, len(e.EventType)), widest)
+	}
+	for _, e := range events {
+		line := fmt.Sprintf("%-20s  %-*s  %-*s  %s", stamp(e.OccurredAt), c.sources, s.cell(e.Source, false), c.types, s.cell(e.EventType, false), s.cell(e.Subject, true))
 		if _, err := fmt.Fprintln(s.Out, strings.TrimRight(line, " ")); err != nil {
 			return err
 		}
