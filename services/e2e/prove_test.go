@@ -306,7 +306,7 @@ func (p *prover) makeFaults(howLong time.Duration) []prove.Result {
 		names = strings.Split(strings.Trim(*faultsFlag, ","), ",")
 	}
 	choice := slices.DeleteFunc(p.faults(), func(f faultCase) bool {
-		return len(names) > 0 && !slices.ContainsFunc(names, func(name string) bool { return strings.HasPrefix(f.name, name) })
+		return len(names) > 0 && !slices.ContainsFunc(names, func(name string) bool { return strings.Contains(f.name, name) })
 	})
 	require.NotEmpty(p.t, choice, "no fault has such a name")
 	results := map[string]*prove.Result{}
