@@ -30,7 +30,7 @@ import (
 
 var (
 	minutesFlag = flag.Float64("minutes", 5, "how long faults are made, in minutes")
-	faultsFlag  = flag.String("faults", "", "names of the faults to choose from, by commas, or beginnings of them; all when empty")
+	faultsFlag  = flag.String("faults", "", "names of the faults to choose from, by commas, or parts of them; all when empty")
 	tableFlag   = flag.String("table", "", "the page whose table of faults is replaced by this run's")
 	dirFlag     = flag.String("dir", "", "where the ledger is kept; a temporary directory when empty")
 	poolerFlag  = flag.String("pooler", "sink", "services, by commas, that reach Postgres by way of pgbouncer in transaction mode")

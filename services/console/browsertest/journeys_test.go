@@ -40,6 +40,17 @@ func (b *tab) says(text string) {
 // focused describes what has the focus.
 const focused = `(e => e.tagName + " " + (e.id || e.name || e.getAttribute("href") || e.innerText || ""))(document.activeElement)`
 
+// TestPaletteOpensTheFirst: Enter opens what is marked, whether its list had come when it was pressed or not.
+func TestPaletteOpensTheFirst(t *testing.T) {
+	s := serve(t, access.Viewer, webtest.Options{})
+	b := open(t)
+	b.visit(s.url("/"))
+	b.click(`[data-palette]`)
+	b.until(`document.querySelector("#palette").open`)
+	b.press("acme", kb.Enter)
+	b.until(`document.title.startsWith("Acme Robotics")`)
+}
+
 // TestChurnStory: somebody who knows no SQL finds out why a customer left, from its name.
 func TestChurnStory(t *testing.T) {
 	s := serve(t, access.Viewer, webtest.Options{})

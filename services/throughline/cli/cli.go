@@ -151,6 +151,7 @@ func (s *session) parse(args []string, out io.Writer, more []Command) (*kong.Con
 		kong.PostBuild(func(k *kong.Kong) error {
 			s.help = helpFor(k.Model.Node, args)
 			tellDefaults(k.Model.Node)
+			tellExamples(k.Model.Node, examples())
 			return nil
 		}),
 		kong.BindTo(s.Streams.Out, (*io.Writer)(nil)),

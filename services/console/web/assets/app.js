@@ -179,9 +179,17 @@ $("#palette").addEventListener("keydown", (e) => {
   const links = $$("a", found), at = links.indexOf(document.activeElement);
   if (e.key === "ArrowDown") links[Math.min(at + 1, links.length - 1)]?.focus();
   else if (e.key === "ArrowUp") (at > 0 ? links[at - 1] : $("#palette input")).focus();
+  else if (e.key === "Enter" && e.target.matches("input")) openFirst(e.target);
   else return;
   e.preventDefault();
 });
+/** openFirst opens the first of what is found for what was typed; that is the search itself where nothing else is. */
+async function openFirst(input) {
+  clearTimeout(typed);
+  await lookUp().catch(() => {});
+  const first = $("a", found);
+  first ? first.click() : input.form.submit();
+}
 
 // Filters apply themselves.
 for (const form of $$("form[data-auto]")) {
