@@ -70,7 +70,7 @@ func TestDecide(t *testing.T) {
 		{name: "UnlinkLiftsNotAnothersDenial", verb: unlink, reference: "stripe:customer:cus_3", from: "B", refused: fault.NotFound, problem: "is not linked"},
 		{name: "Relink", verb: relink, reference: "stripe:customer:cus_1", to: "B", leads: map[string]string{"stripe:customer:cus_1": "B", "stripe:customer:cus_2": ""}, entries: 2},
 		{name: "RelinkToTheSame", verb: relink, reference: "stripe:customer:cus_1", to: "A", unchanged: true},
-		{name: "RelinkOfNothing", verb: relink, reference: "stripe:customer:cus_9", to: "A", refused: fault.NotFound, problem: "link it"},
+		{name: "RelinkOfNothing", verb: relink, reference: "stripe:customer:cus_9", to: "A", refused: fault.NotFound, problem: "`throughline link` does that"},
 		{name: "RelinkFromAnother", verb: relink, reference: "stripe:customer:cus_1", from: "C", to: "B", refused: fault.Conflict, problem: "linked to another account"},
 		{name: "Merge", verb: merge, from: "A", to: "B", leads: map[string]string{"stripe:customer:cus_1": "B", "stripe:customer:cus_2": "B", "stripe:customer:cus_3": "",
 			"hubspot:email:kim@a.example": "B", "stripe:account_uuid:ID_A": "B", "stripe:account_uuid:ID_E": "B"}, entries: 1},
