@@ -194,7 +194,9 @@ func sicknesses() []sick {
 			require.NoError(w.t, err)
 		}, "lag.sink", doctor.Failed, "before the sink had read them", "--event-retention"},
 		{"SchemaBehind", func(w *world) { w.exec("DELETE FROM goose_db_version WHERE version_id > 5") }, "postgres.schema", doctor.Failed, "the schema is behind: it is at version 5", "throughline migrate"},
-		{"NoTables", func(w *world) { w.exec("DO $$ BEGIN EXECUTE 'ALTER DATABASE ' || quote_ident(current_database()) || ' SET search_path = nowhere'; END $$") }, "postgres.rights", doctor.NotChecked, "there are no tables", ""},
+		{"NoTables", func(w *world) {
+			w.exec("DO $$ BEGIN EXECUTE 'ALTER DATABASE ' || quote_ident(current_database()) || ' SET search_path = nowhere'; END $$")
+		}, "postgres.rights", doctor.NotChecked, "there are no tables", ""},
 		{"SchemaNewer", func(w *world) { w.exec("INSERT INTO goose_db_version (version_id, is_applied) VALUES (99999, true)") }, "postgres.schema", doctor.Warning, "the schema is newer than this program: it is at version 99999", "replace this program"},
 		{"ReadOnly", func(w *world) {
 			w.exec("DO $$ BEGIN EXECUTE 'ALTER DATABASE ' || quote_ident(current_database()) || ' SET default_transaction_read_only = on'; END $$")
