@@ -75,7 +75,7 @@ func TestSpellings(t *testing.T) {
 	}
 }
 
-// What is in letters beyond ASCII, and in JSON within a string, is found in what is stored.
+// What is in letters beyond ASCII, and in JSON within a string, is found in what is stored and in what comes.
 func TestSpellingsOfStoredEvents(t *testing.T) {
 	t.Parallel()
 	for address, texts := range map[string][2][]string{
@@ -120,6 +120,11 @@ func TestSpellingsOfStoredEvents(t *testing.T) {
 				for i, text := range append(hers, others...) {
 					require.Equal(t, i >= len(hers), slices.Contains(left, i), "%s: %s", table, text)
 				}
+			}
+			for i, text := range append(hers, others...) {
+				put, err := quarantine.NewStore(w.pool).WithSources(catalog.Set()).Put(t.Context(), []quarantine.Letter{letter(fmt.Sprintf("evt_again%d", i), "no JSON: "+text)})
+				require.NoError(t, err)
+				require.Equal(t, i < len(hers), put.Erased == 1, "what comes again: %s", text)
 			}
 		})
 	}

@@ -3,9 +3,12 @@ package resolve
 import (
 	"bytes"
 	"regexp"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
 
 	"github.com/throughline-dev/throughline/pkg/rawjson"
 	"github.com/throughline-dev/throughline/pkg/source"
@@ -23,16 +26,28 @@ const (
 	SpelledGap = `%(?:25){0,3}(?:[01][0-9a-f]|2[0-46-9acf]|3[a-f]|5[b-e]|60|7[b-f])`
 )
 
-var (
-	// host is what can stand behind an address's @.
-	host = regexp.MustCompile(`^[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+`)
-	// spelled is what plain reads.
-	spelled = regexp.MustCompile(`(?i)(` + strings.TrimPrefix(SpelledAt, "@|") + `)|(` + SpelledPlus + `)|` + SpelledGap)
+// spelled is what plain reads: an @, a +, what a URL or HTML has in place of another sign or letter, and a gap.
+var spelled = regexp.MustCompile(`(?i)(` + strings.TrimPrefix(SpelledAt, "@|") + `)|(` + SpelledPlus + `)` +
+	`|((?:%(?:25){0,3}[89a-f][0-9a-f])+)|%(?:25){0,3}(2[13467af]|3[df]|5e|60|7[b-e])|` + SpelledGap +
+	`|&(?:amp;){0,2}#(?:0{0,6}([0-9]{2,7})|x0{0,6}([0-9a-f]{2,6}));|(&(?:amp;){0,2}apos;)|(&(?:amp;)+)`)
+
+// The groups of spelled.
+const (
+	spelledAt = iota + 1
+	spelledPlus
+	spelledBytes
+	spelledSign
+	spelledDecimal
+	spelledHex
+	spelledApostrophe
+	spelledAmpersand
 )
 
 const (
 	// mostAddresses is how many places with an @ Addresses looks at.
 	mostAddresses = 500
+	// mostHost bounds the bytes of a host: 253 in ASCII (RFC 1035, 2.3.4), which in another alphabet may be more.
+	mostHost = 4 * 253
 	// mostLocal bounds the letters before an @ (RFC 5321, 4.5.3.1.1: 64 octets).
 	mostLocal = 64
 	// mostAmbiguous bounds the letters before an @ at which an address may begin or go on.
@@ -53,17 +68,52 @@ func plain(text []byte) []byte {
 	out, from := make([]byte, 0, len(text)), 0
 	for _, at := range found {
 		out = append(out, text[from:at[0]]...)
-		switch {
-		case at[2] >= 0:
-			out = append(out, '@')
-		case at[4] >= 0:
-			out = append(out, '+')
-		default:
-			out = append(out, ' ')
-		}
+		out = append(out, meant(text, at)...)
 		from = at[1]
 	}
 	return append(out, text[from:]...)
+}
+
+// meant is what stands for a match of spelled: a blank for what no address holds.
+func meant(text []byte, at []int) []byte {
+	group := func(n int) []byte {
+		if at[2*n] < 0 {
+			return nil
+		}
+		return text[at[2*n]:at[2*n+1]]
+	}
+	number := func(digits []byte, base int) []byte {
+		// At most seven digits: it fits, and what is no letter becomes U+FFFD.
+		n, _ := strconv.ParseInt(string(digits), base, 32)
+		if r := rune(n); isLocal(r) {
+			return utf8.AppendRune(nil, r)
+		}
+		return []byte(" ")
+	}
+	switch {
+	case group(spelledAt) != nil:
+		return []byte("@")
+	case group(spelledPlus) != nil:
+		return []byte("+")
+	case group(spelledBytes) != nil:
+		letters := make([]byte, 0, len(group(spelledBytes))/3)
+		for part := range bytes.SplitSeq(group(spelledBytes)[1:], []byte("%")) {
+			n, _ := strconv.ParseUint(string(part[len(part)-2:]), 16, 8) // as the pattern has it
+			letters = append(letters, byte(n))
+		}
+		return letters
+	case group(spelledSign) != nil:
+		return number(group(spelledSign), 16)
+	case group(spelledDecimal) != nil:
+		return number(group(spelledDecimal), 10)
+	case group(spelledHex) != nil:
+		return number(group(spelledHex), 16)
+	case group(spelledApostrophe) != nil:
+		return []byte("'")
+	case group(spelledAmpersand) != nil:
+		return []byte("&")
+	}
+	return []byte(" ")
 }
 
 // Addresses gives the e-mail addresses that stand in a text, such as an event's bytes, in any spelling of SpelledAt, and
@@ -73,7 +123,7 @@ func plain(text []byte) []byte {
 func Addresses(text []byte) (refs []source.Reference) {
 	seen := map[string]bool{}
 	add := func(found []byte) {
-		if one, ok := source.Email(string(found)); ok && !seen[one] && source.IsText(one) {
+		if one, ok := source.Email(norm.NFC.String(string(found))); ok && !seen[one] && source.IsText(one) {
 			seen[one] = true
 			refs = append(refs, source.Reference{Source: source.KindEmail, Kind: source.KindEmail, ID: one})
 		}
@@ -96,9 +146,17 @@ func inText(text []byte, add func([]byte)) {
 		}
 		at += from
 		from = at + 1
-		end := from + len(host.Find(text[from:]))
-		if end == from {
+		end, international := from+hostLength(text[from:], false), from+hostLength(text[from:], true)
+		if international == from {
 			continue
+		}
+		found := func(begin int) {
+			if end > from {
+				add(text[begin:end])
+			}
+			if international != end { // which may end behind the address: in many alphabets no blank follows
+				add(text[begin:international])
+			}
 		}
 		begin, ambiguous := at, 0
 		for range mostLocal {
@@ -108,18 +166,42 @@ func inText(text []byte, add func([]byte)) {
 			}
 			if !isWord(r) && ambiguous < mostAmbiguous {
 				ambiguous++
-				add(text[begin:end])
+				found(begin)
 			}
 			begin -= size
 		}
-		add(text[begin:end])
+		found(begin)
 		if begin > 0 && begin < at && text[begin-1] == '\\' { // the letter of an escape, as in "\n"
-			add(text[begin+1 : end])
+			found(begin + 1)
 		}
 		if bytes.HasPrefix(text[end:], []byte("_")) { // Markdown's
 			add(bytes.TrimLeft(text[begin:end], "_"))
 		}
 	}
+}
+
+// hostLength is how long the name of a host is at the beginning of a text, 0: there is none. Without beyond it is of ASCII.
+func hostLength(text []byte, beyond bool) (length int) {
+	labels, inLabel := 0, false
+	for at := 0; at < len(text) && at < mostHost; {
+		r, size := utf8.DecodeRune(text[at:])
+		switch {
+		case r < utf8.RuneSelf && (unicode.IsLetter(r) || unicode.IsDigit(r) || r == '-'),
+			beyond && r >= utf8.RuneSelf && r != utf8.RuneError && (unicode.IsLetter(r) || unicode.IsDigit(r) || unicode.IsMark(r)):
+			if !inLabel {
+				labels, inLabel = labels+1, true
+			}
+			if labels > 1 {
+				length = at + size
+			}
+		case inLabel && (r == '.' || beyond && strings.ContainsRune("\u3002\uff0e\uff61", r)): // IDNA's dots
+			inLabel = false
+		default:
+			return length
+		}
+		at += size
+	}
+	return length
 }
 
 // isWord says whether a letter is of an address wherever it stands.

@@ -29,10 +29,20 @@ func TestAddresses(t *testing.T) {
 		`{"d":"{\"from\":\"\\u003ckim@acme.example\\u003e\"}"}`:     "kim@acme.example",
 		`{"d":"\ud83d\u00zz kim@acme.example \u00"}`:                "kim@acme.example",
 		// Local parts with more than letters.
-		`{"d":"o'hara@acme.example 'kim@acme.example'"}`:                  "o'hara@acme.example kim@acme.example",
-		`{"d":"r&d@acme.example a=b@acme.example"}`:                       "r&d@acme.example a=b@acme.example",
-		`{"d":"dep/kim@acme.example #1@acme.example *kim*@acme.example"}`: "dep/kim@acme.example #1@acme.example *kim*@acme.example",
-		`{"d":"zoë@acme.example zo\u00eb@b.example"}`:                     "zoë@acme.example zoë@b.example",
+		`{"d":"o'hara@acme.example 'kim@acme.example'"}`:                                                                           "o'hara@acme.example kim@acme.example",
+		`{"d":"r&d@acme.example a=b@acme.example"}`:                                                                                "r&d@acme.example a=b@acme.example",
+		`{"d":"dep/kim@acme.example #1@acme.example *kim*@acme.example"}`:                                                          "dep/kim@acme.example #1@acme.example *kim*@acme.example",
+		`{"d":"zoë@acme.example zo\u00eb@b.example"}`:                                                                              "zoë@acme.example zoë@b.example",
+		`{"d":"o%27hara%40acme.example o&#39;neill@acme.example r&amp;d@acme.example o&#x27;dea@a.example o&apos;shea@a.example"}`: "o'hara@acme.example o'neill@acme.example r&d@acme.example o'dea@a.example o'shea@a.example",
+		`{"d":"https://x.test/?a=1&amp;e=kim%40acme.example https%3A%2F%2Fy.test%3Fe%3Djoe%40acme.example"}`:                       "kim@acme.example joe@acme.example",
+		// Hosts in letters beyond ASCII.
+		`{"d":"lea@köln.example, LEA@KÖLN.example."}`:                   "lea@xn--kln-sna.example",
+		`{"d":"lea@köln.example zoë@a.example"}`:                      "lea@xn--kln-sna.example zoë@a.example",
+		`{"d":"lea%40k%C3%B6ln.example joe%2540k%25C3%25B6ln.example"}`: "lea@xn--kln-sna.example joe@xn--kln-sna.example",
+		`{"d":"lea@k&#246;ln.example joe@k&#xf6;ln.example"}`:           "lea@xn--kln-sna.example joe@xn--kln-sna.example",
+		`{"d":"{\"e\":\"\\u003clea@k\\u00f6ln.example\\u003e\"}"}`:      "lea@xn--kln-sna.example",
+		`{"d":"lea@acme.example谢谢 joe@acme。example kim@acme.exampleß"}`: "lea@acme.example joe@acme.example kim@acme.example",
+		"\"lea@k\xffln.example, %FF%40%FFkim@acme.example\"":            "kim@acme.example",
 	} {
 		got := map[string]bool{}
 		for _, ref := range Addresses([]byte(text)) {
