@@ -3,12 +3,14 @@ package accounts
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/throughline-dev/throughline/pkg/fault"
+	"github.com/throughline-dev/throughline/pkg/postgres"
 )
 
 // MaxLinkAll bounds the decisions of one LinkAll.
@@ -73,8 +75,30 @@ FROM looked k LEFT JOIN made m ON m.source = k.source AND m.tenant = k.tenant AN
 // number of queries that does not grow with theirs, but for links that take events from another account. A link that
 // cannot be made is left out and says why in its outcome; a person's decision is never changed by it. The history that
 // follows is left to a Mover. At most MaxLinkAll decisions. Errors are Permanent for a decision that is incomplete, or
-// a person's, and else the database's; then nothing was done.
+// a person's, and else the database's; then nothing was done, unless a reference or an account among them was erased on
+// request, which makes them several transactions.
 func (s *Store) LinkAll(ctx context.Context, decisions []Decision) ([]Linked, error) {
+	out, err := s.linkTogether(ctx, decisions)
+	switch {
+	case !postgres.IsErased(err):
+		return out, err
+	case len(decisions) == 1 && postgres.ErasedColumn(err) == "":
+		return []Linked{{Outcome: LinkRefused}}, nil
+	case len(decisions) == 1:
+		return []Linked{{Outcome: LinkStale}}, nil
+	}
+	out = out[:0]
+	for part := range slices.Chunk(decisions, (len(decisions)+1)/2) {
+		linked, err := s.LinkAll(ctx, part)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, linked...)
+	}
+	return out, nil
+}
+
+func (s *Store) linkTogether(ctx context.Context, decisions []Decision) ([]Linked, error) {
 	out := make([]Linked, len(decisions))
 	var q linkQuestion
 	for i, d := range decisions {

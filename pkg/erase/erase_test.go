@@ -309,3 +309,56 @@ func TestRefusals(t *testing.T) {
 		require.True(t, fault.IsPermanent(err), "%v", err)
 	}
 }
+
+// No decision names an account that is being erased: a live account that was merged into it, or a link that was moved to it,
+// would take its events along, and what was moved away would stay.
+func TestNoDecisionNamesAnAccountThatIsBeingErased(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	hers := source.Reference{Source: "stripe", Kind: "customer", ID: "cus_Nimbus77"}
+	acmes := source.Reference{Source: "stripe", Kind: "customer", ID: "cus_Acme"}
+	begun, err := w.eraser.Begin(t.Context(), Target{Account: w.nimbus}, "cli:ada", "")
+	require.NoError(t, err)
+	for name, d := range map[string]accounts.Decision{
+		"merge into":  {Verb: accounts.VerbMerge, From: w.acme, To: w.nimbus},
+		"merge away":  {Verb: accounts.VerbMerge, From: w.nimbus, To: w.acme},
+		"link":        {Verb: accounts.VerbLink, Reference: source.Reference{Source: "stripe", Kind: "customer", ID: "cus_New"}, To: w.nimbus},
+		"relink to":   {Verb: accounts.VerbRelink, Reference: acmes, To: w.nimbus},
+		"relink away": {Verb: accounts.VerbRelink, Reference: hers, To: w.acme},
+		"unlink":      {Verb: accounts.VerbUnlink, Reference: hers},
+	} {
+		d.Author = "ada"
+		_, err := w.store.Decide(t.Context(), d)
+		require.Equal(t, fault.Conflict, fault.ReasonOf(err), "%s: %v", name, err)
+	}
+	_, err = w.store.AddLink(t.Context(), accounts.Link{Reference: source.Reference{Source: "stripe", Kind: "customer", ID: "cus_New"}, AccountID: w.nimbus, CreatedBy: "ada"})
+	require.ErrorContains(t, err, "is being erased on request")
+	learned := func(id string, to uuid.UUID) accounts.Decision {
+		return accounts.Decision{Reference: source.Reference{Source: "hubspot", Kind: "contact", ID: id, Tenant: "62515"}, To: to, Learned: "rule", Level: accounts.LevelStrong, Author: "learner", Evidence: []byte("{}")}
+	}
+	linked, err := w.store.LinkAll(t.Context(), []accounts.Decision{learned("1", w.acme), learned("2", w.nimbus), learned("3", w.acme)})
+	require.NoError(t, err)
+	require.Equal(t, []accounts.LinkOutcome{accounts.LinkMade, accounts.LinkStale, accounts.LinkMade}, []accounts.LinkOutcome{linked[0].Outcome, linked[1].Outcome, linked[2].Outcome}, "the learner goes on")
+	again, err := w.eraser.Begin(t.Context(), Target{Account: w.nimbus}, "cli:ada", "")
+	require.NoError(t, err)
+	require.Equal(t, begun.ID, again.ID, "typed once more, it goes on")
+	require.NoError(t, w.eraser.Run(t.Context(), nil))
+	require.Equal(t, Done, w.one(begun.ID).State)
+	require.Equal(t, 7, w.count("SELECT count(*) FROM account_events WHERE account_id = $1", w.acme))
+}
+
+// Nor is an account erased while events are on their way to or from it.
+func TestAnAccountIsNotErasedWhileEventsMove(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	_, err := w.store.Decide(t.Context(), accounts.Decision{Verb: accounts.VerbRelink, Reference: source.Reference{Source: "stripe", Kind: "customer", ID: "cus_Nimbus77"}, To: w.acme, Author: "ada"})
+	require.NoError(t, err)
+	for _, account := range []uuid.UUID{w.nimbus, w.acme} {
+		_, err = w.eraser.Begin(t.Context(), Target{Account: account}, "cli:ada", "")
+		require.Equal(t, fault.Conflict, fault.ReasonOf(err), "%v", err)
+		require.ErrorContains(t, err, "throughline accounts moves --resume")
+	}
+	w.exec("UPDATE history_moves SET finished_at = now()")
+	_, err = w.eraser.Begin(t.Context(), Target{Account: w.nimbus}, "cli:ada", "")
+	require.NoError(t, err)
+}

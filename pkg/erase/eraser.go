@@ -137,8 +137,9 @@ func (e *Eraser) Suppressed(ctx context.Context) ([]Suppressed, error) {
 	return nil, broken("listing what was passed over", err)
 }
 
-// Begin writes an erasure down: from its commit on, nothing of the target is kept that comes. Run does the rest. An
-// account that does not exist is NotFound.
+// Begin writes an erasure down: from its commit on, nothing of the target is kept that comes, and no decision names the
+// account. Run does the rest. Where the same was begun before and interrupted, it gives that one. An account that does not
+// exist is NotFound; one to or from which events are being moved is a Conflict.
 func (e *Eraser) Begin(ctx context.Context, t Target, by, reason string) (Erasure, error) {
 	if err := t.check(); err != nil {
 		return Erasure{}, err
@@ -151,6 +152,9 @@ func (e *Eraser) Begin(ctx context.Context, t Target, by, reason string) (Erasur
 	}
 	var made Erasure
 	err := pgx.BeginFunc(ctx, e.pool, func(tx pgx.Tx) error {
+		if err := claim(ctx, tx, t); err != nil {
+			return err
+		}
 		l, err := e.find(ctx, tx, t)
 		if err != nil {
 			return err
@@ -165,7 +169,17 @@ func (e *Eraser) Begin(ctx context.Context, t Target, by, reason string) (Erasur
 			from, kind = &t.Account, "account"
 		}
 		r := l.References[0]
-		rows, err := tx.Query(ctx, `WITH decided AS (
+		rows, err := tx.Query(ctx, "SELECT "+erasureColumns+` FROM erasures e WHERE state = 'running' AND kind = $1 AND digest = reference_digest($2, $3, $4, $5) AND (kind = 'account' OR target = $6::jsonb)
+			ORDER BY id LIMIT 1`, kind, r.Source, r.Kind, r.Tenant, r.ID, string(target))
+		if err != nil {
+			return fmt.Errorf("looking for an erasure that was interrupted: %w", err)
+		}
+		if made, err = pgx.CollectExactlyOneRow(rows, scanErasure); err == nil {
+			return nil // whoever types it once more means that one
+		} else if !errors.Is(err, pgx.ErrNoRows) {
+			return fmt.Errorf("looking for an erasure that was interrupted: %w", err)
+		}
+		rows, err = tx.Query(ctx, `WITH decided AS (
 			INSERT INTO link_decisions (verb, from_account, learned, author, reason) VALUES ($1, $2, $3, $4, '') RETURNING id
 		), made AS (
 			INSERT INTO erasures (kind, label, digest, decision_id, target, requested_by, reason)
@@ -202,6 +216,26 @@ func (e *Eraser) Begin(ctx context.Context, t Target, by, reason string) (Erasur
 		return nil
 	})
 	return made, broken("beginning an erasure", err)
+}
+
+// claim locks an account that is to be erased against decisions about it (the trigger refuse_erasing), and refuses while
+// events are on their way to or from it: those that are its by now would stay, and others' go with it.
+func claim(ctx context.Context, tx pgx.Tx, t Target) error {
+	if t.Account == uuid.Nil {
+		return nil
+	}
+	if _, err := tx.Exec(ctx, "SELECT FROM accounts WHERE id = $1 OR merged_into = $1 ORDER BY id FOR UPDATE", t.Account); err != nil {
+		return fmt.Errorf("locking the account: %w", err)
+	}
+	var moves int
+	if err := tx.QueryRow(ctx, `SELECT count(*) FROM history_moves m JOIN link_decisions d ON d.id = m.decision_id
+		WHERE m.finished_at IS NULL AND (m.from_account IN (SELECT id FROM accounts WHERE id = $1 OR merged_into = $1) OR d.to_account IN (SELECT id FROM accounts WHERE id = $1 OR merged_into = $1))`, t.Account).Scan(&moves); err != nil {
+		return fmt.Errorf("looking for moves of events: %w", err)
+	}
+	if moves > 0 {
+		return refuse(fault.Conflict, "%d moves of events to or from this account are not finished: `throughline accounts moves --resume` finishes them, then erase it", moves)
+	}
+	return nil
 }
 
 // Lift lets what an erasure keeps away come again: a customer who is back. Nothing that was erased comes back by it.
