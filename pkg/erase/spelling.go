@@ -23,8 +23,9 @@ const escapeGap = `\\u(?:00(?:[01][0-9a-f]|2[0-46-9acf]|3[a-f]|5[b-e]|60|7[b-f]|
 func addressPattern(address string) string {
 	user, host, _ := strings.Cut(address, "@")
 	var hosts []string
+	dot := `(?:\.|` + strings.Join(slices.Concat(spellings('\u3002'), spellings('\uff0e'), spellings('\uff61')), "|") + `)` // as IDNA has it
 	for _, h := range hostNames(host) {
-		hosts = append(hosts, spelling(h))
+		hosts = append(hosts, strings.ReplaceAll(spelling(h), `\.`, dot))
 	}
 	written := spelling(user) + `(?:` + resolve.SpelledAt + `|\\+u0040)(?:` + strings.Join(hosts, "|") + `)`
 	return `(((?<![a-z0-9._%+-])|(?<=\\[nrtbf])|(?<=\\[0-7]{3})|(?<=` + resolve.SpelledGap + `)|(?<=` + escapeGap + `))` + written + `(?![a-z0-9-]|\.[a-z0-9])|(?<![a-z0-9._%+-])_+` + written + `_)`
@@ -34,7 +35,7 @@ func addressPattern(address string) string {
 func addressLikes(address string) (likes []string) {
 	user, host, _ := strings.Cut(address, "@")
 	for _, h := range hostNames(host) {
-		likes = append(likes, "%"+plainLike(user)+"%"+plainLike(h)+"%")
+		likes = append(likes, "%"+plainLike(user)+"%"+strings.ReplaceAll(plainLike(h), ".", "%")+"%")
 	}
 	return likes
 }

@@ -18,8 +18,8 @@ type step struct{ where, set string }
 const (
 	isReference = `EXISTS (SELECT FROM unnest(@sources::text[], @tenants::text[], @kinds::text[], @ids::text[]) AS r (source, tenant, kind, id)
 	WHERE t.external_id = r.id AND t.kind = r.kind AND (r.source = r.kind OR t.source = r.source AND (r.tenant = '' OR t.tenant = r.tenant OR t.tenant = '' AND @mentions::boolean)))`
-	// isHers: also by an id, or a tenant, that holds a person's address: programs take addresses for ids.
-	isHers    = `(` + isReference + ` OR @mentions::boolean AND (t.external_id || ' ' || t.tenant) ~* ANY (@patterns::text[]))`
+	// isTheirs: also by an id, or a tenant, that holds a person's address: programs take addresses for ids.
+	isTheirs  = `(` + isReference + ` OR @mentions::boolean AND (t.external_id || ' ' || t.tenant) ~* ANY (@patterns::text[]))`
 	ofAccount = `t.account_id = ANY (@accounts::uuid[])`
 	ofOthers  = `(t.quarantine_id IS NULL OR t.quarantine_id <> ALL (@gone::bigint[]))`
 	evidence  = `(t.evidence::text ~* ANY (@patterns::text[]) OR t.evidence::text LIKE ANY (@quoted::text[]))`
@@ -65,18 +65,18 @@ func Tables() []Table {
 		{Name: "quarantine_states", Holds: "references of dead letters", Does: "deleted with the record, by a trigger"},
 
 		{Name: "account_links", Holds: "references, and what they were learned from", Does: "deleted, also an id that holds an e-mail address; what others were learned from is emptied", steps: []step{
-			{where: isHers + " OR " + ofAccount}, {where: evidence, set: "evidence = '{}'"}, author("created_by")}},
-		{Name: "account_link_denials", Holds: "references", Does: "deleted", steps: []step{{where: isHers + " OR " + ofAccount}}},
-		{Name: "learned_leads", Holds: "references", Does: "deleted", steps: []step{{where: isHers}}},
+			{where: isTheirs + " OR " + ofAccount}, {where: evidence, set: "evidence = '{}'"}, author("created_by")}},
+		{Name: "account_link_denials", Holds: "references", Does: "deleted", steps: []step{{where: isTheirs + " OR " + ofAccount}}},
+		{Name: "learned_leads", Holds: "references", Does: "deleted", steps: []step{{where: isTheirs}}},
 		{Name: "learned_references", Holds: "references, names of companies, ids of the vendor's answers", Does: "deleted; what others were learned from is emptied", steps: []step{
-			{where: isHers}, {where: evidence + " OR " + like("name") + " OR " + like("why"), set: "name = '', evidence = '{}', why = ''"}}},
+			{where: isTheirs}, {where: evidence + " OR " + like("name") + " OR " + like("why"), set: "name = '', evidence = '{}', why = ''"}}},
 		{Name: "link_suggestions", Holds: "references, and what they were learned from", Does: "deleted; what others were learned from is emptied", steps: []step{
-			{where: isHers + " OR " + ofAccount}, {where: evidence + " OR " + like("why"), set: "evidence = '{}', why = ''"}, author("decided_by")}},
+			{where: isTheirs + " OR " + ofAccount}, {where: evidence + " OR " + like("why"), set: "evidence = '{}', why = ''"}, author("decided_by")}},
 		{Name: "link_decisions", Holds: "the ledger: references, reasons, what links were learned from, names of accounts", Does: "the row stays, because later ones rest on it: the reference becomes its digest, the rest is emptied", steps: []step{
-			{where: "t.external_id <> '' AND t.external_id NOT LIKE 'erased:%' AND (" + isHers + " OR t.from_account = ANY (@accounts::uuid[]) OR t.to_account = ANY (@accounts::uuid[]))", set: digest + ", reason = '', evidence = '{}'"},
+			{where: "t.external_id <> '' AND t.external_id NOT LIKE 'erased:%' AND (" + isTheirs + " OR t.from_account = ANY (@accounts::uuid[]) OR t.to_account = ANY (@accounts::uuid[]))", set: digest + ", reason = '', evidence = '{}'"},
 			{where: "(t.reason <> '' OR t.evidence <> '{}') AND (t.from_account = ANY (@accounts::uuid[]) OR t.to_account = ANY (@accounts::uuid[]) OR " + like("reason") + " OR " + evidence + ")", set: "reason = '', evidence = '{}'"}, author("author")}},
 		{Name: "history_moves", Holds: "references", Does: "the reference becomes its digest", steps: []step{
-			{where: "t.external_id <> '' AND t.external_id NOT LIKE 'erased:%' AND (" + isHers + " OR t.from_account = ANY (@accounts::uuid[]))", set: digest}}},
+			{where: "t.external_id <> '' AND t.external_id NOT LIKE 'erased:%' AND (" + isTheirs + " OR t.from_account = ANY (@accounts::uuid[]))", set: digest}}},
 		{Name: "suspect_domains", Holds: "domains, and accounts as examples", Does: "an account's domain is deleted, the account taken out of examples", steps: []step{
 			{where: "EXISTS (SELECT FROM unnest(@kinds::text[], @ids::text[]) AS r (kind, id) WHERE r.kind = 'domain' AND r.id = t.domain)"},
 			{where: "t.examples && @accounts::uuid[]", set: "examples = ARRAY (SELECT x FROM unnest(t.examples) AS x WHERE x <> ALL (@accounts::uuid[]))"},
