@@ -26,7 +26,7 @@ const (
 	LinkElsewhere LinkOutcome = "elsewhere" // the reference is linked to another account
 	LinkDenied    LinkOutcome = "denied"    // it was decided that it is not this account
 	LinkUndone    LinkOutcome = "undone"    // a person took this link back before
-	LinkStale     LinkOutcome = "stale"     // a decision that it rests on was undone, or the account is gone
+	LinkStale     LinkOutcome = "stale"     // a decision that it rests on was undone, or the account is gone or being erased
 	LinkRefused   LinkOutcome = "refused"   // the reference cannot be linked
 )
 
@@ -79,15 +79,17 @@ FROM looked k LEFT JOIN made m ON m.source = k.source AND m.tenant = k.tenant AN
 // request, which makes them several transactions.
 func (s *Store) LinkAll(ctx context.Context, decisions []Decision) ([]Linked, error) {
 	out, err := s.linkTogether(ctx, decisions)
+	erasing, reference := postgres.IsErasing(err), postgres.IsErased(err) && postgres.ErasedColumn(err) == ""
 	switch {
-	case !postgres.IsErased(err):
+	case !erasing && !reference:
 		return out, err
-	case len(decisions) == 1 && postgres.ErasedColumn(err) == "":
-		return []Linked{{Outcome: LinkRefused}}, nil
-	case len(decisions) == 1:
+	case len(decisions) > 1:
+	case erasing:
 		return []Linked{{Outcome: LinkStale}}, nil
+	default:
+		return []Linked{{Outcome: LinkRefused}}, nil
 	}
-	out = out[:0]
+	out = nil
 	for part := range slices.Chunk(decisions, (len(decisions)+1)/2) {
 		linked, err := s.LinkAll(ctx, part)
 		if err != nil {

@@ -24,8 +24,8 @@ func indexChecks() []Check {
 }
 
 func (e *examination) keeper(ctx context.Context, pool *pgxpool.Pool) Finding {
-	if missing := e.tables(ctx, pool); missing != nil {
-		return *missing
+	if !hasTables(ctx, pool) {
+		return noTables()
 	}
 	k, err := postgres.KeeperNow(ctx, pool)
 	if err != nil {

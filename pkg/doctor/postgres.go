@@ -62,17 +62,14 @@ func postgresAway(err error, variable string) Finding {
 	return failed(cmp.Or(postgres.Advice(err), "check that the server of "+variable+" runs and is reachable from here"), "%s", text)
 }
 
-// tables gives the finding of what needs our tables, where there are none: postgres.schema says so and what to do. Where
-// that cannot be asked, what needs them says why.
-func (e *examination) tables(ctx context.Context, pool *pgxpool.Pool) *Finding {
+// hasTables says whether our tables are there. Where that cannot be asked, what needs them says why.
+func hasTables(ctx context.Context, pool *pgxpool.Pool) bool {
 	var there bool
-	if err := pool.QueryRow(ctx, "SELECT to_regclass('account_events') IS NOT NULL").Scan(&there); err != nil || there {
-		return nil
-	}
-	found := noTables()
-	return &found
+	err := pool.QueryRow(ctx, "SELECT to_regclass('account_events') IS NOT NULL").Scan(&there)
+	return err != nil || there
 }
 
+// noTables is the finding of what needs our tables: postgres.schema says what to do.
 func noTables() Finding { return notChecked("", "postgres.schema failed: there are no tables") }
 
 func (e *examination) serverVersion(ctx context.Context, pool *pgxpool.Pool) Finding {

@@ -362,3 +362,24 @@ func TestAnAccountIsNotErasedWhileEventsMove(t *testing.T) {
 	_, err = w.eraser.Begin(t.Context(), Target{Account: w.nimbus}, "cli:ada", "")
 	require.NoError(t, err)
 }
+
+// Whoever decides about an account while an erasure begins is waited for, so that what the decision moves is seen.
+func TestAnErasureWaitsForADecisionUnderWay(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	tx, err := w.pool.Begin(t.Context())
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = tx.Rollback(context.Background()) })
+	_, err = w.store.In(tx).Decide(t.Context(), accounts.Decision{Verb: accounts.VerbMerge, From: w.acme, To: w.nimbus, Author: "ada"})
+	require.NoError(t, err)
+	begun := make(chan error, 1)
+	go func() {
+		_, err := w.eraser.Begin(t.Context(), Target{Account: w.nimbus}, "cli:ada", "")
+		begun <- err
+	}()
+	require.Eventually(t, func() bool {
+		return w.count("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%FOR UPDATE'") == 1
+	}, 30*time.Second, 10*time.Millisecond, "it does not wait")
+	require.NoError(t, tx.Commit(t.Context()))
+	require.ErrorContains(t, <-begun, "moves of events to or from this account are not finished")
+}

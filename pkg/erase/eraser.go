@@ -224,12 +224,17 @@ func claim(ctx context.Context, tx pgx.Tx, t Target) error {
 	if t.Account == uuid.Nil {
 		return nil
 	}
-	if _, err := tx.Exec(ctx, "SELECT FROM accounts WHERE id = $1 OR merged_into = $1 ORDER BY id FOR UPDATE", t.Account); err != nil {
+	rows, err := tx.Query(ctx, "SELECT id FROM accounts WHERE id = $1 OR merged_into = $1 ORDER BY id FOR UPDATE", t.Account)
+	if err != nil {
+		return fmt.Errorf("locking the account: %w", err)
+	}
+	locked, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+	if err != nil {
 		return fmt.Errorf("locking the account: %w", err)
 	}
 	var moves int
 	if err := tx.QueryRow(ctx, `SELECT count(*) FROM history_moves m JOIN link_decisions d ON d.id = m.decision_id
-		WHERE m.finished_at IS NULL AND (m.from_account IN (SELECT id FROM accounts WHERE id = $1 OR merged_into = $1) OR d.to_account IN (SELECT id FROM accounts WHERE id = $1 OR merged_into = $1))`, t.Account).Scan(&moves); err != nil {
+		WHERE m.finished_at IS NULL AND (m.from_account = ANY ($1) OR d.to_account = ANY ($1))`, locked).Scan(&moves); err != nil {
 		return fmt.Errorf("looking for moves of events: %w", err)
 	}
 	if moves > 0 {

@@ -32,7 +32,7 @@ func addressPattern(address string) string {
 		hosts = append(hosts, h)
 	}
 	written := spelling(user) + `(?:` + resolve.SpelledAt + `|\\+u0040)(?:` + strings.Join(hosts, "|") + `)`
-	return `(((?<![a-z0-9._%+-])|(?<=\\[nrtbf])|(?<=\\[0-7]{3})|(?<=` + resolve.SpelledGap + `)|(?<=` + escapeGap + `))` + written + `(?![a-z0-9-]|\.[a-z0-9])|(?<![a-z0-9._%+-])_+` + written + `_)`
+	return `(((?<![a-z0-9._%+-])|(?<=\\[nrtbf])|(?<=\\[0-7]{3})|(?<=` + resolve.SpelledGap + `)|(?<=%(?:25){0,3}[89a-f][0-9a-f])|(?<=` + escapeGap + `))` + written + `(?![a-z0-9-]|\.[a-z0-9])|(?<![a-z0-9._%+-])_+` + written + `_)`
 }
 
 // addressLikes find all that addressPattern may match, and more, for ILIKE.
@@ -91,8 +91,8 @@ func spelling(text string) string {
 }
 
 // spellings of what is neither a letter nor a digit of ASCII: as it is, composed or not, in capitals or not, and each of these in
-// JSON (in the text of jsonb its backslash is doubled), in a URL, in HTML, and as encode writes the bytes of what cannot be read. Postgres folds case by the collation of the
-// database, which may know ASCII only.
+// JSON (in the text of jsonb its backslash is doubled), in a URL, in HTML, and as encode writes the bytes of what cannot be
+// read. Postgres folds case by the collation of the database, which may know ASCII only.
 func spellings(r rune) (patterns []string) {
 	forms := []string{string(r)}
 	if r >= utf8.RuneSelf {

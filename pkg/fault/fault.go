@@ -106,17 +106,15 @@ func HTTPStatus(err error) int {
 // dead letter: unresolved_account, malformed, unsupported, oversized, unstorable,
 // test_data, or conflict (what an event says of its account contradicts itself).
 func DeadLetterReason(err error) Reason {
-	switch r := ReasonOf(err); r {
-	case Unresolved, Unsupported, Oversized, Unstorable, TestData, Conflict:
+	if r := ReasonOf(err); slices.Contains(DeadLetterReasons(), r) {
 		return r
-	default:
-		return Malformed
 	}
+	return Malformed
 }
 
-// DeadLetterReasons gives those that a dead letter can have, in the order of Reasons.
+// DeadLetterReasons gives those that a dead letter can have.
 func DeadLetterReasons() []Reason {
-	return slices.DeleteFunc(Reasons(), func(r Reason) bool { return DeadLetterReason(Permanent(r, errors.New(string(r)))) != r })
+	return []Reason{Malformed, Unsupported, Oversized, Unresolved, Unstorable, TestData, Conflict}
 }
 
 // failure carries the mark. Its text is its cause's text: the kind belongs in
@@ -127,7 +125,10 @@ type failure struct {
 	err       error
 }
 
+// Error is error's.
 func (f *failure) Error() string { return f.err.Error() }
+
+// Unwrap is for errors.As.
 func (f *failure) Unwrap() error { return f.err }
 
 func wrap(reason Reason, permanent bool, err error) error {

@@ -28,6 +28,9 @@ func ErasedColumn(err error) string {
 	return pgErr.ColumnName
 }
 
+// IsErasing reports whether the database refused a decision because an account that it names is being erased.
+func IsErasing(err error) bool { return ErasedColumn(err) == "account" }
+
 // erasedText is the error of a text that holds what was erased, or of a decision about an account that is being erased, for the
 // person who wrote it; nil: err is another.
 func erasedText(err error) error {
@@ -35,7 +38,7 @@ func erasedText(err error) error {
 	if ErasedColumn(err) == "" || !errors.As(err, &pgErr) {
 		return nil
 	}
-	if pgErr.ColumnName == "account" {
+	if IsErasing(err) {
 		return fault.Permanent(fault.Conflict, &erasingError{err})
 	}
 	return fault.Permanent(fault.Conflict, &erasedTextError{pgErr.ColumnName, cmp.Or(pgErr.Detail, "ID"), err})

@@ -251,9 +251,9 @@ func Tables() []string {
 // Functions gives all functions of the schema, with their argument types.
 func Functions() []string {
 	return []string{
-		"addresses_in(text)", "announce_accounts()", "announce_links()", "announce_suspect_domain()", "clean_payload_index()", "delete_account_event_origins()", "empty_erased_audit()", "refuse_erasing()", "erased_address_in(text)", "expire_audit_log(timestamp with time zone, integer)", "mirror_quarantine()", "move_link_epoch()",
+		"addresses_in(text)", "announce_accounts()", "announce_links()", "announce_suspect_domain()", "clean_payload_index()", "delete_account_event_origins()", "empty_erased_audit()", "erased_address_in(text)", "expire_audit_log(timestamp with time zone, integer)", "mirror_quarantine()", "move_link_epoch()",
 		"note_link_change()", "payload_index_pending_pages()", "record_link()", "reference_digest(text, text, text, text)",
-		"refuse_erased()", "refuse_suppressed()", "refuse_suppressed_account()", "spelled_at()", "spelled_gap()", "spelled_plus()", "suppressed(text[], text[], text[], text[])",
+		"refuse_erased()", "refuse_erasing()", "refuse_suppressed()", "refuse_suppressed_account()", "spelled_at()", "spelled_gap()", "spelled_plus()", "suppressed(text[], text[], text[], text[])",
 	}
 }
 

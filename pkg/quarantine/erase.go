@@ -53,10 +53,13 @@ type Match struct {
 	Sources, IDs []string
 }
 
+// beside is what stands beside a record's bytes.
+const beside = `concat_ws(' ', page.tenant, page.source_event_id, page.event_type, "references"::text)`
+
 const matches = `(reference_keys && $1 AND (NOT $2 OR reason = '` + string(fault.Unresolved) + `')
 	OR payload::text ILIKE ANY ($3) AND payload::text ~* ANY ($6) OR encode(raw, 'escape') ILIKE ANY ($3) AND encode(raw, 'escape') ~* ANY ($6)
 	OR error ~* ANY ($6) OR encode(record_key, 'escape') ~* ANY ($6)
-	OR concat_ws(' ', page.tenant, page.source_event_id, page.event_type, "references"::text) ~* ANY ($6)
+	OR ` + beside + ` ILIKE ANY ($3) AND ` + beside + ` ~* ANY ($6)
 	OR EXISTS (SELECT FROM jsonb_array_elements(headers) AS h WHERE encode(decode(h ->> 'value', 'base64'), 'escape') ~* ANY ($6))
 	OR reference_keys = '{}' AND (unreadable.text ~* ANY ($6) OR EXISTS (SELECT FROM unnest($7::text[], $8::text[]) AS r (source, id)
 		WHERE r.source IN ('', page.source) AND strpos(unreadable.text, encode(convert_to(r.id, 'UTF8'), 'escape')) > 0

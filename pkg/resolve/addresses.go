@@ -26,10 +26,13 @@ const (
 	SpelledGap = `%(?:25){0,3}(?:[01][0-9a-f]|2[0-46-9acf]|3[a-f]|5[b-e]|60|7[b-f])`
 )
 
-// spelled is what plain reads: an @, a +, what a URL or HTML has in place of another sign or letter, and a gap.
-var spelled = regexp.MustCompile(`(?i)(` + strings.TrimPrefix(SpelledAt, "@|") + `)|(` + SpelledPlus + `)` +
+// spelled is what plain reads at a place: an @, a +, what a URL or HTML has in place of another sign or letter, and a gap. It
+// begins with one of spelledBy: to look for those first is ten times as fast.
+var spelled = regexp.MustCompile(`(?i)^(?:(` + strings.TrimPrefix(SpelledAt, "@|") + `)|(` + SpelledPlus + `)` +
 	`|((?:%(?:25){0,3}[89a-f][0-9a-f])+)|%(?:25){0,3}(2[13467af]|3[df]|5e|60|7[b-e])|` + SpelledGap +
-	`|&(?:amp;){0,2}#(?:0{0,6}([0-9]{2,7})|x0{0,6}([0-9a-f]{2,6}));|(&(?:amp;){0,2}apos;)|(&(?:amp;)+)`)
+	`|&(?:amp;){0,2}#(?:0{0,6}([0-9]{2,7})|x0{0,6}([0-9a-f]{2,6}));|(&(?:amp;){0,2}apos;)|(&(?:amp;)+))`)
+
+const spelledBy = `%&\`
 
 // The groups of spelled.
 const (
@@ -58,18 +61,23 @@ const (
 
 // plain gives a text with addresses as they are.
 func plain(text []byte) []byte {
-	if !bytes.ContainsAny(text, `%&\`) {
-		return text
+	var out []byte
+	from := 0 // what is before it is in out
+	for next := 0; ; {
+		at := bytes.IndexAny(text[next:], spelledBy)
+		if at < 0 {
+			break
+		}
+		at += next
+		next = at + 1
+		if found := spelled.FindSubmatchIndex(text[at:]); found != nil {
+			out = append(append(out, text[from:at]...), meant(text[at:], found)...)
+			from = at + found[1]
+			next = from
+		}
 	}
-	found := spelled.FindAllSubmatchIndex(text, -1)
-	if len(found) == 0 {
+	if from == 0 {
 		return text
-	}
-	out, from := make([]byte, 0, len(text)), 0
-	for _, at := range found {
-		out = append(out, text[from:at[0]]...)
-		out = append(out, meant(text, at)...)
-		from = at[1]
 	}
 	return append(out, text[from:]...)
 }
@@ -122,8 +130,8 @@ func meant(text []byte, at []int) []byte {
 // evidence of whose an event is, since anybody writes texts; they are what may have been erased.
 func Addresses(text []byte) (refs []source.Reference) {
 	seen := map[string]bool{}
-	add := func(found []byte) {
-		if one, ok := source.Email(norm.NFC.String(string(found))); ok && !seen[one] && source.IsText(one) {
+	add := func(user []byte, host string) {
+		if one, ok := source.Email(norm.NFC.String(string(user)) + "@" + host); ok && !seen[one] && source.IsText(one) {
 			seen[one] = true
 			refs = append(refs, source.Reference{Source: source.KindEmail, Kind: source.KindEmail, ID: one})
 		}
@@ -137,7 +145,7 @@ func Addresses(text []byte) (refs []source.Reference) {
 }
 
 // inText gives what may be an address in a text.
-func inText(text []byte, add func([]byte)) {
+func inText(text []byte, add func(user []byte, host string)) {
 	from := 0
 	for range mostAddresses {
 		at := bytes.IndexByte(text[from:], '@')
@@ -146,16 +154,13 @@ func inText(text []byte, add func([]byte)) {
 		}
 		at += from
 		from = at + 1
-		end, international := from+hostLength(text[from:], false), from+hostLength(text[from:], true)
-		if international == from {
+		hosts := hostsOf(text[from:])
+		if len(hosts) == 0 {
 			continue
 		}
 		found := func(begin int) {
-			if end > from {
-				add(text[begin:end])
-			}
-			if international != end { // which may end behind the address: in many alphabets no blank follows
-				add(text[begin:international])
+			for _, host := range hosts {
+				add(text[begin:at], host)
 			}
 		}
 		begin, ambiguous := at, 0
@@ -174,10 +179,28 @@ func inText(text []byte, add func([]byte)) {
 		if begin > 0 && begin < at && text[begin-1] == '\\' { // the letter of an escape, as in "\n"
 			found(begin + 1)
 		}
-		if bytes.HasPrefix(text[end:], []byte("_")) { // Markdown's
-			add(bytes.TrimLeft(text[begin:end], "_"))
+		if user := bytes.TrimLeft(text[begin:at], "_"); bytes.HasPrefix(text[from+hostLength(text[from:], false):], []byte("_")) { // Markdown's
+			add(user, hosts[0])
 		}
 	}
+}
+
+// hostsOf gives the names of hosts, in the form of references, that may stand at the beginning of a text: of ASCII alone, and
+// with other letters, since in many alphabets no blank follows.
+func hostsOf(text []byte) (hosts []string) {
+	last := 0
+	for _, beyond := range []bool{false, true} {
+		length := hostLength(text, beyond)
+		if length == last {
+			continue
+		}
+		last = length
+		// Once for a host: to bring it into this form costs more than all else.
+		if one, ok := source.Email("a@" + norm.NFC.String(string(text[:length]))); ok {
+			hosts = append(hosts, one[2:])
+		}
+	}
+	return hosts
 }
 
 // hostLength is how long the name of a host is at the beginning of a text, 0: there is none. Without beyond it is of ASCII.

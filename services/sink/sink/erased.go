@@ -74,8 +74,9 @@ func (s *Sink) carried(e *entry) resolve.Carried {
 			c.All = described.References
 		}
 	}
-	c.All = append(c.All, resolve.Addresses(e.event.Payload)...)                                            // an erased person's, in somebody's text
-	for _, text := range []string{e.event.Tenant, e.event.SourceEventID, e.event.Type, e.event.Reference} { // of whoever publishes account-events
+	// An erased person's, in somebody's text, or in what whoever publishes account-events wrote beside it.
+	c.All = append(c.All, resolve.Addresses(e.event.Payload)...)
+	for _, text := range []string{e.event.Tenant, e.event.SourceEventID, e.event.Type, e.event.Reference} {
 		c.All = append(c.All, resolve.Addresses([]byte(text))...)
 	}
 	return c

@@ -50,8 +50,28 @@ func (f *changeFlags) meant(s *session) (quarantine.Filter, error) {
 	return filter, err
 }
 
-// verb is what a command does, in the forms that its sentences need.
-type verb struct{ infinitive, past string }
+// verb is what a command does, in the forms that its sentences need, and how: or on a dry run, that it only counts.
+type verb struct {
+	infinitive, past, present string
+	do                        func(s *quarantine.Store, ctx context.Context, f quarantine.Filter, by, note string, dryRun bool) (quarantine.Counts, error)
+}
+
+// run does what the verb says to the records that are meant.
+func (f *changeFlags) run(ctx context.Context, s *session, v verb) error {
+	filter, err := f.meant(s)
+	if err != nil {
+		return err
+	}
+	return s.withDatabase(ctx, func(pool *pgxpool.Pool) error {
+		records, bar := following(s, pool, v.present)
+		defer bar.end()
+		return f.change(ctx, s, filter, v, func(dryRun bool) (quarantine.Counts, error) {
+			counts, err := v.do(records, ctx, filter, f.author(), f.Note, dryRun)
+			bar.end()
+			return counts, err
+		})
+	})
+}
 
 // change counts, asks where that is wanted, changes, and tells. apply does it,
 // or on a dry run only counts.
@@ -125,36 +145,12 @@ func (*quarantineReleaseCommand) Help() string {
 
 // Run is kong's.
 func (c *quarantineReleaseCommand) Run(ctx context.Context, s *session) error {
-	filter, err := c.meant(s)
-	if err != nil {
-		return err
-	}
-	return s.withDatabase(ctx, func(pool *pgxpool.Pool) error {
-		records, bar := following(s, pool, "releasing")
-		defer bar.end()
-		return c.change(ctx, s, filter, verb{"release", "released"}, func(dryRun bool) (quarantine.Counts, error) {
-			counts, err := records.Release(ctx, filter, c.author(), c.Note, dryRun)
-			bar.end()
-			return counts, err
-		})
-	})
+	return c.run(ctx, s, verb{"release", "released", "releasing", (*quarantine.Store).Release})
 }
 
 type quarantineDiscardCommand struct{ changeFlags }
 
 // Run is kong's.
 func (c *quarantineDiscardCommand) Run(ctx context.Context, s *session) error {
-	filter, err := c.meant(s)
-	if err != nil {
-		return err
-	}
-	return s.withDatabase(ctx, func(pool *pgxpool.Pool) error {
-		records, bar := following(s, pool, "discarding")
-		defer bar.end()
-		return c.change(ctx, s, filter, verb{"discard", "discarded"}, func(dryRun bool) (quarantine.Counts, error) {
-			counts, err := records.DiscardAll(ctx, filter, c.author(), c.Note, dryRun)
-			bar.end()
-			return counts, err
-		})
-	})
+	return c.run(ctx, s, verb{"discard", "discarded", "discarding", (*quarantine.Store).DiscardAll})
 }

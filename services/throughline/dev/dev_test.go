@@ -222,7 +222,7 @@ func heardToTheEnd(t *testing.T, c *Command) {
 	require.NoError(t, err)
 	require.Equal(t, begun+"told\n", string(content))
 	out, stop = start(t, c, onlyVendors(cli.Connections{}))
-	require.Contains(t, out.String(), "its account has been erased, removed or merged since")
+	require.Contains(t, out.String(), "its account has been erased or removed since")
 	require.NoError(t, stop())
 }
 

@@ -17,6 +17,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/throughline-dev/throughline/pkg/accounts"
+	"github.com/throughline-dev/throughline/pkg/fault"
 	"github.com/throughline-dev/throughline/pkg/postgres"
 	"github.com/throughline-dev/throughline/pkg/settings"
 	"github.com/throughline-dev/throughline/services/vendors"
@@ -97,8 +98,8 @@ func (s *stack) tell(ctx context.Context) error {
 	}
 	store := accounts.NewStore(s.pool, s.set.Sources.Kinds)
 	_, err = store.FindAccount(ctx, story.Account.String())
-	if err != nil && progress.all {
-		fmt.Fprintln(s.out, "The demo story was told in an earlier start; its account has been erased, removed or merged since. `make clean` first tells it anew.")
+	if fault.ReasonOf(err) == fault.NotFound && progress.all {
+		fmt.Fprintln(s.out, "The demo story was told in an earlier start; its account has been erased or removed since. `make clean` first tells it anew.")
 		return nil
 	}
 	if known := err == nil; known && (progress.all || progress.at.IsZero()) {
